@@ -1,0 +1,50 @@
+#include "core/clock.h"
+#include <time.h>
+
+static uint64_t now_us(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t clock_mono_ms(void)
+{
+    return now_us(CLOCK_MONOTONIC) / 1000;
+}
+
+uint64_t clock_mono_us(void)
+{
+    return now_us(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_wall_ms(void)
+{
+    return now_us(CLOCK_REALTIME) / 1000;
+}
+
+uint64_t clock_steady_ms(void)
+{
+    static uint64_t offset; /* wall minus mono, fixed by the first caller */
+    uint64_t mono = clock_mono_ms();
+    uint64_t o = __atomic_load_n(&offset, __ATOMIC_RELAXED);
+    if (o == 0) {
+        uint64_t fresh = clock_wall_ms() - mono;
+        if (__atomic_compare_exchange_n(&offset, &o, fresh, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            o = fresh;
+    }
+    return mono + o;
+}
+
+uint64_t hlc_next(struct hlc *c, uint64_t wall_ms)
+{
+    uint64_t wall = wall_ms << 16;
+    c->last = wall > c->last ? wall : c->last + 1;
+    return c->last;
+}
+
+void hlc_follow(struct hlc *c, uint64_t stamp, uint64_t wall_ms)
+{
+    if (stamp > c->last && hlc_ms(stamp) <= wall_ms + HLC_AHEAD_MAX_MS)
+        c->last = stamp;
+}
