@@ -1,0 +1,1 @@
+libdynomited_a_SOURCES += src/hint/log.h

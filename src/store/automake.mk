@@ -1,0 +1,1 @@
+libdynomited_a_SOURCES += src/store/store.h

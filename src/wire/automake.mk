@@ -1,0 +1,1 @@
+libdynomited_a_SOURCES += src/wire/resp.h src/wire/command.h src/wire/frame.h

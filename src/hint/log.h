@@ -1,0 +1,113 @@
+/* hint/log: everything this node has written for one peer and the peer hasn't acknowledged yet:
+ * numbered records in file-backed, memory-mapped segments (DESIGN.md sections 3 and 7).
+ *
+ *     acknowledged        read (sent)         appended
+ *          |---- in flight ----|---- not sent ----|
+ *     ... [rec][rec][rec][rec][rec][rec][rec][rec]          one peer's log
+ *      segment A        segment B       segment C (tail)
+ *
+ * One producer, the writer actor, appends; one consumer, the peer's sender actor, reads, syncs,
+ * acknowledges and frees. They share two published positions (release/acquire) and the RCU list of
+ * segments; there is no lock. Anybody may ask for figures at any time.
+ *
+ * A segment is <dir>/<first seq, 16 hex digits>.log: a header, then frames (wire/frame.h) of kind
+ * FRAME_WRITE. Its space is allocated when it is made, so that a full disk is an error of
+ * hint_log_append and not a SIGBUS. A caught-up peer keeps one segment of 64 KB; sizes double to 16
+ * MB while the log grows; a record that is larger gets a segment of its own. Acknowledged segments
+ * are used again (renamed, a new header): since numbers are never used twice, the first record
+ * whose number isn't above the one before, or lies below the segment's first, is the end. The
+ * header carries the acknowledged number (plain 8-byte store through the mapping) so that a restart
+ * doesn't count what was acknowledged. Sealed segments are unmapped and read with pread.
+ *
+ * With dir NULL segments are anonymous memory and hint_log_sync does nothing.
+ */
+#ifndef HINT_LOG_H
+#define HINT_LOG_H
+
+#include "core/buf.h"
+#include "core/error.h"
+#include "wire/frame.h"
+
+struct hint_log;
+
+/* A place in a log: a number, and how many records and payload bytes lie before and at it, counted
+ * since the log was opened. Differences of two positions are what figures are made of. */
+struct hint_position {
+    uint64_t seq;
+    uint64_t records;
+    uint64_t bytes; /* payload */
+};
+
+struct hint_log_options {
+    const char *dir;  /* made if missing; NULL: memory only */
+    const char *peer; /* goes into each segment's header: its id, or its new-... name */
+    size_t segment_min, segment_max; /* 0: 64 KB, 16 MB */
+    size_t limit; /* bytes of records that may lie unacknowledged, 0 = no limit: for a memory log
+                     of at most send_window (enable_hinted_handoff: false) */
+};
+
+/* What was found at open, for the log line, the counters and the needs-repair mark. */
+struct hint_log_report {
+    uint64_t records, bytes; /* unacknowledged */
+    uint64_t damaged;        /* records with a bad CRC or length, skipped; the rest is kept */
+    uint64_t torn_bytes;     /* cut off the end of the newest segment */
+    uint64_t missing; /* segments whose name isn't where the one before ended (only gaps within one
+                         upper half), unreadable, or of a newer version */
+    char detail[256]; /* the first of these in words */
+};
+
+/* Opens or makes a log; before its two actors start. Numbers go on above everything found and above
+ * `floor` (the start mark << 32). */
+struct hint_log *hint_log_open(const struct hint_log_options *o, uint64_t floor,
+                               struct hint_log_report *report, struct error *e) MUST_USE;
+/* After both actors have ended. Unmaps and closes; files stay. */
+void hint_log_close(struct hint_log *l);
+
+/* ---- the writer actor -------------------------------------------------------------------- */
+
+enum hint_append {
+    HINT_APPENDED,
+    HINT_NO_SPACE,  /* the disk (or the limit) is full */
+    HINT_IO_ERROR,  /* anything else the system refused; errno text in hint_log_error() */
+    HINT_TOO_LARGE, /* payload over FRAME_PAYLOAD_MAX */
+};
+/* Copies the record in and publishes it. `f->seq` is set to its number: the one after the last.
+ * A refused append changes nothing. */
+enum hint_append hint_log_append(struct hint_log *l, struct frame *f);
+const char *hint_log_error(const struct hint_log *l);
+/* The lower half is about to run out: go on at `floor` (a new start mark << 32, made durable
+ * first). */
+bool hint_log_needs_floor(const struct hint_log *l);
+void hint_log_set_floor(struct hint_log *l, uint64_t floor);
+
+/* ---- the sender actor --------------------------------------------------------------------- */
+
+/* The oldest record with a number above `after`; its bytes (the whole frame, ready for the socket)
+ * and head. The slice is valid until the next call of hint_log_next or hint_log_ack on this log.
+ * False: there is none yet. Damaged records are stepped over and counted (in figures). Going on
+ * from the last record is cheap; going back re-reads from the segment's index. */
+bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struct slice *bytes);
+
+/* Everything appended up to now is on disk when this returns true (fdatasync of segments with
+ * unsynced bytes, and of the directory where a segment was made or renamed). *synced is the number
+ * up to which that holds. */
+bool hint_log_sync(struct hint_log *l, uint64_t *synced, struct error *e) MUST_USE;
+
+/* The peer has applied everything up to seq: whole segments behind it are freed or kept for use
+ * again. Lower numbers than before are ignored. */
+void hint_log_ack(struct hint_log *l, uint64_t seq);
+
+/* Drops the unacknowledged records at the front whose deadline lies before now_ms, up to the first
+ * that doesn't: returns how many, and acknowledges them. Later records that have expired are the
+ * sender's to skip as it meets them. Cheap when there is nothing to do. */
+uint64_t hint_log_expire(struct hint_log *l, uint64_t now_ms);
+
+/* ---- anybody, any time --------------------------------------------------------------------- */
+
+struct hint_position hint_log_appended(const struct hint_log *l);
+struct hint_position hint_log_acked(const struct hint_log *l);
+/* Wall ms of the stamp of the oldest unacknowledged record; 0: none. */
+uint64_t hint_log_oldest_ms(const struct hint_log *l);
+uint64_t hint_log_damaged(const struct hint_log *l);
+
+#endif

@@ -1,0 +1,132 @@
+/* store/store: the one interface to the store behind a node; store/embedded.c (LMDB) and
+ * store/redis.c are behind it. A store has one writing side, owned by the writer actor, and any
+ * number of reading sides, one in each worker. Both are driven by the loop of the thread that made
+ * them; callbacks come in that thread, possibly before the call returns.
+ *
+ * Numbers. The store keeps, for each sending node, the number of the last write applied, in the
+ * same transaction as the writes (DESIGN.md section 7). A source is a sending node's id; source 0
+ * is this node itself. Stamps. A write strictly older than the last overwrite of its key is dropped
+ * (STORE_STALE).
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "core/buf.h"
+#include "core/error.h"
+#include "wire/command.h"
+#include "wire/resp.h"
+#include <uv.h>
+
+struct store;
+struct store_reader;
+
+#define STORE_SOURCES_MAX 1024
+
+enum store_outcome {
+    STORE_APPLIED, /* done, or the command's own fault (-WRONGTYPE): reply says which */
+    STORE_STALE,   /* older than the key's last overwrite: dropped; the reply is what an applied one
+                      would most likely give (+OK / :0) */
+    STORE_FULL, /* -OOM; nothing of this write happened; for a replicated write delivery stops here
+                 */
+    STORE_FAILED, /* the store's state (read-only, loading, I/O): nothing of this write happened */
+};
+
+/* One write, in a batch. */
+struct store_write {
+    bool skip;       /* only moves the number (FRAME_SKIP) */
+    unsigned source; /* whose number */
+    uint64_t seq;    /* its number afterwards; 0: leave the number alone */
+    uint64_t stamp;
+    uint16_t tag;
+    const struct command_spec *spec; /* not for skips */
+    const struct resp_command
+        *cmd; /* normalized: lifetimes are absolute; lives until the batch is done */
+    enum store_outcome outcome; /* out */
+    struct slice reply;         /* out: RESP, in batch->replies */
+};
+
+/* Writes that become visible and durable together, in order. Owned by the writer actor; at most one
+ * is at the store at a time. */
+struct store_batch {
+    struct store_write *writes;
+    size_t n;
+    struct buf replies; /* out; the owner resets it */
+};
+
+struct store_stats { /* atomics, read by anyone */
+    uint64_t stale_dropped, unguarded, errors;
+    uint64_t keys, bytes; /* embedded: live records; 0 where unknown */
+};
+
+struct store_events {
+    /* The store can take batches. last(source) may be asked from now on. Again after each break. */
+    void (*up)(void *arg);
+    /* It can't: why. The batch at the store, if any, stays the store's: it is finished after the
+     * next up, exactly once (the numbers tell what had been applied), or given back by `done` with
+     * STORE_FAILED for each write. */
+    void (*down)(void *arg, const char *reason);
+    /* The batch given to store_apply is applied and as durable as store_sync says. */
+    void (*done)(void *arg, struct store_batch *batch);
+    void *arg;
+};
+
+struct store_options {
+    const char *data_dir;
+    const char *self_id;
+    /* embedded */
+    int sync; /* enum sync_policy of config/config.h: always, interval, never */
+    uint64_t max_bytes;
+    uint64_t tombstone_ms; /* how long deletes are remembered */
+    /* redis */
+    const char *host; /* or a unix path in `unix_path` */
+    uint16_t port;
+    const char *unix_path, *user, *password;
+    uint64_t stamp_table_bytes;
+    unsigned timeout_ms;
+};
+
+/* Exits of open are configuration or start errors (directory, damaged, too old); a redis that can't
+ * be reached isn't one. Main thread, before the actors. */
+struct store *store_open_embedded(const struct store_options *o, struct error *e) MUST_USE;
+struct store *store_open_redis(const struct store_options *o, struct error *e) MUST_USE;
+void store_close(struct store *s); /* after both sides have ended */
+const struct store_stats *store_stats(const struct store *s);
+bool store_is_up(const struct store *s); /* atomic; any thread */
+/* Why it isn't, for -BACKEND and /readyz; "" when up. Copies at most n bytes. Any thread. */
+void store_why_down(const struct store *s, char *out, size_t n);
+
+/* ---- writing side: the writer actor -------------------------------------------------------- */
+/* `up` comes when it is ready: before this returns for the embedded store. */
+void store_writer_start(struct store *s, uv_loop_t *loop, const struct store_events *events);
+void store_writer_stop(
+    struct store *s); /* closes handles on the loop; `done` isn't called any more */
+/* The number of this source, named by its node id; makes it known. Answer is true from `up` until
+ * `down`. Sources are numbered by the caller; ids are up to 64 bytes. */
+uint64_t store_last(struct store *s, unsigned source, const char *node_id);
+void store_apply(struct store *s, struct store_batch *batch);
+
+/* ---- reading side: one per worker ----------------------------------------------------------- */
+struct store_read_reply {
+    bool ok;            /* false: the store can't serve; `reply` is an -BACKEND error */
+    struct slice reply; /* RESP; valid during the callback */
+    uint64_t stamp;     /* of the key's newest write that is known; 0: unknown or no such key */
+    uint16_t tag;
+};
+typedef void store_read_fn(void *arg, const struct store_read_reply *r);
+
+struct store_reader *store_reader_new(struct store *s, uv_loop_t *loop);
+/* Closes; outstanding reads get ok = false before this returns. */
+void store_reader_free(struct store_reader *r);
+/* Runs a COMMAND_READ (one key), or a COMMAND_LOCAL with COMMAND_NODE_STORE. Keys that begin with
+ * `__dynomited:` are hidden. cmd may go away after the call. Replies come in the order of the
+ * calls. */
+void store_read(struct store_reader *r, const struct command_spec *spec,
+                const struct resp_command *cmd, store_read_fn *fn, void *arg);
+/* What this store has of a key, for `dyn-admin key`: reply is an array of
+ * :exists +type :bytes :stamp $digest (16 hex digits of XXH64 over type, value and expiry; "" if it
+ * isn't there). */
+void store_inspect(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg);
+
+#define STORE_HIDDEN_PREFIX "__dynomited:"
+
+#endif

@@ -1,0 +1,68 @@
+/* wire/command: what the server knows about each command of Redis 7.0: how many arguments, where
+ * its keys are, what it does to them. One constant table (Redis 7.0's `COMMAND` output is its
+ * source for names, arity and key positions; the class is ours). Pure, any thread. */
+#ifndef WIRE_COMMAND_H
+#define WIRE_COMMAND_H
+
+#include "core/buf.h"
+#include "core/error.h"
+#include "wire/resp.h"
+
+/* What replication has to know (DESIGN.md section 2). */
+enum command_class {
+    COMMAND_READ,      /* runs on one or more replicas, changes nothing */
+    COMMAND_OVERWRITE, /* the key's value afterwards doesn't depend on what it was: SET, DEL, ... */
+    COMMAND_CHANGE,    /* it does: INCR, APPEND, HSET, EXPIRE, ... */
+    COMMAND_LOCAL,     /* answered by the node that the client is connected to: PING, INFO, ... */
+    COMMAND_REFUSED,   /* known and refused; `refusal` says why */
+};
+
+enum command_flags {
+    COMMAND_EMBEDDED = 1, /* the embedded store has it */
+    COMMAND_SPLIT = 2, /* MGET MSET DEL UNLINK EXISTS TOUCH: falls apart into one command a key */
+    COMMAND_UNDETERMINED = 4, /* its effect isn't in its arguments: SPOP, XADD *, ... */
+    COMMAND_NODE_STORE = 8, /* a COMMAND_LOCAL that asks this node's store: DBSIZE SCAN KEYS ... */
+};
+
+struct command_spec {
+    const char *name;      /* upper case */
+    int arity;             /* with the name; negative: at least */
+    int first, last, step; /* keys as in Redis; 0: none. last -1: to the end */
+    enum command_class class_;
+    unsigned flags;
+    const char *refusal; /* for COMMAND_REFUSED: the error text behind "ERR " */
+};
+
+/* NULL: unknown to Redis 7.0 as well. Case doesn't matter. */
+const struct command_spec *command_find(struct slice name);
+/* The whole table, for COMMAND and for tests. */
+const struct command_spec *command_table(size_t *n);
+
+/* False: Redis's own error text for a wrong number of arguments ("ERR wrong number of ..."). */
+bool command_arity_ok(const struct command_spec *spec, const struct resp_command *cmd,
+                      struct error *e) MUST_USE;
+/* Like first/last/step, but for this command line (some commands need a look at their arguments:
+ * XADD with * is undetermined, with an id it isn't; SET with GET, GETEX without options is a read;
+ * SORT without STORE; OBJECT/XGROUP/... whose keys stand behind a subcommand). Calls key(arg,
+ * index) for each key, returns their number. index is its place in argv. */
+size_t command_keys(const struct command_spec *spec, const struct resp_command *cmd,
+                    size_t *indexes, size_t max);
+/* The class and the flags of this command line, where they depend on its arguments. */
+enum command_class command_class_of(const struct command_spec *spec,
+                                    const struct resp_command *cmd);
+bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
+
+/* Rewrites a write so that it means the same on every replica at any time: lifetimes become
+ * absolute (SET EX|PX|EXAT -> PXAT, SETEX/PSETEX -> SET PXAT, EXPIRE/PEXPIRE/EXPIREAT -> PEXPIREAT,
+ * GETEX EX -> PXAT, RESTORE ttl -> ABSTTL). Appends the resulting RESP command to `out` in any case
+ * (unchanged commands are re-encoded as an array). False with Redis's error text when an argument
+ * is wrong ("ERR invalid expire time in 'set' command", "ERR value is not an integer or out of
+ * range", "ERR syntax error"). now_ms: wall clock. */
+bool command_normalize(const struct command_spec *spec, const struct resp_command *cmd,
+                       uint64_t now_ms, struct buf *out, struct error *e) MUST_USE;
+
+/* The reply of a write when nobody has it to give, because only a hint could be kept: +OK for SET
+ * (without NX XX GET) and MSET. NULL: the reply depends on the data. */
+const char *command_blind_reply(const struct command_spec *spec, const struct resp_command *cmd);
+
+#endif

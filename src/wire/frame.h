@@ -1,0 +1,72 @@
+/* wire/frame: the one codec of log records and link frames. Little-endian, 40 bytes of head:
+ *
+ *     0        4        8    9     10    12      16       24       32            40
+ *     | length | crc32c |kind|flags| tag | zero  |  seq   | stamp  | deadline ms | payload ...
+ *
+ * length counts everything, itself included; the CRC (Castagnoli, RFC 3720) covers everything
+ * behind it. Pure, any thread. */
+#ifndef WIRE_FRAME_H
+#define WIRE_FRAME_H
+
+#include "core/buf.h"
+
+#define FRAME_HEAD        40u
+#define FRAME_PAYLOAD_MAX (RESP_FRAME_SLACK + 512u * 1024 * 1024)
+#define RESP_FRAME_SLACK  (8u * 1024 * 1024) /* a command around a value of 512 MB */
+
+enum frame_kind {
+    /* records: what a peer's log holds */
+    FRAME_WRITE = 1, /* payload: the command, RESP */
+    FRAME_SKIP = 2,  /* the numbers up to seq will not come; payload: u64, the number before them */
+    /* a link's start, in this order */
+    FRAME_HELLO = 10,
+    FRAME_CHALLENGE,
+    FRAME_PROOF,
+    FRAME_WELCOME,
+    FRAME_REFUSE,
+    /* receiver to sender */
+    FRAME_ACK = 20,   /* everything up to seq is applied */
+    FRAME_REPLY,      /* payload: the store's reply to the write seq */
+    FRAME_REWIND,     /* a number was missing: go back to behind seq */
+    FRAME_STATE,      /* payload: LinkState */
+    FRAME_READ_REPLY, /* seq: the read's id; stamp, tag: of the value; payload: RESP */
+    /* sender to receiver */
+    FRAME_READ = 30, /* seq: an id of the sender's; payload: the command, RESP */
+    /* both */
+    FRAME_BEAT = 40, /* alive; stamp: the sender's clock */
+};
+
+enum frame_flags {
+    FRAME_WANT_REPLY = 1, /* WRITE: somebody waits for what the store says */
+    FRAME_FAILED = 2,     /* READ_REPLY: the store couldn't; payload: why */
+};
+
+struct frame {
+    uint8_t kind, flags;
+    uint16_t tag;
+    uint64_t seq, stamp, deadline;
+    struct slice payload;
+};
+
+enum frame_status { FRAME_OK, FRAME_MORE, FRAME_BAD_LENGTH, FRAME_BAD_CRC };
+
+/* Writes the head for `f` (payload bytes are read for the CRC, not copied). */
+void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD]);
+/* The same with the payload in two parts, which stand one behind the other. */
+void frame_head2(const struct frame *f, struct slice more, uint8_t head[FRAME_HEAD]);
+void frame_add(struct buf *b, const struct frame *f); /* head and payload */
+static inline size_t frame_size(size_t payload)
+{
+    return FRAME_HEAD + payload;
+}
+
+/* Reads one frame at the start of `data`: FRAME_OK fills *out (payload borrowed) and *size.
+ * FRAME_MORE: *size bytes are needed in all (FRAME_HEAD while the length isn't there yet).
+ * FRAME_BAD_LENGTH: below FRAME_HEAD or a payload over max_payload. FRAME_BAD_CRC: *size is set. */
+enum frame_status frame_parse(const uint8_t *data, size_t len, size_t max_payload,
+                              struct frame *out, size_t *size);
+
+/* Castagnoli CRC, in hardware where the processor has it; start with 0, pass on to continue. */
+uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+
+#endif

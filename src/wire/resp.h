@@ -1,0 +1,82 @@
+/* wire/resp: RESP2 (https://redis.io/docs/reference/protocol-spec/) between bytes and structs.
+ * Pure: no I/O, no clock. A parser belongs to one connection and so to one thread.
+ *
+ *     resp_request_parse(&parser, bytes, len, &cmd, &error)
+ *         RESP_OK     cmd.argv point into `bytes`; cmd.size bytes are used up
+ *         RESP_MORE   call again with the same start and more behind it; nothing is parsed twice
+ *         RESP_BAD    protocol error, `error` has Redis's words ("Protocol error: ..."): reply,
+ * close
+ */
+#ifndef WIRE_RESP_H
+#define WIRE_RESP_H
+
+#include "core/buf.h"
+#include "core/error.h"
+
+#define RESP_BULK_MAX   (512u * 1024 * 1024) /* one argument */
+#define RESP_ARGS_MAX   (1024 * 1024)        /* arguments of one command, as in Redis */
+#define RESP_INLINE_MAX (64 * 1024)
+
+enum resp_status { RESP_OK, RESP_MORE, RESP_BAD };
+
+/* One command. argv[0] is its name. The slices belong to the buffer that was parsed. */
+struct resp_command {
+    struct slice *argv; /* owned, grows; kept from command to command */
+    size_t argc, cap;
+    size_t size; /* bytes that the command took from the stream */
+};
+void resp_command_fini(struct resp_command *c);
+
+/* Where an unfinished command stands, as offsets from its first byte. Zeroed: a fresh parser. */
+struct resp_parser {
+    size_t pos;   /* everything before is understood */
+    int64_t left; /* arguments still to come; 0: at a command's start */
+    int64_t bulk; /* length of the argument that is being read; -1: its header comes next */
+    size_t *args; /* offset, length pairs of the arguments so far */
+    size_t nargs, cap;
+    size_t want; /* total bytes (from the command's start) known to be needed, for reading ahead */
+};
+void resp_parser_fini(struct resp_parser *p);
+
+/* Takes multibulk and inline commands (with quotes, as redis-cli's inline and telnet users type
+ * them). An empty line or `*0` is RESP_OK with argc 0. Arguments over RESP_BULK_MAX, more than
+ * RESP_ARGS_MAX of them and inline lines over RESP_INLINE_MAX are RESP_BAD before memory is taken
+ * for them. */
+enum resp_status resp_request_parse(struct resp_parser *p, const uint8_t *data, size_t len,
+                                    struct resp_command *out, struct error *e);
+
+/* A stored command (the payload of a log record) at once: RESP_MORE counts as damage. */
+bool resp_command_parse(struct slice bytes, struct resp_command *out) MUST_USE;
+
+/* Finds the end of one reply of a backend, nested arrays included. Zeroed: fresh; resumable like
+ * the request parser. On RESP_OK `*size` is its length and the scanner is fresh again. Depth and
+ * lengths are bounded. Takes RESP2 and, harmlessly, RESP3's scalar types. */
+struct resp_scanner {
+    size_t pos;
+    uint32_t depth;
+    int64_t left[16];
+};
+enum resp_status resp_reply_scan(struct resp_scanner *s, const uint8_t *data, size_t len,
+                                 size_t *size, struct error *e);
+
+/* Writing, requests and replies alike. */
+void resp_add_array(struct buf *b, size_t n);
+void resp_add_bulk(struct buf *b, struct slice s);
+void resp_add_bulk_str(struct buf *b, const char *s);
+void resp_add_nil(struct buf *b); /* $-1 */
+void resp_add_int(struct buf *b, int64_t v);
+void resp_add_status(struct buf *b, const char *s); /* +s */
+void resp_add_error(struct buf *b, const char *fmt, ...)
+    PRINTF_LIKE(2, 3); /* -text; CR and LF become blanks */
+void resp_add_command(struct buf *b, const struct slice *argv, size_t argc);
+
+/* Reading a whole reply: of type ':' its number. */
+bool resp_reply_int(struct slice reply, int64_t *out) MUST_USE;
+/* Of type '$' the bytes, without copying; false for nil or another type. */
+bool resp_reply_bulk(struct slice reply, struct slice *out) MUST_USE;
+static inline bool resp_reply_is_error(struct slice reply)
+{
+    return reply.len > 0 && reply.ptr[0] == '-';
+}
+
+#endif
