@@ -1,0 +1,148 @@
+#include "core/actor.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/rcu.h"
+#include <assert.h>
+#include <string.h>
+
+#define TURN_MAIL_MAX 4096 /* messages in one turn, so that sockets get their turn too */
+
+static void close_own_handles(struct actor *a)
+{
+    uv_close((uv_handle_t *)&a->bell, NULL);
+    uv_close((uv_handle_t *)&a->before_poll, NULL);
+    uv_close((uv_handle_t *)&a->after_poll, NULL);
+    uv_close((uv_handle_t *)&a->busy, NULL);
+}
+
+static void noop_idle(uv_idle_t *h)
+{
+    (void)h; /* its being active is what keeps the loop from sleeping */
+}
+
+static void read_mail(struct actor *a)
+{
+    for (int i = 0; i < TURN_MAIL_MAX; i++) {
+        struct msg *m = mailbox_take(&a->mailbox);
+        if (!m)
+            return;
+        a->ops->receive(a->self, m);
+    }
+}
+
+static void check_stop(struct actor *a)
+{
+    if (a->stopping || !__atomic_load_n(&a->stop_wanted, __ATOMIC_ACQUIRE))
+        return;
+    a->stopping = true;
+    a->ops->stop(a->self);
+    close_own_handles(a);
+}
+
+/* The end of a turn: mail, turn_end, then the word "I sleep" and a last look. */
+static void on_before_poll(uv_prepare_t *h)
+{
+    struct actor *a = h->data;
+    read_mail(a);
+    if (a->ops->turn_end)
+        a->ops->turn_end(a->self);
+    check_stop(a);
+    if (a->stopping)
+        return;
+    __atomic_store_n(&a->sleeping, 1, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    bool mail = !mailbox_empty(&a->mailbox) || __atomic_load_n(&a->stop_wanted, __ATOMIC_SEQ_CST);
+    if (!mail)
+        return;
+    __atomic_store_n(&a->sleeping, 0, __ATOMIC_RELAXED);
+    if (!uv_is_active((uv_handle_t *)&a->busy))
+        uv_idle_start(&a->busy, noop_idle); /* the poll looks, and doesn't wait */
+}
+
+static void on_after_poll(uv_check_t *h)
+{
+    struct actor *a = h->data;
+    __atomic_store_n(&a->sleeping, 0, __ATOMIC_RELAXED);
+    if (uv_is_active((uv_handle_t *)&a->busy) && mailbox_empty(&a->mailbox))
+        uv_idle_stop(&a->busy);
+}
+
+static void on_bell(uv_async_t *h)
+{
+    (void)h; /* the mail is read before the next poll */
+}
+
+static void *run(void *arg)
+{
+    struct actor *a = arg;
+    pthread_setname_np(pthread_self(), a->ops->name);
+    rcu_thread_register();
+    a->ops->start(a->self);
+    uv_run(&a->loop, UV_RUN_DEFAULT);
+    if (a->ops->end)
+        a->ops->end(a->self);
+    rcu_thread_unregister();
+    return NULL;
+}
+
+bool actor_start(struct actor *a, const struct actor_ops *ops, void *self, struct error *e)
+{
+    a->ops = ops;
+    a->self = self;
+    mailbox_init(&a->mailbox);
+    int rc = uv_loop_init(&a->loop);
+    if (rc < 0)
+        return error_set(e, "event loop of %s: %s", ops->name, uv_strerror(rc));
+    rc = uv_async_init(&a->loop, &a->bell, on_bell);
+    if (rc < 0)
+        return error_set(e, "wake-up of %s: %s", ops->name, uv_strerror(rc));
+    uv_prepare_init(&a->loop, &a->before_poll);
+    uv_check_init(&a->loop, &a->after_poll);
+    uv_idle_init(&a->loop, &a->busy);
+    a->before_poll.data = a->after_poll.data = a;
+    uv_prepare_start(&a->before_poll, on_before_poll);
+    uv_check_start(&a->after_poll, on_after_poll);
+    rc = pthread_create(&a->thread, NULL, run, a);
+    if (rc != 0)
+        return error_set(e, "thread %s: %s", ops->name, strerror(rc));
+    return true;
+}
+
+static void wake(struct actor *a)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&a->sleeping, __ATOMIC_RELAXED) &&
+        __atomic_exchange_n(&a->sleeping, 0, __ATOMIC_SEQ_CST))
+        uv_async_send(&a->bell);
+}
+
+void actor_send(struct actor *a, struct msg *m)
+{
+    mailbox_put(&a->mailbox, m);
+    wake(a);
+}
+
+void actor_stop(struct actor *a)
+{
+    __atomic_store_n(&a->stop_wanted, 1, __ATOMIC_SEQ_CST);
+    wake(a);
+}
+
+void actor_join(struct actor *a)
+{
+    int rc = pthread_join(a->thread, NULL);
+    assert(rc == 0);
+    (void)rc;
+    for (struct msg *m; (m = mailbox_take(&a->mailbox));)
+        a->ops->drop(m);
+    mailbox_fini(&a->mailbox);
+    rc = uv_loop_close(&a->loop);
+    if (rc < 0)
+        log_error("%s: a handle was left open at the end: %s", a->ops->name, uv_strerror(rc));
+}
+
+void actor_again(struct actor *a)
+{
+    if (!a->stopping && !uv_is_active((uv_handle_t *)&a->busy))
+        uv_idle_start(&a->busy, noop_idle);
+}
