@@ -1,7 +1,6 @@
 #include "core/rcu.h"
 #include <assert.h>
 #include <pthread.h>
-#include <urcu/urcu-memb.h>
 
 static struct call_rcu_data *reclaimer;
 static __thread bool registered;

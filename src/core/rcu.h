@@ -17,7 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <urcu/call-rcu.h>
+#include <urcu/urcu-memb.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define RCU_TSAN 1
