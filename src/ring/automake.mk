@@ -1,0 +1,1 @@
+libdynomited_a_SOURCES += src/ring/hash.h src/ring/hash.c
