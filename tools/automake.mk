@@ -1,0 +1,3 @@
+bin_PROGRAMS += dyn-hash-tool
+dyn_hash_tool_SOURCES = tools/dyn-hash-tool.c
+dyn_hash_tool_LDADD = libdynomited.a $(CRYPTO_LIBS) $(ZLIB_LIBS)

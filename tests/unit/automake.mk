@@ -1,4 +1,5 @@
 check_PROGRAMS += test_hash
 test_hash_SOURCES = tests/unit/test_hash.c
 test_hash_LDADD = $(TEST_LIBS)
-EXTRA_DIST += tests/vectors/README.md tests/vectors/hash_tokens.tsv
+TESTS += tests/unit/hash-tool.sh
+EXTRA_DIST += tests/unit/hash-tool.sh tests/vectors/README.md tests/vectors/hash_tokens.tsv
