@@ -1,0 +1,103 @@
+#include "store/store.h"
+#include "core/mem.h"
+#include "store/internal.h"
+#include <stdio.h>
+
+static void reason_free(struct rcu_head *head)
+{
+    mem_free(container_of_(head, struct store_reason, rcu));
+}
+
+static void reason_publish(struct store *s, struct store_reason *fresh)
+{
+    struct store_reason *old = RCU_SWAP(s->down, fresh);
+    if (old)
+        rcu_defer(&old->rcu, reason_free);
+}
+
+void store_set_up(struct store *s)
+{
+    reason_publish(s, NULL);
+}
+
+void store_set_down(struct store *s, const char *reason)
+{
+    struct store_reason *r = MEM_NEW(struct store_reason);
+    snprintf(r->text, sizeof r->text, "%s", reason);
+    reason_publish(s, r);
+}
+
+void store_base_init(struct store *s, const struct store_ops *ops)
+{
+    s->ops = ops;
+    store_set_down(s, "starting");
+}
+
+void store_base_fini(struct store *s)
+{
+    reason_publish(s, NULL);
+}
+
+bool store_is_up(const struct store *s)
+{
+    return RCU_GET(s->down) == NULL;
+}
+
+void store_why_down(const struct store *s, char *out, size_t n)
+{
+    rcu_read_begin();
+    const struct store_reason *r = RCU_GET(s->down);
+    snprintf(out, n, "%s", r ? r->text : "");
+    rcu_read_end();
+}
+
+const struct store_stats *store_stats(const struct store *s)
+{
+    return &s->stats;
+}
+
+void store_close(struct store *s)
+{
+    s->ops->close(s);
+}
+
+void store_writer_start(struct store *s, uv_loop_t *loop, const struct store_events *events)
+{
+    s->ops->writer_start(s, loop, events);
+}
+
+void store_writer_stop(struct store *s)
+{
+    s->ops->writer_stop(s);
+}
+
+uint64_t store_last(struct store *s, unsigned source, const char *node_id)
+{
+    return s->ops->last(s, source, node_id);
+}
+
+void store_apply(struct store *s, struct store_batch *batch)
+{
+    s->ops->apply(s, batch);
+}
+
+struct store_reader *store_reader_new(struct store *s, uv_loop_t *loop)
+{
+    return s->ops->reader_new(s, loop);
+}
+
+void store_reader_free(struct store_reader *r)
+{
+    r->store->ops->reader_free(r);
+}
+
+void store_read(struct store_reader *r, const struct command_spec *spec,
+                const struct resp_command *cmd, store_read_fn *fn, void *arg)
+{
+    r->store->ops->read(r, spec, cmd, fn, arg);
+}
+
+void store_inspect(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg)
+{
+    r->store->ops->inspect(r, key, fn, arg);
+}
