@@ -1,1 +1,2 @@
 libdynomited_a_SOURCES += src/ring/hash.h src/ring/hash.c
+libdynomited_a_SOURCES += src/ring/topology.h src/ring/topology.c

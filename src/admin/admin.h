@@ -1,0 +1,35 @@
+/* admin/admin: the actor that people and monitors talk to: dyn-admin's socket (admin/rpc) and HTTP
+ * (admin/http). It owns nothing of the data path: it reads published snapshots and counters, and
+ * asks a worker by message where it needs the data path (`dyn-admin key`). */
+#ifndef ADMIN_ADMIN_H
+#define ADMIN_ADMIN_H
+
+#include "config/config.h"
+#include "core/actor.h"
+#include "peer/handshake.h"
+#include "peer/peer.h"
+#include "request/stats.h"
+#include "store/store.h"
+
+/* Where everything is; all of it outlives the actor. */
+struct admin_sources {
+    const struct config *config;
+    const struct identity *me;
+    struct topology *const *topology; /* RCU_GET(*topology) inside a read section */
+    const struct peers *peers;
+    const struct store *store;
+    struct stats *const *stats; /* one per worker */
+    unsigned nworkers;
+    struct actor *worker;      /* takes MAIL_INSPECT */
+    const uint32_t *own_state; /* atomic, enum node_state */
+    uint64_t started_ms;       /* mono */
+};
+
+struct admin;
+/* Binds both addresses and starts the actor. Errors name the address (exit status 2). A stale unix
+ * socket is replaced, one that answers is not. admin_listen '' is <data_dir>/admin.sock. */
+struct admin *admin_start(const struct admin_sources *sources, struct error *e) MUST_USE;
+void admin_stop(struct admin *a); /* doesn't wait */
+void admin_join(struct admin *a); /* frees */
+
+#endif

@@ -1,0 +1,186 @@
+/* peer/mail: every message that workers, the writer and senders exchange. One list, so that the
+ * conversations can be read in one place:
+ *
+ *   a write      worker --WRITE--> writer --WRITE (answered)--> worker
+ *                                  writer --APPENDED--> sender --VERDICTS--> worker
+ *   a read       worker --READ--> sender --READ_REPLY--> worker
+ *   from a peer  worker --GREET, INBOUND, LINK_GONE--> writer --LINK--> worker
+ *                worker --DIAL--> sender           (the greeted node dials back)
+ *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
+ *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
+ * key)
+ *
+ * The sender of a message gives it away; a WRITE goes back and forth as the same memory. */
+#ifndef PEER_MAIL_H
+#define PEER_MAIL_H
+
+#include "core/actor.h"
+#include "core/buf.h"
+#include "ring/topology.h"
+#include "store/store.h"
+
+enum mail_type {
+    MAIL_WRITE,
+    MAIL_VERDICTS,
+    MAIL_APPENDED,
+    MAIL_READ,
+    MAIL_READ_REPLY,
+    MAIL_GREET,
+    MAIL_INBOUND,
+    MAIL_LINK_GONE,
+    MAIL_LINK,
+    MAIL_DIAL,
+    MAIL_CLIENT,
+    MAIL_MET,
+    MAIL_INSPECT,
+    MAIL_INSPECTED,
+    MAIL_REPAIR,
+};
+
+/* What is known about one write on one replica. Order matters: a later word replaces an earlier one
+ * only if it is greater. */
+enum verdict {
+    VERDICT_NONE,
+    VERDICT_LOGGED,  /* in the log of a peer that is up */
+    VERDICT_KEPT,    /* a hint, but not one that a power cut can't take */
+    VERDICT_DURABLE, /* a hint, on disk */
+    VERDICT_REFUSED, /* neither there nor kept: `why` */
+    VERDICT_APPLIED, /* the replica has it; maybe with its reply */
+};
+
+enum refusal { REFUSAL_NONE, REFUSAL_FULL, REFUSAL_DISK, REFUSAL_DISABLED };
+
+struct mail_write {
+    struct msg msg;
+    struct actor *worker;
+    uint64_t ticket;
+    const struct command_spec *spec;
+    struct blob *command; /* normalized, RESP */
+    bool want_replies;    /* the level needs more than this node's own word */
+    uint8_t nreplicas;
+    /* the writer's answer */
+    enum store_outcome own_outcome;
+    bool own_down;          /* the own store can't serve and is a replica: nothing was written */
+    struct blob *own_reply; /* NULL: this node is no replica */
+    struct {
+        uint16_t node;
+        uint8_t verdict, why;
+    } replica[]; /* nreplicas of them; set by the worker, answered by the writer */
+};
+
+struct mail_verdict {
+    uint64_t ticket;
+    uint16_t node;
+    uint8_t verdict, why;
+    struct blob *reply; /* or NULL */
+};
+struct mail_verdicts {
+    struct msg msg;
+    size_t n;
+    struct mail_verdict v[];
+};
+
+/* What the writer appended to a peer's log in one batch, as far as somebody waits for verdicts; n =
+ * 0: only a nudge. */
+struct mail_waiter {
+    uint64_t seq, ticket;
+    struct actor *worker;
+};
+struct mail_appended {
+    struct msg msg;
+    size_t n;
+    struct mail_waiter waiter[];
+};
+
+struct mail_read {
+    struct msg msg;
+    struct actor *worker;
+    uint64_t ticket;
+    uint16_t node;
+    bool inspect; /* `dyn-admin key`: payload is the key */
+    struct blob *command;
+};
+struct mail_read_reply {
+    struct msg msg;
+    uint64_t ticket;
+    uint16_t node;
+    bool ok;
+    uint64_t stamp;
+    uint16_t tag;
+    struct blob *reply; /* NULL when not ok */
+};
+
+/* A link is named by its worker and a ticket of that worker's. */
+struct link_ref {
+    struct actor *worker;
+    uint64_t ticket;
+};
+struct mail_greet {
+    struct msg msg;
+    struct link_ref link;
+    uint16_t node;
+    char id[NODE_ID_SIZE];
+    uint64_t start_mark;
+    uint64_t hints_upto;
+    uint64_t wall_ms;
+};
+struct mail_inbound {
+    struct msg msg;
+    struct link_ref link;
+    uint16_t node;
+    size_t size;         /* of frames: the credit that comes back */
+    struct blob *frames; /* whole frames, CRC checked */
+};
+struct mail_link_gone {
+    struct msg msg;
+    struct link_ref link;
+    uint16_t node;
+};
+struct mail_link {
+    struct msg msg;
+    uint64_t ticket;
+    bool close, welcome;
+    size_t credit; /* bytes of inbound frames that are dealt with */
+    struct buf frames;
+};
+
+struct mail_dial {
+    struct msg msg;
+};
+struct mail_client {
+    struct msg msg;
+    int fd;
+    bool peer; /* a peer's connection, not a client's */
+};
+/* The admin asks a worker what each replica of a key has. */
+struct mail_inspect {
+    struct msg msg;
+    struct actor *asker;
+    uint64_t ticket; /* the asker's */
+    struct blob *key;
+};
+struct mail_inspected {
+    struct msg msg;
+    uint64_t ticket;
+    uint32_t token;
+    unsigned n;
+    struct {
+        uint16_t node;
+        struct blob *reply;       /* store_inspect's RESP array; NULL: the replica didn't answer */
+    } replica[RING_REPLICAS_MAX]; /* in the order in which this node would ask them */
+};
+
+/* A sender has met its peer: its id. To the writer. */
+struct mail_met {
+    struct msg msg;
+    uint16_t node;
+    char id[NODE_ID_SIZE];
+    uint64_t wall_ms;
+};
+/* The writer to a sender: mark the peer as needing repair. */
+struct mail_repair {
+    struct msg msg;
+    char reason[160];
+};
+
+#endif

@@ -1,0 +1,61 @@
+#include "peer/peer.h"
+#include "core/clock.h"
+
+const char *peer_reject_name(enum peer_reject r)
+{
+    static const char *const names[REJECT_REASONS] = {"over_capacity", "no_space", "io_error",
+                                                      "disabled"};
+    return names[r];
+}
+
+static uint64_t above(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+struct peer_hints peer_hints(const struct peer *p)
+{
+    /* acked first: it only grows, so that a race shows too much and never a wrapped number */
+    struct hint_position acked = hint_log_acked(p->log);
+    struct hint_position appended = hint_log_appended(p->log);
+    uint64_t records = larger(PEER_LOAD(p, hinted_records), PEER_LOAD(p, late_records));
+    uint64_t bytes = larger(PEER_LOAD(p, hinted_bytes), PEER_LOAD(p, late_bytes));
+    if (PEER_LOAD(p, hinting)) {
+        records = appended.records;
+        bytes = appended.bytes;
+    }
+    struct peer_hints h = {.pending = above(records, acked.records),
+                           .bytes = above(bytes, acked.bytes)};
+    if (h.pending) {
+        uint64_t oldest = hint_log_oldest_ms(p->log);
+        h.oldest_ms = oldest ? above(clock_wall_ms(), oldest) : 0;
+    }
+    return h;
+}
+
+uint64_t peer_behind(const struct peer *p)
+{
+    struct hint_position acked = hint_log_acked(p->log);
+    return above(hint_log_appended(p->log).bytes, acked.bytes);
+}
+
+const char *peer_hint_state(const struct peer *p)
+{
+    if (peer_hints(p).pending == 0)
+        return "idle";
+    return PEER_LOAD(p, link_up) && peer_state(p) != NODE_DOWN ? "draining" : "storing";
+}
+
+uint64_t peers_hint_bytes(const struct peers *p)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < p->n; i++)
+        if (p->at[i])
+            sum += peer_hints(p->at[i]).bytes;
+    return sum;
+}

@@ -1,0 +1,31 @@
+/* peer/standby: does this node lack writes? Pure; the writer actor owns it and gives it the time.
+ *
+ * STANDBY from a start on a used data_dir, and from any greeting in which a sender names hints that
+ * we don't have yet, until the records so named are in. After a start we wait for greetings for two
+ * heartbeats; 30 s after it began, STANDBY ends in any case (DESIGN.md section 8). */
+#ifndef PEER_STANDBY_H
+#define PEER_STANDBY_H
+
+#include "ring/topology.h"
+
+#define STANDBY_MAX_MS 30000
+
+struct standby {
+    enum node_state state; /* NODE_NORMAL or NODE_STANDBY */
+    uint64_t began_ms, greet_until_ms;
+    unsigned n;
+    uint64_t *need; /* by node: its number that we must reach; 0: none */
+};
+
+void standby_init(struct standby *s, unsigned nodes, bool used_data_dir, uint64_t gos_interval_ms,
+                  uint64_t now_ms);
+void standby_fini(struct standby *s);
+/* A sender says that it holds hints for us up to `upto` (0: none); we have applied `applied` of
+ * its. */
+void standby_greeted(struct standby *s, unsigned node, uint64_t upto, uint64_t applied,
+                     uint64_t now_ms);
+void standby_progress(struct standby *s, unsigned node, uint64_t applied);
+/* Decides; true: the state has changed. */
+bool standby_decide(struct standby *s, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,24 @@
+/* request/stats: what one worker counts. One writer (the worker), relaxed atomics, read by the
+ * admin actor, which adds the workers up. */
+#ifndef REQUEST_STATS_H
+#define REQUEST_STATS_H
+
+#include "core/histogram.h"
+#include <stdint.h>
+
+#define STATS_COMMANDS_MAX 512
+
+enum stats_result { RESULT_OK, RESULT_ERROR, RESULTS };
+
+struct stats {
+    uint64_t requests[STATS_COMMANDS_MAX][RESULTS]; /* by index into command_table() */
+    uint64_t unknown_commands;
+    uint64_t connections, connections_total; /* clients: now, since the start */
+    uint64_t timeouts;
+    struct histogram duration; /* microseconds, a client request end to end */
+};
+
+#define STATS_ADD(s, field, v) __atomic_fetch_add(&(s)->field, (v), __ATOMIC_RELAXED)
+#define STATS_LOAD(s, field)   __atomic_load_n(&(s)->field, __ATOMIC_RELAXED)
+
+#endif

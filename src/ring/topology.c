@@ -1,0 +1,236 @@
+#include "ring/topology.h"
+#include "core/mem.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct point {
+    uint32_t token;
+    uint16_t node;
+};
+
+struct ring_rack {
+    const char *datacenter, *rack;
+    struct point *points; /* by token */
+    size_t npoints;
+};
+
+const char *node_state_name(enum node_state s)
+{
+    static const char *const names[NODE_STATES] = {"UNKNOWN", "JOINING", "NORMAL", "STANDBY",
+                                                   "DOWN",    "RESET",   "LEAVING"};
+    return s < NODE_STATES ? names[s] : "UNKNOWN";
+}
+
+static int by_token(const void *a, const void *b)
+{
+    const struct point *x = a, *y = b;
+    return x->token < y->token ? -1 : x->token > y->token;
+}
+
+static bool same_rack(const struct ring_rack *r, const struct ring_node *n)
+{
+    return strcmp(r->datacenter, n->datacenter) == 0 && strcmp(r->rack, n->rack) == 0;
+}
+
+static void copy_node(struct ring_node *to, const struct ring_node *from)
+{
+    *to = *from;
+    to->address = mem_strdup(from->address);
+    to->datacenter = mem_strdup(from->datacenter);
+    to->rack = mem_strdup(from->rack);
+    to->tokens = mem_dup(from->tokens, from->ntokens * sizeof *from->tokens);
+}
+
+static struct ring_rack *rack_of(struct topology *t, const struct ring_node *n)
+{
+    for (unsigned i = 0; i < t->nracks; i++)
+        if (same_rack(&t->racks[i], n))
+            return &t->racks[i];
+    t->racks = mem_realloc(t->racks, (t->nracks + 1) * sizeof *t->racks);
+    struct ring_rack *r = &t->racks[t->nracks++];
+    *r = (struct ring_rack){.datacenter = n->datacenter, .rack = n->rack};
+    return r;
+}
+
+static void add_points(struct topology *t, unsigned node)
+{
+    const struct ring_node *n = &t->nodes[node];
+    struct ring_rack *r = rack_of(t, n);
+    r->points = mem_realloc(r->points, (r->npoints + n->ntokens) * sizeof *r->points);
+    for (size_t i = 0; i < n->ntokens; i++)
+        r->points[r->npoints++] = (struct point){.token = n->tokens[i], .node = (uint16_t)node};
+}
+
+/* 0: own rack, 1: own datacenter, 2: elsewhere */
+static int distance(const struct topology *t, const struct ring_rack *r)
+{
+    const struct ring_node *self = &t->nodes[t->self];
+    if (strcmp(r->datacenter, self->datacenter) != 0)
+        return 2;
+    return strcmp(r->rack, self->rack) != 0;
+}
+
+static void sort_racks(struct topology *t)
+{
+    /* insertion sort: few racks, and the order among equals must stay as configured */
+    for (unsigned i = 1; i < t->nracks; i++) {
+        struct ring_rack r = t->racks[i];
+        unsigned at = i;
+        for (; at > 0 && distance(t, &t->racks[at - 1]) > distance(t, &r); at--)
+            t->racks[at] = t->racks[at - 1];
+        t->racks[at] = r;
+    }
+}
+
+static bool check_rack(const struct topology *t, struct ring_rack *r, struct error *e)
+{
+    qsort(r->points, r->npoints, sizeof *r->points, by_token);
+    for (size_t i = 1; i < r->npoints; i++) {
+        const struct point *a = &r->points[i - 1], *b = &r->points[i];
+        if (a->token == b->token)
+            return error_set(
+                e,
+                "token %u is found twice in rack %s of %s, at %s and at %s; allowed once "
+                "per rack",
+                a->token, r->rack, r->datacenter, t->nodes[a->node].address,
+                t->nodes[b->node].address);
+    }
+    return true;
+}
+
+static bool build(struct topology *t, struct error *e)
+{
+    for (unsigned i = 0; i < t->n; i++) {
+        if (t->nodes[i].ntokens == 0)
+            return error_set(e, "node %s has no token; allowed at least one", t->nodes[i].address);
+        add_points(t, i);
+    }
+    if (t->nracks > RING_REPLICAS_MAX)
+        return error_set(e, "%u racks found; allowed at most %d", t->nracks, RING_REPLICAS_MAX);
+    for (unsigned i = 0; i < t->nracks; i++)
+        if (!check_rack(t, &t->racks[i], e))
+            return false;
+    sort_racks(t);
+    return true;
+}
+
+struct topology *topology_new(const struct ring_node *nodes, unsigned n, unsigned self,
+                              struct error *e)
+{
+    if (n == 0 || n > RING_NODES_MAX) {
+        error_set(e, "%u nodes found; allowed 1 to %d", n, RING_NODES_MAX);
+        return NULL;
+    }
+    struct topology *t = MEM_NEW(struct topology);
+    t->n = n;
+    t->self = self;
+    t->nodes = mem_calloc(n, sizeof *t->nodes);
+    for (unsigned i = 0; i < n; i++)
+        copy_node(&t->nodes[i], &nodes[i]);
+    if (!build(t, e)) {
+        topology_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void topology_free(struct topology *t)
+{
+    if (!t)
+        return;
+    for (unsigned i = 0; i < t->nracks; i++)
+        mem_free(t->racks[i].points);
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct ring_node *n = &t->nodes[i];
+        mem_free((void *)(uintptr_t)n->address);
+        mem_free((void *)(uintptr_t)n->datacenter);
+        mem_free((void *)(uintptr_t)n->rack);
+        mem_free((void *)(uintptr_t)n->tokens);
+    }
+    mem_free(t->racks);
+    mem_free(t->nodes);
+    mem_free(t);
+}
+
+void topology_reclaim(struct rcu_head *head)
+{
+    topology_free(container_of_(head, struct topology, rcu));
+}
+
+/* The first point at or above token, wrapping. */
+static const struct point *owner(const struct ring_rack *r, uint32_t token)
+{
+    size_t lo = 0, hi = r->npoints;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (r->points[mid].token < token)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return &r->points[lo == r->npoints ? 0 : lo];
+}
+
+unsigned topology_replicas(const struct topology *t, uint32_t token,
+                           uint16_t out[RING_REPLICAS_MAX])
+{
+    for (unsigned i = 0; i < t->nracks; i++)
+        out[i] = owner(&t->racks[i], token)->node;
+    return t->nracks;
+}
+
+bool topology_is_local(const struct topology *t, unsigned node)
+{
+    return strcmp(t->nodes[node].datacenter, t->nodes[t->self].datacenter) == 0;
+}
+
+static bool has_token(const struct ring_node *n, uint32_t token)
+{
+    for (size_t i = 0; i < n->ntokens; i++)
+        if (n->tokens[i] == token)
+            return true;
+    return false;
+}
+
+int topology_find_place(const struct topology *t, const char *datacenter, const char *rack,
+                        const uint32_t *tokens, size_t ntokens)
+{
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct ring_node *n = &t->nodes[i];
+        if (strcmp(n->datacenter, datacenter) != 0 || strcmp(n->rack, rack) != 0 ||
+            n->ntokens != ntokens)
+            continue;
+        size_t k = 0;
+        while (k < ntokens && has_token(n, tokens[k]))
+            k++;
+        if (k == ntokens)
+            return (int)i;
+    }
+    return -1;
+}
+
+int topology_find_id(const struct topology *t, const char *id)
+{
+    for (unsigned i = 0; i < t->n; i++)
+        if (*id && strcmp(t->nodes[i].id, id) == 0)
+            return (int)i;
+    return -1;
+}
+
+double topology_share(const struct topology *t, unsigned node, uint32_t token)
+{
+    for (unsigned i = 0; i < t->nracks; i++) {
+        const struct ring_rack *r = &t->racks[i];
+        if (!same_rack(r, &t->nodes[node]))
+            continue;
+        if (r->npoints == 1)
+            return 1.0;
+        for (size_t k = 0; k < r->npoints; k++) {
+            if (r->points[k].token != token)
+                continue;
+            uint32_t before = r->points[k ? k - 1 : r->npoints - 1].token;
+            return (double)(uint32_t)(token - before) / 4294967296.0;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,75 @@
+/* ring/topology: who is in the ring and who holds a key. An immutable snapshot, built whole,
+ * published through RCU, never edited. Pure; any thread may read one inside a read section or while
+ * it otherwise knows that it lives.
+ *
+ * Each rack of each datacenter holds every key once: in a rack, a key belongs to the node with the
+ * first token greater than or equal to the key's, wrapping round (as in Netflix Dynomite's vnode
+ * search). A key's replicas are therefore one node per rack.
+ *
+ *        rack r1:  --o------o-----------o--      o = a token; a key's owner is the next o on its
+ * right rack r2:  -----o------o----o------ key            ^ owner in r1: the 2nd o, in r2: the 1st
+ */
+#ifndef RING_TOPOLOGY_H
+#define RING_TOPOLOGY_H
+
+#include "core/error.h"
+#include "core/rcu.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define RING_REPLICAS_MAX 64 /* racks over all datacenters */
+#define RING_NODES_MAX    1000
+#define NODE_ID_SIZE      37 /* a UUID and its NUL */
+
+enum node_state {
+    NODE_UNKNOWN,
+    NODE_JOINING,
+    NODE_NORMAL,
+    NODE_STANDBY,
+    NODE_DOWN,
+    NODE_RESET,
+    NODE_LEAVING,
+    NODE_STATES
+};
+const char *node_state_name(enum node_state s);
+
+struct ring_node {
+    char id[NODE_ID_SIZE]; /* "" until it was met */
+    const char *address;   /* host:port that peers dial */
+    const char *datacenter, *rack;
+    const uint32_t *tokens;
+    size_t ntokens;
+};
+
+struct ring_rack;
+struct topology {
+    struct rcu_head rcu;
+    unsigned n, self; /* nodes[self] is this node */
+    struct ring_node
+        *nodes; /* order: as given, so an index means the same node in every snapshot */
+    unsigned nracks;
+    struct ring_rack *racks; /* nearest first: own rack, own datacenter, the others */
+};
+
+/* Copies everything. Refused: two nodes with one token in one rack, a node without tokens, more
+ * nodes or racks than the limits above. */
+struct topology *topology_new(const struct ring_node *nodes, unsigned n, unsigned self,
+                              struct error *e) MUST_USE;
+void topology_free(struct topology *t);
+/* rcu_defer(&t->rcu, topology_reclaim) */
+void topology_reclaim(struct rcu_head *head);
+
+/* The nodes that hold `token`, in the order in which this node would ask them (nearest first).
+ * Returns how many. */
+unsigned topology_replicas(const struct topology *t, uint32_t token,
+                           uint16_t out[RING_REPLICAS_MAX]);
+/* Is this node in this node's own datacenter? */
+bool topology_is_local(const struct topology *t, unsigned node);
+/* The node at this place, or -1: same datacenter, rack and tokens (in any order). */
+int topology_find_place(const struct topology *t, const char *datacenter, const char *rack,
+                        const uint32_t *tokens, size_t ntokens);
+int topology_find_id(const struct topology *t, const char *id);
+/* The share of its rack's ring (0..1) that ends at this token of this node. */
+double topology_share(const struct topology *t, unsigned node, uint32_t token);
+
+#endif
