@@ -1,0 +1,98 @@
+#include "wire/frame.h"
+#include "wire/crc32c.h"
+#include <assert.h>
+#include <endian.h>
+
+#define CRC_AT   4 /* what follows the CRC is under it */
+#define UNDER_AT 8
+
+static void put16(uint8_t *p, uint16_t v)
+{
+    v = htole16(v);
+    memcpy(p, &v, sizeof v);
+}
+static void put32(uint8_t *p, uint32_t v)
+{
+    v = htole32(v);
+    memcpy(p, &v, sizeof v);
+}
+static void put64(uint8_t *p, uint64_t v)
+{
+    v = htole64(v);
+    memcpy(p, &v, sizeof v);
+}
+static uint16_t get16(const uint8_t *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return le16toh(v);
+}
+static uint32_t get32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return le32toh(v);
+}
+static uint64_t get64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
+}
+
+void frame_head2(const struct frame *f, struct slice more, uint8_t head[FRAME_HEAD])
+{
+    assert(f->payload.len <= FRAME_PAYLOAD_MAX && more.len <= FRAME_PAYLOAD_MAX - f->payload.len);
+    put32(head, (uint32_t)(FRAME_HEAD + f->payload.len + more.len));
+    head[8] = f->kind;
+    head[9] = f->flags;
+    put16(head + 10, f->tag);
+    put32(head + 12, 0);
+    put64(head + 16, f->seq);
+    put64(head + 24, f->stamp);
+    put64(head + 32, f->deadline);
+    uint32_t crc = crc32c(0, head + UNDER_AT, FRAME_HEAD - UNDER_AT);
+    crc = crc32c(crc, f->payload.ptr, f->payload.len);
+    crc = crc32c(crc, more.ptr, more.len);
+    put32(head + CRC_AT, crc);
+}
+
+void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD])
+{
+    frame_head2(f, slice_of(NULL, 0), head);
+}
+
+void frame_add(struct buf *b, const struct frame *f)
+{
+    size_t size = frame_size(f->payload.len);
+    uint8_t *to = buf_reserve(b, size);
+    frame_head(f, to);
+    if (f->payload.len)
+        memcpy(to + FRAME_HEAD, f->payload.ptr, f->payload.len);
+    buf_commit(b, size);
+}
+
+enum frame_status frame_parse(const uint8_t *data, size_t len, size_t max_payload,
+                              struct frame *out, size_t *size)
+{
+    if (len < sizeof(uint32_t)) {
+        *size = FRAME_HEAD;
+        return FRAME_MORE;
+    }
+    size_t whole = get32(data);
+    if (whole < FRAME_HEAD || whole - FRAME_HEAD > max_payload)
+        return FRAME_BAD_LENGTH;
+    *size = whole;
+    if (len < whole)
+        return FRAME_MORE;
+    if (crc32c(0, data + UNDER_AT, whole - UNDER_AT) != get32(data + CRC_AT))
+        return FRAME_BAD_CRC;
+    *out = (struct frame){.kind = data[8],
+                          .flags = data[9],
+                          .tag = get16(data + 10),
+                          .seq = get64(data + 16),
+                          .stamp = get64(data + 24),
+                          .deadline = get64(data + 32),
+                          .payload = slice_of(data + FRAME_HEAD, whole - FRAME_HEAD)};
+    return FRAME_OK;
+}
