@@ -4,8 +4,11 @@
  *     resp_request_parse(&parser, bytes, len, &cmd, &error)
  *         RESP_OK     cmd.argv point into `bytes`; cmd.size bytes are used up
  *         RESP_MORE   call again with the same start and more behind it; nothing is parsed twice
- *         RESP_BAD    protocol error, `error` has Redis's words ("Protocol error: ..."): reply,
- * close
+ *         RESP_BAD    protocol error, `error` has Redis's words ("Protocol error: ..."): send them
+ *                     behind "-ERR ", then close; what comes behind can't be understood
+ *
+ * Ends of lines and of arguments must be CRLF, where Redis takes any byte for the LF: a length that
+ * doesn't fit its bytes is then an error and not somebody's next command.
  */
 #ifndef WIRE_RESP_H
 #define WIRE_RESP_H
@@ -13,53 +16,67 @@
 #include "core/buf.h"
 #include "core/error.h"
 
-#define RESP_BULK_MAX   (512u * 1024 * 1024) /* one argument */
-#define RESP_ARGS_MAX   (1024 * 1024)        /* arguments of one command, as in Redis */
-#define RESP_INLINE_MAX (64 * 1024)
+#define RESP_BULK_MAX    (512u * 1024 * 1024)               /* one argument */
+#define RESP_COMMAND_MAX (RESP_BULK_MAX + 4u * 1024 * 1024) /* a whole command: fits a frame */
+#define RESP_ARGS_MAX    (1024 * 1024) /* arguments of one command, as in Redis */
+#define RESP_INLINE_MAX  (64 * 1024)   /* an inline command, and the line of a length */
+#define RESP_LINE_MAX    (1024 * 1024) /* a reply's line: a status, an error, a number */
+#define RESP_DEPTH_MAX   16            /* arrays in arrays in a reply */
 
 enum resp_status { RESP_OK, RESP_MORE, RESP_BAD };
 
-/* One command. argv[0] is its name. The slices belong to the buffer that was parsed. */
+/* One command. argv[0] is its name. The slices point into the bytes that were parsed, those of an
+ * inline command into `scratch`; both are good until the bytes move or the next command is parsed
+ * into the same struct. Zeroed: empty. */
 struct resp_command {
     struct slice *argv; /* owned, grows; kept from command to command */
     size_t argc, cap;
-    size_t size; /* bytes that the command took from the stream */
+    size_t size;        /* bytes that the command took from the stream */
+    struct buf scratch; /* owned: an inline command's arguments without their quotes */
 };
 void resp_command_fini(struct resp_command *c);
 
-/* Where an unfinished command stands, as offsets from its first byte. Zeroed: a fresh parser. */
+/* Where an unfinished command stands, as offsets from its first byte. Zeroed: a fresh parser, and
+ * so it is again after RESP_OK and RESP_BAD. Keeps at most a few KB between commands. */
 struct resp_parser {
     size_t pos;   /* everything before is understood */
+    size_t seen;  /* no end of line before this */
     int64_t left; /* arguments still to come; 0: at a command's start */
     int64_t bulk; /* length of the argument that is being read; -1: its header comes next */
-    size_t *args; /* offset, length pairs of the arguments so far */
+    size_t *args; /* offset, length pairs of the arguments so far; empty until a command is split */
     size_t nargs, cap;
-    size_t want; /* total bytes (from the command's start) known to be needed, for reading ahead */
+    size_t want; /* after RESP_MORE: bytes, from the command's start, that are needed at least */
 };
 void resp_parser_fini(struct resp_parser *p);
 
-/* Takes multibulk and inline commands (with quotes, as redis-cli's inline and telnet users type
- * them). An empty line or `*0` is RESP_OK with argc 0. Arguments over RESP_BULK_MAX, more than
- * RESP_ARGS_MAX of them and inline lines over RESP_INLINE_MAX are RESP_BAD before memory is taken
- * for them. */
+/* Takes multibulk and inline commands (with quotes and escapes, as in redis-cli, for people with
+ * telnet). An empty line, `*0` and `*-1` are RESP_OK with argc 0. Arguments over RESP_BULK_MAX,
+ * commands over RESP_COMMAND_MAX, more than RESP_ARGS_MAX arguments and inline lines over
+ * RESP_INLINE_MAX are RESP_BAD before memory is taken for them. Takes no memory when the command is
+ * there as a whole and `out` has held one with as many arguments. `data` may lie elsewhere when the
+ * call is repeated, as long as it holds the same bytes. */
 enum resp_status resp_request_parse(struct resp_parser *p, const uint8_t *data, size_t len,
                                     struct resp_command *out, struct error *e);
 
-/* A stored command (the payload of a log record) at once: RESP_MORE counts as damage. */
+/* A stored command (the payload of a log record) at once. False: it isn't one multibulk command
+ * from the first byte to the last. */
 bool resp_command_parse(struct slice bytes, struct resp_command *out) MUST_USE;
 
 /* Finds the end of one reply of a backend, nested arrays included. Zeroed: fresh; resumable like
- * the request parser. On RESP_OK `*size` is its length and the scanner is fresh again. Depth and
- * lengths are bounded. Takes RESP2 and, harmlessly, RESP3's scalar types. */
+ * the request parser. On RESP_OK `*size` is its length and the scanner is fresh again. On RESP_BAD
+ * `error` says what was wrong; the connection is of no more use. Arrays nest up to RESP_DEPTH_MAX,
+ * strings end at RESP_BULK_MAX, lines at RESP_LINE_MAX. Takes RESP2 and, harmlessly, RESP3's scalar
+ * types (_ # , ( = !). */
 struct resp_scanner {
-    size_t pos;
+    size_t pos;  /* everything before is understood */
+    size_t seen; /* no end of line before this */
     uint32_t depth;
-    int64_t left[16];
+    int64_t left[RESP_DEPTH_MAX]; /* elements still to come, of each open array */
 };
 enum resp_status resp_reply_scan(struct resp_scanner *s, const uint8_t *data, size_t len,
                                  size_t *size, struct error *e);
 
-/* Writing, requests and replies alike. */
+/* Writing, requests and replies alike. Appends to `b`. */
 void resp_add_array(struct buf *b, size_t n);
 void resp_add_bulk(struct buf *b, struct slice s);
 void resp_add_bulk_str(struct buf *b, const char *s);

@@ -6,3 +6,6 @@ EXTRA_DIST += tests/unit/hash-tool.sh tests/vectors/README.md tests/vectors/hash
 check_PROGRAMS += test_frame
 test_frame_SOURCES = tests/unit/test_frame.c
 test_frame_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_resp
+test_resp_SOURCES = tests/unit/test_resp.c
+test_resp_LDADD = $(TEST_LIBS)
