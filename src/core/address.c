@@ -1,0 +1,135 @@
+#include "core/address.h"
+#include "core/buf.h"
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/un.h>
+
+static bool refuse(const char *text, unsigned flags, struct error *e)
+{
+    return error_set(e, "found %.100s; allowed host:port or [ipv6]:port with port %d..65535%s",
+                     *text ? text : "''", flags & ADDRESS_PORT_ZERO ? 0 : 1,
+                     flags & ADDRESS_TCP_ONLY ? ""
+                                              : ", or a unix socket path of at most 107 bytes");
+}
+
+static bool copy(char *out, size_t room, const char *from, size_t len)
+{
+    if (len == 0 || len >= room)
+        return false;
+    memcpy(out, from, len);
+    out[len] = 0;
+    return true;
+}
+
+static bool ipv6_ok(const char *host)
+{
+    char bare[256];
+    struct in6_addr ignored;
+    /* fe80::1%eth0: the zone is for the resolver */
+    return copy(bare, sizeof bare, host, strcspn(host, "%")) &&
+           inet_pton(AF_INET6, bare, &ignored) == 1;
+}
+
+/* A name, or four numbers: 300.1.2.3 would only be found wrong by the resolver, much later. */
+static bool name_ok(const char *host)
+{
+    struct in_addr ignored;
+    if (host[strspn(host, "0123456789.")] == 0)
+        return inet_pton(AF_INET, host, &ignored) == 1;
+    return host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "0123456789.-_")] == 0;
+}
+
+static bool parse_port(const char *text, unsigned flags, uint16_t *out)
+{
+    int64_t n;
+    if (!slice_to_i64(slice_str(text), &n) || n > 65535 || n < (flags & ADDRESS_PORT_ZERO ? 0 : 1))
+        return false;
+    *out = (uint16_t)n;
+    return true;
+}
+
+static bool parse_tcp(const char *text, unsigned flags, struct address *out)
+{
+    const char *colon = strrchr(text, ':');
+    if (!colon || !parse_port(colon + 1, flags, &out->port))
+        return false;
+    size_t len = (size_t)(colon - text);
+    if (text[0] == '[')
+        return len > 2 && text[len - 1] == ']' &&
+               copy(out->host, sizeof out->host, text + 1, len - 2) && ipv6_ok(out->host);
+    return copy(out->host, sizeof out->host, text, len) && name_ok(out->host);
+}
+
+bool address_parse(const char *text, unsigned flags, struct address *out, struct error *e)
+{
+    struct address a;
+    memset(&a, 0, sizeof a); /* all of it, so that equal addresses are equal bytes */
+    bool ok;
+    if (strchr(text, '/')) {
+        a.kind = ADDRESS_UNIX;
+        ok = !(flags & ADDRESS_TCP_ONLY) && copy(a.path, sizeof a.path, text, strlen(text));
+    } else {
+        a.kind = ADDRESS_TCP;
+        ok = parse_tcp(text, flags, &a);
+    }
+    if (!ok)
+        return refuse(text, flags, e);
+    *out = a;
+    return true;
+}
+
+void address_format(const struct address *a, char *out, size_t room)
+{
+    if (a->kind == ADDRESS_UNIX)
+        snprintf(out, room, "%s", a->path);
+    else if (strchr(a->host, ':'))
+        snprintf(out, room, "[%s]:%u", a->host, a->port);
+    else
+        snprintf(out, room, "%s:%u", a->host, a->port);
+}
+
+bool address_is_loopback(const struct address *a)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (a->kind == ADDRESS_UNIX || strcasecmp(a->host, "localhost") == 0)
+        return true;
+    if (inet_pton(AF_INET, a->host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, a->host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static bool resolve_tcp(const struct address *a, struct sockaddr_storage *out, socklen_t *len,
+                        struct error *e)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    char port[8];
+    hints.ai_flags = AI_NUMERICSERV;
+    snprintf(port, sizeof port, "%u", a->port);
+    int rc = getaddrinfo(a->host, port, &hints, &found);
+    if (rc != 0)
+        return error_set(e, "%s: %s", a->host, gai_strerror(rc));
+    memset(out, 0, sizeof *out);
+    memcpy(out, found->ai_addr, found->ai_addrlen);
+    *len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return true;
+}
+
+bool address_resolve(const struct address *a, struct sockaddr_storage *out, socklen_t *len,
+                     struct error *e)
+{
+    if (a->kind == ADDRESS_TCP)
+        return resolve_tcp(a, out, len, e);
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    memcpy(un.sun_path, a->path, sizeof a->path);
+    memset(out, 0, sizeof *out);
+    memcpy(out, &un, sizeof un);
+    *len = sizeof un;
+    return true;
+}

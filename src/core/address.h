@@ -1,0 +1,42 @@
+/* Where something listens or is dialled: host:port, [ipv6]:port, or the path of a unix socket (what
+ * contains a '/' is a path). Pure, except address_resolve. Any thread. */
+#ifndef CORE_ADDRESS_H
+#define CORE_ADDRESS_H
+
+#include "core/compiler.h"
+#include "core/error.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum address_kind { ADDRESS_TCP, ADDRESS_UNIX };
+
+struct address {
+    enum address_kind kind;
+    char host[256]; /* TCP: a name or a number; IPv6 without its brackets */
+    uint16_t port;  /* TCP: host order */
+    char path[108]; /* UNIX: what fits into sockaddr_un */
+};
+
+/* Enough for every address in its text form, with the NUL. */
+#define ADDRESS_TEXT_SIZE 272
+
+#define ADDRESS_PORT_ZERO 1u /* port 0 is fine: the kernel chooses */
+#define ADDRESS_TCP_ONLY  2u /* no unix socket */
+
+/* `flags` is 0 or an OR of the above. The error reads "found TEXT; allowed ...". */
+bool address_parse(const char *text, unsigned flags, struct address *out, struct error *e) MUST_USE;
+
+/* The text form, which address_parse reads back; cut at `room`, always ended by a NUL. */
+void address_format(const struct address *a, char *out, size_t room);
+
+/* Only this machine can reach it: a unix socket, 127.0.0.0/8, ::1 or localhost. */
+bool address_is_loopback(const struct address *a);
+
+/* For bind and connect. A host that isn't a number goes through getaddrinfo, which may block for
+ * seconds: not in an event loop. */
+bool address_resolve(const struct address *a, struct sockaddr_storage *out, socklen_t *len,
+                     struct error *e) MUST_USE;
+
+#endif
