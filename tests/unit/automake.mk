@@ -9,3 +9,9 @@ test_frame_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_resp
 test_resp_SOURCES = tests/unit/test_resp.c
 test_resp_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_address test_config
+test_address_SOURCES = tests/unit/test_address.c
+test_address_LDADD = $(TEST_LIBS)
+test_config_SOURCES = tests/unit/test_config.c
+test_config_LDADD = $(TEST_LIBS)
+test_config_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_EXAMPLE='"$(abs_top_srcdir)/conf/dynomited.yaml"'

@@ -1,0 +1,86 @@
+#include "config/config.h"
+#include "config/load.h"
+#include "core/mem.h"
+#include <config.h>
+#include <string.h>
+
+/* What no option can say alone. */
+static bool check(struct load *l)
+{
+    const struct config *c = l->config;
+    if (c->ntokens == 0)
+        return load_refuse(l, option_by_key("tokens"), "found none; allowed one or more");
+    if (c->data_store == DATA_STORE_EMBEDDED && c->nservers)
+        return load_refuse(l, option_by_key("servers"),
+                           "found %zu; allowed none with data_store embedded", c->nservers);
+    if (c->data_store == DATA_STORE_REDIS && c->nservers != 1)
+        return load_refuse(l, option_by_key("servers"),
+                           "found %zu; allowed exactly one with data_store redis", c->nservers);
+    if (*c->backend_user && !*c->backend_password)
+        return load_refuse(l, option_by_key("backend_user"),
+                           "found %.100s; allowed with a backend_password", c->backend_user);
+    return true;
+}
+
+static bool load_all(struct load *l, const struct given *given, size_t n)
+{
+    struct config *c = l->config;
+    if (!flags_apply(l, given, n, true))
+        return false;
+    if (c->help || c->version)
+        return true;
+    l->file = c->conf_file;
+    return (!*l->file || yaml_load(l)) && flags_apply(l, given, n, false) && check(l);
+}
+
+/* What is asked for instead of running; CONFIG_RUN: nothing. */
+static enum config_result answer(const struct config *c, FILE *outf, FILE *err)
+{
+    if (c->help) {
+        help_print(outf);
+    } else if (c->version) {
+        fputs("dynomited " PACKAGE_VERSION "\n", outf);
+    } else if (c->print_conf) {
+        if (!config_print(c, outf)) {
+            fputs("--print-conf: found an output that takes no text; allowed one that does\n", err);
+            return CONFIG_EXIT_USAGE;
+        }
+    } else if (c->test_conf && *c->conf_file) {
+        fprintf(outf, "configuration file %s syntax is ok\n", c->conf_file);
+    } else if (c->test_conf) {
+        fputs("configuration is ok\n", outf);
+    } else {
+        return CONFIG_RUN;
+    }
+    return CONFIG_EXIT_OK;
+}
+
+enum config_result config_load(int argc, char **argv, struct config *out, FILE *outf, FILE *err)
+{
+    struct load l;
+    struct config c;
+    struct given *given = NULL;
+    size_t n;
+    enum config_result result = CONFIG_EXIT_USAGE;
+    load_init(&l, &c);
+    if (load_defaults(&l) && flags_scan(&l, argc, argv, &given, &n) && load_all(&l, given, n)) {
+        fwrite(buf_head(&l.warnings), 1, l.warnings.len, err);
+        result = answer(&c, outf, err);
+    } else {
+        fprintf(err, "%s\n", l.problem);
+    }
+    if (result == CONFIG_RUN)
+        *out = c;
+    else
+        config_fini(&c);
+    mem_free(given);
+    load_fini(&l);
+    return result;
+}
+
+void config_fini(struct config *c)
+{
+    for (const struct option *o = option_table; o < option_table + option_count; o++)
+        if (o->type->clear)
+            o->type->clear(o, c);
+}

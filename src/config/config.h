@@ -1,0 +1,132 @@
+/* Configuration: what a user says in the YAML file and in the flags, checked and typed. One table
+ * (table.c) drives the keys, the flags, --help, the defaults, the checks and --print-conf; a new
+ * option is a row there and a field here.
+ *
+ *     struct config c;
+ *     switch (config_load(argc, argv, &c, stdout, stderr)) {
+ *     case CONFIG_EXIT_OK:    return 0;
+ *     case CONFIG_EXIT_USAGE: return 1;
+ *     case CONFIG_RUN:        break;
+ *     }
+ *     ... run with c ...
+ *     config_fini(&c);
+ *
+ * Loading is for the main thread, before others start; afterwards the struct is only read, from any
+ * thread. Strings and arrays belong to the struct. Strings are never NULL unless it says so. */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "core/address.h"
+#include "core/compiler.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum data_store { DATA_STORE_EMBEDDED, DATA_STORE_REDIS };
+
+/* Of these the first two are accepted so far. */
+enum consistency {
+    CONSISTENCY_DC_ONE,
+    CONSISTENCY_DC_QUORUM,
+    CONSISTENCY_DC_SAFE_QUORUM,
+    CONSISTENCY_DC_EACH_SAFE_QUORUM
+};
+const char *consistency_name(enum consistency level); /* "DC_ONE" */
+
+/* When what was written is forced to disk: before it is answered, every second, or when the kernel
+ * likes. */
+enum sync_policy { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NEVER };
+
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+struct config_seed {
+    char *host; /* IPv6 without brackets */
+    uint16_t port;
+    char *rack, *datacenter;
+    uint32_t *tokens; /* at least one, no two alike */
+    size_t ntokens;
+};
+
+struct config {
+    /* who this node is */
+    char *pool_name; /* the cluster's name */
+    char *datacenter, *rack;
+    uint32_t *tokens; /* at least one, no two alike */
+    size_t ntokens;
+
+    /* where it listens; each is a text that address_parse accepts */
+    char *listen;       /* clients: TCP or unix socket */
+    char *dyn_listen;   /* peers: TCP */
+    char *advertise;    /* what peers dial: TCP; NULL = dyn_listen */
+    char *stats_listen; /* HTTP: TCP */
+    char *admin_listen; /* TCP or unix socket; "" = admin.sock in data_dir */
+
+    /* data */
+    enum data_store data_store;
+    struct address *servers; /* the backend: one with DATA_STORE_REDIS, none with EMBEDDED */
+    size_t nservers;
+    char *backend_user, *backend_password; /* "" = none */
+    char *data_dir;
+    enum sync_policy store_sync; /* embedded */
+    uint64_t store_max_bytes;    /* embedded */
+    uint64_t stamp_table_bytes;  /* redis */
+
+    /* the cluster */
+    char *cluster_secret; /* "" = peers aren't authenticated */
+    struct config_seed *seeds;
+    size_t nseeds;
+    char *hash;            /* one of the 14 names, in lower case */
+    char *hash_tag;        /* "" or two bytes */
+    unsigned gos_interval; /* ms */
+    uint64_t send_window;  /* bytes */
+
+    /* requests */
+    enum consistency read_consistency, write_consistency;
+    bool sloppy_quorum;
+    unsigned timeout;            /* ms */
+    unsigned workers;            /* 0 = one per CPU */
+    unsigned client_connections; /* 0 = no limit but the file limit */
+    uint64_t client_output_max_bytes;
+
+    /* hints */
+    bool enable_hinted_handoff;
+    char *hint_dir; /* "" = hints in data_dir; "memory" = anonymous memory */
+    enum sync_policy hint_sync;
+    unsigned hint_ttl_seconds;
+    uint64_t hint_store_max_bytes; /* 0 = no cap */
+    uint64_t hint_drain_rate;      /* bytes/s per peer, 0 = no limit */
+    unsigned hint_drain_interval_ms;
+
+    /* the process */
+    enum log_format log_format;
+    char *output;       /* log file, "" = stderr */
+    char *pid_file;     /* "" = none */
+    char *conf_file;    /* "" = none */
+    unsigned verbosity; /* 0..11 */
+    bool daemonize;
+    bool help, version, test_conf, print_conf; /* false after CONFIG_RUN */
+};
+
+enum config_result {
+    CONFIG_RUN,       /* `out` is filled and the caller's, config_fini frees it */
+    CONFIG_EXIT_OK,   /* -h, -V, -t or --print-conf, done; nothing to free */
+    CONFIG_EXIT_USAGE /* one line on err says what is wrong; nothing to free */
+};
+
+/* Reads the flags and the file they name; a flag wins over the file. Writes to `err` either one
+ * line, the first mistake, as
+ *     FILE:LINE: KEY: found VALUE; allowed ...      or      --FLAG: found VALUE; allowed ...
+ * or a warning for each key of Netflix Dynomite that means nothing here. When several of -h, -V,
+ * --print-conf and -t are given, the first of this order is done. Opens nothing but the file. */
+enum config_result config_load(int argc, char **argv, struct config *out, FILE *outf,
+                               FILE *err) MUST_USE;
+
+/* YAML with every key, which loads as the same configuration; what is only a flag isn't in it.
+ * Passwords and the cluster's secret stand in it as they are: without them it wouldn't be the
+ * same configuration, and it is printed only when asked for. False: the file can't be written. */
+bool config_print(const struct config *c, FILE *outf) MUST_USE;
+
+void config_fini(struct config *c); /* also of a zeroed one */
+
+#endif

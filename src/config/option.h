@@ -1,0 +1,73 @@
+/* An option: a row of the table, and the types that rows have. Private to this room.
+ *
+ *      key in the file ---.                       .--> type->add --> a field of struct config
+ *                          >-- row of the table --+
+ *      flag --------------'                       '<-- type->item <-- --print-conf
+ */
+#ifndef CONFIG_OPTION_H
+#define CONFIG_OPTION_H
+
+#include "config/config.h"
+#include "core/error.h"
+
+enum option_scope {
+    OPTION_KEY,    /* a key in the file, and a flag */
+    OPTION_POOL,   /* the name of the pool in the file, and a flag */
+    OPTION_PROCESS /* about this process or this start: a flag only */
+};
+
+/* A value that has a name. The list ends with a name of NULL. */
+struct option_word {
+    const char *name;
+    unsigned value;
+    enum {
+        WORD_NAME, /* how it is printed and listed */
+        WORD_ALSO, /* accepted, but not listed */
+        WORD_LATER /* known, but refused until it works */
+    } use;
+};
+
+struct option {
+    const char *name; /* as in YAML; the flag has '-' for '_' */
+    char letter;      /* the short flag, or 0 */
+    enum option_scope scope;
+    const struct option_type *type;
+    size_t field, count;             /* offsets in struct config; only a list has a count */
+    uint64_t min, max;               /* of a number; of the length of a string (max 0: any) */
+    unsigned flags;                  /* of an address, for address_parse */
+    const struct option_word *words; /* of what has words */
+    const char *fallback;            /* the default as a user would write it; NULL: none */
+    const char *value;               /* what --help calls the value */
+    const char *help;                /* one line; of an ignored option: what replaced it */
+};
+
+struct option_type {
+    bool is_switch; /* as a flag it takes no value */
+    bool is_list;   /* a sequence in YAML, a repeated flag; `add` appends */
+    bool is_text;   /* printed in quotes */
+    bool ignored;   /* means nothing here: a warning and no more */
+    /* Takes one value. The error reads "found VALUE; allowed ...". */
+    bool (*add)(const struct option *o, const char *text, struct config *c, struct error *e);
+    size_t (*items)(const struct option *o, const struct config *c); /* NULL: one */
+    /* Item i as `add` takes it; the caller frees. NULL function: isn't printed. */
+    char *(*item)(const struct option *o, const struct config *c, size_t i);
+    void (*clear)(const struct option *o, struct config *c); /* frees; NULL: nothing to free */
+};
+
+extern const struct option_type type_bool, type_switch, type_number, type_bytes, type_string,
+    type_name, type_address, type_word, type_choice, type_hash_tag, type_tokens, type_seeds,
+    type_servers, type_fixed, type_fixed_list, type_fixed_switch, type_ignored, type_ignored_switch;
+
+extern const struct option option_table[];
+extern const size_t option_count;
+
+/* NULL: there is none. */
+const struct option *option_by_key(const char *key);
+const struct option *option_by_flag(const char *flag, size_t len); /* without the dashes */
+const struct option *option_by_letter(char letter);
+/* "--foo-bar"; the caller frees. */
+char *option_flag(const struct option *o);
+/* The words that are listed, comma separated; the caller frees. */
+char *option_words(const struct option_word *words);
+
+#endif

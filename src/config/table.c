@@ -1,0 +1,242 @@
+/* The one table. Keys and flags keep the names that Netflix Dynomite gave them. */
+#include "config/option.h"
+#include <string.h>
+
+static const struct option_word store_words[] = {
+    {"embedded", DATA_STORE_EMBEDDED, WORD_NAME},
+    {"redis", DATA_STORE_REDIS, WORD_NAME},
+    {"2", DATA_STORE_EMBEDDED, WORD_ALSO},
+    {"0", DATA_STORE_REDIS, WORD_ALSO},
+    {"memcache", 0, WORD_LATER},
+    {"1", 0, WORD_LATER},
+    {NULL, 0, WORD_NAME},
+};
+
+static const struct option_word consistency_words[] = {
+    {"DC_ONE", CONSISTENCY_DC_ONE, WORD_NAME},
+    {"DC_QUORUM", CONSISTENCY_DC_QUORUM, WORD_NAME},
+    {"DC_SAFE_QUORUM", CONSISTENCY_DC_SAFE_QUORUM, WORD_LATER},
+    {"DC_EACH_SAFE_QUORUM", CONSISTENCY_DC_EACH_SAFE_QUORUM, WORD_LATER},
+    {NULL, 0, WORD_NAME},
+};
+
+static const struct option_word sync_words[] = {
+    {"always", SYNC_ALWAYS, WORD_NAME},
+    {"interval", SYNC_INTERVAL, WORD_NAME},
+    {"never", SYNC_NEVER, WORD_NAME},
+    {NULL, 0, WORD_NAME},
+};
+
+static const struct option_word format_words[] = {
+    {"text", LOG_FORMAT_TEXT, WORD_NAME},
+    {"json", LOG_FORMAT_JSON, WORD_NAME},
+    {NULL, 0, WORD_NAME},
+};
+
+static const struct option_word hash_words[] = {
+    {"one_at_a_time", 0, WORD_NAME},
+    {"md5", 0, WORD_NAME},
+    {"crc16", 0, WORD_NAME},
+    {"crc32", 0, WORD_NAME},
+    {"crc32a", 0, WORD_NAME},
+    {"fnv1_64", 0, WORD_NAME},
+    {"fnv1a_64", 0, WORD_NAME},
+    {"fnv1_32", 0, WORD_NAME},
+    {"fnv1a_32", 0, WORD_NAME},
+    {"hsieh", 0, WORD_NAME},
+    {"murmur", 0, WORD_NAME},
+    {"jenkins", 0, WORD_NAME},
+    {"murmur3", 0, WORD_NAME},
+    {"murmur3_x64_64", 0, WORD_NAME},
+    {NULL, 0, WORD_NAME},
+};
+
+/* What an option that doesn't work yet may be set to: nothing but its default. */
+static const struct option_word only_false[] = {
+    {"false", 0, WORD_NAME}, {"no", 0, WORD_ALSO}, {"off", 0, WORD_ALSO}, {NULL, 0, WORD_NAME}};
+static const struct option_word only_zero[] = {{"0", 0, WORD_NAME}, {NULL, 0, WORD_NAME}};
+static const struct option_word only_none[] = {{"none", 0, WORD_NAME}, {NULL, 0, WORD_NAME}};
+static const struct option_word only_empty[] = {{"", 0, WORD_NAME}, {NULL, 0, WORD_NAME}};
+static const struct option_word only_simple[] = {{"simple_provider", 0, WORD_NAME},
+                                                 {NULL, 0, WORD_NAME}};
+
+/* The field's offset; doesn't compile when the field isn't of the type that the row's type fills
+ * (an enum is an unsigned to both compilers). */
+#define FIELD(ctype, member)                                                                       \
+    .field = _Generic(((struct config *)0)->member, ctype : offsetof(struct config, member))
+#define LIST(ctype, member) FIELD(ctype *, member), .count = offsetof(struct config, n##member)
+
+#define PROCESS(key, short_, type_)                                                                \
+    .name = key, .letter = short_, .scope = OPTION_PROCESS, .type = &type_
+#define KEY(key, type_) .name = key, .scope = OPTION_KEY, .type = &type_
+
+#define KIB           1024ull
+#define GIB           (KIB * KIB * KIB)
+#define BYTES_MAX     (uint64_t) INT64_MAX
+#define MS_MAX        3600000u
+#define TEN_YEARS_SEC 315360000u
+
+const struct option option_table[] = {
+    {PROCESS("help", 'h', type_switch), FIELD(bool, help), .help = "print this and exit"},
+    {PROCESS("version", 'V', type_switch), FIELD(bool, version),
+     .help = "print the version and exit"},
+    {PROCESS("test_conf", 't', type_switch), FIELD(bool, test_conf),
+     .help = "check the configuration and exit"},
+    {PROCESS("print_conf", 0, type_switch), FIELD(bool, print_conf),
+     .help = "print the effective configuration as YAML, with its passwords, and exit"},
+    {PROCESS("describe_stats", 'D', type_fixed_switch), .help = "not supported yet"},
+    {PROCESS("daemonize", 'd', type_switch), FIELD(bool, daemonize),
+     .help = "run in the background"},
+    {PROCESS("verbosity", 'v', type_number), FIELD(unsigned, verbosity), .max = 11, .fallback = "5",
+     .value = "N", .help = "0 is silent, 11 is everything"},
+    {PROCESS("output", 'o', type_string), FIELD(char *, output), .fallback = "", .value = "FILE",
+     .help = "the log; '' is stderr"},
+    {PROCESS("conf_file", 'c', type_string), FIELD(char *, conf_file), .fallback = "",
+     .value = "FILE", .help = "YAML with one pool; a flag wins over it"},
+    {PROCESS("pid_file", 'p', type_string), FIELD(char *, pid_file), .fallback = "",
+     .value = "FILE", .help = "where to write the process id"},
+
+    {.name = "pool_name",
+     .scope = OPTION_POOL,
+     .type = &type_name,
+     FIELD(char *, pool_name),
+     .fallback = "dyn_o_mite",
+     .value = "NAME",
+     .help = "the cluster's name; in the file the name of the pool"},
+    {KEY("listen", type_address), FIELD(char *, listen), .min = 1, .fallback = "127.0.0.1:8102",
+     .value = "ADDRESS", .help = "clients: host:port, [v6]:port or a unix socket path"},
+    {KEY("dyn_listen", type_address), FIELD(char *, dyn_listen), .min = 1,
+     .flags = ADDRESS_TCP_ONLY, .fallback = "127.0.0.1:8101", .value = "ADDRESS",
+     .help = "peers: host:port"},
+    {KEY("advertise", type_address), FIELD(char *, advertise), .flags = ADDRESS_TCP_ONLY,
+     .value = "ADDRESS", .help = "what peers should dial, if not dyn_listen"},
+    {KEY("stats_listen", type_address), FIELD(char *, stats_listen), .min = 1,
+     .flags = ADDRESS_TCP_ONLY, .fallback = "127.0.0.1:22222", .value = "ADDRESS",
+     .help = "HTTP: metrics and health"},
+    {KEY("admin_listen", type_address), FIELD(char *, admin_listen), .fallback = "",
+     .value = "ADDRESS",
+     .help = "dyn-admin: unix socket path or host:port; '' is admin.sock in data_dir"},
+    {KEY("datacenter", type_name), FIELD(char *, datacenter), .fallback = "localdc",
+     .value = "NAME", .help = "where this node stands"},
+    {KEY("rack", type_name), FIELD(char *, rack), .fallback = "localrack", .value = "NAME",
+     .help = "each rack holds one replica of every key"},
+    {KEY("tokens", type_tokens), LIST(uint32_t, tokens), .fallback = "0", .value = "N[,N...]",
+     .help = "this node's places on the ring of its rack"},
+    {KEY("data_store", type_word), FIELD(unsigned, data_store), .words = store_words,
+     .fallback = "embedded", .value = "NAME", .help = "embedded or redis (also 2 or 0)"},
+    {KEY("servers", type_servers), LIST(struct address, servers), .value = "HOST:PORT:WEIGHT",
+     .help = "the backend of redis, exactly one: or a unix socket path"},
+    {KEY("backend_user", type_string), FIELD(char *, backend_user), .fallback = "", .value = "NAME",
+     .help = "for the backend"},
+    {KEY("backend_password", type_string), FIELD(char *, backend_password), .fallback = "",
+     .value = "TEXT", .help = "for the backend"},
+    {KEY("data_dir", type_string), FIELD(char *, data_dir), .min = 1, .fallback = "./data",
+     .value = "DIR", .help = "node id, embedded store, logs; made if missing"},
+    {KEY("cluster_secret", type_string), FIELD(char *, cluster_secret), .fallback = "",
+     .value = "TEXT", .help = "shared by all nodes; '': peers are not authenticated"},
+    {KEY("dyn_seeds", type_seeds), LIST(struct config_seed, seeds),
+     .value = "HOST:PORT:RACK:DC:TOKENS", .help = "a peer; repeated for each"},
+    {KEY("dyn_seed_provider", type_fixed), .words = only_simple, .fallback = "simple_provider",
+     .value = "NAME", .help = "where seeds come from"},
+    {KEY("seeds_name", type_fixed), .words = only_empty, .fallback = "", .value = "NAME",
+     .help = "of dns_provider"},
+    {KEY("seeds_url", type_fixed), .words = only_empty, .fallback = "", .value = "URL",
+     .help = "of florida_provider"},
+    {KEY("hash", type_choice), FIELD(char *, hash), .words = hash_words, .fallback = "murmur",
+     .value = "NAME", .help = "key to token"},
+    {KEY("hash_tag", type_hash_tag), FIELD(char *, hash_tag), .fallback = "", .value = "XY",
+     .help = "two characters: only what stands between them is hashed"},
+    {KEY("read_consistency", type_word), FIELD(unsigned, read_consistency),
+     .words = consistency_words, .fallback = "DC_ONE", .value = "LEVEL",
+     .help = "DC_ONE or DC_QUORUM"},
+    {KEY("write_consistency", type_word), FIELD(unsigned, write_consistency),
+     .words = consistency_words, .fallback = "DC_ONE", .value = "LEVEL",
+     .help = "DC_ONE or DC_QUORUM"},
+    {KEY("bucket_types", type_fixed_list), .value = "PREFIX:LEVEL:LEVEL",
+     .help = "levels by prefix of the key"},
+    {KEY("read_repairs_enabled", type_fixed), .words = only_false, .fallback = "false",
+     .value = "BOOL", .help = "mend replicas that a read finds behind"},
+    {KEY("sloppy_quorum", type_bool), FIELD(bool, sloppy_quorum), .fallback = "true",
+     .value = "BOOL", .help = "a durable hint counts for a replica that is down"},
+    {KEY("requirepass", type_fixed), .words = only_empty, .fallback = "", .value = "TEXT",
+     .help = "password of clients"},
+    {KEY("allow_flush", type_fixed), .words = only_false, .fallback = "false", .value = "BOOL",
+     .help = "let clients throw everything away"},
+    {KEY("timeout", type_number), FIELD(unsigned, timeout), .min = 1, .max = MS_MAX,
+     .fallback = "5000", .value = "MS", .help = "a client request, end to end"},
+    {KEY("workers", type_number), FIELD(unsigned, workers), .max = 256, .fallback = "0",
+     .value = "N", .help = "threads that serve clients; 0 is one per CPU"},
+    {KEY("client_connections", type_number), FIELD(unsigned, client_connections), .max = 1000000,
+     .fallback = "0", .value = "N", .help = "0 is no limit but the file limit"},
+    {KEY("client_output_max_bytes", type_bytes), FIELD(uint64_t, client_output_max_bytes),
+     .min = KIB, .max = BYTES_MAX, .fallback = "268435456", .value = "BYTES",
+     .help = "replies that wait for one client"},
+    {KEY("enable_gossip", type_fixed), .words = only_false, .fallback = "false", .value = "BOOL",
+     .help = "learn of peers from peers"},
+    {KEY("gos_interval", type_number), FIELD(unsigned, gos_interval), .min = 10, .max = MS_MAX,
+     .fallback = "1000", .value = "MS", .help = "heartbeat; a peer is DOWN after three without"},
+    {KEY("enable_hinted_handoff", type_bool), FIELD(bool, enable_hinted_handoff),
+     .fallback = "true", .value = "BOOL", .help = "keep writes for a peer that is down"},
+    {KEY("hint_dir", type_string), FIELD(char *, hint_dir), .fallback = "", .value = "DIR",
+     .help = "'' is hints in data_dir; memory is anonymous memory"},
+    {KEY("hint_sync", type_word), FIELD(unsigned, hint_sync), .words = sync_words,
+     .fallback = "always", .value = "WHEN", .help = "always, interval (1 s) or never"},
+    {KEY("hint_ttl_seconds", type_number), FIELD(unsigned, hint_ttl_seconds), .min = 1,
+     .max = TEN_YEARS_SEC, .fallback = "86400", .value = "SECONDS",
+     .help = "a hint older than this is dropped and counted"},
+    {KEY("hint_store_max_bytes", type_bytes), FIELD(uint64_t, hint_store_max_bytes),
+     .max = BYTES_MAX, .fallback = "1073741824", .value = "BYTES",
+     .help = "hints of all peers together; 0 is no cap"},
+    {KEY("hint_store_max_bytes_per_peer", type_fixed), .words = only_zero, .fallback = "0",
+     .value = "BYTES", .help = "hints of one peer"},
+    {KEY("hint_drain_rate", type_bytes), FIELD(uint64_t, hint_drain_rate), .max = BYTES_MAX,
+     .fallback = "0", .value = "BYTES/S", .help = "per peer; 0 is as fast as the peer takes it"},
+    {KEY("hint_drain_interval_ms", type_number), FIELD(unsigned, hint_drain_interval_ms), .min = 1,
+     .max = MS_MAX, .fallback = "1000", .value = "MS", .help = "expiry sweep and retry"},
+    {KEY("send_window", type_bytes), FIELD(uint64_t, send_window), .min = KIB, .max = 4 * GIB,
+     .fallback = "4194304", .value = "BYTES",
+     .help = "unacknowledged bytes above which a peer counts as behind"},
+    {KEY("stamp_table_bytes", type_bytes), FIELD(uint64_t, stamp_table_bytes), .min = 4 * KIB,
+     .max = KIB * GIB, .fallback = "67108864", .value = "BYTES",
+     .help = "redis: stamps of recent overwrites"},
+    {KEY("dc_compression", type_fixed), .words = only_none, .fallback = "none", .value = "NAME",
+     .help = "links between datacenters"},
+    {KEY("dc_rate", type_fixed), .words = only_zero, .fallback = "0", .value = "BYTES/S",
+     .help = "links between datacenters"},
+    {KEY("secure_server_option", type_fixed), .words = only_none, .fallback = "none",
+     .value = "NAME", .help = "which links are encrypted"},
+    {KEY("store_sync", type_word), FIELD(unsigned, store_sync), .words = sync_words,
+     .fallback = "always", .value = "WHEN", .help = "embedded: always, interval (1 s) or never"},
+    {KEY("store_max_bytes", type_bytes), FIELD(uint64_t, store_max_bytes), .min = 64 * KIB,
+     .max = 64 * KIB * GIB, .fallback = "68719476736", .value = "BYTES",
+     .help = "embedded: its file grows up to this"},
+    {KEY("log_format", type_word), FIELD(unsigned, log_format), .words = format_words,
+     .fallback = "text", .value = "NAME", .help = "text or json"},
+
+    {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},
+    {PROCESS("admin_operation", 'x', type_ignored), .help = "dyn-admin does it"},
+    {KEY("mbuf_size", type_ignored), .letter = 'm',
+     .help = "buffers grow as they must, up to client_output_max_bytes"},
+    {KEY("max_msgs", type_ignored), .letter = 'M',
+     .help = "client_output_max_bytes and send_window bound what waits"},
+    {KEY("preconnect", type_ignored), .help = "connections are opened at the start and kept"},
+    {KEY("auto_eject_hosts", type_ignored),
+     .help = "a peer's state follows its heartbeat, see gos_interval"},
+    {KEY("server_retry_timeout", type_ignored),
+     .help = "a lost connection is tried again after at most 2 s"},
+    {KEY("server_failure_limit", type_ignored),
+     .help = "a peer is DOWN after three heartbeats, see gos_interval"},
+    {KEY("env", type_ignored), .help = "advertise says what peers dial"},
+    {KEY("dyn_connections", type_ignored), .help = "each peer has one link"},
+    {KEY("local_peer_connections", type_ignored), .help = "each peer has one link"},
+    {KEY("remote_peer_connections", type_ignored), .help = "each peer has one link"},
+    {KEY("datastore_connections", type_ignored), .help = "each of the workers has one"},
+    {KEY("server_connections", type_ignored), .help = "each of the workers has one"},
+};
+
+const size_t option_count = ARRAY_LEN(option_table);
+
+const char *consistency_name(enum consistency level)
+{
+    return consistency_words[level].name;
+}
