@@ -4,6 +4,13 @@
 
 #define FLAG_COLUMN 44
 
+static void print_words(const struct option *o, FILE *outf)
+{
+    char *words = option_words(o->words);
+    fprintf(outf, ": %s", words);
+    mem_free(words);
+}
+
 static void print_row(const struct option *o, FILE *outf)
 {
     char letter[8] = "    ";
@@ -12,6 +19,8 @@ static void print_row(const struct option *o, FILE *outf)
         snprintf(letter, sizeof letter, "-%c, ", o->letter);
     left = mem_printf("  %s%s%s%s", letter, flag, o->value ? " " : "", o->value ? o->value : "");
     fprintf(outf, "%-*s%s%s", FLAG_COLUMN, left, strlen(left) < FLAG_COLUMN ? "" : " ", o->help);
+    if (o->words && o->type != &type_fixed)
+        print_words(o, outf);
     if (o->type == &type_fixed)
         fprintf(outf, " (only %s so far)", *o->fallback ? o->fallback : "''");
     else if (o->type == &type_fixed_list)

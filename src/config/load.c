@@ -34,6 +34,7 @@ static void flatten(char *text)
 }
 
 /* `where` is owned. */
+PRINTF_LIKE(3, 0)
 static bool refuse(struct load *l, char *where, const char *fmt, va_list ap)
 {
     char why[1024];

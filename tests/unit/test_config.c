@@ -774,6 +774,7 @@ START_TEST(help_names_every_flag)
     ck_assert_ptr_nonnull(strstr(r.out, "  -v, --verbosity N"));
     ck_assert_ptr_nonnull(strstr(r.out, "(default 5)"));
     ck_assert_ptr_nonnull(strstr(r.out, "(only false so far)"));
+    ck_assert_ptr_nonnull(strstr(r.out, ": DC_ONE, DC_QUORUM (default DC_ONE)"));
     done(&r);
 }
 END_TEST
