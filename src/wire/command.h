@@ -30,7 +30,10 @@ struct command_spec {
     int first, last, step; /* keys as in Redis; 0: none. last -1: to the end */
     enum command_class class_;
     unsigned flags;
-    const char *refusal; /* for COMMAND_REFUSED: the error text behind "ERR " */
+    /* The error text behind "ERR " when command_class_of says COMMAND_REFUSED. Rows of another
+     * class that have one are refused for some arguments: SORT ... BY pattern, COPY ... DB 1. */
+    const char *refusal;
+    unsigned rule; /* what its arguments decide; only for the files of this table */
 };
 
 /* NULL: unknown to Redis 7.0 as well. Case doesn't matter. */
@@ -51,6 +54,10 @@ size_t command_keys(const struct command_spec *spec, const struct resp_command *
 enum command_class command_class_of(const struct command_spec *spec,
                                     const struct resp_command *cmd);
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
+/* Those of its keys that a COMMAND_OVERWRITE overwrites, and so the ones whose stamp it sets:
+ * SUNIONSTORE only reads the others. As command_keys; 0 for all other classes. */
+size_t command_overwritten(const struct command_spec *spec, const struct resp_command *cmd,
+                           size_t *indexes, size_t max);
 
 /* Rewrites a write so that it means the same on every replica at any time: lifetimes become
  * absolute (SET EX|PX|EXAT -> PXAT, SETEX/PSETEX -> SET PXAT, EXPIRE/PEXPIRE/EXPIREAT -> PEXPIREAT,

@@ -15,3 +15,10 @@ test_address_LDADD = $(TEST_LIBS)
 test_config_SOURCES = tests/unit/test_config.c
 test_config_LDADD = $(TEST_LIBS)
 test_config_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_EXAMPLE='"$(abs_top_srcdir)/conf/dynomited.yaml"'
+check_PROGRAMS += test_command
+test_command_SOURCES = tests/unit/test_command.c
+test_command_LDADD = $(TEST_LIBS)
+noinst_PROGRAMS += print_commands
+print_commands_SOURCES = tests/unit/print_commands.c
+TESTS += tests/unit/command-table.py tests/unit/command-docs.sh
+EXTRA_DIST += tests/unit/command-table.py tests/unit/command-docs.sh docs/commands.md

@@ -1,0 +1,303 @@
+#include "wire/command.h"
+#include "wire/command_table.h"
+#include <ctype.h>
+#include <stdlib.h>
+
+#define NAME_ROOM 32 /* more than the longest name of a command or subcommand, and its NUL */
+
+/* ---- finding -------------------------------------------------------------------------------- */
+
+/* False: too long for a name, or with a NUL inside. */
+static bool upper_case(struct slice name, char out[NAME_ROOM])
+{
+    if (name.len >= NAME_ROOM)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '\0')
+            return false;
+        out[i] = (char)toupper(name.ptr[i]);
+    }
+    out[name.len] = '\0';
+    return true;
+}
+
+static int compare_name(const void *name, const void *row)
+{
+    return strcmp(name, ((const struct command_spec *)row)->name);
+}
+
+const struct command_spec *command_find(struct slice name)
+{
+    char upper[NAME_ROOM];
+    if (!upper_case(name, upper))
+        return NULL;
+    size_t n;
+    const struct command_spec *table = command_table(&n);
+    return bsearch(upper, table, n, sizeof *table, compare_name);
+}
+
+/* NULL: no such subcommand. For RULE_SUBCOMMAND. */
+static const struct command_sub *find_sub(const struct command_spec *spec,
+                                          const struct resp_command *cmd)
+{
+    size_t n;
+    const struct command_sub *subs = command_subs(&n);
+    for (size_t i = 0; i < n && cmd->argc > 1; i++)
+        if (strcmp(subs[i].container, spec->name) == 0 && slice_is(cmd->argv[1], subs[i].name))
+            return &subs[i];
+    return NULL;
+}
+
+/* ---- number of arguments -------------------------------------------------------------------- */
+
+static bool count_ok(size_t argc, int arity)
+{
+    return arity < 0 ? argc >= (size_t)-arity : argc == (size_t)arity;
+}
+
+static bool arity_error(struct error *e, const char *name, const char *sub)
+{
+    char lower[2 * NAME_ROOM];
+    size_t n = 0;
+    for (const char *p = name; *p; p++)
+        lower[n++] = (char)tolower(*p);
+    if (sub)
+        lower[n++] = '|';
+    for (const char *p = sub; p && *p; p++)
+        lower[n++] = (char)tolower(*p);
+    return error_set(e, "ERR wrong number of arguments for '%.*s' command", (int)n, lower);
+}
+
+static bool sub_arity_ok(const struct command_spec *spec, const struct resp_command *cmd,
+                         struct error *e)
+{
+    const struct command_sub *sub = find_sub(spec, cmd);
+    if (!sub)
+        return error_set(e, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                         (int)(cmd->argv[1].len < 128 ? cmd->argv[1].len : 128),
+                         (const char *)cmd->argv[1].ptr, spec->name);
+    return count_ok(cmd->argc, sub->arity) || arity_error(e, spec->name, sub->name);
+}
+
+bool command_arity_ok(const struct command_spec *spec, const struct resp_command *cmd,
+                      struct error *e)
+{
+    if (!count_ok(cmd->argc, spec->arity))
+        return arity_error(e, spec->name, NULL);
+    if (spec->rule == RULE_PAIRS && cmd->argc % 2 == 0)
+        return arity_error(e, spec->name, NULL);
+    return spec->rule != RULE_SUBCOMMAND || sub_arity_ok(spec, cmd, e);
+}
+
+/* ---- arguments that decide ------------------------------------------------------------------ */
+
+static bool has_option(const struct resp_command *cmd, size_t from, const char *word)
+{
+    for (size_t i = from; i < cmd->argc; i++)
+        if (slice_is(cmd->argv[i], word))
+            return true;
+    return false;
+}
+
+/* What SORT's options say. The last STORE counts, as in Redis. */
+static size_t sort_options(const struct resp_command *cmd, bool *pattern)
+{
+    size_t destination = 0;
+    *pattern = false;
+    for (size_t i = 2; i < cmd->argc; i++) {
+        bool more = i + 1 < cmd->argc;
+        if (slice_is(cmd->argv[i], "LIMIT")) {
+            i += 2;
+        } else if (more && slice_is(cmd->argv[i], "STORE")) {
+            destination = ++i;
+        } else if (more && (slice_is(cmd->argv[i], "BY") || slice_is(cmd->argv[i], "GET"))) {
+            i++;
+            if (cmd->argv[i].len && memchr(cmd->argv[i].ptr, '*', cmd->argv[i].len))
+                *pattern = true;
+        }
+    }
+    return destination;
+}
+
+/* Options of GEORADIUS begin behind the fifth argument at the earliest. */
+static size_t georadius_destination(const struct resp_command *cmd)
+{
+    size_t destination = 0;
+    for (size_t i = 5; i + 1 < cmd->argc; i++)
+        if (slice_is(cmd->argv[i], "STORE") || slice_is(cmd->argv[i], "STOREDIST"))
+            destination = ++i;
+    return destination;
+}
+
+/* The key that an option names; 0: none. */
+static size_t optional_destination(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    bool pattern;
+    if (spec->rule == RULE_SORT)
+        return sort_options(cmd, &pattern);
+    return spec->rule == RULE_GEORADIUS ? georadius_destination(cmd) : 0;
+}
+
+static bool other_database(const struct resp_command *cmd)
+{
+    for (size_t i = 3; i + 1 < cmd->argc; i++)
+        if (slice_is(cmd->argv[i], "DB") && !slice_is(cmd->argv[i + 1], "0"))
+            return true;
+    return false;
+}
+
+/* The id is *, or a time whose sequence number the stream chooses, or as many entries go as the
+ * store finds convenient (~). */
+static bool xadd_undetermined(const struct resp_command *cmd)
+{
+    size_t i = 2;
+    while (i + 1 < cmd->argc) {
+        struct slice next = cmd->argv[i + 1];
+        if (slice_is(cmd->argv[i], "NOMKSTREAM"))
+            i++;
+        else if (slice_is(cmd->argv[i], "LIMIT"))
+            i += 2;
+        else if (!slice_is(cmd->argv[i], "MAXLEN") && !slice_is(cmd->argv[i], "MINID"))
+            break;
+        else if (slice_is(next, "~"))
+            return true;
+        else
+            i += slice_is(next, "=") ? 3 : 2;
+    }
+    if (i >= cmd->argc)
+        return false;
+    struct slice id = cmd->argv[i];
+    return slice_is(id, "*") || (id.len >= 2 && memcmp(id.ptr + id.len - 2, "-*", 2) == 0);
+}
+
+/* ---- keys ----------------------------------------------------------------------------------- */
+
+struct key_list {
+    size_t *indexes;
+    size_t max, n;
+};
+
+static void key_add(struct key_list *l, size_t index)
+{
+    if (l->n < l->max)
+        l->indexes[l->n] = index;
+    l->n++;
+}
+
+static void add_fixed_keys(const struct command_spec *spec, size_t argc, struct key_list *l)
+{
+    if (spec->first == 0)
+        return;
+    int64_t last = spec->last < 0 ? (int64_t)argc + spec->last : spec->last;
+    for (int64_t i = spec->first; i <= last && i < (int64_t)argc; i += spec->step)
+        key_add(l, (size_t)i);
+}
+
+size_t command_keys(const struct command_spec *spec, const struct resp_command *cmd,
+                    size_t *indexes, size_t max)
+{
+    struct key_list l = {indexes, max, 0};
+    if (spec->rule == RULE_SUBCOMMAND) {
+        const struct command_sub *sub = find_sub(spec, cmd);
+        if (sub && sub->key && (size_t)sub->key < cmd->argc)
+            key_add(&l, (size_t)sub->key);
+        return l.n;
+    }
+    add_fixed_keys(spec, cmd->argc, &l);
+    size_t destination = optional_destination(spec, cmd);
+    if (destination)
+        key_add(&l, destination);
+    return l.n;
+}
+
+size_t command_overwritten(const struct command_spec *spec, const struct resp_command *cmd,
+                           size_t *indexes, size_t max)
+{
+    if (command_class_of(spec, cmd) != COMMAND_OVERWRITE)
+        return 0;
+    struct key_list l = {indexes, max, 0};
+    switch (spec->rule) {
+    case RULE_SORT:
+    case RULE_GEORADIUS:
+        key_add(&l, optional_destination(spec, cmd));
+        break;
+    case RULE_DESTINATION:
+        key_add(&l, (size_t)spec->first);
+        break;
+    case RULE_COPY:
+        key_add(&l, (size_t)spec->last);
+        break;
+    default:
+        add_fixed_keys(spec, cmd->argc, &l);
+    }
+    return l.n;
+}
+
+/* ---- class ---------------------------------------------------------------------------------- */
+
+static enum command_class sort_class(const struct command_spec *spec,
+                                     const struct resp_command *cmd)
+{
+    bool pattern;
+    size_t destination = sort_options(cmd, &pattern);
+    if (pattern)
+        return COMMAND_REFUSED;
+    return destination && spec->class_ != COMMAND_READ ? COMMAND_OVERWRITE : COMMAND_READ;
+}
+
+static enum command_class copy_class(const struct resp_command *cmd)
+{
+    if (other_database(cmd))
+        return COMMAND_REFUSED;
+    return has_option(cmd, 3, "REPLACE") ? COMMAND_OVERWRITE : COMMAND_CHANGE;
+}
+
+static enum command_class sub_class(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    const struct command_sub *sub = find_sub(spec, cmd);
+    return sub && sub->key ? spec->class_ : COMMAND_REFUSED;
+}
+
+enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    switch (spec->rule) {
+    case RULE_SET:
+        return has_option(cmd, 3, "NX") || has_option(cmd, 3, "XX") ? COMMAND_CHANGE
+                                                                    : COMMAND_OVERWRITE;
+    case RULE_GETEX:
+        return cmd->argc > 2 ? COMMAND_CHANGE : COMMAND_READ;
+    case RULE_RESTORE:
+        return has_option(cmd, 4, "REPLACE") ? COMMAND_OVERWRITE : COMMAND_CHANGE;
+    case RULE_GEORADIUS:
+        return georadius_destination(cmd) ? COMMAND_OVERWRITE : COMMAND_READ;
+    case RULE_SORT:
+        return sort_class(spec, cmd);
+    case RULE_COPY:
+        return copy_class(cmd);
+    case RULE_SUBCOMMAND:
+        return sub_class(spec, cmd);
+    default:
+        return spec->class_;
+    }
+}
+
+bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    if (spec->rule == RULE_XADD)
+        return xadd_undetermined(cmd);
+    if (spec->rule == RULE_XTRIM)
+        return cmd->argc > 3 && slice_is(cmd->argv[3], "~");
+    return spec->flags & COMMAND_UNDETERMINED;
+}
+
+const char *command_blind_reply(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    bool known = false;
+    if (spec->rule == RULE_SET)
+        known = command_class_of(spec, cmd) == COMMAND_OVERWRITE && !has_option(cmd, 3, "GET");
+    else if (spec->rule == RULE_PAIRS)
+        known = spec->class_ == COMMAND_OVERWRITE; /* MSETNX isn't */
+    else
+        known = spec->rule == RULE_SETEX || spec->rule == RULE_PSETEX;
+    return known ? "+OK\r\n" : NULL;
+}

@@ -1,0 +1,38 @@
+/* wire/command_table: the constants behind wire/command.h, and what only the files of the command
+ * table need of them. */
+#ifndef WIRE_COMMAND_TABLE_H
+#define WIRE_COMMAND_TABLE_H
+
+#include "wire/command.h"
+
+/* What the row of a command leaves open and its arguments decide. */
+enum command_rule {
+    RULE_NONE,        /* the row says all */
+    RULE_SET,         /* NX and XX make it a change; lifetimes */
+    RULE_SETEX,       /* lifetime in seconds */
+    RULE_PSETEX,      /* lifetime in milliseconds */
+    RULE_PAIRS,       /* key, value, key, value: arguments in pairs */
+    RULE_GETEX,       /* a read without options; lifetimes */
+    RULE_EXPIRE,      /* these four: lifetimes */
+    RULE_PEXPIRE,     /* */
+    RULE_EXPIREAT,    /* */
+    RULE_PEXPIREAT,   /* */
+    RULE_RESTORE,     /* an overwrite with REPLACE; lifetime */
+    RULE_XADD,        /* undetermined with * as the id, or with ~ */
+    RULE_XTRIM,       /* undetermined with ~ */
+    RULE_SORT,        /* STORE names one more key; patterns are refused */
+    RULE_GEORADIUS,   /* STORE and STOREDIST name one more key */
+    RULE_COPY,        /* an overwrite with REPLACE; other databases are refused */
+    RULE_SUBCOMMAND,  /* the subcommand says where the key is */
+    RULE_DESTINATION, /* overwrites its first key, reads the others */
+};
+
+/* The subcommands of the containers that have RULE_SUBCOMMAND. */
+struct command_sub {
+    const char *container, *name; /* upper case */
+    int arity;                    /* with both names; negative: at least */
+    int key;                      /* place of its key; 0: none, and so it is refused */
+};
+const struct command_sub *command_subs(size_t *n);
+
+#endif

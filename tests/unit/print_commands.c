@@ -1,0 +1,122 @@
+/* The command table for the scripts beside this file, which compare it with Redis and with the
+ * documentation.
+ *
+ *     print_commands table             name, arity, first, last, step, a line each
+ *     print_commands subcommands       container|name, arity, key
+ *     print_commands markdown          the table of docs/commands.md
+ *     print_commands normalize MS ...  a command line at the time MS: what the replicas get, an
+ *                                      argument a line, or the error text
+ */
+#include "core/mem.h"
+#include "wire/command_table.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static void print_table(void)
+{
+    size_t n;
+    const struct command_spec *t = command_table(&n);
+    for (size_t i = 0; i < n; i++)
+        printf("%s %d %d %d %d\n", t[i].name, t[i].arity, t[i].first, t[i].last, t[i].step);
+}
+
+static void print_subcommands(void)
+{
+    size_t n;
+    const struct command_sub *s = command_subs(&n);
+    for (size_t i = 0; i < n; i++)
+        printf("%s|%s %d %d\n", s[i].container, s[i].name, s[i].arity, s[i].key);
+}
+
+/* What users have to know about a row beyond its class. */
+static void print_remarks(const struct command_spec *c)
+{
+    static const char *const by_rule[] = {
+        [RULE_SET] = "change with `NX` or `XX`",
+        [RULE_GETEX] = "read without options",
+        [RULE_RESTORE] = "overwrite with `REPLACE`",
+        [RULE_XADD] = "undetermined with `*` in its id, or `~`",
+        [RULE_XTRIM] = "undetermined with `~`",
+        [RULE_SORT] = "overwrite with `STORE`, else read",
+        [RULE_GEORADIUS] = "overwrite with `STORE` or `STOREDIST`, else read",
+        [RULE_COPY] = "overwrite with `REPLACE`",
+        [RULE_DESTINATION] = "overwrites its first key, reads the others",
+    };
+    const char *between = "";
+    const char *rule =
+        c->rule < ARRAY_LEN(by_rule) && c->class_ != COMMAND_READ ? by_rule[c->rule] : NULL;
+    const char *const remarks[] = {
+        rule,
+        c->flags & COMMAND_SPLIT ? "keys may lie on any nodes" : NULL,
+        c->flags & COMMAND_UNDETERMINED ? "undetermined" : NULL,
+        c->refusal,
+    };
+    for (size_t i = 0; i < ARRAY_LEN(remarks); i++) {
+        if (!remarks[i])
+            continue;
+        printf("%s%s", between, remarks[i]);
+        between = "; ";
+    }
+}
+
+static void print_markdown(void)
+{
+    static const char *const classes[] = {
+        [COMMAND_READ] = "read",   [COMMAND_OVERWRITE] = "overwrite", [COMMAND_CHANGE] = "change",
+        [COMMAND_LOCAL] = "local", [COMMAND_REFUSED] = "refused",
+    };
+    size_t n;
+    const struct command_spec *t = command_table(&n);
+    puts("| command | class | embedded | remarks |\n|---|---|---|---|");
+    for (size_t i = 0; i < n; i++) {
+        bool embedded = t[i].flags & COMMAND_EMBEDDED || t[i].class_ == COMMAND_LOCAL;
+        printf("| `%s` | %s | %s | ", t[i].name, classes[t[i].class_], embedded ? "yes" : "");
+        print_remarks(&t[i]);
+        puts(" |");
+    }
+}
+
+/* Behind the checks that the server makes before it. */
+static bool normalize(uint64_t now_ms, const struct resp_command *cmd, struct buf *out,
+                      struct error *e)
+{
+    const struct command_spec *spec = command_find(cmd->argv[0]);
+    if (!spec)
+        return error_set(e, "unknown command");
+    return command_arity_ok(spec, cmd, e) && command_normalize(spec, cmd, now_ms, out, e);
+}
+
+static void print_normalized(const char *now, char **words, size_t n)
+{
+    struct resp_command cmd = {.argv = mem_calloc(n, sizeof(struct slice)), .argc = n, .cap = n};
+    for (size_t i = 0; i < n; i++)
+        cmd.argv[i] = slice_str(words[i]);
+    struct buf out = BUF_INIT;
+    struct error e;
+    struct resp_command made = {0};
+    if (!normalize(strtoull(now, NULL, 10), &cmd, &out, &e))
+        puts(e.text);
+    else if (!resp_command_parse(buf_slice(&out), &made))
+        abort();
+    for (size_t i = 0; i < made.argc; i++)
+        printf("%.*s\n", (int)made.argv[i].len, (const char *)made.argv[i].ptr);
+    resp_command_fini(&made);
+    resp_command_fini(&cmd);
+    buf_fini(&out);
+}
+
+int main(int argc, char **argv)
+{
+    struct slice what = slice_str(argc > 1 ? argv[1] : "");
+    if (argc == 2 && slice_is(what, "table"))
+        print_table();
+    else if (argc == 2 && slice_is(what, "subcommands"))
+        print_subcommands();
+    else if (argc == 2 && slice_is(what, "markdown"))
+        print_markdown();
+    else if (argc > 3 && slice_is(what, "normalize"))
+        print_normalized(argv[2], argv + 3, (size_t)(argc - 3));
+    else
+        return 2;
+    return 0;
+}
