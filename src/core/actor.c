@@ -85,11 +85,16 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool actor_start(struct actor *a, const struct actor_ops *ops, void *self, struct error *e)
+void actor_init(struct actor *a, const struct actor_ops *ops, void *self)
 {
     a->ops = ops;
     a->self = self;
     mailbox_init(&a->mailbox);
+}
+
+bool actor_start(struct actor *a, struct error *e)
+{
+    const struct actor_ops *ops = a->ops;
     int rc = uv_loop_init(&a->loop);
     if (rc < 0)
         return error_set(e, "event loop of %s: %s", ops->name, uv_strerror(rc));
@@ -133,10 +138,14 @@ void actor_join(struct actor *a)
     int rc = pthread_join(a->thread, NULL);
     assert(rc == 0);
     (void)rc;
+}
+
+void actor_fini(struct actor *a)
+{
     for (struct msg *m; (m = mailbox_take(&a->mailbox));)
         a->ops->drop(m);
     mailbox_fini(&a->mailbox);
-    rc = uv_loop_close(&a->loop);
+    int rc = uv_loop_close(&a->loop);
     if (rc < 0)
         log_error("%s: a handle was left open at the end: %s", a->ops->name, uv_strerror(rc));
 }

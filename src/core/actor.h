@@ -3,10 +3,12 @@
  *
  *     struct worker { struct actor actor; ... };
  *     static const struct actor_ops ops = {.name = "worker", .start = ..., .receive = ..., ...};
- *     actor_start(&w->actor, &ops, w);      any thread
+ *     actor_init(&w->actor, &ops, w);       from now on it can be sent to
+ *     actor_start(&w->actor, &error);       its thread runs
  *     actor_send(&w->actor, &msg->msg);     any thread; takes the message
  *     actor_stop(&w->actor);                any thread, once; doesn't wait
- *     actor_join(&w->actor);                the thread that started it
+ *     actor_join(&w->actor);                the thread that started it: waits for the end
+ *     actor_fini(&w->actor);                when no other actor can send to it any more
  *
  * A loop turn: messages are handed to `receive` one by one, file events run their callbacks, then
  * `turn_end` sends off in one go what the turn produced. A sender wakes the receiver by a system
@@ -50,11 +52,12 @@ struct actor {
     unsigned stop_wanted;            /* atomic */
 };
 
-bool actor_start(struct actor *a, const struct actor_ops *ops, void *self,
-                 struct error *e) MUST_USE;
+void actor_init(struct actor *a, const struct actor_ops *ops, void *self);
+bool actor_start(struct actor *a, struct error *e) MUST_USE;
 void actor_send(struct actor *a, struct msg *m);
 void actor_stop(struct actor *a);
 void actor_join(struct actor *a);
+void actor_fini(struct actor *a);
 /* Another turn follows this one without waiting for events. The actor's own thread. */
 void actor_again(struct actor *a);
 

@@ -72,8 +72,9 @@ enum hint_append {
     HINT_TOO_LARGE, /* payload over FRAME_PAYLOAD_MAX */
 };
 /* Copies the record in and publishes it. `f->seq` is set to its number: the one after the last.
- * A refused append changes nothing. */
-enum hint_append hint_log_append(struct hint_log *l, struct frame *f);
+ * A refused append changes nothing. memory_ok: where the disk is full, the record may lie in
+ * anonymous memory (a live peer's; hint_log_sync then fails until it is acknowledged). */
+enum hint_append hint_log_append(struct hint_log *l, struct frame *f, bool memory_ok);
 const char *hint_log_error(const struct hint_log *l);
 /* The lower half is about to run out: go on at `floor` (a new start mark << 32, made durable
  * first). */

@@ -35,6 +35,7 @@ enum mail_type {
     MAIL_INSPECT,
     MAIL_INSPECTED,
     MAIL_REPAIR,
+    MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
 /* What is known about one write on one replica. Order matters: a later word replaces an earlier one
@@ -85,6 +86,7 @@ struct mail_verdicts {
 struct mail_waiter {
     uint64_t seq, ticket;
     struct actor *worker;
+    bool late; /* appended more than send_window behind: its hint is verdict enough */
 };
 struct mail_appended {
     struct msg msg;
@@ -104,7 +106,7 @@ struct mail_read_reply {
     struct msg msg;
     uint64_t ticket;
     uint16_t node;
-    bool ok;
+    bool inspect, ok;
     uint64_t stamp;
     uint16_t tag;
     struct blob *reply; /* NULL when not ok */

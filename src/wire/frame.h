@@ -31,7 +31,8 @@ enum frame_kind {
     FRAME_STATE,      /* payload: LinkState */
     FRAME_READ_REPLY, /* seq: the read's id; stamp, tag: of the value; payload: RESP */
     /* sender to receiver */
-    FRAME_READ = 30, /* seq: an id of the sender's; payload: the command, RESP */
+    FRAME_INSPECT = 31, /* the same with a bare key: store_inspect */
+    FRAME_READ = 30,    /* seq: an id of the sender's; payload: the command, RESP */
     /* both */
     FRAME_BEAT = 40, /* alive; stamp: the sender's clock */
 };

@@ -22,3 +22,6 @@ noinst_PROGRAMS += print_commands
 print_commands_SOURCES = tests/unit/print_commands.c
 TESTS += tests/unit/command-table.py tests/unit/command-docs.sh
 EXTRA_DIST += tests/unit/command-table.py tests/unit/command-docs.sh docs/commands.md
+check_PROGRAMS += test_hint_log
+test_hint_log_SOURCES = tests/unit/test_hint_log.c tests/unit/unit.h
+test_hint_log_LDADD = $(TEST_LIBS)

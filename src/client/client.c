@@ -1,0 +1,261 @@
+#include "client/client.h"
+#include "client/call.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include <string.h>
+#include <unistd.h>
+
+#define CALLS_MAX 4096               /* of one client in flight */
+#define OUT_PAUSE (1u * 1024 * 1024) /* replies unsent: read no more commands */
+#define IN_PAUSE  (1u * 1024 * 1024) /* commands unread while stalled */
+
+void client_mark_dirty(struct client *c)
+{
+    if (c->is_dirty)
+        return;
+    c->is_dirty = true;
+    c->next_dirty = c->all->dirty;
+    c->all->dirty = c;
+}
+
+/* ---- replies
+ * ------------------------------------------------------------------------------------- */
+
+static void count_call(struct clients *all, const struct call *call)
+{
+    size_t n;
+    const struct command_spec *table = command_table(&n);
+    enum stats_result result =
+        resp_reply_is_error(buf_slice(&call->reply)) ? RESULT_ERROR : RESULT_OK;
+    if (call->spec && (size_t)(call->spec - table) < STATS_COMMANDS_MAX)
+        STATS_ADD(all->stats, requests[call->spec - table][result], 1);
+    else
+        STATS_ADD(all->stats, unknown_commands, 1);
+    histogram_add(&all->stats->duration, clock_mono_us() - call->started_us);
+}
+
+static void send_replies(struct client *c)
+{
+    while (c->first_call && c->first_call->done) {
+        struct call *call = c->first_call;
+        c->first_call = call->next;
+        if (!c->first_call)
+            c->last_call = NULL;
+        c->ncalls--;
+        count_call(c->all, call);
+        buf_add(&c->stream.out, buf_head(&call->reply), call->reply.len);
+        buf_fini(&call->reply);
+        mem_free(call);
+    }
+}
+
+/* ---- commands
+ * ------------------------------------------------------------------------------------- */
+
+static void protocol_error(struct client *c, const char *text)
+{
+    struct call *call = call_new(c, NULL, 0);
+    struct buf b = BUF_INIT;
+    resp_add_error(&b, "ERR %s", text);
+    call_reply(call, buf_slice(&b));
+    buf_fini(&b);
+    c->closing = true;
+}
+
+static bool may_run(const struct client *c)
+{
+    return !c->closing && !c->stream.closed && c->ncalls < CALLS_MAX &&
+           c->stream.out.len < OUT_PAUSE;
+}
+
+/* As many commands as may run now. */
+static void run_commands(struct client *c)
+{
+    struct stream *st = &c->stream;
+    struct error e;
+    c->stalled = false;
+    while (st->in.len && may_run(c)) {
+        enum resp_status rc =
+            resp_request_parse(&c->parser, buf_head(&st->in), st->in.len, &c->cmd, &e);
+        if (rc == RESP_BAD) {
+            protocol_error(c, e.text);
+            break;
+        }
+        if (rc == RESP_MORE) {
+            st->in_want = c->parser.want;
+            break;
+        }
+        st->in_want = 0;
+        if (c->cmd.argc && !dispatch_command(c)) {
+            c->stalled = true; /* parsed again when something has finished */
+            break;
+        }
+        buf_eat(&st->in, c->cmd.size);
+        if (c->first_call && c->first_call->done)
+            send_replies(c);
+    }
+    if (c->closing)
+        buf_eat(&st->in, st->in.len);
+}
+
+static void hold_or_resume(struct client *c)
+{
+    bool hold = c->closing || ((c->stalled || !may_run(c)) && c->stream.in.len >= IN_PAUSE) ||
+                c->stream.out.len >= OUT_PAUSE;
+    if (hold && !c->stream.paused)
+        stream_pause(&c->stream);
+    else if (!hold && c->stream.paused)
+        stream_resume(&c->stream);
+}
+
+static void settle(struct client *c)
+{
+    do {
+        send_replies(c);
+        run_commands(c);
+    } while (c->first_call && c->first_call->done);
+    stream_flush(&c->stream);
+    if (c->stream.out.len > c->all->config->client_output_max_bytes) {
+        log_limited(1000, LOG_LEVEL_WARN,
+                    "client %llu: %zu bytes of replies unread; allowed at most %llu: closed",
+                    (unsigned long long)c->id, c->stream.out.len,
+                    (unsigned long long)c->all->config->client_output_max_bytes);
+        stream_close(&c->stream);
+    } else if (c->closing && !c->first_call && c->stream.out.len == 0) {
+        stream_close(&c->stream);
+    }
+    if (!c->stream.closed)
+        hold_or_resume(c);
+}
+
+void clients_flush(struct clients *all)
+{
+    while (all->dirty) {
+        struct client *c = all->dirty;
+        all->dirty = c->next_dirty;
+        c->is_dirty = false;
+        if (!c->stream.closed)
+            settle(c);
+    }
+}
+
+/* ---- the connection
+ * -------------------------------------------------------------------------------- */
+
+static void on_data(struct stream *st)
+{
+    struct client *c = st->owner;
+    if (!c->stalled)
+        run_commands(c);
+    client_mark_dirty(c);
+}
+
+static void on_end(struct stream *st, const char *reason)
+{
+    (void)reason; /* clients come and go */
+    stream_close(st);
+}
+
+static void on_drain(struct stream *st)
+{
+    client_mark_dirty(st->owner);
+}
+
+static void unlink_dirty(struct client *c)
+{
+    if (!c->is_dirty)
+        return;
+    struct client **at = &c->all->dirty;
+    while (*at != c)
+        at = &(*at)->next_dirty;
+    *at = c->next_dirty;
+}
+
+static void drop_calls(struct client *c)
+{
+    for (struct call *call = c->first_call, *next; call; call = next) {
+        next = call->next;
+        call->client = NULL; /* frees itself with its last part */
+        if (!call->done)
+            continue;
+        buf_fini(&call->reply);
+        mem_free(call);
+    }
+}
+
+static void on_closed(struct stream *st)
+{
+    struct client *c = st->owner;
+    unlink_dirty(c);
+    drop_calls(c);
+    *(c->prev ? &c->prev->next : &c->all->first) = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    STATS_ADD(c->all->stats, connections, (uint64_t)-1);
+    resp_parser_fini(&c->parser);
+    resp_command_fini(&c->cmd);
+    resp_command_fini(&c->normal);
+    mem_free(c->recent);
+    mem_free(c->name);
+    mem_free(c);
+}
+
+static const struct stream_ops client_ops = {
+    .on_data = on_data, .on_end = on_end, .on_drain = on_drain, .on_closed = on_closed};
+
+static uint64_t connected(const struct clients *all)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < all->nworkers; i++)
+        n += STATS_LOAD(all->all_stats[i], connections);
+    return n;
+}
+
+void client_accept(struct clients *all, int fd)
+{
+    struct error e;
+    unsigned max = all->config->client_connections;
+    if (max && connected(all) >= max) {
+        static const char text[] = "-ERR max number of clients reached\r\n";
+        ssize_t n = write(fd, text, sizeof text - 1);
+        (void)n; /* a courtesy */
+        close(fd);
+        return;
+    }
+    struct client *c = MEM_NEW(struct client);
+    c->all = all;
+    c->parser.bulk = -1;
+    if (!stream_open(&c->stream, &all->worker->loop, fd, &client_ops, c, &e)) {
+        log_limited(1000, LOG_LEVEL_WARN, "client: %s", e.text);
+        mem_free(c);
+        return;
+    }
+    c->id = ++all->last_id * all->id_step + all->id_offset;
+    c->next = all->first;
+    if (all->first)
+        all->first->prev = c;
+    all->first = c;
+    STATS_ADD(all->stats, connections, 1);
+    STATS_ADD(all->stats, connections_total, 1);
+}
+
+bool clients_quiesce(struct clients *all)
+{
+    bool quiet = true;
+    for (struct client *c = all->first; c; c = c->next) {
+        if (c->stream.closed)
+            continue;
+        c->closing = true;
+        client_mark_dirty(c);
+        quiet = false;
+    }
+    clients_flush(all);
+    return quiet;
+}
+
+void clients_close(struct clients *all)
+{
+    for (struct client *c = all->first; c; c = c->next)
+        stream_close(&c->stream);
+}

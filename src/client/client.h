@@ -1,0 +1,41 @@
+/* client/client: the applications' connections of one worker. Reads commands, starts what they ask
+ * for, and sends the replies in the order of the commands.
+ *
+ *     bytes -> resp -> session (PING, INFO, ...)      -> reply
+ *                   -> dispatch -> request(s) -> call -> reply
+ *
+ * A call is one command in flight; a connection's calls form a queue, and a reply leaves when all
+ * before it have left. A read waits for the connection's earlier writes to the same key, a write
+ * for its earlier reads: then the client sees its own writes, and pipelining changes nothing but
+ * time. */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "core/stream.h"
+#include "request/request.h"
+
+struct client;
+struct clients {
+    struct actor *worker;
+    const struct config *config;
+    const struct identity *me;
+    struct requests *requests;
+    struct stats *stats;
+    struct stats *const *all_stats; /* of every worker: INFO, and the cap on connections */
+    unsigned nworkers;
+    bool has_peers;
+    uint64_t started_ms; /* mono */
+    struct client *first, *dirty;
+    uint64_t last_id;
+    unsigned id_step, id_offset; /* ids are unique over workers */
+};
+
+/* Takes an accepted socket; answers and closes it when there are client_connections already. */
+void client_accept(struct clients *all, int fd);
+void clients_flush(struct clients *all); /* at the turn's end */
+void clients_close(
+    struct clients *all); /* at the worker's stop: what is in flight gets no more answers */
+/* Stop taking commands; true when nothing is in flight any more. */
+bool clients_quiesce(struct clients *all);
+
+#endif

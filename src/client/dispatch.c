@@ -1,0 +1,220 @@
+/* From a parsed command to requests: which keys, whether it may run at all, one part or many. */
+#include "client/call.h"
+#include "core/clock.h"
+#include "core/mem.h"
+#include <string.h>
+
+#define SNIPPET 128 /* bytes of arguments quoted in an error, as in Redis */
+
+void reply_unknown(struct buf *out, const struct resp_command *cmd)
+{
+    struct buf args = BUF_INIT;
+    for (size_t i = 1; i < cmd->argc && args.len < SNIPPET; i++) {
+        size_t room = SNIPPET - args.len, n = cmd->argv[i].len < room ? cmd->argv[i].len : room;
+        buf_printf(&args, "'%.*s' ", (int)n, (const char *)cmd->argv[i].ptr);
+    }
+    size_t n = cmd->argv[0].len < SNIPPET ? cmd->argv[0].len : SNIPPET;
+    resp_add_error(out, "ERR unknown command '%.*s', with args beginning with: %.*s", (int)n,
+                   (const char *)cmd->argv[0].ptr, (int)args.len, (const char *)buf_head(&args));
+    buf_fini(&args);
+}
+
+static bool fail(struct client *c, const struct command_spec *spec, const char *text)
+{
+    struct call *call = call_new(c, spec, 0);
+    struct buf b = BUF_INIT;
+    resp_add_error(&b, "%s", text);
+    call_reply(call, buf_slice(&b));
+    buf_fini(&b);
+    return true;
+}
+
+static bool fail_unknown(struct client *c)
+{
+    struct call *call = call_new(c, NULL, 0);
+    struct buf b = BUF_INIT;
+    reply_unknown(&b, &c->cmd);
+    call_reply(call, buf_slice(&b));
+    buf_fini(&b);
+    return true;
+}
+
+static bool hidden(struct slice key)
+{
+    size_t n = sizeof STORE_HIDDEN_PREFIX - 1;
+    return key.len >= n && memcmp(key.ptr, STORE_HIDDEN_PREFIX, n) == 0;
+}
+
+/* The client's earlier calls to this key that this one must not overtake. */
+static bool must_wait(const struct client *c, uint32_t token, bool write)
+{
+    return (write ? c->reads : c->writes)[token % HAZARDS] != 0;
+}
+
+static int recent_node(const struct client *c, uint32_t token)
+{
+    if (!c->recent || c->recent[token % RECENT].token != token)
+        return -1;
+    return c->recent[token % RECENT].node;
+}
+
+static void start_read(struct client *c, struct part *p, const struct command_spec *spec,
+                       const struct resp_command *cmd, struct slice key)
+{
+    c->reads[p->token % HAZARDS]++;
+    struct operation op = {.spec = spec,
+                           .cmd = cmd,
+                           .key = key,
+                           .prefer = recent_node(c, p->token),
+                           .done = call_part_done,
+                           .arg = p};
+    request_read(c->all->requests, &op);
+}
+
+static void start_write(struct client *c, struct part *p, struct slice key, struct blob *command,
+                        const struct resp_command *cmd)
+{
+    c->writes[p->token % HAZARDS]++;
+    struct operation op = {.spec = command_find(cmd->argv[0]),
+                           .cmd = cmd,
+                           .key = key,
+                           .done = call_part_done,
+                           .arg = p};
+    request_write(c->all->requests, &op, command);
+}
+
+/* ---- one part ---------------------------------------------------------------------------------
+ */
+
+static bool run_whole(struct client *c, const struct command_spec *spec, struct slice key,
+                      bool write)
+{
+    struct error e;
+    uint32_t token = request_token(c->all->requests, key);
+    if (must_wait(c, token, write))
+        return false;
+    if (!write) {
+        struct call *call = call_new(c, spec, 1);
+        call->parts[0].token = token;
+        start_read(c, &call->parts[0], spec, &c->cmd, key);
+        return true;
+    }
+    struct buf b = BUF_INIT;
+    if (!command_normalize(spec, &c->cmd, clock_wall_ms(), &b, &e)) {
+        buf_fini(&b);
+        return fail(c, spec, e.text);
+    }
+    struct blob *command = blob_new(buf_head(&b), b.len);
+    buf_fini(&b);
+    struct call *call = call_new(c, spec, 1);
+    call->write = true;
+    call->parts[0].token = token;
+    if (resp_command_parse(blob_slice(command), &c->normal))
+        start_write(c, &call->parts[0], key, command, &c->normal);
+    return true;
+}
+
+/* ---- many parts ---------------------------------------------------------------------------------
+ */
+
+static enum merge merge_of(const struct command_spec *spec)
+{
+    if (strcmp(spec->name, "MGET") == 0)
+        return MERGE_ARRAY;
+    return strcmp(spec->name, "MSET") == 0 ? MERGE_OK : MERGE_SUM;
+}
+
+/* `NAME key` or, for MSET, `SET key value`. */
+static void start_part(struct client *c, struct part *p, const struct command_spec *spec, size_t i,
+                       bool write)
+{
+    const struct resp_command *cmd = &c->cmd;
+    bool mset = spec->step == 2;
+    struct slice argv[3] = {mset ? slice_str("SET") : cmd->argv[0], cmd->argv[i]};
+    if (mset)
+        argv[2] = cmd->argv[i + 1];
+    struct resp_command one = {.argv = argv, .argc = mset ? 3 : 2};
+    if (!write) {
+        start_read(c, p, spec, &one, cmd->argv[i]);
+        return;
+    }
+    struct buf b = BUF_INIT;
+    resp_add_command(&b, argv, one.argc);
+    start_write(c, p, cmd->argv[i], blob_new(buf_head(&b), b.len), &one);
+    buf_fini(&b);
+}
+
+static bool run_split(struct client *c, const struct command_spec *spec, const size_t *keys,
+                      size_t n, bool write)
+{
+    for (size_t i = 0; i < n; i++)
+        if (must_wait(c, request_token(c->all->requests, c->cmd.argv[keys[i]]), write))
+            return false;
+    struct call *call = call_new(c, spec, n);
+    call->merge = merge_of(spec);
+    call->write = write;
+    for (size_t i = 0; i < n; i++)
+        call->parts[i].token = request_token(c->all->requests, c->cmd.argv[keys[i]]);
+    /* the last part's answer may free nothing: a call stays until its client has sent it */
+    for (size_t i = 0; i < n; i++)
+        start_part(c, &call->parts[i], spec, keys[i], write);
+    return true;
+}
+
+/* ---- the rules ----------------------------------------------------------------------------------
+ */
+
+static bool run_keys(struct client *c, const struct command_spec *spec, const size_t *keys,
+                     size_t n)
+{
+    enum command_class class_ = command_class_of(spec, &c->cmd);
+    bool write = class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE;
+    for (size_t i = 0; i < n; i++)
+        if (hidden(c->cmd.argv[keys[i]]))
+            return fail(c, spec,
+                        "ERR keys that begin with '" STORE_HIDDEN_PREFIX "' are the server's own");
+    if (n > 1 && (spec->flags & COMMAND_SPLIT))
+        return run_split(c, spec, keys, n, write);
+    if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
+        return fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
+    return run_whole(c, spec, c->cmd.argv[keys[0]], write);
+}
+
+static bool with_keys(struct client *c, const struct command_spec *spec)
+{
+    size_t few[16], *keys = few, max = c->cmd.argc;
+    if (max > ARRAY_LEN(few))
+        keys = mem_calloc(max, sizeof *keys);
+    size_t n = command_keys(spec, &c->cmd, keys, max);
+    bool done = n ? run_keys(c, spec, keys, n)
+                  : fail(c, spec, "ERR this command names no key and isn't supported");
+    if (keys != few)
+        mem_free(keys);
+    return done;
+}
+
+bool dispatch_command(struct client *c)
+{
+    struct error e;
+    const struct command_spec *spec = command_find(c->cmd.argv[0]);
+    bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
+    if (!spec)
+        return fail_unknown(c);
+    if (!command_arity_ok(spec, &c->cmd, &e))
+        return fail(c, spec, e.text);
+    if (spec->class_ == COMMAND_REFUSED) {
+        char text[300];
+        snprintf(text, sizeof text, "ERR %s", spec->refusal);
+        return fail(c, spec, text);
+    }
+    if (spec->class_ == COMMAND_LOCAL)
+        return session_command(c, spec);
+    if (embedded && !(spec->flags & COMMAND_EMBEDDED))
+        return fail_unknown(c);
+    if (c->all->has_peers && command_undetermined(spec, &c->cmd))
+        return fail(
+            c, spec,
+            "ERR the effect of this command isn't determined by its arguments; it is refused "
+            "while the node has peers");
+    return with_keys(c, spec);
+}

@@ -1,0 +1,55 @@
+#include "hint/mark.h"
+#include "core/datadir.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define MARK_FILE 4096
+
+struct hint_mark {
+    char *path;
+    uint64_t since_ms;
+};
+
+struct hint_mark *hint_mark_open(const char *dir)
+{
+    struct hint_mark *m = MEM_NEW(struct hint_mark);
+    struct buf b = BUF_INIT;
+    struct error e;
+    bool missing = false;
+    m->path = mem_printf("%s/needs-repair", dir);
+    if (!file_read(m->path, MARK_FILE, &b, &missing, &e))
+        log_error("%s", e.text);
+    buf_add(&b, "", 1);
+    if (!missing) {
+        m->since_ms = strtoull((const char *)buf_head(&b), NULL, 10);
+        m->since_ms = m->since_ms ? m->since_ms : 1; /* an unreadable mark is still a mark */
+    }
+    buf_fini(&b);
+    return m;
+}
+
+void hint_mark_close(struct hint_mark *m)
+{
+    if (!m)
+        return;
+    mem_free(m->path);
+    mem_free(m);
+}
+
+uint64_t hint_mark_since(const struct hint_mark *m)
+{
+    return m->since_ms;
+}
+
+bool hint_mark_set(struct hint_mark *m, uint64_t now_ms, const char *reason, struct error *e)
+{
+    if (m->since_ms)
+        return true;
+    char *line = mem_printf("%" PRIu64 " %s\n", now_ms, reason);
+    bool ok = file_replace(m->path, slice_str(line), e);
+    mem_free(line);
+    m->since_ms = now_ms; /* also when the disk refuses: this run knows */
+    return ok;
+}

@@ -1,0 +1,353 @@
+#include "hint/segment.h"
+#include "core/mem.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC     "DYNHINTS"
+#define WINDOW    (256u * 1024)
+#define AT_FIRST  16
+#define AT_PEER   24
+#define AT_CRC    64
+#define AT_ACKED  72
+#define NAME_SIZE 24
+
+/* ---- the header ---------------------------------------------------------------------------------
+ */
+
+static void put_u64(uint8_t *p, uint64_t v)
+{
+    for (int i = 0; i < 8; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+static void write_header(uint8_t *h, const char *peer, uint64_t first)
+{
+    memset(h, 0, SEGMENT_HEAD);
+    memcpy(h, MAGIC, 8);
+    h[8] = SEGMENT_VERSION;
+    put_u64(h + AT_FIRST, first);
+    snprintf((char *)h + AT_PEER, SEGMENT_PEER, "%s", peer);
+    uint32_t crc = crc32c(0, h, AT_CRC);
+    memcpy(h + AT_CRC, &crc, sizeof crc);
+    put_u64(h + AT_ACKED, first - 1);
+}
+
+static bool check_header(const uint8_t *h, const char *name, const char *peer, struct error *e)
+{
+    uint32_t crc, version = (uint32_t)(h[8] | h[9] << 8 | h[10] << 16) | (uint32_t)h[11] << 24;
+    memcpy(&crc, h + AT_CRC, sizeof crc);
+    if (memcmp(h, MAGIC, 8) != 0)
+        return error_set(e, "segment %s: isn't one of ours", name);
+    if (version > SEGMENT_VERSION)
+        return error_set(e, "segment %s: version %u found; allowed up to %u", name, version,
+                         SEGMENT_VERSION);
+    if (crc != crc32c(0, h, AT_CRC))
+        return error_set(e, "segment %s: its header is damaged", name);
+    if (strncmp((const char *)h + AT_PEER, peer, SEGMENT_PEER) != 0)
+        return error_set(e, "segment %s: belongs to peer %.40s; allowed %s", name, h + AT_PEER,
+                         peer);
+    return true;
+}
+
+static void name_of(uint64_t first, char out[NAME_SIZE])
+{
+    snprintf(out, NAME_SIZE, "%016" PRIx64 ".log", first);
+}
+
+/* ---- making
+ * -------------------------------------------------------------------------------------- */
+
+static struct segment *new_struct(uint64_t first, size_t size, int fd, int dir, uint8_t *map)
+{
+    struct segment *s = MEM_NEW(struct segment);
+    s->first = s->named = first;
+    s->last = first - 1;
+    s->end = SEGMENT_HEAD;
+    s->size = size;
+    s->fd = fd;
+    s->dir = dir;
+    s->map = map;
+    return s;
+}
+
+static enum segment_make reason(int err, const char *what, struct error *e)
+{
+    error_set(e, "%s: %s", what, strerror(err));
+    return err == ENOSPC || err == EDQUOT || err == EFBIG ? SEGMENT_NO_SPACE : SEGMENT_IO_ERROR;
+}
+
+/* The space is there before the first byte is written through the mapping: a full disk is an error
+ * here and not a SIGBUS later. */
+static int allocate(int fd, size_t size)
+{
+    int rc;
+    do
+        rc = posix_fallocate(fd, 0, (off_t)size);
+    while (rc == EINTR);
+    return rc;
+}
+
+enum segment_make segment_create(int dir, const char *peer, uint64_t first, size_t size,
+                                 struct segment **out, struct error *e)
+{
+    char name[NAME_SIZE];
+    name_of(first, name);
+    int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return reason(errno, name, e);
+    int err = allocate(fd, size);
+    uint8_t *map = MAP_FAILED;
+    if (!err) {
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        err = map == MAP_FAILED ? errno : 0;
+    }
+    if (err) {
+        close(fd);
+        unlinkat(dir, name, 0);
+        return reason(err, name, e);
+    }
+    write_header(map, peer, first);
+    *out = new_struct(first, size, fd, dir, map);
+    return SEGMENT_MADE;
+}
+
+enum segment_make segment_create_memory(uint64_t first, size_t size, struct segment **out,
+                                        struct error *e)
+{
+    uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED)
+        return reason(errno, "anonymous segment", e);
+    write_header(map, "", first);
+    *out = new_struct(first, size, -1, -1, map);
+    return SEGMENT_MADE;
+}
+
+static void free_struct(struct rcu_head *head)
+{
+    mem_free(container_of_(head, struct segment, rcu));
+}
+
+static void let_go(struct segment *s)
+{
+    if (s->map)
+        munmap(s->map, s->size);
+    if (s->fd >= 0)
+        close(s->fd);
+    rcu_defer(&s->rcu, free_struct);
+}
+
+struct segment *segment_recycle(struct segment *old, const char *peer, uint64_t first)
+{
+    char from[NAME_SIZE], to[NAME_SIZE];
+    name_of(old->named, from);
+    name_of(first, to);
+    if (old->fd >= 0 && renameat(old->dir, from, old->dir, to) < 0) {
+        segment_discard(old);
+        return NULL;
+    }
+    /* the header first: until then its old one says a lower first number, which is harmless */
+    write_header(old->map, peer, first);
+    struct segment *s = new_struct(first, old->size, old->fd, old->dir, old->map);
+    rcu_defer(&old->rcu, free_struct);
+    return s;
+}
+
+void segment_discard(struct segment *s)
+{
+    char name[NAME_SIZE];
+    name_of(s->named, name);
+    if (s->fd >= 0)
+        unlinkat(s->dir, name, 0);
+    let_go(s);
+}
+
+void segment_close(struct segment *s)
+{
+    let_go(s);
+}
+
+void segment_unmap(struct segment *s)
+{
+    if (!s->map || s->fd < 0)
+        return;
+    munmap(s->map, s->size);
+    s->map = NULL;
+}
+
+void segment_set_acked(struct segment *s, uint64_t seq)
+{
+    uint8_t bytes[8];
+    put_u64(bytes, seq);
+    if (s->map)
+        memcpy(s->map + AT_ACKED, bytes, sizeof bytes);
+    else if (s->fd >= 0 && pwrite(s->fd, bytes, sizeof bytes, AT_ACKED) < 0)
+        return; /* a restart will count what is acknowledged once more; the receiver knows better */
+}
+
+/* ---- reading
+ * ------------------------------------------------------------------------------------- */
+
+/* At least `want` bytes at `at`, fewer only at `end`. */
+static struct slice bytes_at(struct segment *s, struct segment_window *w, uint64_t end, uint64_t at,
+                             size_t want)
+{
+    if (end > s->size)
+        end = s->size;
+    if (at >= end)
+        return slice_of("", 0);
+    if (s->map)
+        return slice_of(s->map + at, end - at);
+    if (want > end - at)
+        want = end - at;
+    if (w->of != s || at < w->from || at + want > w->from + w->bytes.len) {
+        size_t n = want > WINDOW ? want : (end - at < WINDOW ? end - at : WINDOW);
+        buf_reset(&w->bytes, WINDOW);
+        ssize_t got = pread(s->fd, buf_reserve(&w->bytes, n), n, (off_t)at);
+        buf_commit(&w->bytes, got > 0 ? (size_t)got : 0);
+        w->of = s;
+        w->from = at;
+    }
+    size_t skip = at - w->from;
+    return slice_of(buf_head(&w->bytes) + skip, w->bytes.len - skip);
+}
+
+static uint32_t get_u32(const uint8_t *p)
+{
+    return (uint32_t)(p[0] | p[1] << 8 | p[2] << 16) | (uint32_t)p[3] << 24;
+}
+
+/* Could a frame with a number above `above` begin here? Cheap: no CRC. */
+static bool plausible(struct slice b, uint64_t above, uint64_t room)
+{
+    return b.len >= FRAME_HEAD && get_u32(b.ptr) >= FRAME_HEAD && get_u32(b.ptr) <= room &&
+           b.ptr[8] == FRAME_WRITE && get_u32(b.ptr + 12) == 0 && get_u64(b.ptr + 16) > above;
+}
+
+/* The frame at exactly this place. */
+static bool read_here(struct segment *s, struct segment_window *w, uint64_t end, uint64_t above,
+                      bool check, uint64_t at, struct frame *f, struct slice *out)
+{
+    struct slice b = bytes_at(s, w, end, at, FRAME_HEAD);
+    if (!plausible(b, above, end - at))
+        return false;
+    size_t size = get_u32(b.ptr);
+    if (b.len < size)
+        b = bytes_at(s, w, end, at, size);
+    if (b.len < size)
+        return false;
+    if (check) {
+        if (frame_parse(b.ptr, size, FRAME_PAYLOAD_MAX, f, &size) != FRAME_OK)
+            return false;
+    } else {
+        *f = (struct frame){.kind = b.ptr[8],
+                            .flags = b.ptr[9],
+                            .tag = (uint16_t)(b.ptr[10] | b.ptr[11] << 8),
+                            .seq = get_u64(b.ptr + 16),
+                            .stamp = get_u64(b.ptr + 24),
+                            .deadline = get_u64(b.ptr + 32),
+                            .payload = slice_of(b.ptr + FRAME_HEAD, size - FRAME_HEAD)};
+    }
+    *out = slice_of(b.ptr, size);
+    return true;
+}
+
+bool segment_read(struct segment *s, struct segment_window *w, uint64_t end, uint64_t above,
+                  bool check, uint64_t *at, struct frame *f, struct slice *bytes)
+{
+    if (read_here(s, w, end, above, check, *at, f, bytes))
+        return true;
+    /* damage, or the end: look for the next frame that holds */
+    for (uint64_t p = *at + 1; p + FRAME_HEAD <= end; p++) {
+        if (!read_here(s, w, end, above, true, p, f, bytes))
+            continue;
+        *at = p;
+        return true;
+    }
+    return false;
+}
+
+/* ---- opening
+ * ------------------------------------------------------------------------------------- */
+
+static uint64_t unreadable_tail(const struct segment *s, uint64_t at)
+{
+    /* stale frames of an earlier use aren't torn, and neither are zeros */
+    if (at + FRAME_HEAD > s->size)
+        return 0;
+    struct frame f;
+    size_t size;
+    if (frame_parse(s->map + at, s->size - at, FRAME_PAYLOAD_MAX, &f, &size) == FRAME_OK)
+        return 0;
+    uint64_t n = 0;
+    while (at + n < s->size && n < FRAME_HEAD && s->map[at + n])
+        n++;
+    return n;
+}
+
+static void scan_records(struct segment *s, struct segment_scan *scan)
+{
+    struct segment_window none = {0};
+    uint64_t at = SEGMENT_HEAD, prev = s->first - 1;
+    struct frame f;
+    struct slice bytes;
+    while (segment_read(s, &none, s->size, prev, true, &at, &f, &bytes)) {
+        if (f.seq > scan->acked) {
+            uint64_t from = prev > scan->acked ? prev : scan->acked;
+            if (f.seq >> 32 == prev >> 32)
+                scan->damaged += f.seq - from - 1;
+            if (!scan->records++)
+                scan->oldest_stamp = f.stamp;
+            scan->bytes += f.payload.len;
+        }
+        prev = f.seq;
+        at += bytes.len;
+    }
+    s->last = prev;
+    s->end = at;
+    scan->torn = unreadable_tail(s, at);
+}
+
+bool segment_open(int dir, const char *name, const char *peer, struct segment **out,
+                  struct segment_scan *scan, struct error *e)
+{
+    struct stat st;
+    uint8_t *map = MAP_FAILED;
+    int fd = openat(dir, name, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        error_set(e, "segment %s: %s", name, strerror(errno));
+    else if (st.st_size < SEGMENT_HEAD)
+        error_set(e, "segment %s: %jd bytes found; allowed at least %u", name, (intmax_t)st.st_size,
+                  SEGMENT_HEAD);
+    else if ((map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) ==
+             MAP_FAILED)
+        error_set(e, "segment %s: %s", name, strerror(errno));
+    if (map == MAP_FAILED || !check_header(map, name, peer, e)) {
+        if (map != MAP_FAILED)
+            munmap(map, (size_t)st.st_size);
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    struct segment *s = new_struct(get_u64(map + AT_FIRST), (size_t)st.st_size, fd, dir, map);
+    s->found = true;
+    s->named = strtoull(name, NULL, 16);
+    *scan = (struct segment_scan){.acked = get_u64(map + AT_ACKED)};
+    scan_records(s, scan);
+    *out = s;
+    return true;
+}

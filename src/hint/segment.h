@@ -1,0 +1,87 @@
+/* hint/segment: one file of a log: a header, then frames. Internal to the room; log.h tells the
+ * whole.
+ *
+ *     0        8         12       16        24             64      68      72            80
+ *     | magic  | version | zero   | first   | peer (40)    | crc   | zero  | acknowledged | frames
+ * ...
+ *
+ * The CRC covers what stands before it. `acknowledged` lies outside: the sender stores it through
+ * the mapping, without a system call, each time whole records are acknowledged.
+ *
+ * Who touches what: the writer appends to the tail (`map`, `end`) until it links `next`; from then
+ * on, and from the front on always, a segment is the sender's, which reads, syncs, unmaps and frees
+ * it. Others see only the fields of this struct that are atomic. */
+#ifndef HINT_SEGMENT_H
+#define HINT_SEGMENT_H
+
+#include "core/error.h"
+#include "core/rcu.h"
+#include "wire/frame.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SEGMENT_HEAD    80u
+#define SEGMENT_VERSION 1u
+#define SEGMENT_PEER    40u
+
+struct segment {
+    struct rcu_head rcu;
+    struct segment *next; /* published by the writer */
+    uint64_t first;       /* the lowest number it may hold */
+    uint64_t named;       /* the number in its file's name; differs after a kill in the middle of a
+                             recycle */
+    uint64_t end;         /* atomic: bytes in use, header included */
+    uint64_t last;        /* atomic: the highest number in it; first - 1: none */
+    size_t size;          /* allocated */
+    int fd;               /* -1: anonymous memory */
+    int dir;              /* directory's descriptor, the log's; -1: anonymous */
+    uint8_t *map;         /* NULL: sealed and unmapped */
+    bool found;           /* was there at open: its records are checked when read */
+    uint64_t synced;      /* the sender's: bytes known to be on disk */
+};
+
+enum segment_make { SEGMENT_MADE, SEGMENT_NO_SPACE, SEGMENT_IO_ERROR };
+
+/* A new file of `size` bytes, allocated and mapped. On failure no file is left; `e` says why. */
+enum segment_make segment_create(int dir, const char *peer, uint64_t first, size_t size,
+                                 struct segment **out, struct error *e);
+/* The same in anonymous memory. */
+enum segment_make segment_create_memory(uint64_t first, size_t size, struct segment **out,
+                                        struct error *e);
+/* Makes `old`, whose records are all acknowledged, into the segment that begins at `first`. The
+ * struct is a new one (readers may still see the old, which is deferred); old's bytes stay and are
+ * told from new ones by their lower numbers. NULL: it can't be renamed; old is gone. */
+struct segment *segment_recycle(struct segment *old, const char *peer, uint64_t first);
+
+struct segment_scan {
+    uint64_t records, bytes; /* with numbers above `acked` */
+    uint64_t oldest_stamp;
+    uint64_t damaged; /* records with numbers above acked that are missing between readable ones */
+    uint64_t torn;    /* unreadable bytes behind the last record */
+    uint64_t acked;   /* as the header says */
+};
+/* Opens and reads a file that was found. False: not ours to touch (other magic, newer version,
+ * another peer, damaged header); it is left alone. */
+bool segment_open(int dir, const char *name, const char *peer, struct segment **out,
+                  struct segment_scan *scan, struct error *e) MUST_USE;
+
+/* Unmaps, closes, removes the file; the struct goes when readers are done. */
+void segment_discard(struct segment *s);
+/* The same without removing the file: at the end of the program. */
+void segment_close(struct segment *s);
+
+void segment_unmap(struct segment *s); /* a sealed one: pread from now on */
+void segment_set_acked(struct segment *s, uint64_t seq);
+
+/* The frame at `*at`, or the next readable one behind it with a number above `above`: *at is moved
+ * to it. `check`: look at the CRC. Reads through the mapping, or with pread into `window`. False:
+ * there is none before `end`. */
+struct segment_window {
+    struct buf bytes;
+    uint64_t from;
+    const struct segment *of;
+};
+bool segment_read(struct segment *s, struct segment_window *w, uint64_t end, uint64_t above,
+                  bool check, uint64_t *at, struct frame *f, struct slice *bytes);
+
+#endif

@@ -1,0 +1,171 @@
+#include "peer/keep.h"
+#include "core/clock.h"
+#include "core/datadir.h"
+#include "core/mem.h"
+#include <inttypes.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define SMALL_FILE 4096
+#define PEERS_FILE (16u * 1024 * 1024)
+
+/* RFC 4122, version 4. */
+static void make_uuid(char id[NODE_ID_SIZE])
+{
+    uint8_t r[16];
+    if (RAND_bytes(r, sizeof r) != 1)
+        abort();
+    r[6] = (uint8_t)((r[6] & 0x0f) | 0x40);
+    r[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
+    snprintf(id, NODE_ID_SIZE,
+             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1],
+             r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14],
+             r[15]);
+}
+
+static bool is_uuid(const char *s)
+{
+    return strlen(s) == NODE_ID_SIZE - 1 && strspn(s, "0123456789abcdef-") == NODE_ID_SIZE - 1;
+}
+
+bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used, struct error *e)
+{
+    char *path = mem_printf("%s/node_id", data_dir);
+    struct buf b = BUF_INIT;
+    bool missing = false, ok = file_read(path, SMALL_FILE, &b, &missing, e);
+    if (ok && !missing) {
+        buf_add(&b, "", 1);
+        char *text = (char *)(uintptr_t)buf_head(&b);
+        text[strcspn(text, "\n")] = 0;
+        ok = is_uuid(text) || error_set(e, "%s: found '%.40s'; allowed a UUID", path, text);
+        if (ok)
+            memcpy(id, text, NODE_ID_SIZE);
+    } else if (ok) {
+        char line[NODE_ID_SIZE + 1];
+        make_uuid(id);
+        snprintf(line, sizeof line, "%s\n", id);
+        ok = file_replace(path, slice_str(line), e);
+    }
+    if (ok)
+        *used = !missing;
+    buf_fini(&b);
+    mem_free(path);
+    return ok;
+}
+
+static bool write_start(const char *data_dir, uint64_t mark, uint64_t clock_ms, struct error *e)
+{
+    char *path = mem_printf("%s/start", data_dir), line[64];
+    snprintf(line, sizeof line, "%" PRIu64 " %" PRIu64 "\n", mark, clock_ms);
+    bool ok = file_replace(path, slice_str(line), e);
+    mem_free(path);
+    return ok;
+}
+
+bool keep_next_mark(const char *data_dir, uint64_t *mark, uint64_t *clock_ms, struct error *e)
+{
+    char *path = mem_printf("%s/start", data_dir);
+    struct buf b = BUF_INIT;
+    bool missing = false, ok = file_read(path, SMALL_FILE, &b, &missing, e);
+    uint64_t last = 0, bound = 0;
+    if (ok && !missing) {
+        buf_add(&b, "", 1);
+        if (sscanf((const char *)buf_head(&b), "%" SCNu64 " %" SCNu64, &last, &bound) != 2)
+            ok = error_set(e, "%s: found '%.40s'; allowed two numbers", path, buf_head(&b));
+    }
+    uint64_t now = clock_wall_ms() / 1000, next = last + 1 > now ? last + 1 : now;
+    if (ok && next > UINT32_MAX)
+        ok = error_set(e, "%s: start mark %" PRIu64 " found; allowed at most %u", path, next,
+                       UINT32_MAX);
+    ok = ok && write_start(data_dir, next, bound, e);
+    if (ok) {
+        *mark = next;
+        *clock_ms = bound;
+    }
+    buf_fini(&b);
+    mem_free(path);
+    return ok;
+}
+
+bool keep_clock(const char *data_dir, uint64_t mark, uint64_t clock_ms, struct error *e)
+{
+    return write_start(data_dir, mark, clock_ms, e);
+}
+
+static void add_tokens(struct buf *b, const struct ring_node *n)
+{
+    for (size_t i = 0; i < n->ntokens; i++)
+        buf_printf(b, "%s%u", i ? "," : "", n->tokens[i]);
+}
+
+static void add_place(struct buf *b, const struct ring_node *n)
+{
+    buf_printf(b, "%s %s ", n->datacenter, n->rack);
+    add_tokens(b, n);
+}
+
+bool keep_peers(const char *data_dir, const struct topology *t, struct error *e)
+{
+    struct buf b = BUF_INIT;
+    for (unsigned i = 0; i < t->n; i++) {
+        if (i == t->self || !t->nodes[i].id[0])
+            continue;
+        buf_printf(&b, "%s %s ", t->nodes[i].id, t->nodes[i].address);
+        add_place(&b, &t->nodes[i]);
+        buf_add_str(&b, "\n");
+    }
+    char *path = mem_printf("%s/peers", data_dir);
+    bool ok = file_replace(path, buf_slice(&b), e);
+    mem_free(path);
+    buf_fini(&b);
+    return ok;
+}
+
+/* A line's place, as add_place writes it, against each node's. */
+static void match_line(const char *id, const char *place, struct ring_node *nodes, unsigned n,
+                       unsigned self)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (i == self)
+            continue;
+        struct buf b = BUF_INIT;
+        add_place(&b, &nodes[i]);
+        if (slice_eq(buf_slice(&b), slice_str(place)))
+            memcpy(nodes[i].id, id, NODE_ID_SIZE);
+        buf_fini(&b);
+    }
+}
+
+bool keep_load_peers(const char *data_dir, struct ring_node *nodes, unsigned n, unsigned self,
+                     struct error *e)
+{
+    char *path = mem_printf("%s/peers", data_dir);
+    struct buf b = BUF_INIT;
+    bool missing = false, ok = file_read(path, PEERS_FILE, &b, &missing, e);
+    buf_add(&b, "", 1);
+    char *save = NULL, *text = (char *)(uintptr_t)buf_head(&b);
+    for (char *line = strtok_r(text, "\n", &save); ok && line; line = strtok_r(NULL, "\n", &save)) {
+        char *address = strchr(line, ' ');
+        char *place = address ? strchr(address + 1, ' ') : NULL;
+        if (address)
+            *address = 0;
+        if (!place || !is_uuid(line))
+            ok = error_set(e, "%s: found '%.40s'; allowed id address datacenter rack tokens", path,
+                           line);
+        else
+            match_line(line, place + 1, nodes, n, self);
+    }
+    buf_fini(&b);
+    mem_free(path);
+    return ok;
+}
+
+void keep_new_name(const struct ring_node *n, char out[NODE_ID_SIZE])
+{
+    char *text = mem_printf("%s %s %u", n->datacenter, n->rack, n->tokens[0]);
+    snprintf(out, NODE_ID_SIZE, "new-%016" PRIx64, (uint64_t)XXH64(text, strlen(text), 0));
+    mem_free(text);
+}

@@ -1,0 +1,309 @@
+#include "peer/receiver.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "wire/frame.h"
+#include <string.h>
+
+#define UNREAD_MAX (8u * 1024 * 1024)  /* bytes at the writer before the link is read no more */
+#define OUT_MAX    (64u * 1024 * 1024) /* replies that a peer doesn't take */
+
+enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED };
+
+struct receiver {
+    struct receivers *all;
+    struct stream stream;
+    uint64_t ticket;
+    enum phase phase;
+    unsigned node;
+    struct greeting *hello;
+    uint8_t challenge[CHALLENGE_SIZE];
+    uint64_t heard_ms;
+    size_t at_writer; /* bytes of frames that the writer hasn't dealt with */
+    bool dirty;
+};
+
+struct link_read {
+    struct receivers *all;
+    uint64_t link, id;
+};
+
+static void shut(struct receiver *r)
+{
+    stream_close(&r->stream);
+}
+
+static void say_goodbye(struct receiver *r, const char *reason)
+{
+    handshake_add_refuse(&r->stream.out, reason);
+    stream_flush(&r->stream);
+    shut(r);
+}
+
+static void refuse(struct receiver *r, const char *reason)
+{
+    log_limited(1000, LOG_LEVEL_WARN, "link from %s%s%s refused: %s",
+                r->hello && *r->hello->address ? r->hello->address : "an unknown node",
+                r->hello ? ", cluster " : "", r->hello ? r->hello->cluster : "", reason);
+    say_goodbye(r, reason);
+}
+
+/* ---- the handshake ----------------------------------------------------------------------------
+ */
+
+static void on_hello(struct receiver *r, const struct frame *f)
+{
+    struct error e;
+    r->hello = MEM_NEW(struct greeting);
+    bool ok = handshake_read_hello(f->payload, r->hello, &e);
+    if (ok) {
+        rcu_read_begin();
+        ok = handshake_check(r->all->me, RCU_GET(*r->all->topology), r->hello, &r->node, &e);
+        rcu_read_end();
+    }
+    if (!ok) {
+        refuse(r, e.text);
+        return;
+    }
+    handshake_challenge(r->challenge);
+    handshake_add_challenge(&r->stream.out, r->all->me, r->hello, r->challenge);
+    r->phase = WAIT_PROOF;
+}
+
+static void on_proof(struct receiver *r, const struct frame *f)
+{
+    struct error e;
+    struct greeting *g = r->hello;
+    if (!handshake_read_proof(f->payload, g, &e) ||
+        !handshake_proven(r->all->me, HANDSHAKE_SENDER, g, g->id, r->challenge, g->challenge, &e)) {
+        refuse(r, e.text);
+        return;
+    }
+    struct mail_greet *m = MEM_NEW(struct mail_greet);
+    m->msg.type = MAIL_GREET;
+    m->link = (struct link_ref){.worker = r->all->worker, .ticket = r->ticket};
+    m->node = (uint16_t)r->node;
+    memcpy(m->id, g->id, sizeof m->id);
+    m->start_mark = g->start_mark;
+    m->hints_upto = g->hints_upto;
+    m->wall_ms = g->wall_ms;
+    actor_send(r->all->writer, &m->msg);
+    r->phase = WAIT_WRITER;
+
+    struct mail_dial *dial = MEM_NEW(struct mail_dial);
+    dial->msg.type = MAIL_DIAL;
+    actor_send(r->all->peers->at[r->node]->sender, &dial->msg);
+}
+
+/* ---- reads ------------------------------------------------------------------------------------
+ */
+
+static void on_read_done(void *arg, const struct store_read_reply *reply)
+{
+    struct link_read *read = arg;
+    struct receiver *r = slots_get(&read->all->links, read->link);
+    if (r && !r->stream.closed) {
+        struct frame f = {.kind = FRAME_READ_REPLY,
+                          .flags = reply->ok ? 0 : FRAME_FAILED,
+                          .seq = read->id,
+                          .stamp = reply->stamp,
+                          .tag = reply->tag,
+                          .payload = reply->reply};
+        frame_add(&r->stream.out, &f);
+        r->dirty = true;
+    }
+    mem_free(read);
+}
+
+static void on_read(struct receiver *r, const struct frame *f)
+{
+    struct link_read *read = MEM_NEW(struct link_read);
+    *read = (struct link_read){.all = r->all, .link = r->ticket, .id = f->seq};
+    if (f->kind == FRAME_INSPECT) {
+        store_inspect(r->all->reader, f->payload, on_read_done, read);
+        return;
+    }
+    struct resp_command cmd = {0};
+    const struct command_spec *spec = NULL;
+    if (resp_command_parse(f->payload, &cmd) && cmd.argc)
+        spec = command_find(cmd.argv[0]);
+    if (spec && spec->class_ == COMMAND_READ) {
+        store_read(r->all->reader, spec, &cmd, on_read_done, read);
+    } else {
+        struct slice text = slice_str("-ERR this node doesn't know the command\r\n");
+        on_read_done(read, &(struct store_read_reply){.ok = true, .reply = text});
+    }
+    resp_command_fini(&cmd);
+}
+
+/* ---- frames -----------------------------------------------------------------------------------
+ */
+
+static void pass_on(struct receiver *r, const uint8_t *frames, size_t size)
+{
+    if (size == 0)
+        return;
+    struct mail_inbound *m = MEM_NEW(struct mail_inbound);
+    m->msg.type = MAIL_INBOUND;
+    m->link = (struct link_ref){.worker = r->all->worker, .ticket = r->ticket};
+    m->node = (uint16_t)r->node;
+    m->size = size;
+    m->frames = blob_new(frames, size);
+    r->at_writer += size;
+    actor_send(r->all->writer, &m->msg);
+    if (r->at_writer > UNREAD_MAX)
+        stream_pause(&r->stream);
+}
+
+static void on_frame(struct receiver *r, const struct frame *f)
+{
+    if (r->phase == WAIT_HELLO && f->kind == FRAME_HELLO) {
+        on_hello(r, f);
+    } else if (r->phase == WAIT_PROOF && f->kind == FRAME_PROOF) {
+        on_proof(r, f);
+    } else if (r->phase == LINKED && (f->kind == FRAME_READ || f->kind == FRAME_INSPECT)) {
+        on_read(r, f);
+    } else if (r->phase == LINKED && f->kind == FRAME_BEAT) {
+        frame_add(&r->stream.out, &(struct frame){.kind = FRAME_BEAT, .seq = f->seq});
+    } else if (f->kind == FRAME_REFUSE) {
+        char reason[256];
+        handshake_read_refuse(f->payload, reason, sizeof reason);
+        log_limited(1000, LOG_LEVEL_WARN, "link from %s: it refuses this node: %s",
+                    r->hello ? r->hello->address : "an unknown node", reason);
+        shut(r);
+    } else {
+        refuse(r, "protocol: a frame that doesn't belong here");
+    }
+}
+
+/* Writes that follow one another go to the writer as one piece. */
+static void on_data(struct stream *st)
+{
+    struct receiver *r = st->owner;
+    const uint8_t *data = buf_head(&st->in);
+    size_t done = 0, run = 0; /* [run, done) are writes not passed on yet */
+    r->heard_ms = clock_mono_ms();
+    r->dirty = true;
+    while (!st->closed && done < st->in.len) {
+        struct frame f;
+        size_t size = 0, max = r->phase == LINKED ? FRAME_PAYLOAD_MAX : HANDSHAKE_MAX;
+        enum frame_status rc = frame_parse(data + done, st->in.len - done, max, &f, &size);
+        if (rc == FRAME_MORE) {
+            st->in_want = size;
+            break;
+        }
+        if (rc != FRAME_OK) {
+            refuse(r, rc == FRAME_BAD_CRC ? "a frame with a wrong checksum"
+                                          : "it doesn't speak the link protocol");
+            return;
+        }
+        if (r->phase != LINKED || (f.kind != FRAME_WRITE && f.kind != FRAME_SKIP)) {
+            pass_on(r, data + run, done - run);
+            on_frame(r, &f);
+            run = done + size;
+        }
+        done += size;
+    }
+    if (st->closed)
+        return;
+    pass_on(r, data + run, done - run);
+    buf_eat(&st->in, done);
+}
+
+static void on_end(struct stream *st, const char *reason)
+{
+    (void)reason; /* the sender's side of this node logs what becomes of the peer */
+    shut(st->owner);
+}
+
+static void on_drain(struct stream *st)
+{
+    struct receiver *r = st->owner;
+    if (st->paused && r->at_writer <= UNREAD_MAX)
+        stream_resume(st);
+}
+
+static void on_closed(struct stream *st)
+{
+    struct receiver *r = st->owner;
+    if (r->phase >= WAIT_WRITER) {
+        struct mail_link_gone *m = MEM_NEW(struct mail_link_gone);
+        m->msg.type = MAIL_LINK_GONE;
+        m->link = (struct link_ref){.worker = r->all->worker, .ticket = r->ticket};
+        m->node = (uint16_t)r->node;
+        actor_send(r->all->writer, &m->msg);
+    }
+    slots_drop(&r->all->links, r->ticket);
+    mem_free(r->hello);
+    mem_free(r);
+}
+
+static const struct stream_ops receiver_ops = {
+    .on_data = on_data, .on_end = on_end, .on_drain = on_drain, .on_closed = on_closed};
+
+void receiver_accept(struct receivers *all, int fd)
+{
+    struct error e;
+    struct receiver *r = MEM_NEW(struct receiver);
+    r->all = all;
+    r->heard_ms = clock_mono_ms();
+    if (!stream_open(&r->stream, &all->worker->loop, fd, &receiver_ops, r, &e)) {
+        log_limited(1000, LOG_LEVEL_WARN, "link from a peer: %s", e.text);
+        mem_free(r);
+        return;
+    }
+    r->ticket = slots_put(&all->links, r);
+}
+
+void receiver_mail(struct receivers *all, struct mail_link *m)
+{
+    struct receiver *r = slots_get(&all->links, m->ticket);
+    if (r && !r->stream.closed) {
+        if (m->welcome)
+            r->phase = LINKED;
+        r->at_writer -= m->credit;
+        buf_add(&r->stream.out, buf_head(&m->frames), m->frames.len);
+        r->dirty = true;
+        if (m->close) {
+            stream_flush(&r->stream);
+            shut(r);
+        } else if (r->stream.paused && r->at_writer <= UNREAD_MAX / 2) {
+            stream_resume(&r->stream);
+        }
+    }
+    buf_fini(&m->frames);
+    mem_free(m);
+}
+
+void receivers_tick(struct receivers *all, uint64_t now_ms)
+{
+    uint32_t at = 0;
+    for (struct receiver *r; (r = slots_next(&all->links, &at));)
+        if (!r->stream.closed && !r->stream.paused && now_ms - r->heard_ms > all->silence_ms)
+            shut(r);
+}
+
+void receivers_flush(struct receivers *all)
+{
+    uint32_t at = 0;
+    for (struct receiver *r; (r = slots_next(&all->links, &at));) {
+        if (!r->dirty || r->stream.closed)
+            continue;
+        r->dirty = false;
+        stream_flush(&r->stream);
+        if (r->stream.out.len > OUT_MAX)
+            shut(r); /* a sender that asks and doesn't listen */
+    }
+}
+
+void receivers_close(struct receivers *all)
+{
+    uint32_t at = 0;
+    for (struct receiver *r; (r = slots_next(&all->links, &at));)
+        shut(r);
+}
+
+void receivers_fini(struct receivers *all)
+{
+    slots_fini(&all->links);
+}

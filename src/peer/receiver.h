@@ -1,0 +1,35 @@
+/* peer/receiver: an inbound link: another node's sender at the other end. It lives on a worker,
+ * which owns it; checks the handshake, hands writes to the writer in the order in which they came,
+ * answers reads from this node's store. What the writer wants said on the link comes back by mail
+ * (MAIL_LINK).
+ *
+ *     HELLO --> CHALLENGE ... PROOF --> (writer) --> WELCOME --> writes, reads, heartbeats */
+#ifndef PEER_RECEIVER_H
+#define PEER_RECEIVER_H
+
+#include "core/slots.h"
+#include "core/stream.h"
+#include "peer/handshake.h"
+#include "peer/mail.h"
+#include "peer/peer.h"
+
+/* What all links of one worker share. */
+struct receivers {
+    struct actor *worker, *writer;
+    const struct identity *me;
+    struct topology *const *topology;
+    const struct peers *peers;
+    struct store_reader *reader;
+    unsigned silence_ms; /* a link on which nothing came for so long is closed */
+    struct slots links;
+};
+
+/* Takes an accepted socket. */
+void receiver_accept(struct receivers *all, int fd);
+void receiver_mail(struct receivers *all, struct mail_link *m); /* takes the message */
+void receivers_tick(struct receivers *all, uint64_t now_ms);    /* about once a second */
+void receivers_flush(struct receivers *all);                    /* at the turn's end */
+void receivers_close(struct receivers *all);                    /* at the worker's stop */
+void receivers_fini(struct receivers *all);                     /* after the loop */
+
+#endif

@@ -1,0 +1,816 @@
+#include "peer/sender.h"
+#include "core/address.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/slots.h"
+#include "core/stream.h"
+#include "hint/mark.h"
+#include "peer/waiters.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
+#define BACKOFF_MIN  50
+#define BACKOFF_MAX  2000
+#define MARKER_STEP  (16u * 1024)
+#define HEARTBEATS   3
+#define RATE_TICK_MS 20
+
+enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
+
+/* What was sent up to a number, so that an acknowledgement tells how many bytes are in flight. */
+struct marker {
+    uint64_t seq, bytes;
+};
+
+struct pending_read {
+    struct actor *worker;
+    uint64_t ticket;
+    uint16_t node;
+    bool inspect;
+};
+
+struct sender {
+    struct actor actor;
+    struct sender_options o;
+    struct peer *peer;
+    uint16_t node;
+    char *hint_dir;
+    struct address address;
+
+    enum phase phase;
+    struct stream stream;
+    bool stream_open, stopping;
+    uv_timer_t dial, beat, sweep, rate;
+    unsigned backoff_ms;
+    uint64_t phase_since_ms;
+    uint8_t challenge[CHALLENGE_SIZE];
+    struct greeting *theirs; /* during the handshake */
+    char refused[300];       /* the last reason logged, so that retries don't repeat it */
+
+    struct link_word word; /* what the peer said last */
+    uint64_t sent;         /* the last record of the log that was put on the link or passed over */
+    uint64_t told;         /* the number that the receiver has once all that was sent arrived */
+    struct marker *markers;
+    size_t nmarkers, cap_markers;
+    uint64_t sent_bytes, acked_bytes;
+
+    double credit; /* bytes that hint_drain_rate allows now */
+    uint64_t credit_ms;
+
+    struct waiters waiters;
+    struct slots reads;
+    bool sync_wanted;
+    struct hint_mark *mark;
+};
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+static bool accepting(const struct sender *s)
+{
+    return s->phase == UP && s->word.backend_up;
+}
+
+static const char *peer_address(struct sender *s, char out[300])
+{
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->o.topology);
+    snprintf(out, 300, "%s", t->nodes[s->node].address);
+    rcu_read_end();
+    return out;
+}
+
+static void mark_repair(struct sender *s, const char *reason)
+{
+    char address[300];
+    struct error e;
+    if (!PEER_LOAD(s->peer, repair_since_ms))
+        log_warn("peer %s needs repair: %s", peer_address(s, address), reason);
+    PEER_STORE(s->peer, repair_since_ms,
+               PEER_LOAD(s->peer, repair_since_ms) ? PEER_LOAD(s->peer, repair_since_ms)
+                                                   : clock_wall_ms());
+    if (s->hint_dir && !hint_mark_set(s->mark, clock_wall_ms(), reason, &e))
+        log_error("needs-repair mark of peer %s: %s", peer_address(s, address), e.text);
+}
+
+static enum verdict hint_verdict(const struct sender *s)
+{
+    bool durable = s->hint_dir && s->o.config->hint_sync == SYNC_ALWAYS;
+    return durable ? VERDICT_DURABLE : VERDICT_KEPT;
+}
+
+/* Everything appended is a hint now: on disk, then the verdicts. */
+static void sync_hints(struct sender *s, bool late_only)
+{
+    struct error e;
+    uint64_t synced = hint_log_appended(s->peer->log).seq;
+    enum verdict v = hint_verdict(s);
+    enum refusal why = REFUSAL_NONE;
+    if (v == VERDICT_DURABLE && !hint_log_sync(s->peer->log, &synced, &e)) {
+        log_limited(1000, LOG_LEVEL_ERROR, "hints: %s", e.text);
+        mark_repair(s, "hints could not be written to disk");
+        v = VERDICT_REFUSED;
+        why = REFUSAL_DISK;
+    }
+    if (late_only)
+        waiters_settle_late(&s->waiters, s->node, synced, v, why);
+    else
+        waiters_settle(&s->waiters, s->node, synced, v, why);
+}
+
+static struct hint_position hinted(const struct sender *s)
+{
+    struct hint_position h = {.records = PEER_LOAD(s->peer, hinted_records),
+                              .bytes = PEER_LOAD(s->peer, hinted_bytes)};
+    uint64_t late = PEER_LOAD(s->peer, late_records);
+    if (late > h.records)
+        h = (struct hint_position){.records = late, .bytes = PEER_LOAD(s->peer, late_bytes)};
+    return h;
+}
+
+static void drop_log(struct sender *s)
+{
+    struct hint_position acked = hint_log_acked(s->peer->log);
+    struct hint_position end = hint_log_appended(s->peer->log);
+    if (end.records == acked.records)
+        return;
+    PEER_ADD(s->peer, lost, end.records - acked.records);
+    hint_log_ack(s->peer->log, end.seq);
+    waiters_settle(&s->waiters, s->node, end.seq, VERDICT_REFUSED, REFUSAL_DISABLED);
+    mark_repair(s, "it went down and hinted handoff is off");
+}
+
+static void start_hinting(struct sender *s)
+{
+    struct hint_position acked = hint_log_acked(s->peer->log), before = hinted(s);
+    __atomic_store_n(&s->peer->hinting, 1, __ATOMIC_SEQ_CST);
+    if (!s->o.config->enable_hinted_handoff) {
+        drop_log(s);
+        return;
+    }
+    struct hint_position end = hint_log_appended(s->peer->log);
+    uint64_t from = before.records > acked.records ? before.records : acked.records;
+    PEER_ADD(s->peer, converted, end.records > from ? end.records - from : 0);
+    sync_hints(s, false);
+}
+
+static void end_hinting(struct sender *s)
+{
+    struct hint_position end = hint_log_appended(s->peer->log);
+    PEER_STORE(s->peer, hinted_records, end.records);
+    PEER_STORE(s->peer, hinted_bytes, end.bytes);
+    __atomic_store_n(&s->peer->hinting, 0, __ATOMIC_SEQ_CST);
+}
+
+/* Publishes what the link and the peer's own word tell; one log line for each change. */
+static void publish(struct sender *s, const char *reason)
+{
+    enum node_state now = !accepting(s) ? NODE_DOWN : s->word.state, was = peer_state(s->peer);
+    bool hinting = now != NODE_NORMAL;
+    PEER_STORE(s->peer, link_up, s->phase == UP);
+    if (now != was) {
+        char address[300];
+        PEER_STORE(s->peer, state, (uint32_t)now);
+        PEER_STORE(s->peer, since_ms, clock_wall_ms());
+        log_notice("peer %s: %s -> %s (%s)", peer_address(s, address), node_state_name(was),
+                   node_state_name(now), reason);
+    }
+    if (hinting && !PEER_LOAD(s->peer, hinting))
+        start_hinting(s);
+    else if (!hinting && PEER_LOAD(s->peer, hinting))
+        end_hinting(s);
+}
+
+/* ---- reads carried for workers ----------------------------------------------------------------
+ */
+
+static void answer_read(const struct pending_read *r, bool ok, const struct frame *f)
+{
+    struct mail_read_reply *m = MEM_NEW(struct mail_read_reply);
+    m->msg.type = MAIL_READ_REPLY;
+    m->ticket = r->ticket;
+    m->node = r->node;
+    m->inspect = r->inspect;
+    m->ok = ok;
+    if (f) {
+        m->stamp = f->stamp;
+        m->tag = f->tag;
+        m->reply = blob_new(f->payload.ptr, f->payload.len);
+    }
+    actor_send(r->worker, &m->msg);
+}
+
+static void fail_reads(struct sender *s)
+{
+    uint32_t at = 0;
+    for (struct pending_read *r; (r = slots_next(&s->reads, &at));) {
+        answer_read(r, false, NULL);
+        mem_free(r);
+    }
+    slots_fini(&s->reads);
+}
+
+static void carry_read(struct sender *s, struct mail_read *m)
+{
+    struct pending_read r = {
+        .worker = m->worker, .ticket = m->ticket, .node = m->node, .inspect = m->inspect};
+    if (!accepting(s)) {
+        answer_read(&r, false, NULL);
+    } else {
+        struct pending_read *kept = mem_dup(&r, sizeof r);
+        struct frame f = {.kind = m->inspect ? FRAME_INSPECT : FRAME_READ,
+                          .seq = slots_put(&s->reads, kept),
+                          .payload = blob_slice(m->command)};
+        frame_add(&s->stream.out, &f);
+    }
+    blob_unref(m->command);
+    mem_free(m);
+}
+
+static void on_read_reply(struct sender *s, const struct frame *f)
+{
+    struct pending_read *r = slots_get(&s->reads, f->seq);
+    if (!r)
+        return;
+    slots_drop(&s->reads, f->seq);
+    answer_read(r, !(f->flags & FRAME_FAILED), f);
+    mem_free(r);
+}
+
+/* ---- the cursors ---------------------------------------------------------------------------- */
+
+static void add_marker(struct sender *s)
+{
+    if (s->nmarkers && s->sent_bytes - s->markers[s->nmarkers - 1].bytes < MARKER_STEP) {
+        s->markers[s->nmarkers - 1].seq = s->sent;
+        return;
+    }
+    if (s->nmarkers == s->cap_markers) {
+        s->cap_markers = s->cap_markers ? s->cap_markers * 2 : 64;
+        s->markers = mem_realloc(s->markers, s->cap_markers * sizeof *s->markers);
+    }
+    s->markers[s->nmarkers++] = (struct marker){.seq = s->sent, .bytes = s->sent_bytes};
+}
+
+static void reset_cursors(struct sender *s, uint64_t sent, uint64_t told)
+{
+    s->sent = sent;
+    s->told = told;
+    s->nmarkers = 0;
+    s->sent_bytes = s->acked_bytes = 0;
+}
+
+static void count_delivered(struct sender *s, struct hint_position before)
+{
+    struct hint_position after = hint_log_acked(s->peer->log);
+    if (PEER_LOAD(s->peer, hinting)) {
+        PEER_ADD(s->peer, delivered, after.records - before.records);
+        return;
+    }
+    uint64_t upto = hinted(s).records < after.records ? hinted(s).records : after.records;
+    if (upto > before.records)
+        PEER_ADD(s->peer, delivered, upto - before.records);
+}
+
+static void on_ack(struct sender *s, uint64_t seq)
+{
+    struct hint_position before = hint_log_acked(s->peer->log);
+    hint_log_ack(s->peer->log, seq);
+    count_delivered(s, before);
+    size_t i = 0;
+    while (i < s->nmarkers && s->markers[i].seq <= seq)
+        s->acked_bytes = s->markers[i++].bytes;
+    if (i) {
+        memmove(s->markers, s->markers + i, (s->nmarkers - i) * sizeof *s->markers);
+        s->nmarkers -= i;
+    }
+    waiters_settle(&s->waiters, s->node, seq, VERDICT_APPLIED, REFUSAL_NONE);
+}
+
+/* The receiver says where it stands: at a welcome, after a gap, when its store is back. */
+static void go_on_from(struct sender *s, uint64_t applied)
+{
+    uint64_t acked = hint_log_acked(s->peer->log).seq;
+    if (applied >= acked) {
+        on_ack(s, applied);
+        reset_cursors(s, applied, applied);
+        return;
+    }
+    char address[300], reason[200];
+    snprintf(reason, sizeof reason,
+             "it has gone back in time: it has %" PRIx64 " of ours and had acknowledged %" PRIx64,
+             applied, acked);
+    log_warn("peer %s: %s", peer_address(s, address), reason);
+    mark_repair(s, reason);
+    reset_cursors(s, acked, applied);
+}
+
+/* ---- sending ----------------------------------------------------------------------------------
+ */
+
+static void add_skip(struct sender *s, uint64_t upto)
+{
+    uint8_t from[8];
+    for (int i = 0; i < 8; i++)
+        from[i] = (uint8_t)(s->told >> (8 * i));
+    struct frame f = {.kind = FRAME_SKIP, .seq = upto, .payload = slice_of(from, sizeof from)};
+    frame_add(&s->stream.out, &f);
+    s->told = upto;
+}
+
+static bool expired(const struct sender *s, const struct frame *f)
+{
+    return f->deadline && f->deadline < clock_steady_ms() &&
+           __atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED);
+}
+
+static void refill_credit(struct sender *s)
+{
+    double rate = (double)s->o.config->hint_drain_rate, burst = rate / 10;
+    uint64_t now = clock_mono_ms();
+    s->credit += rate * (double)(now - s->credit_ms) / 1000;
+    if (s->credit > burst)
+        s->credit = burst;
+    s->credit_ms = now;
+}
+
+static void on_rate(uv_timer_t *t)
+{
+    (void)t; /* the turn's end sends */
+}
+
+/* May `size` more bytes go out now? Hints keep to hint_drain_rate; whole records, so that one may
+ * overdraw what the next ones pay. */
+static bool rate_allows(struct sender *s, size_t size)
+{
+    if (!s->o.config->hint_drain_rate || peer_hints(s->peer).pending == 0)
+        return true;
+    refill_credit(s);
+    if (s->credit <= 0) {
+        if (!uv_is_active((uv_handle_t *)&s->rate))
+            uv_timer_start(&s->rate, on_rate, RATE_TICK_MS, 0);
+        return false;
+    }
+    s->credit -= (double)size;
+    return true;
+}
+
+static bool room_in_window(const struct sender *s)
+{
+    return s->stream.out.len < OUT_MAX && s->sent_bytes - s->acked_bytes < s->o.config->send_window;
+}
+
+/* Puts what the log has behind `sent` on the link, as far as window, buffer and rate allow. Numbers
+ * that have no record any more are told as skips. */
+static void pump(struct sender *s)
+{
+    struct frame f;
+    struct slice bytes;
+    uint64_t end = hint_log_appended(s->peer->log).seq;
+    while (room_in_window(s)) {
+        if (!hint_log_next(s->peer->log, s->sent, &f, &bytes)) {
+            if (s->told < end)
+                add_skip(s, end);
+            return;
+        }
+        if (expired(s, &f)) {
+            PEER_ADD(s->peer, expired, 1);
+            mark_repair(s, "hints for it expired");
+            s->sent = f.seq;
+            continue;
+        }
+        if (!rate_allows(s, bytes.len))
+            return;
+        if (s->told + 1 != f.seq)
+            add_skip(s, f.seq - 1);
+        buf_add(&s->stream.out, bytes.ptr, bytes.len);
+        s->sent = s->told = f.seq;
+        s->sent_bytes += bytes.len;
+        add_marker(s);
+    }
+}
+
+/* ---- the link ---------------------------------------------------------------------------------
+ */
+
+static void redial_in(struct sender *s, unsigned ms);
+
+static void drop_link(struct sender *s, const char *reason)
+{
+    if (s->phase == IDLE)
+        return;
+    bool was_up = s->phase == UP;
+    s->phase = IDLE;
+    mem_free(s->theirs);
+    s->theirs = NULL;
+    fail_reads(s);
+    if (was_up)
+        s->backoff_ms = BACKOFF_MIN;
+    publish(s, reason);
+    stream_close(&s->stream);
+}
+
+static void refuse(struct sender *s, const char *what, const char *reason)
+{
+    char address[300];
+    if (strncmp(s->refused, reason, sizeof s->refused - 1) != 0)
+        log_warn("peer %s: %s: %s", peer_address(s, address), what, reason);
+    snprintf(s->refused, sizeof s->refused, "%s", reason);
+    s->backoff_ms = BACKOFF_MAX;
+    drop_link(s, reason);
+}
+
+static void tell_writer(struct sender *s, const struct greeting *g)
+{
+    struct mail_met *m = MEM_NEW(struct mail_met);
+    m->msg.type = MAIL_MET;
+    m->node = s->node;
+    memcpy(m->id, g->id, sizeof m->id);
+    m->wall_ms = g->wall_ms;
+    actor_send(s->o.writer, &m->msg);
+}
+
+static void on_challenge(struct sender *s, const struct frame *f)
+{
+    struct error e;
+    struct greeting *g = s->theirs = MEM_NEW(struct greeting);
+    unsigned node = 0;
+    bool ok = handshake_read_challenge(f->payload, g, &e);
+    if (ok) {
+        rcu_read_begin();
+        ok = handshake_check(s->o.me, RCU_GET(*s->o.topology), g, &node, &e);
+        rcu_read_end();
+    }
+    if (ok && node != s->node)
+        ok = error_set(&e, "node %s of datacenter %s, rack %s answers here", g->id, g->datacenter,
+                       g->rack);
+    if (ok)
+        ok =
+            handshake_proven(s->o.me, HANDSHAKE_RECEIVER, g, g->id, s->challenge, g->challenge, &e);
+    if (!ok) {
+        handshake_add_refuse(&s->stream.out, e.text);
+        stream_flush(&s->stream);
+        refuse(s, "not accepted", e.text);
+        return;
+    }
+    handshake_add_proof(&s->stream.out, s->o.me, g->id, s->challenge, g->challenge);
+    s->phase = PROVING;
+}
+
+static void on_welcome(struct sender *s, const struct frame *f)
+{
+    struct error e;
+    if (!handshake_read_welcome(f->payload, &s->word, &e)) {
+        refuse(s, "bad welcome", e.text);
+        return;
+    }
+    s->phase = UP;
+    s->backoff_ms = BACKOFF_MIN;
+    s->refused[0] = 0;
+    tell_writer(s, s->theirs);
+    mem_free(s->theirs);
+    s->theirs = NULL;
+    go_on_from(s, s->word.applied);
+    publish(s, "linked");
+}
+
+static void on_state(struct sender *s, const struct frame *f)
+{
+    struct error e;
+    struct link_word word;
+    if (!handshake_read_state(f->payload, &word, &e)) {
+        refuse(s, "bad state", e.text);
+        return;
+    }
+    bool back = word.backend_up && !s->word.backend_up, gone = !word.backend_up;
+    s->word = word;
+    if (back)
+        go_on_from(s, word.applied);
+    if (gone)
+        fail_reads(s);
+    publish(s, gone ? "its store can't serve" : "it says so");
+}
+
+static void on_link_frame(struct sender *s, const struct frame *f)
+{
+    switch (f->kind) {
+    case FRAME_ACK:
+        on_ack(s, f->seq);
+        break;
+    case FRAME_REPLY:
+        waiters_reply(&s->waiters, s->node, f->seq, blob_new(f->payload.ptr, f->payload.len));
+        break;
+    case FRAME_REWIND:
+        go_on_from(s, f->seq);
+        break;
+    case FRAME_STATE:
+        on_state(s, f);
+        break;
+    case FRAME_READ_REPLY:
+        on_read_reply(s, f);
+        break;
+    case FRAME_BEAT:
+        PEER_STORE(s->peer, rtt_us, clock_mono_us() - f->seq);
+        break;
+    default:
+        refuse(s, "protocol", "a frame that doesn't belong here");
+        break;
+    }
+}
+
+static void on_frame(struct sender *s, const struct frame *f)
+{
+    if (f->kind == FRAME_REFUSE) {
+        char reason[256];
+        handshake_read_refuse(f->payload, reason, sizeof reason);
+        refuse(s, "it refuses this node", reason);
+    } else if (s->phase == GREETING && f->kind == FRAME_CHALLENGE) {
+        on_challenge(s, f);
+    } else if (s->phase == PROVING && f->kind == FRAME_WELCOME) {
+        on_welcome(s, f);
+    } else if (s->phase == UP) {
+        on_link_frame(s, f);
+    } else {
+        refuse(s, "protocol", "it doesn't speak our link protocol");
+    }
+}
+
+static void on_data(struct stream *st)
+{
+    struct sender *s = st->owner;
+    PEER_STORE(s->peer, heard_ms, clock_mono_ms());
+    while (s->phase != IDLE && st->in.len) {
+        struct frame f;
+        size_t size = 0;
+        size_t max = s->phase == UP ? FRAME_PAYLOAD_MAX : HANDSHAKE_MAX;
+        enum frame_status rc = frame_parse(buf_head(&st->in), st->in.len, max, &f, &size);
+        if (rc == FRAME_MORE) {
+            st->in_want = size;
+            return;
+        }
+        if (rc != FRAME_OK) {
+            refuse(s, "protocol",
+                   rc == FRAME_BAD_CRC ? "a frame with a wrong checksum"
+                                       : "it doesn't speak our link protocol");
+            return;
+        }
+        on_frame(s, &f);
+        if (s->phase != IDLE)
+            buf_eat(&st->in, size);
+    }
+}
+
+static void on_connect(struct stream *st)
+{
+    struct sender *s = st->owner;
+    s->phase = GREETING;
+    s->phase_since_ms = clock_mono_ms();
+    handshake_challenge(s->challenge);
+    uint64_t upto = peer_hints(s->peer).pending ? hint_log_appended(s->peer->log).seq : 0;
+    handshake_add_hello(&st->out, s->o.me, s->challenge, upto);
+}
+
+static void on_end(struct stream *st, const char *reason)
+{
+    drop_link(st->owner, reason);
+}
+
+static void on_stream_closed(struct stream *st)
+{
+    struct sender *s = st->owner;
+    s->stream_open = false;
+    if (!s->stopping)
+        redial_in(s, s->backoff_ms);
+}
+
+static const struct stream_ops link_ops = {
+    .on_connect = on_connect, .on_data = on_data, .on_end = on_end, .on_closed = on_stream_closed};
+
+static void connect_now(struct sender *s)
+{
+    struct error e;
+    struct sockaddr_storage to;
+    socklen_t len = 0;
+    if (s->stream_open || s->stopping)
+        return;
+    s->phase = CONNECTING;
+    s->phase_since_ms = clock_mono_ms();
+    if (address_resolve(&s->address, &to, &len, &e) &&
+        stream_connect(&s->stream, &s->actor.loop, (struct sockaddr *)&to, len, &link_ops, s, &e)) {
+        s->stream_open = true;
+        return;
+    }
+    s->phase = IDLE;
+    publish(s, e.text);
+    redial_in(s, s->backoff_ms);
+}
+
+static void on_dial(uv_timer_t *t)
+{
+    connect_now(t->data);
+}
+
+/* Back-off doubles; a quarter of it is jitter, so that nodes don't dial in step. */
+static void redial_in(struct sender *s, unsigned ms)
+{
+    unsigned jitter = (unsigned)random() % (ms / 4 + 1);
+    uv_timer_start(&s->dial, on_dial, ms - ms / 8 + jitter, 0);
+    s->backoff_ms = s->backoff_ms * 2 < BACKOFF_MAX ? s->backoff_ms * 2 : BACKOFF_MAX;
+}
+
+static void dial_back(struct sender *s)
+{
+    s->backoff_ms = BACKOFF_MIN;
+    if (s->phase == IDLE && !s->stream_open)
+        connect_now(s);
+}
+
+/* ---- timers -----------------------------------------------------------------------------------
+ */
+
+static void on_beat(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    uint64_t now = clock_mono_ms(), patience = (uint64_t)HEARTBEATS * s->o.config->gos_interval;
+    if (s->phase == UP) {
+        if (now - PEER_LOAD(s->peer, heard_ms) > patience) {
+            drop_link(s, "no heartbeat");
+            return;
+        }
+        struct frame f = {.kind = FRAME_BEAT, .seq = clock_mono_us()};
+        frame_add(&s->stream.out, &f);
+    } else if (s->phase != IDLE && now - s->phase_since_ms > (patience > 3000 ? patience : 3000)) {
+        drop_link(s, "no answer to the handshake");
+    }
+}
+
+static void on_sweep(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    if (s->phase == UP || !__atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED))
+        return; /* a peer that is up gets its hints; pump() passes over what expired */
+    uint64_t n = hint_log_expire(s->peer->log, clock_steady_ms());
+    if (n) {
+        PEER_ADD(s->peer, expired, n);
+        mark_repair(s, "hints for it expired");
+    }
+}
+
+/* ---- the actor --------------------------------------------------------------------------------
+ */
+
+static void timer(struct sender *s, uv_timer_t *t)
+{
+    uv_timer_init(&s->actor.loop, t);
+    t->data = s;
+}
+
+static void start(void *self)
+{
+    struct sender *s = self;
+    timer(s, &s->dial);
+    timer(s, &s->beat);
+    timer(s, &s->sweep);
+    timer(s, &s->rate);
+    uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
+    uv_timer_start(&s->sweep, on_sweep, s->o.config->hint_drain_interval_ms,
+                   s->o.config->hint_drain_interval_ms);
+    s->credit_ms = clock_mono_ms();
+    connect_now(s);
+}
+
+static void on_appended(struct sender *s, struct mail_appended *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        waiters_add(&s->waiters, &m->waiter[i]);
+    s->sync_wanted = m->n > 0 || s->sync_wanted;
+    mem_free(m);
+}
+
+static void receive(void *self, struct msg *msg)
+{
+    struct sender *s = self;
+    switch ((enum mail_type)msg->type) {
+    case MAIL_APPENDED:
+        on_appended(s, container_of_(msg, struct mail_appended, msg));
+        break;
+    case MAIL_READ:
+        carry_read(s, container_of_(msg, struct mail_read, msg));
+        break;
+    case MAIL_DIAL:
+        dial_back(s);
+        mem_free(msg);
+        break;
+    case MAIL_REPAIR: {
+        struct mail_repair *m = container_of_(msg, struct mail_repair, msg);
+        mark_repair(s, m->reason);
+        mem_free(m);
+        break;
+    }
+    default:
+        log_error("sender: unexpected message %u", msg->type);
+        mem_free(msg);
+    }
+}
+
+static void turn_end(void *self)
+{
+    struct sender *s = self;
+    if (accepting(s))
+        pump(s);
+    if (s->phase != IDLE)
+        stream_flush(&s->stream);
+    if (s->sync_wanted) {
+        s->sync_wanted = false;
+        /* a live peer's late ones only: the others will be acknowledged */
+        sync_hints(s, !PEER_LOAD(s->peer, hinting));
+    }
+    waiters_flush(&s->waiters);
+}
+
+static void stop(void *self)
+{
+    struct sender *s = self;
+    s->stopping = true;
+    if (accepting(s)) {
+        pump(s);
+        stream_flush(&s->stream);
+    }
+    drop_link(s, "this node stops");
+    uv_close((uv_handle_t *)&s->dial, NULL);
+    uv_close((uv_handle_t *)&s->beat, NULL);
+    uv_close((uv_handle_t *)&s->sweep, NULL);
+    uv_close((uv_handle_t *)&s->rate, NULL);
+}
+
+static void drop(struct msg *msg)
+{
+    if (msg->type == MAIL_READ)
+        blob_unref(container_of_(msg, struct mail_read, msg)->command);
+    mem_free(msg);
+}
+
+static const struct actor_ops sender_ops = {.name = "sender",
+                                            .start = start,
+                                            .receive = receive,
+                                            .turn_end = turn_end,
+                                            .stop = stop,
+                                            .drop = drop};
+
+static void load_mark(struct sender *s)
+{
+    if (!s->hint_dir)
+        return;
+    s->mark = hint_mark_open(s->hint_dir);
+    PEER_STORE(s->peer, repair_since_ms, hint_mark_since(s->mark));
+}
+
+struct sender *sender_start(const struct sender_options *o, struct error *e)
+{
+    struct sender *s = MEM_NEW(struct sender);
+    char address[300];
+    actor_init(&s->actor, &sender_ops, s);
+    s->o = *o;
+    s->peer = o->peer;
+    s->node = (uint16_t)o->peer->node;
+    s->hint_dir = o->hint_dir ? mem_strdup(o->hint_dir) : NULL;
+    s->backoff_ms = BACKOFF_MIN;
+    if (!address_parse(peer_address(s, address), ADDRESS_TCP_ONLY, &s->address, e))
+        goto fail;
+    load_mark(s);
+    PEER_STORE(s->peer, state, (uint32_t)NODE_DOWN);
+    PEER_STORE(s->peer, since_ms, clock_wall_ms());
+    PEER_STORE(s->peer, hinting, 1);
+    struct hint_position found = hint_log_appended(s->peer->log);
+    PEER_STORE(s->peer, converted, found.records - hint_log_acked(s->peer->log).records);
+    s->peer->sender = &s->actor;
+    if (actor_start(&s->actor, e))
+        return s;
+fail:
+    mem_free(s->hint_dir);
+    mem_free(s);
+    return NULL;
+}
+
+void sender_stop(struct sender *s)
+{
+    actor_stop(&s->actor);
+}
+
+void sender_join(struct sender *s)
+{
+    actor_join(&s->actor);
+}
+
+void sender_free(struct sender *s)
+{
+    actor_fini(&s->actor);
+    waiters_fini(&s->waiters);
+    slots_fini(&s->reads);
+    hint_mark_close(s->mark);
+    mem_free(s->markers);
+    mem_free(s->hint_dir);
+    mem_free(s);
+}

@@ -1,0 +1,35 @@
+/* peer/sender: the actor that brings one peer what this node wrote for it. It owns the outbound
+ * link and the peer's log from the sent cursor down: sends, syncs hints, gives verdicts, frees; and
+ * it carries reads to the peer, since the link is there.
+ *
+ * The link's life:
+ *
+ *     IDLE --(back-off over, or greeted)--> CONNECTING --> GREETING --> PROVING --> UP --> IDLE
+ *
+ * UP: records go out in the order of their numbers from what the peer said it had applied, hints
+ * and live traffic by the same loop. While the peer is down, STANDBY or without its store, what is
+ * in the log counts as hints: synced in groups, one fdatasync for all that came in one turn. */
+#ifndef PEER_SENDER_H
+#define PEER_SENDER_H
+
+#include "config/config.h"
+#include "peer/handshake.h"
+#include "peer/peer.h"
+
+struct sender;
+struct sender_options {
+    const struct config *config;
+    const struct identity *me;
+    struct topology *const *topology;
+    struct peer *peer;
+    const char *hint_dir;          /* of this peer's log; NULL: memory */
+    struct actor *writer;          /* is told whom we met */
+    const uint32_t *clock_trusted; /* atomic: hints may expire */
+};
+/* Starts the actor; peer->sender is set before this returns. */
+struct sender *sender_start(const struct sender_options *o, struct error *e) MUST_USE;
+void sender_stop(struct sender *s); /* doesn't wait */
+void sender_join(struct sender *s); /* waits for its end */
+void sender_free(struct sender *s); /* when nobody can send to it any more */
+
+#endif

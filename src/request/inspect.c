@@ -1,0 +1,107 @@
+#include "request/inspect.h"
+#include "core/mem.h"
+
+struct inspection {
+    struct inspections *all;
+    uint64_t ticket;
+    unsigned left;
+    struct actor *asker;
+    struct mail_inspected *answer;
+};
+
+static void answered(struct inspection *in)
+{
+    if (--in->left)
+        return;
+    actor_send(in->asker, &in->answer->msg);
+    slots_drop(&in->all->live, in->ticket);
+    mem_free(in);
+}
+
+static void put_reply(struct inspection *in, unsigned node, struct blob *reply)
+{
+    for (unsigned i = 0; i < in->answer->n; i++)
+        if (in->answer->replica[i].node == node && !in->answer->replica[i].reply) {
+            in->answer->replica[i].reply = reply;
+            return;
+        }
+    blob_unref(reply);
+}
+
+static void on_own(void *arg, const struct store_read_reply *r)
+{
+    struct inspection *in = arg;
+    if (r->ok)
+        put_reply(in, in->all->requests->peers->self, blob_new(r->reply.ptr, r->reply.len));
+    answered(in);
+}
+
+void inspect_mail_read(struct inspections *all, struct mail_read_reply *m)
+{
+    struct inspection *in = slots_get(&all->live, m->ticket);
+    if (in) {
+        if (m->ok)
+            put_reply(in, m->node, m->reply);
+        else
+            blob_unref(m->reply);
+        answered(in);
+    } else {
+        blob_unref(m->reply);
+    }
+    mem_free(m);
+}
+
+static void ask_peer(struct inspection *in, uint16_t node, struct blob *key)
+{
+    const struct requests *rs = in->all->requests;
+    struct mail_read *m = MEM_NEW(struct mail_read);
+    m->msg.type = MAIL_READ;
+    m->worker = rs->worker;
+    m->ticket = in->ticket;
+    m->node = node;
+    m->inspect = true;
+    m->command = blob_ref(key);
+    actor_send(rs->peers->at[node]->sender, &m->msg);
+}
+
+void inspect_start(struct inspections *all, struct mail_inspect *m)
+{
+    const struct requests *rs = all->requests;
+    uint16_t nodes[RING_REPLICAS_MAX];
+    struct inspection *in = MEM_NEW(struct inspection);
+    struct mail_inspected *answer = in->answer = MEM_NEW(struct mail_inspected);
+    in->all = all;
+    in->asker = m->asker;
+    in->ticket = slots_put(&all->live, in);
+    answer->msg.type = MAIL_INSPECTED;
+    answer->ticket = m->ticket;
+    answer->token = request_token(rs, blob_slice(m->key));
+    rcu_read_begin();
+    unsigned n = topology_replicas(RCU_GET(*rs->topology), answer->token, nodes);
+    rcu_read_end();
+    answer->n = n;
+    for (unsigned i = 0; i < n; i++)
+        answer->replica[i].node = nodes[i];
+    in->left = n + 1; /* one is this function's, so that nothing ends before all are asked */
+    for (unsigned i = 0; i < n; i++) {
+        if (nodes[i] == rs->peers->self)
+            store_inspect(rs->reader, blob_slice(m->key), on_own, in);
+        else
+            ask_peer(in, nodes[i], m->key);
+    }
+    answered(in);
+    blob_unref(m->key);
+    mem_free(m);
+}
+
+void inspections_fini(struct inspections *all)
+{
+    uint32_t at = 0;
+    for (struct inspection *in; (in = slots_next(&all->live, &at));) {
+        for (unsigned i = 0; i < in->answer->n; i++)
+            blob_unref(in->answer->replica[i].reply);
+        mem_free(in->answer);
+        mem_free(in);
+    }
+    slots_fini(&all->live);
+}

@@ -1,0 +1,523 @@
+#include "request/request.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "request/plan.h"
+#include "request/quorum.h"
+#include <inttypes.h>
+#include <string.h>
+
+struct request {
+    struct requests *rs;
+    uint64_t ticket, deadline_ms;
+    struct request *older, *newer;
+    request_done *done;
+    void *arg;
+    const struct command_spec *spec;
+    enum consistency level;
+    bool write;
+    unsigned n; /* replicas: of a write all, of a read those that may be asked */
+    uint16_t node[RING_REPLICAS_MAX];
+    /* write */
+    const char *blind;
+    struct write_word *words;
+    uint8_t *why; /* enum refusal, by replica */
+    /* read */
+    struct blob *command; /* for peers */
+    unsigned need, asked;
+    struct read_word *reads;
+};
+
+/* One answer that a read of the own store is waited for. */
+struct own_read {
+    struct requests *rs;
+    uint64_t ticket;
+    uint16_t node;
+};
+
+/* ---- life --------------------------------------------------------------------------------------
+ */
+
+static struct request *new_request(struct requests *rs, const struct operation *op,
+                                   enum consistency level)
+{
+    struct request *r = MEM_NEW(struct request);
+    r->rs = rs;
+    r->done = op->done;
+    r->arg = op->arg;
+    r->spec = op->spec;
+    r->level = level;
+    r->deadline_ms = clock_mono_ms() + rs->config->timeout;
+    r->ticket = slots_put(&rs->live, r);
+    r->older = rs->newest;
+    if (rs->newest)
+        rs->newest->newer = r;
+    else
+        rs->oldest = r;
+    rs->newest = r;
+    return r;
+}
+
+static void free_request(struct request *r)
+{
+    struct requests *rs = r->rs;
+    *(r->older ? &r->older->newer : &rs->oldest) = r->newer;
+    *(r->newer ? &r->newer->older : &rs->newest) = r->older;
+    slots_drop(&rs->live, r->ticket);
+    for (unsigned i = 0; i < r->n; i++)
+        blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
+    blob_unref(r->command);
+    mem_free(r->words);
+    mem_free(r->why);
+    mem_free(r->reads);
+    mem_free(r);
+}
+
+static void finish(struct request *r, struct slice reply, int node)
+{
+    struct request_result result = {.reply = reply, .node = node};
+    r->done(r->arg, &result);
+    free_request(r);
+}
+
+static void finish_error(struct request *r)
+{
+    finish(r, buf_slice(&r->rs->scratch), -1);
+}
+
+/* Begin an error reply in the scratch buffer. */
+static struct buf *fresh(struct requests *rs)
+{
+    buf_reset(&rs->scratch, 4096);
+    return &rs->scratch;
+}
+
+static void fail_quorum(struct request *r, unsigned have, unsigned need, const char *second_half)
+{
+    resp_add_error(fresh(r->rs), "NOQUORUM %u of %u needed replicas answered (%s %s)%s", have, need,
+                   consistency_name(r->level), r->write ? "write" : "read", second_half);
+    finish_error(r);
+}
+
+/* ---- the replicas of a key
+ * ------------------------------------------------------------------------ */
+
+uint32_t request_token(const struct requests *rs, struct slice key)
+{
+    return hash_token(rs->hash, hash_tagged(key, rs->config->hash_tag));
+}
+
+bool request_same_owner(struct requests *rs, const struct resp_command *cmd, const size_t *keys,
+                        size_t n)
+{
+    uint16_t first[RING_REPLICAS_MAX], other[RING_REPLICAS_MAX];
+    bool same = true;
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*rs->topology);
+    for (size_t i = 0; i < n && same; i++) {
+        unsigned count =
+            topology_replicas(t, request_token(rs, cmd->argv[keys[i]]), i ? other : first);
+        same = i == 0 || memcmp(first, other, count * sizeof *first) == 0;
+    }
+    rcu_read_end();
+    return same;
+}
+
+static void view_own(const struct requests *rs, struct replica_view *v)
+{
+    v->own = true;
+    v->up = store_is_up(rs->store);
+    v->normal = __atomic_load_n(rs->own_state, __ATOMIC_ACQUIRE) == NODE_NORMAL;
+}
+
+static void view_peer(const struct requests *rs, struct replica_view *v)
+{
+    const struct peer *p = rs->peers->at[v->node];
+    enum node_state state = peer_state(p);
+    v->up = PEER_LOAD(p, link_up) && state != NODE_DOWN;
+    v->normal = state == NODE_NORMAL;
+    v->behind = peer_behind(p) > rs->config->send_window;
+}
+
+static unsigned view_replicas(const struct requests *rs, struct slice key,
+                              struct replica_view v[RING_REPLICAS_MAX])
+{
+    uint16_t nodes[RING_REPLICAS_MAX];
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*rs->topology);
+    unsigned n = topology_replicas(t, request_token(rs, key), nodes);
+    for (unsigned i = 0; i < n; i++)
+        v[i] = (struct replica_view){.node = nodes[i], .local = topology_is_local(t, nodes[i])};
+    rcu_read_end();
+    for (unsigned i = 0; i < n; i++) {
+        if (v[i].node == rs->peers->self)
+            view_own(rs, &v[i]);
+        else
+            view_peer(rs, &v[i]);
+    }
+    return n;
+}
+
+/* ---- reads
+ * ----------------------------------------------------------------------------------------- */
+
+static void ask_next(struct request *r);
+
+static unsigned answers(const struct request *r)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < r->n; i++)
+        n += r->reads[i].reply != NULL;
+    return n;
+}
+
+static unsigned outstanding(const struct request *r)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < r->asked; i++)
+        n += !r->reads[i].answered;
+    return n;
+}
+
+/* Enough words? Decide; else ask on. */
+static void weigh_read(struct request *r)
+{
+    unsigned have = answers(r);
+    bool all = r->asked == r->n && outstanding(r) == 0;
+    if (have >= r->need) {
+        int chosen = quorum_read(r->reads, r->n, all);
+        if (chosen >= 0) {
+            finish(r, blob_slice(r->reads[chosen].reply), -1);
+            return;
+        }
+    }
+    if (all) {
+        fail_quorum(r, have, r->need, "");
+        return;
+    }
+    if (outstanding(r) == 0)
+        ask_next(r); /* one failed, or they differ */
+}
+
+static int read_place(const struct request *r, uint16_t node)
+{
+    for (unsigned i = 0; i < r->asked; i++)
+        if (r->node[i] == node)
+            return (int)i;
+    return -1;
+}
+
+static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp, uint16_t tag,
+                      struct blob *reply)
+{
+    int i = read_place(r, node);
+    if (i < 0 || r->reads[i].answered) {
+        blob_unref(reply);
+        return;
+    }
+    r->reads[i] = (struct read_word){
+        .answered = true, .failed = !ok, .stamp = stamp, .tag = tag, .reply = ok ? reply : NULL};
+    if (!ok)
+        blob_unref(reply);
+    weigh_read(r);
+}
+
+static void on_own_read(void *arg, const struct store_read_reply *reply)
+{
+    struct own_read *o = arg;
+    struct request *r = slots_get(&o->rs->live, o->ticket);
+    if (r)
+        take_word(r, o->node, reply->ok, reply->stamp, reply->tag,
+                  blob_new(reply->reply.ptr, reply->reply.len));
+    mem_free(o);
+}
+
+static void ask_own(struct request *r, uint16_t node)
+{
+    struct own_read *o = MEM_NEW(struct own_read);
+    *o = (struct own_read){.rs = r->rs, .ticket = r->ticket, .node = node};
+    struct resp_command cmd = {0};
+    if (resp_command_parse(blob_slice(r->command), &cmd))
+        store_read(r->rs->reader, r->spec, &cmd, on_own_read, o);
+    resp_command_fini(&cmd);
+}
+
+static void ask_peer(struct request *r, uint16_t node)
+{
+    struct mail_read *m = MEM_NEW(struct mail_read);
+    m->msg.type = MAIL_READ;
+    m->worker = r->rs->worker;
+    m->ticket = r->ticket;
+    m->node = node;
+    m->command = blob_ref(r->command);
+    actor_send(r->rs->peers->at[node]->sender, &m->msg);
+}
+
+static void ask_next(struct request *r)
+{
+    uint16_t node = r->node[r->asked++];
+    if (node == r->rs->peers->self)
+        ask_own(r, node);
+    else
+        ask_peer(r, node);
+}
+
+/* Puts the preferred node in front, if it can answer. */
+static void prefer(struct read_plan *p, int node)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        if (p->order[i] != node)
+            continue;
+        memmove(p->order + 1, p->order, i * sizeof *p->order);
+        p->order[0] = (uint16_t)node;
+        return;
+    }
+}
+
+void request_read(struct requests *rs, const struct operation *op)
+{
+    struct replica_view v[RING_REPLICAS_MAX];
+    struct read_plan plan;
+    unsigned n = view_replicas(rs, op->key, v);
+    struct request *r = new_request(rs, op, rs->config->read_consistency);
+    if (!plan_read(r->level, v, n, &plan)) {
+        fail_quorum(r, plan.n, plan.need, "");
+        return;
+    }
+    prefer(&plan, op->prefer);
+    struct buf *b = fresh(rs);
+    resp_add_command(b, op->cmd->argv, op->cmd->argc);
+    r->command = blob_new(buf_head(b), b->len);
+    r->need = plan.need;
+    r->n = plan.n;
+    memcpy(r->node, plan.order, plan.n * sizeof *plan.order);
+    r->reads = mem_calloc(plan.n, sizeof *r->reads);
+    uint64_t ticket = r->ticket;
+    for (unsigned i = 0; i < plan.need && slots_get(&rs->live, ticket) == r; i++)
+        if (r->asked <= i)
+            ask_next(r);
+}
+
+void request_mail_read(struct requests *rs, struct mail_read_reply *m)
+{
+    struct request *r = slots_get(&rs->live, m->ticket);
+    if (r)
+        take_word(r, m->node, m->ok, m->stamp, m->tag, m->reply);
+    else
+        blob_unref(m->reply);
+    mem_free(m);
+}
+
+/* ---- writes
+ * ---------------------------------------------------------------------------------------- */
+
+static bool hints_count(const struct config *c)
+{
+    return c->enable_hinted_handoff && c->hint_sync == SYNC_ALWAYS &&
+           strcmp(c->hint_dir, "memory") != 0;
+}
+
+static const char *took_effect(const struct request *r)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].verdict == VERDICT_APPLIED || r->words[i].verdict == VERDICT_LOGGED ||
+            r->words[i].verdict == VERDICT_DURABLE || r->words[i].verdict == VERDICT_KEPT)
+            return "; it took effect on some";
+    return "; nothing was written";
+}
+
+static void fail_nohint(struct request *r)
+{
+    enum refusal why = REFUSAL_NONE;
+    for (unsigned i = 0; i < r->n; i++)
+        why = r->why[i] ? (enum refusal)r->why[i] : why;
+    struct buf *b = fresh(r->rs);
+    if (why == REFUSAL_FULL)
+        resp_add_error(b, "NOHINT hint store is full (%" PRIu64 " bytes)%s",
+                       r->rs->config->hint_store_max_bytes, took_effect(r));
+    else if (why == REFUSAL_DISABLED)
+        resp_add_error(b, "NOHINT hinted handoff is off%s", took_effect(r));
+    else
+        resp_add_error(b, "NOHINT the hint store can't be written%s", took_effect(r));
+    finish_error(r);
+}
+
+static int applied_node(const struct request *r)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].verdict == VERDICT_APPLIED)
+            return r->node[i];
+    return -1;
+}
+
+static void finish_write(struct request *r)
+{
+    struct blob *reply = quorum_write_reply(r->words, r->n);
+    if (reply) {
+        finish(r, blob_slice(reply), applied_node(r));
+        return;
+    }
+    struct buf *b = fresh(r->rs);
+    if (r->blind)
+        buf_add_str(b, r->blind);
+    else
+        resp_add_error(b, "TIMEOUT the reply was lost with a link; the write took effect");
+    finish(r, buf_slice(b), applied_node(r));
+}
+
+static void weigh_write(struct request *r)
+{
+    const struct config *c = r->rs->config;
+    unsigned applied = 0, local = 0;
+    enum quorum_outcome o =
+        quorum_write(r->level, c->sloppy_quorum, r->blind, r->words, r->n, &applied);
+    for (unsigned i = 0; i < r->n; i++)
+        local += r->words[i].local;
+    switch (o) {
+    case QUORUM_WAIT:
+        break;
+    case QUORUM_DONE:
+    case QUORUM_BLIND:
+        finish_write(r);
+        break;
+    case QUORUM_NOHINT:
+        fail_nohint(r);
+        break;
+    case QUORUM_NOQUORUM:
+        fail_quorum(r, applied, r->level == CONSISTENCY_DC_ONE ? 1 : local / 2 + 1, took_effect(r));
+        break;
+    }
+}
+
+static void take_verdict(struct request *r, uint16_t node, uint8_t verdict, uint8_t why,
+                         struct blob *reply)
+{
+    for (unsigned i = 0; i < r->n; i++) {
+        struct write_word *w = &r->words[i];
+        if (r->node[i] != node || verdict <= w->verdict)
+            continue;
+        w->verdict = verdict;
+        r->why[i] = why;
+        w->reply = reply;
+        return;
+    }
+    blob_unref(reply);
+}
+
+static void fail_own(struct request *r, const struct mail_write *m)
+{
+    struct buf *b = fresh(r->rs);
+    if (m->own_down) {
+        char reason[256];
+        store_why_down(r->rs->store, reason, sizeof reason);
+        resp_add_error(b, "BACKEND %s; nothing was written",
+                       *reason ? reason : "the store behind this node can't serve");
+    } else if (m->own_reply && m->own_reply->len) {
+        buf_add(b, m->own_reply->data, m->own_reply->len);
+    } else {
+        resp_add_error(b, "BACKEND the store behind this node can't serve");
+    }
+    finish_error(r);
+}
+
+void request_mail_write(struct requests *rs, struct mail_write *m)
+{
+    struct request *r = slots_get(&rs->live, m->ticket);
+    bool failed = m->own_down || (m->own_outcome != STORE_APPLIED && m->own_outcome != STORE_STALE);
+    if (r && failed) {
+        fail_own(r, m);
+    } else if (r) {
+        for (unsigned i = 0; i < m->nreplicas; i++) {
+            bool own = m->replica[i].node == rs->peers->self;
+            take_verdict(r, m->replica[i].node, m->replica[i].verdict, m->replica[i].why,
+                         own ? blob_ref(m->own_reply) : NULL);
+        }
+        weigh_write(r);
+    }
+    blob_unref(m->own_reply);
+    blob_unref(m->command);
+    mem_free(m);
+}
+
+void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        struct mail_verdict *v = &m->v[i];
+        struct request *r = slots_get(&rs->live, v->ticket);
+        if (!r || !r->write) {
+            blob_unref(v->reply);
+            continue;
+        }
+        take_verdict(r, v->node, v->verdict, v->why, v->reply);
+        weigh_write(r);
+    }
+    mem_free(m);
+}
+
+static void send_to_writer(struct request *r, struct blob *command, bool want_replies)
+{
+    struct mail_write *m = mem_calloc(1, sizeof *m + r->n * sizeof m->replica[0]);
+    m->msg.type = MAIL_WRITE;
+    m->worker = r->rs->worker;
+    m->ticket = r->ticket;
+    m->spec = r->spec;
+    m->command = command;
+    m->want_replies = want_replies;
+    m->nreplicas = (uint8_t)r->n;
+    for (unsigned i = 0; i < r->n; i++)
+        m->replica[i].node = r->node[i];
+    actor_send(r->rs->writer, &m->msg);
+}
+
+void request_write(struct requests *rs, const struct operation *op, struct blob *command)
+{
+    const struct config *c = rs->config;
+    struct replica_view v[RING_REPLICAS_MAX];
+    struct write_plan plan;
+    unsigned n = view_replicas(rs, op->key, v);
+    struct request *r = new_request(rs, op, c->write_consistency);
+    r->write = true;
+    r->n = n;
+    r->words = mem_calloc(n, sizeof *r->words);
+    r->why = mem_calloc(n, sizeof *r->why);
+    r->blind = command_blind_reply(op->spec, op->cmd);
+    bool own = false, own_up = false;
+    for (unsigned i = 0; i < n; i++) {
+        r->node[i] = v[i].node;
+        r->words[i] = (struct write_word){.local = v[i].local, .own = v[i].own};
+        own |= v[i].own;
+        own_up |= v[i].own && v[i].up;
+    }
+    struct mail_write down = {.own_down = true};
+    if (own && !own_up) {
+        fail_own(r, &down);
+        blob_unref(command);
+    } else if (!plan_write(r->level, c->sloppy_quorum, hints_count(c), r->blind, v, n, &plan)) {
+        fail_quorum(r, plan.have, plan.need, "; nothing was written");
+        blob_unref(command);
+    } else {
+        send_to_writer(r, command, r->level != CONSISTENCY_DC_ONE || !own);
+    }
+}
+
+/* ---- time
+ * ------------------------------------------------------------------------------------------ */
+
+void requests_tick(struct requests *rs, uint64_t now_ms)
+{
+    while (rs->oldest && rs->oldest->deadline_ms <= now_ms) {
+        struct request *r = rs->oldest;
+        STATS_ADD(rs->stats, timeouts, 1);
+        resp_add_error(fresh(rs), "TIMEOUT no answer within %u ms%s", rs->config->timeout,
+                       r->write ? "; the write may still take effect" : "");
+        finish_error(r);
+    }
+}
+
+void requests_fini(struct requests *rs)
+{
+    while (rs->oldest)
+        free_request(rs->oldest);
+    slots_fini(&rs->live);
+    buf_fini(&rs->scratch);
+}

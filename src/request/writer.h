@@ -1,0 +1,41 @@
+/* request/writer: the one actor through which every write of this node passes, those that its
+ * clients send and those that other nodes send. So one node's writes have one order, everywhere.
+ *
+ *     worker --WRITE-->  stamp            \                      / log of each replica --> sender
+ *                                          > one batch at a time <   reply --> worker
+ *     link  --INBOUND--> check the number /   to the own store    \ ACK --> link
+ *
+ * While a batch is at the store, the next one gathers (group commit). A client's write goes first
+ * to the own store, if that is one of its replicas, and then to the logs of the others: what the
+ * own store refuses is written nowhere. */
+#ifndef REQUEST_WRITER_H
+#define REQUEST_WRITER_H
+
+#include "config/config.h"
+#include "peer/handshake.h"
+#include "peer/mail.h"
+#include "peer/peer.h"
+
+struct writer;
+struct writer_options {
+    const struct config *config;
+    const struct identity *me;
+    struct topology **topology; /* the writer publishes a new one when a peer's id becomes known */
+    const struct peers *peers;
+    struct store *store;
+    bool used_data_dir;
+    uint64_t clock_floor;    /* no stamp below this: the bound kept by the last run */
+    uint32_t *clock_trusted; /* atomic, out: the wall clock agrees with a peer's */
+    uint32_t *own_state;     /* atomic, out: enum node_state */
+    uint64_t *clock_now;     /* atomic, out: the newest stamp given */
+    /* A peer's id was learnt: remember it (data_dir/peers). The writer's thread. */
+    void (*met)(void *arg, const struct topology *t);
+    void *met_arg;
+};
+struct writer *writer_start(const struct writer_options *o, struct error *e) MUST_USE;
+struct actor *writer_actor(struct writer *w);
+void writer_stop(struct writer *w);
+void writer_join(struct writer *w); /* waits for its end */
+void writer_free(struct writer *w); /* when nobody can send to it any more */
+
+#endif

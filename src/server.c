@@ -1,0 +1,421 @@
+#include "server.h"
+#include "admin/admin.h"
+#include "core/address.h"
+#include "core/clock.h"
+#include "core/datadir.h"
+#include "core/listener.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "peer/keep.h"
+#include "peer/sender.h"
+#include "request/writer.h"
+#include "worker.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CLOCK_BOUND_MS  30000 /* how far ahead the kept bound lies */
+#define CLOCK_NEAR_MS   (3600ull * 1000)
+#define TOMBSTONE_EXTRA (2 * 3600ull * 1000)
+
+struct server {
+    const struct config *config;
+    int lock_fd, client_fd, peer_fd;
+    struct identity me;
+    char *address;
+    bool used_data_dir;
+    uint64_t clock_floor, clock_bound;
+    struct topology *topology;
+    struct store *store;
+    struct peers peers;
+    char **hint_dirs; /* by node */
+    struct sender **senders;
+    struct writer *writer;
+    unsigned nworkers;
+    struct worker **workers;
+    struct stats **stats;
+    struct admin *admin;
+    uint32_t clock_trusted, own_state;
+    uint64_t clock_now, started_ms;
+};
+
+/* ---- who we are
+ * ---------------------------------------------------------------------------------- */
+
+static bool load_identity(struct server *s, struct error *e)
+{
+    const struct config *c = s->config;
+    uint64_t kept_ms = 0;
+    if (!datadir_lock(c->data_dir, &s->lock_fd, e) ||
+        !keep_load_id(c->data_dir, s->me.id, &s->used_data_dir, e) ||
+        !keep_next_mark(c->data_dir, &s->me.start_mark, &kept_ms, e))
+        return false;
+    s->clock_floor = kept_ms << 16;
+    s->clock_bound = kept_ms;
+    uint64_t now = clock_steady_ms();
+    uint64_t apart = now > kept_ms ? now - kept_ms : kept_ms - now;
+    s->clock_trusted = kept_ms == 0 || apart < CLOCK_NEAR_MS;
+    s->me.cluster = c->pool_name;
+    s->me.secret = c->cluster_secret;
+    s->address = mem_strdup(c->advertise ? c->advertise : c->dyn_listen);
+    s->me.address = s->address;
+    s->me.datacenter = c->datacenter;
+    s->me.rack = c->rack;
+    s->me.data_store = c->data_store == DATA_STORE_EMBEDDED ? "embedded" : "redis";
+    s->me.tokens = c->tokens;
+    s->me.ntokens = c->ntokens;
+    if (!*c->cluster_secret && c->nseeds)
+        log_warn("cluster_secret is empty: peers are not authenticated");
+    return true;
+}
+
+static char *seed_address(const struct config_seed *seed)
+{
+    bool v6 = strchr(seed->host, ':') != NULL;
+    return mem_printf(v6 ? "[%s]:%u" : "%s:%u", seed->host, seed->port);
+}
+
+/* This node first, then the seeds as configured. */
+static bool build_topology(struct server *s, struct error *e)
+{
+    const struct config *c = s->config;
+    unsigned n = (unsigned)c->nseeds + 1;
+    struct ring_node *nodes = mem_calloc(n, sizeof *nodes);
+    nodes[0] = (struct ring_node){.address = s->me.address,
+                                  .datacenter = c->datacenter,
+                                  .rack = c->rack,
+                                  .tokens = c->tokens,
+                                  .ntokens = c->ntokens};
+    memcpy(nodes[0].id, s->me.id, NODE_ID_SIZE);
+    for (unsigned i = 1; i < n; i++) {
+        const struct config_seed *seed = &c->seeds[i - 1];
+        nodes[i] = (struct ring_node){.address = seed_address(seed),
+                                      .datacenter = seed->datacenter,
+                                      .rack = seed->rack,
+                                      .tokens = seed->tokens,
+                                      .ntokens = seed->ntokens};
+    }
+    bool ok = keep_load_peers(c->data_dir, nodes, n, 0, e);
+    s->topology = ok ? topology_new(nodes, n, 0, e) : NULL;
+    for (unsigned i = 1; i < n; i++)
+        mem_free((void *)(uintptr_t)nodes[i].address);
+    mem_free(nodes);
+    return s->topology != NULL;
+}
+
+/* ---- store and logs
+ * -------------------------------------------------------------------------------- */
+
+static bool open_store(struct server *s, struct error *e)
+{
+    const struct config *c = s->config;
+    struct store_options o = {.data_dir = c->data_dir,
+                              .self_id = s->me.id,
+                              .sync = c->store_sync,
+                              .max_bytes = c->store_max_bytes,
+                              .tombstone_ms =
+                                  (uint64_t)c->hint_ttl_seconds * 1000 + TOMBSTONE_EXTRA,
+                              .user = c->backend_user,
+                              .password = c->backend_password,
+                              .stamp_table_bytes = c->stamp_table_bytes,
+                              .timeout_ms = c->timeout};
+    if (c->data_store == DATA_STORE_EMBEDDED) {
+        s->store = store_open_embedded(&o, e);
+    } else {
+        const struct address *a = &c->servers[0];
+        if (a->kind == ADDRESS_UNIX) {
+            o.unix_path = a->path;
+        } else {
+            o.host = a->host;
+            o.port = a->port;
+        }
+        s->store = store_open_redis(&o, e);
+    }
+    return s->store != NULL;
+}
+
+static char *hints_root(const struct config *c)
+{
+    if (strcmp(c->hint_dir, "memory") == 0 || !c->enable_hinted_handoff)
+        return NULL;
+    return *c->hint_dir ? mem_strdup(c->hint_dir) : mem_printf("%s/hints", c->data_dir);
+}
+
+/* A peer that was met has its log under its id; the log of one that wasn't is found under its
+ * place. */
+static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
+                     struct error *e)
+{
+    char place[NODE_ID_SIZE];
+    keep_new_name(n, place);
+    p->log_name = mem_strdup(n->id[0] ? n->id : place);
+    if (!root)
+        return true;
+    *dir = mem_printf("%s/%s", root, p->log_name);
+    if (!n->id[0])
+        return dir_make(*dir, e);
+    struct stat st;
+    char *old = mem_printf("%s/%s", root, place);
+    bool ok = true;
+    if (stat(old, &st) == 0 && stat(*dir, &st) != 0 && rename(old, *dir) < 0)
+        ok = error_set(e, "%s: can't be renamed to %s", old, *dir);
+    mem_free(old);
+    return ok && dir_make(*dir, e);
+}
+
+static bool open_log(struct server *s, unsigned node, const char *root, struct error *e)
+{
+    const struct config *c = s->config;
+    struct peer *p = s->peers.at[node] = MEM_NEW(struct peer);
+    struct hint_log_report report = {0};
+    p->node = node;
+    if (!name_log(&s->topology->nodes[node], root, p, &s->hint_dirs[node], e))
+        return false;
+    char place[NODE_ID_SIZE];
+    keep_new_name(&s->topology->nodes[node], place);
+    struct hint_log_options o = {.dir = s->hint_dirs[node],
+                                 .peer = place,
+                                 .limit = c->enable_hinted_handoff ? 0 : c->send_window};
+    p->log = hint_log_open(&o, s->me.start_mark << 32, &report, e);
+    if (!p->log)
+        return false;
+    if (report.records)
+        log_notice("log of %s: %" PRIu64 " records, %" PRIu64 " bytes found",
+                   s->topology->nodes[node].address, report.records, report.bytes);
+    if (report.damaged || report.torn_bytes || report.missing)
+        log_warn("log of %s: %" PRIu64 " records damaged, %" PRIu64 " bytes torn, %" PRIu64
+                 " segments missing: %s",
+                 s->topology->nodes[node].address, report.damaged, report.torn_bytes,
+                 report.missing, report.detail);
+    return true;
+}
+
+static bool open_logs(struct server *s, struct error *e)
+{
+    unsigned n = s->topology->n;
+    s->peers = (struct peers){.n = n,
+                              .self = s->topology->self,
+                              .at = mem_calloc(n, sizeof *s->peers.at),
+                              .hint_bytes_max = s->config->hint_store_max_bytes};
+    s->hint_dirs = mem_calloc(n, sizeof *s->hint_dirs);
+    s->senders = mem_calloc(n, sizeof *s->senders);
+    char *root = hints_root(s->config);
+    bool ok = !root || dir_make(root, e);
+    for (unsigned i = 0; ok && i < n; i++)
+        if (i != s->topology->self)
+            ok = open_log(s, i, root, e);
+    mem_free(root);
+    return ok;
+}
+
+/* ---- actors
+ * --------------------------------------------------------------------------------------- */
+
+static void on_met(void *arg, const struct topology *t)
+{
+    struct server *s = arg;
+    struct error e;
+    if (!keep_peers(s->config->data_dir, t, &e))
+        log_error("%s", e.text);
+}
+
+static void prepare_workers(struct server *s)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    s->nworkers = s->config->workers ? s->config->workers : (unsigned)(cpus > 0 ? cpus : 1);
+    s->workers = mem_calloc(s->nworkers, sizeof *s->workers);
+    s->stats = mem_calloc(s->nworkers, sizeof *s->stats);
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        s->workers[i] = worker_new();
+        s->stats[i] = MEM_NEW(struct stats);
+    }
+}
+
+static bool start_writer(struct server *s, struct error *e)
+{
+    struct writer_options o = {.config = s->config,
+                               .me = &s->me,
+                               .topology = &s->topology,
+                               .peers = &s->peers,
+                               .store = s->store,
+                               .used_data_dir = s->used_data_dir,
+                               .clock_floor = s->clock_floor,
+                               .clock_trusted = &s->clock_trusted,
+                               .own_state = &s->own_state,
+                               .clock_now = &s->clock_now,
+                               .met = on_met,
+                               .met_arg = s};
+    s->writer = writer_start(&o, e);
+    return s->writer != NULL;
+}
+
+static bool start_senders(struct server *s, struct error *e)
+{
+    for (unsigned i = 0; i < s->peers.n; i++) {
+        if (i == s->peers.self)
+            continue;
+        struct sender_options o = {.config = s->config,
+                                   .me = &s->me,
+                                   .topology = &s->topology,
+                                   .peer = s->peers.at[i],
+                                   .hint_dir = s->hint_dirs[i],
+                                   .writer = writer_actor(s->writer),
+                                   .clock_trusted = &s->clock_trusted};
+        s->senders[i] = sender_start(&o, e);
+        if (!s->senders[i])
+            return false;
+    }
+    return true;
+}
+
+static bool start_admin(struct server *s, struct error *e)
+{
+    struct admin_sources o = {.config = s->config,
+                              .me = &s->me,
+                              .topology = &s->topology,
+                              .peers = &s->peers,
+                              .store = s->store,
+                              .stats = s->stats,
+                              .nworkers = s->nworkers,
+                              .worker = worker_actor(s->workers[0]),
+                              .own_state = &s->own_state,
+                              .started_ms = s->started_ms};
+    s->admin = admin_start(&o, e);
+    return s->admin != NULL;
+}
+
+static bool start_workers(struct server *s, struct error *e)
+{
+    for (unsigned k = s->nworkers; k-- > 0;) { /* the first, which deals, last */
+        struct worker_options o = {.index = k,
+                                   .n = s->nworkers,
+                                   .config = s->config,
+                                   .me = &s->me,
+                                   .topology = &s->topology,
+                                   .peers = &s->peers,
+                                   .store = s->store,
+                                   .writer = writer_actor(s->writer),
+                                   .own_state = &s->own_state,
+                                   .stats = s->stats,
+                                   .all = s->workers,
+                                   .client_fd = k == 0 ? s->client_fd : -1,
+                                   .peer_fd = k == 0 ? s->peer_fd : -1,
+                                   .started_ms = s->started_ms};
+        if (!worker_start(s->workers[k], &o, e))
+            return false;
+    }
+    return true;
+}
+
+static bool bind_ports(struct server *s, struct error *e)
+{
+    struct error why;
+    if (!listener_bind(s->config->listen, &s->client_fd, &why))
+        return error_set(e, "listen: %s", why.text);
+    if (!listener_bind(s->config->dyn_listen, &s->peer_fd, &why))
+        return error_set(e, "dyn_listen: %s", why.text);
+    return true;
+}
+
+struct server *server_start(const struct config *c, struct error *e)
+{
+    struct server *s = MEM_NEW(struct server);
+    s->config = c;
+    s->lock_fd = s->client_fd = s->peer_fd = -1;
+    s->started_ms = clock_mono_ms();
+    prepare_workers(s);
+    /* the writer needs the senders' mailboxes and they its; each takes mail from the moment it is
+     * started, and nothing writes before a worker runs */
+    if (!load_identity(s, e) || !build_topology(s, e) || !bind_ports(s, e) || !open_store(s, e) ||
+        !open_logs(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_admin(s, e) ||
+        !start_workers(s, e))
+        return NULL; /* the process ends */
+    struct address a;
+    struct error ignored;
+    if (address_parse(c->listen, 0, &a, &ignored) && !address_is_loopback(&a))
+        log_warn("listen: %s isn't loopback and clients need no password", c->listen);
+    log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,
+               s->me.address, s->me.data_store, s->peers.n - 1);
+    return s;
+}
+
+void server_tick(struct server *s)
+{
+    uint64_t now = clock_wall_ms(), hlc = __atomic_load_n(&s->clock_now, __ATOMIC_RELAXED) >> 16;
+    uint64_t want = now > hlc ? now : hlc;
+    if (want + CLOCK_BOUND_MS / 2 <= s->clock_bound)
+        return;
+    struct error e;
+    s->clock_bound = want + CLOCK_BOUND_MS;
+    if (!keep_clock(s->config->data_dir, s->me.start_mark, s->clock_bound, &e))
+        log_error("%s", e.text);
+}
+
+static void free_peers(struct server *s)
+{
+    for (unsigned i = 0; i < s->peers.n; i++) {
+        struct peer *p = s->peers.at[i];
+        if (!p)
+            continue;
+        hint_log_close(p->log);
+        mem_free(p->log_name);
+        mem_free(p);
+        mem_free(s->hint_dirs[i]);
+    }
+    mem_free(s->peers.at);
+    mem_free(s->hint_dirs);
+    mem_free(s->senders);
+}
+
+static void free_workers(struct server *s)
+{
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        worker_free(s->workers[i]);
+        mem_free(s->stats[i]);
+    }
+    mem_free(s->workers);
+    mem_free(s->stats);
+}
+
+/* Clients go first, while everything that they wait for still runs; then who asks the workers; the
+ * writer applies what they left, the senders send it. Memory goes when no thread is left that could
+ * send to it. */
+static void stop_actors(struct server *s)
+{
+    for (unsigned i = 0; i < s->nworkers; i++)
+        worker_stop(s->workers[i]);
+    for (unsigned i = 0; i < s->nworkers; i++)
+        worker_join(s->workers[i]);
+    admin_stop(s->admin);
+    admin_join(s->admin);
+    writer_stop(s->writer);
+    writer_join(s->writer);
+    for (unsigned i = 0; i < s->peers.n; i++)
+        if (s->senders[i])
+            sender_stop(s->senders[i]);
+    for (unsigned i = 0; i < s->peers.n; i++)
+        if (s->senders[i])
+            sender_join(s->senders[i]);
+    for (unsigned i = 0; i < s->peers.n; i++)
+        if (s->senders[i])
+            sender_free(s->senders[i]);
+    writer_free(s->writer);
+    free_workers(s);
+}
+
+void server_stop(struct server *s)
+{
+    stop_actors(s);
+    store_close(s->store);
+    free_peers(s);
+    topology_free(s->topology);
+    struct address a;
+    struct error ignored;
+    if (address_parse(s->config->listen, 0, &a, &ignored) && a.kind == ADDRESS_UNIX)
+        unlink(a.path);
+    mem_free(s->address);
+    close(s->lock_fd);
+    mem_free(s);
+}

@@ -1,0 +1,22 @@
+/* server: builds the actors and wires them: the one file that knows all of them.
+ *
+ *     server_start    bind, lock, open, then: senders, writer, workers, admin
+ *     server_stop     the mirror
+ *
+ * Order and why: ports first, so that "taken" is said before anything is touched; the store and
+ * logs before the actors that own them; admin and HTTP answer before the client port opens. */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include "config/config.h"
+#include "core/error.h"
+
+struct server;
+/* False: could not start (exit status 2); nothing is left running. Main thread, after rcu_start. */
+struct server *server_start(const struct config *c, struct error *e) MUST_USE;
+/* Stops accepting, finishes what is in flight, flushes, frees. */
+void server_stop(struct server *s);
+/* Now and then (about each second), from main: keeps the clock's bound. */
+void server_tick(struct server *s);
+
+#endif

@@ -1,0 +1,287 @@
+#include "worker.h"
+#include "core/clock.h"
+#include "core/listener.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "request/inspect.h"
+#include <unistd.h>
+
+#define TICK_MS      20
+#define LINK_TICK_MS 1000
+#define DRAIN_MS     5000
+
+struct worker {
+    struct actor actor;
+    struct worker_options o;
+    struct listener client_port, peer_port;
+    unsigned next; /* whose turn it is to get a socket */
+    uv_timer_t tick;
+    uint64_t link_tick_ms, drain_until_ms;
+    bool draining;
+    struct store_reader *reader;
+    struct requests requests;
+    struct receivers receivers;
+    struct clients clients;
+    struct inspections inspections;
+};
+
+/* ---- accepting --------------------------------------------------------------------------------
+ */
+
+static void deal(struct worker *w, int fd, bool peer)
+{
+    struct mail_client *m = MEM_NEW(struct mail_client);
+    m->msg.type = MAIL_CLIENT;
+    m->fd = fd;
+    m->peer = peer;
+    actor_send(&w->o.all[w->next++ % w->o.n]->actor, &m->msg);
+}
+
+static void on_client(void *arg, int fd)
+{
+    deal(arg, fd, false);
+}
+
+static void on_peer(void *arg, int fd)
+{
+    deal(arg, fd, true);
+}
+
+static void open_ports(struct worker *w)
+{
+    struct error e;
+    if (w->o.client_fd >= 0 &&
+        !listener_start(&w->client_port, &w->actor.loop, w->o.client_fd, on_client, w, &e))
+        log_error("client port: %s", e.text);
+    if (w->o.peer_fd >= 0 &&
+        !listener_start(&w->peer_port, &w->actor.loop, w->o.peer_fd, on_peer, w, &e))
+        log_error("peer port: %s", e.text);
+}
+
+/* ---- the actor ----------------------------------------------------------------------------------
+ */
+
+static void close_all(struct worker *w)
+{
+    clients_close(&w->clients);
+    receivers_close(&w->receivers);
+    uv_close((uv_handle_t *)&w->tick, NULL);
+}
+
+/* Clients are answered what they asked before; then the actor ends itself. */
+static void drain(struct worker *w, uint64_t now)
+{
+    if (clients_quiesce(&w->clients) || now >= w->drain_until_ms)
+        actor_stop(&w->actor);
+}
+
+static void start_draining(struct worker *w)
+{
+    w->draining = true;
+    w->drain_until_ms = clock_mono_ms() + DRAIN_MS;
+    listener_stop(&w->client_port);
+    listener_stop(&w->peer_port);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    uint64_t now = clock_mono_ms();
+    if (w->draining)
+        drain(w, now);
+    requests_tick(&w->requests, now);
+    if (now - w->link_tick_ms < LINK_TICK_MS)
+        return;
+    w->link_tick_ms = now;
+    receivers_tick(&w->receivers, now);
+}
+
+static void start(void *self)
+{
+    struct worker *w = self;
+    const struct worker_options *o = &w->o;
+    w->reader = store_reader_new(o->store, &w->actor.loop);
+    w->requests = (struct requests){.worker = &w->actor,
+                                    .writer = o->writer,
+                                    .config = o->config,
+                                    .topology = o->topology,
+                                    .peers = o->peers,
+                                    .store = o->store,
+                                    .reader = w->reader,
+                                    .own_state = o->own_state,
+                                    .stats = o->stats[o->index]};
+    if (!hash_parse(o->config->hash, &w->requests.hash))
+        log_error("hash: found %s; allowed one that the configuration allows", o->config->hash);
+    w->receivers = (struct receivers){.worker = &w->actor,
+                                      .writer = o->writer,
+                                      .me = o->me,
+                                      .topology = o->topology,
+                                      .peers = o->peers,
+                                      .reader = w->reader,
+                                      .silence_ms = 4 * o->config->gos_interval + 1000};
+    w->clients = (struct clients){.worker = &w->actor,
+                                  .config = o->config,
+                                  .me = o->me,
+                                  .requests = &w->requests,
+                                  .stats = o->stats[o->index],
+                                  .all_stats = o->stats,
+                                  .nworkers = o->n,
+                                  .has_peers = o->peers->n > 1,
+                                  .started_ms = o->started_ms,
+                                  .id_step = o->n,
+                                  .id_offset = o->index};
+    w->inspections = (struct inspections){.requests = &w->requests};
+    uv_timer_init(&w->actor.loop, &w->tick);
+    w->tick.data = w;
+    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    open_ports(w);
+}
+
+static void on_socket(struct worker *w, struct mail_client *m)
+{
+    if (w->draining)
+        close(m->fd);
+    else if (m->peer)
+        receiver_accept(&w->receivers, m->fd);
+    else
+        client_accept(&w->clients, m->fd);
+    mem_free(m);
+}
+
+static void on_read_reply(struct worker *w, struct mail_read_reply *m)
+{
+    if (m->inspect)
+        inspect_mail_read(&w->inspections, m);
+    else
+        request_mail_read(&w->requests, m);
+}
+
+static void receive(void *self, struct msg *msg)
+{
+    struct worker *w = self;
+    switch ((enum mail_type)msg->type) {
+    case MAIL_CLIENT:
+        on_socket(w, container_of_(msg, struct mail_client, msg));
+        break;
+    case MAIL_WRITE:
+        request_mail_write(&w->requests, container_of_(msg, struct mail_write, msg));
+        break;
+    case MAIL_VERDICTS:
+        request_mail_verdicts(&w->requests, container_of_(msg, struct mail_verdicts, msg));
+        break;
+    case MAIL_READ_REPLY:
+        on_read_reply(w, container_of_(msg, struct mail_read_reply, msg));
+        break;
+    case MAIL_LINK:
+        receiver_mail(&w->receivers, container_of_(msg, struct mail_link, msg));
+        break;
+    case MAIL_DRAIN:
+        start_draining(w);
+        mem_free(msg);
+        break;
+    case MAIL_INSPECT:
+        inspect_start(&w->inspections, container_of_(msg, struct mail_inspect, msg));
+        break;
+    default:
+        log_error("worker: unexpected message %u", msg->type);
+        mem_free(msg);
+    }
+}
+
+static void turn_end(void *self)
+{
+    struct worker *w = self;
+    clients_flush(&w->clients);
+    receivers_flush(&w->receivers);
+}
+
+static void stop(void *self)
+{
+    struct worker *w = self;
+    store_reader_free(w->reader);
+    clients_flush(&w->clients);
+    close_all(w);
+}
+
+static void end(void *self)
+{
+    struct worker *w = self;
+    inspections_fini(&w->inspections);
+    requests_fini(&w->requests);
+    receivers_fini(&w->receivers);
+}
+
+static void drop(struct msg *msg)
+{
+    switch ((enum mail_type)msg->type) {
+    case MAIL_CLIENT:
+        close(container_of_(msg, struct mail_client, msg)->fd);
+        break;
+    case MAIL_WRITE:
+        blob_unref(container_of_(msg, struct mail_write, msg)->command);
+        blob_unref(container_of_(msg, struct mail_write, msg)->own_reply);
+        break;
+    case MAIL_VERDICTS: {
+        struct mail_verdicts *m = container_of_(msg, struct mail_verdicts, msg);
+        for (size_t i = 0; i < m->n; i++)
+            blob_unref(m->v[i].reply);
+        break;
+    }
+    case MAIL_READ_REPLY:
+        blob_unref(container_of_(msg, struct mail_read_reply, msg)->reply);
+        break;
+    case MAIL_LINK:
+        buf_fini(&container_of_(msg, struct mail_link, msg)->frames);
+        break;
+    case MAIL_INSPECT:
+        blob_unref(container_of_(msg, struct mail_inspect, msg)->key);
+        break;
+    default:
+        break;
+    }
+    mem_free(msg);
+}
+
+static const struct actor_ops worker_ops = {.name = "worker",
+                                            .start = start,
+                                            .receive = receive,
+                                            .turn_end = turn_end,
+                                            .stop = stop,
+                                            .end = end,
+                                            .drop = drop};
+
+struct worker *worker_new(void)
+{
+    struct worker *w = MEM_NEW(struct worker);
+    actor_init(&w->actor, &worker_ops, w);
+    return w;
+}
+
+bool worker_start(struct worker *w, const struct worker_options *o, struct error *e)
+{
+    w->o = *o;
+    return actor_start(&w->actor, e);
+}
+
+struct actor *worker_actor(struct worker *w)
+{
+    return &w->actor;
+}
+
+void worker_stop(struct worker *w)
+{
+    struct msg *m = MEM_NEW(struct msg);
+    m->type = MAIL_DRAIN;
+    actor_send(&w->actor, m);
+}
+
+void worker_join(struct worker *w)
+{
+    actor_join(&w->actor);
+}
+
+void worker_free(struct worker *w)
+{
+    actor_fini(&w->actor);
+    mem_free(w);
+}
