@@ -428,7 +428,8 @@ static void count_gap(struct hint_log *l, const struct cursor *c, const struct f
 bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struct slice *bytes)
 {
     struct cursor *c = &l->read;
-    if (after < c->pos.seq) { /* going back: from the acknowledged position on */
+    if (after < c->pos.seq || c->pos.seq < l->ack.pos.seq) {
+        /* going back, or left behind by what expired: from the acknowledged position on */
         struct segment_window w = c->window;
         w.of = NULL;
         *c = l->ack;
