@@ -12,6 +12,7 @@
 #define CLIENT_CLIENT_H
 
 #include "core/stream.h"
+#include "peer/handshake.h"
 #include "request/request.h"
 
 struct client;

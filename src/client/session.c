@@ -1,8 +1,8 @@
 /* The commands that a node answers itself: about the connection, the server, this node's store. */
 #include "client/call.h"
-#include "config.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include <config.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <sys/resource.h>

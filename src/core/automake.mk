@@ -5,3 +5,4 @@ libdynomited_a_SOURCES += src/core/compiler.h src/core/error.h src/core/error.c 
 	src/core/stream.h src/core/stream.c src/core/slots.h src/core/slots.c
 libdynomited_a_SOURCES += src/core/address.h src/core/address.c
 libdynomited_a_SOURCES += src/core/listener.h src/core/listener.c src/core/datadir.h src/core/datadir.c
+libdynomited_a_SOURCES += src/core/histogram.h

@@ -1,0 +1,302 @@
+#include "admin/admin.h"
+#include "admin/http.h"
+#include "admin/view.h"
+#include "core/address.h"
+#include "core/listener.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/slots.h"
+#include "core/stream.h"
+#include "proto/admin.pb-c.h"
+#include <string.h>
+#include <unistd.h>
+
+#define REQUEST_MAX (1024u * 1024)
+
+struct admin {
+    struct actor actor;
+    struct admin_sources sources;
+    int admin_fd, http_fd;
+    char *unix_path; /* to remove at the end; NULL: TCP */
+    struct listener port;
+    struct http *http;
+    struct slots sessions, questions;
+};
+
+/* One dyn-admin connection. */
+struct session {
+    struct admin *a;
+    struct stream stream;
+    uint64_t ticket;
+};
+
+/* A `key` that a worker was asked for. */
+struct question {
+    uint64_t session;
+    struct blob *key;
+};
+
+/* ---- replies ------------------------------------------------------------------------------------
+ */
+
+static void put_u32(uint8_t *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static void send_reply(struct session *s, const AdminReply *r)
+{
+    size_t n = admin_reply__get_packed_size(r);
+    uint8_t head[4];
+    put_u32(head, (uint32_t)n);
+    buf_add(&s->stream.out, head, sizeof head);
+    admin_reply__pack(r, buf_reserve(&s->stream.out, n));
+    buf_commit(&s->stream.out, n);
+    stream_flush(&s->stream);
+}
+
+static void send_json(struct session *s, json_t *o)
+{
+    AdminReply r = ADMIN_REPLY__INIT;
+    char *text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    r.ok = text != NULL;
+    r.json = text;
+    send_reply(s, &r);
+    free(text);
+}
+
+static void send_reason(struct session *s, const char *reason)
+{
+    AdminReply r = ADMIN_REPLY__INIT;
+    r.ok = false;
+    r.reason = (char *)(uintptr_t)reason;
+    send_reply(s, &r);
+}
+
+/* ---- requests
+ * ------------------------------------------------------------------------------------ */
+
+static void ask_key(struct session *s, const AdminRequest *q)
+{
+    struct admin *a = s->a;
+    struct question *question = MEM_NEW(struct question);
+    question->session = s->ticket;
+    question->key = blob_new(q->key.data, q->key.len);
+    struct mail_inspect *m = MEM_NEW(struct mail_inspect);
+    m->msg.type = MAIL_INSPECT;
+    m->asker = &a->actor;
+    m->ticket = slots_put(&a->questions, question);
+    m->key = blob_ref(question->key);
+    actor_send(a->sources.worker, &m->msg);
+}
+
+static void on_inspected(struct admin *a, struct mail_inspected *m)
+{
+    struct question *q = slots_get(&a->questions, m->ticket);
+    struct session *s = q ? slots_get(&a->sessions, q->session) : NULL;
+    if (s && !s->stream.closed)
+        send_json(s, view_key(&a->sources, blob_slice(q->key), m));
+    if (q) {
+        slots_drop(&a->questions, m->ticket);
+        blob_unref(q->key);
+        mem_free(q);
+    }
+    for (unsigned i = 0; i < m->n; i++)
+        blob_unref(m->replica[i].reply);
+    mem_free(m);
+}
+
+static void send_metrics(struct session *s)
+{
+    struct buf b = BUF_INIT;
+    AdminReply r = ADMIN_REPLY__INIT;
+    metrics_add(&s->a->sources, &b);
+    buf_add(&b, "", 1);
+    r.ok = true;
+    r.text = (char *)(uintptr_t)buf_head(&b);
+    send_reply(s, &r);
+    buf_fini(&b);
+}
+
+static json_t *ping(const struct admin_sources *s)
+{
+    (void)s;
+    return json_object();
+}
+
+static const struct view {
+    const char *command;
+    json_t *(*make)(const struct admin_sources *s);
+} views[] = {{"status", view_status}, {"ping", ping},        {"ring", view_ring},
+             {"peers", view_peers},   {"hints", view_hints}, {"stats", view_stats}};
+
+static void answer(struct session *s, const AdminRequest *q)
+{
+    for (size_t i = 0; i < ARRAY_LEN(views); i++)
+        if (strcmp(q->command, views[i].command) == 0) {
+            send_json(s, views[i].make(&s->a->sources));
+            return;
+        }
+    if (strcmp(q->command, "key") == 0) {
+        ask_key(s, q);
+    } else if (strcmp(q->command, "metrics") == 0) {
+        send_metrics(s);
+    } else if (strcmp(q->command, "log-level") == 0 && q->has_level && q->level <= 11) {
+        log_set_verbosity((int)q->level);
+        send_json(s, json_object());
+    } else {
+        send_reason(s, "this node doesn't know the command");
+    }
+}
+
+static void on_data(struct stream *st)
+{
+    struct session *s = st->owner;
+    while (st->in.len >= 4 && !st->closed) {
+        const uint8_t *p = buf_head(&st->in);
+        uint32_t n = (uint32_t)(p[0] | p[1] << 8 | p[2] << 16) | (uint32_t)p[3] << 24;
+        if (n > REQUEST_MAX) {
+            log_limited(1000, LOG_LEVEL_WARN, "admin: a request of %u bytes; allowed at most %u", n,
+                        REQUEST_MAX);
+            stream_close(st);
+            return;
+        }
+        if (st->in.len < 4 + (size_t)n)
+            return;
+        AdminRequest *q = admin_request__unpack(NULL, n, p + 4);
+        if (q)
+            answer(s, q);
+        else
+            send_reason(s, "malformed request");
+        if (q)
+            admin_request__free_unpacked(q, NULL);
+        buf_eat(&st->in, 4 + (size_t)n);
+    }
+}
+
+static void on_end(struct stream *st, const char *reason)
+{
+    (void)reason;
+    stream_close(st);
+}
+
+static void on_closed(struct stream *st)
+{
+    struct session *s = st->owner;
+    slots_drop(&s->a->sessions, s->ticket);
+    mem_free(s);
+}
+
+static const struct stream_ops session_ops = {
+    .on_data = on_data, .on_end = on_end, .on_closed = on_closed};
+
+static void on_accept(void *arg, int fd)
+{
+    struct admin *a = arg;
+    struct error e;
+    struct session *s = MEM_NEW(struct session);
+    s->a = a;
+    if (stream_open(&s->stream, &a->actor.loop, fd, &session_ops, s, &e))
+        s->ticket = slots_put(&a->sessions, s);
+    else
+        mem_free(s);
+}
+
+/* ---- the actor
+ * ------------------------------------------------------------------------------------- */
+
+static void start(void *self)
+{
+    struct admin *a = self;
+    struct error e;
+    if (!listener_start(&a->port, &a->actor.loop, a->admin_fd, on_accept, a, &e))
+        log_error("admin_listen: %s", e.text);
+    a->http = http_start(&a->actor.loop, a->http_fd, &a->sources, &e);
+    if (!a->http)
+        log_error("%s", e.text);
+}
+
+static void drop(struct msg *msg)
+{
+    struct mail_inspected *m = container_of_(msg, struct mail_inspected, msg);
+    for (unsigned i = 0; i < m->n; i++)
+        blob_unref(m->replica[i].reply);
+    mem_free(m);
+}
+
+static void receive(void *self, struct msg *msg)
+{
+    on_inspected(self, container_of_(msg, struct mail_inspected, msg));
+}
+
+static void stop(void *self)
+{
+    struct admin *a = self;
+    uint32_t at = 0;
+    listener_stop(&a->port);
+    http_stop(a->http);
+    for (struct session *s; (s = slots_next(&a->sessions, &at));)
+        stream_close(&s->stream);
+}
+
+static void end(void *self)
+{
+    struct admin *a = self;
+    uint32_t at = 0;
+    for (struct question *q; (q = slots_next(&a->questions, &at));) {
+        blob_unref(q->key);
+        mem_free(q);
+    }
+    slots_fini(&a->questions);
+    slots_fini(&a->sessions);
+}
+
+static const struct actor_ops admin_ops = {
+    .name = "admin", .start = start, .receive = receive, .stop = stop, .end = end, .drop = drop};
+
+static bool bind_ports(struct admin *a, struct error *e)
+{
+    const struct config *c = a->sources.config;
+    struct error why;
+    struct address address;
+    char *path = *c->admin_listen ? mem_strdup(c->admin_listen)
+                                  : mem_printf("%s%s/admin.sock",
+                                               strchr(c->data_dir, '/') ? "" : "./", c->data_dir);
+    bool ok = listener_bind(path, &a->admin_fd, &why);
+    if (!ok)
+        error_set(e, "admin_listen: %s", why.text);
+    else if (address_parse(path, 0, &address, &why) && address.kind == ADDRESS_UNIX)
+        a->unix_path = mem_strdup(path);
+    mem_free(path);
+    if (ok && !listener_bind(c->stats_listen, &a->http_fd, &why))
+        ok = error_set(e, "stats_listen: %s", why.text);
+    return ok;
+}
+
+struct admin *admin_start(const struct admin_sources *sources, struct error *e)
+{
+    struct admin *a = MEM_NEW(struct admin);
+    a->sources = *sources;
+    actor_init(&a->actor, &admin_ops, a);
+    if (bind_ports(a, e) && actor_start(&a->actor, e))
+        return a;
+    mem_free(a);
+    return NULL;
+}
+
+void admin_stop(struct admin *a)
+{
+    actor_stop(&a->actor);
+}
+
+void admin_join(struct admin *a)
+{
+    actor_join(&a->actor);
+    actor_fini(&a->actor);
+    if (a->unix_path)
+        unlink(a->unix_path);
+    mem_free(a->unix_path);
+    mem_free(a);
+}

@@ -1,0 +1,161 @@
+/* Prometheus text format 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/ */
+#include "admin/view.h"
+#include "core/clock.h"
+#include <config.h>
+#include <ctype.h>
+#include <inttypes.h>
+
+static void head(struct buf *b, const char *name, const char *type, const char *help)
+{
+    buf_printf(b, "# HELP dynomite_%s %s\n# TYPE dynomite_%s %s\n", name, help, name, type);
+}
+
+static void one(struct buf *b, const char *name, const char *type, const char *help, uint64_t v)
+{
+    head(b, name, type, help);
+    buf_printf(b, "dynomite_%s %" PRIu64 "\n", name, v);
+}
+
+typedef uint64_t peer_figure(const struct peer *p);
+
+static void per_peer(const struct admin_sources *s, struct buf *b, const char *name,
+                     const char *type, const char *help, peer_figure *figure)
+{
+    head(b, name, type, help);
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    for (unsigned i = 0; i < t->n; i++)
+        if (i != t->self)
+            buf_printf(b, "dynomite_%s{peer=\"%s\"} %" PRIu64 "\n", name, t->nodes[i].address,
+                       figure(s->peers->at[i]));
+    rcu_read_end();
+}
+
+static uint64_t behind(const struct peer *p)
+{
+    return peer_behind(p);
+}
+static uint64_t pending(const struct peer *p)
+{
+    return peer_hints(p).pending;
+}
+static uint64_t bytes(const struct peer *p)
+{
+    return peer_hints(p).bytes;
+}
+static uint64_t oldest(const struct peer *p)
+{
+    return peer_hints(p).oldest_ms / 1000;
+}
+static uint64_t stored(const struct peer *p)
+{
+    return PEER_LOAD(p, stored) + PEER_LOAD(p, converted);
+}
+static uint64_t delivered(const struct peer *p)
+{
+    return PEER_LOAD(p, delivered);
+}
+static uint64_t expired(const struct peer *p)
+{
+    return PEER_LOAD(p, expired);
+}
+static uint64_t needs_repair(const struct peer *p)
+{
+    return PEER_LOAD(p, repair_since_ms) != 0;
+}
+
+static void peers_up(const struct admin_sources *s, struct buf *b)
+{
+    head(b, "peer_up", "gauge", "1 while the peer answers and its store is there");
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    for (unsigned i = 0; i < t->n; i++)
+        if (i != t->self)
+            buf_printf(b, "dynomite_peer_up{peer=\"%s\",rack=\"%s\",datacenter=\"%s\"} %d\n",
+                       t->nodes[i].address, t->nodes[i].rack, t->nodes[i].datacenter,
+                       peer_state(s->peers->at[i]) != NODE_DOWN);
+    rcu_read_end();
+}
+
+static void rejected(const struct admin_sources *s, struct buf *b)
+{
+    head(b, "hints_rejected_total", "counter", "hints that were not stored, by reason");
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    for (unsigned i = 0; i < t->n; i++)
+        for (unsigned r = 0; i != t->self && r < REJECT_REASONS; r++)
+            buf_printf(b, "dynomite_hints_rejected_total{peer=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                       t->nodes[i].address, peer_reject_name((enum peer_reject)r),
+                       PEER_LOAD(s->peers->at[i], rejected[r]));
+    rcu_read_end();
+}
+
+static void requests(const struct admin_sources *s, struct buf *b)
+{
+    static const char *const results[RESULTS] = {"ok", "error"};
+    size_t n;
+    const struct command_spec *table = command_table(&n);
+    head(b, "requests_total", "counter", "client requests by command and result");
+    for (size_t i = 0; i < n && i < STATS_COMMANDS_MAX; i++)
+        for (unsigned r = 0; r < RESULTS; r++) {
+            uint64_t v = 0;
+            for (unsigned w = 0; w < s->nworkers; w++)
+                v += STATS_LOAD(s->stats[w], requests[i][r]);
+            if (v)
+                buf_printf(b, "dynomite_requests_total{command=\"%s\",result=\"%s\"} %" PRIu64 "\n",
+                           table[i].name, results[r], v);
+        }
+}
+
+static void durations(const struct admin_sources *s, struct buf *b)
+{
+    struct histogram h = {0};
+    for (unsigned w = 0; w < s->nworkers; w++)
+        histogram_merge(&h, &s->stats[w]->duration);
+    head(b, "request_duration_seconds", "histogram", "a client request, end to end");
+    uint64_t sum = 0;
+    for (unsigned i = 0; i + 1 < HISTOGRAM_BUCKETS; i++) {
+        sum += h.bucket[i];
+        buf_printf(b, "dynomite_request_duration_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
+                   (double)(1ull << i) / 1e6, sum);
+    }
+    sum += h.bucket[HISTOGRAM_BUCKETS - 1];
+    buf_printf(b,
+               "dynomite_request_duration_seconds_bucket{le=\"+Inf\"} %" PRIu64
+               "\ndynomite_request_duration_seconds_sum %g\n"
+               "dynomite_request_duration_seconds_count %" PRIu64 "\n",
+               sum, (double)h.sum_us / 1e6, sum);
+}
+
+void metrics_add(const struct admin_sources *s, struct buf *b)
+{
+    const struct store_stats *st = store_stats(s->store);
+    uint64_t connections = 0;
+    for (unsigned w = 0; w < s->nworkers; w++)
+        connections += STATS_LOAD(s->stats[w], connections);
+    head(b, "build_info", "gauge", "the version that runs");
+    buf_printf(b, "dynomite_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
+    one(b, "uptime_seconds", "gauge", "since the process started",
+        (clock_mono_ms() - s->started_ms) / 1000);
+    one(b, "client_connections", "gauge", "clients connected now", connections);
+    requests(s, b);
+    durations(s, b);
+    peers_up(s, b);
+    per_peer(s, b, "peer_behind_bytes", "gauge", "bytes the peer hasn't acknowledged", behind);
+    per_peer(s, b, "hints_pending", "gauge", "hints kept for the peer", pending);
+    per_peer(s, b, "hints_bytes", "gauge", "payload bytes of hints kept for the peer", bytes);
+    per_peer(s, b, "hints_oldest_seconds", "gauge", "age of the oldest hint", oldest);
+    per_peer(s, b, "hints_stored_total", "counter", "hints stored", stored);
+    per_peer(s, b, "hints_delivered_total", "counter", "hints delivered", delivered);
+    per_peer(s, b, "hints_expired_total", "counter", "hints past their lifetime", expired);
+    rejected(s, b);
+    per_peer(s, b, "needs_repair", "gauge", "1 while the peer lacks writes that are gone",
+             needs_repair);
+    one(b, "stale_dropped_total", "counter", "writes older than the last overwrite of their key",
+        __atomic_load_n(&st->stale_dropped, __ATOMIC_RELAXED));
+    one(b, "unguarded_total", "counter", "late writes that could not be judged",
+        __atomic_load_n(&st->unguarded, __ATOMIC_RELAXED));
+    one(b, "backend_up", "gauge", "1 while the store serves", store_is_up(s->store));
+    one(b, "backend_errors_total", "counter", "errors of the store",
+        __atomic_load_n(&st->errors, __ATOMIC_RELAXED));
+}

@@ -1,0 +1,241 @@
+#include "admin/view.h"
+#include "core/clock.h"
+#include <config.h>
+#include <inttypes.h>
+
+static json_t *number(uint64_t v)
+{
+    return json_integer((json_int_t)v);
+}
+
+static void set(json_t *o, const char *key, json_t *v)
+{
+    json_object_set_new(o, key, v);
+}
+
+static json_t *tokens_of(const struct ring_node *n)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < n->ntokens; i++)
+        json_array_append_new(a, number(n->tokens[i]));
+    return a;
+}
+
+static json_t *place_of(const struct ring_node *n)
+{
+    json_t *o = json_object();
+    set(o, "id", json_string(n->id));
+    set(o, "address", json_string(n->address));
+    set(o, "datacenter", json_string(n->datacenter));
+    set(o, "rack", json_string(n->rack));
+    return o;
+}
+
+static enum node_state own_state(const struct admin_sources *s)
+{
+    return (enum node_state)__atomic_load_n(s->own_state, __ATOMIC_ACQUIRE);
+}
+
+/* Calls add(array, node, peer) for each peer, inside one read section. */
+static json_t *each_peer(const struct admin_sources *s,
+                         json_t *(*make)(const struct ring_node *n, const struct peer *p))
+{
+    json_t *a = json_array();
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    for (unsigned i = 0; i < t->n; i++)
+        if (i != t->self)
+            json_array_append_new(a, make(&t->nodes[i], s->peers->at[i]));
+    rcu_read_end();
+    return a;
+}
+
+static json_t *status_of_peer(const struct ring_node *n, const struct peer *p)
+{
+    struct peer_hints h = peer_hints(p);
+    json_t *o = place_of(n);
+    set(o, "tokens", tokens_of(n));
+    set(o, "state", json_string(node_state_name(peer_state(p))));
+    set(o, "hints_pending", number(h.pending));
+    set(o, "hints_bytes", number(h.bytes));
+    set(o, "needs_repair", json_boolean(PEER_LOAD(p, repair_since_ms) != 0));
+    return o;
+}
+
+json_t *view_status(const struct admin_sources *s)
+{
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    json_t *node = place_of(&t->nodes[t->self]);
+    set(node, "tokens", tokens_of(&t->nodes[t->self]));
+    rcu_read_end();
+    set(node, "version", json_string(PACKAGE_VERSION));
+    set(node, "data_store", json_string(s->me->data_store));
+    set(node, "state", json_string(node_state_name(own_state(s))));
+    set(node, "uptime_seconds", number((clock_mono_ms() - s->started_ms) / 1000));
+    json_t *o = json_object();
+    set(o, "node", node);
+    set(o, "peers", each_peer(s, status_of_peer));
+    return o;
+}
+
+static json_t *detail_of_peer(const struct ring_node *n, const struct peer *p)
+{
+    json_t *o = place_of(n);
+    uint64_t heard = PEER_LOAD(p, heard_ms);
+    set(o, "state", json_string(node_state_name(peer_state(p))));
+    set(o, "since_ms", number(PEER_LOAD(p, since_ms)));
+    set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
+    set(o, "behind_bytes", number(peer_behind(p)));
+    set(o, "round_trip_us", number(PEER_LOAD(p, rtt_us)));
+    return o;
+}
+
+json_t *view_peers(const struct admin_sources *s)
+{
+    json_t *o = json_object();
+    set(o, "peers", each_peer(s, detail_of_peer));
+    return o;
+}
+
+static json_t *hints_of_peer(const struct ring_node *n, const struct peer *p)
+{
+    struct peer_hints h = peer_hints(p);
+    json_t *o = json_object();
+    set(o, "id", json_string(n->id));
+    set(o, "address", json_string(n->address));
+    set(o, "rack", json_string(n->rack));
+    set(o, "pending", number(h.pending));
+    set(o, "bytes", number(h.bytes));
+    set(o, "oldest_seconds", number(h.oldest_ms / 1000));
+    set(o, "state", json_string(peer_hint_state(p)));
+    return o;
+}
+
+json_t *view_hints(const struct admin_sources *s)
+{
+    uint64_t pending = 0, bytes = 0, stored = 0, delivered = 0, expired = 0, over = 0, damaged = 0;
+    for (unsigned i = 0; i < s->peers->n; i++) {
+        const struct peer *p = s->peers->at[i];
+        if (!p)
+            continue;
+        struct peer_hints h = peer_hints(p);
+        pending += h.pending;
+        bytes += h.bytes;
+        stored += PEER_LOAD(p, stored) + PEER_LOAD(p, converted);
+        delivered += PEER_LOAD(p, delivered);
+        expired += PEER_LOAD(p, expired);
+        over += PEER_LOAD(p, rejected[REJECT_CAPACITY]);
+        damaged += hint_log_damaged(p->log);
+    }
+    json_t *totals = json_object();
+    set(totals, "pending", number(pending));
+    set(totals, "bytes", number(bytes));
+    set(totals, "max_bytes", number(s->config->hint_store_max_bytes));
+    set(totals, "stored_total", number(stored));
+    set(totals, "delivered_total", number(delivered));
+    set(totals, "expired_total", number(expired));
+    set(totals, "rejected_over_capacity_total", number(over));
+    set(totals, "damaged_total", number(damaged));
+    json_t *o = json_object();
+    set(o, "peers", each_peer(s, hints_of_peer));
+    set(o, "totals", totals);
+    return o;
+}
+
+static int by_token(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    json_int_t i = json_integer_value(json_object_get(x, "token"));
+    json_int_t k = json_integer_value(json_object_get(y, "token"));
+    return i < k ? -1 : i > k;
+}
+
+json_t *view_ring(const struct admin_sources *s)
+{
+    json_t *rows[RING_NODES_MAX];
+    size_t n = 0;
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    for (unsigned i = 0; i < t->n; i++)
+        for (size_t k = 0; k < t->nodes[i].ntokens && n < RING_NODES_MAX; k++) {
+            json_t *o = place_of(&t->nodes[i]);
+            set(o, "token", number(t->nodes[i].tokens[k]));
+            set(o, "share", json_real(topology_share(t, i, t->nodes[i].tokens[k])));
+            rows[n++] = o;
+        }
+    rcu_read_end();
+    qsort(rows, n, sizeof rows[0], by_token);
+    json_t *a = json_array(), *o = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(a, rows[i]);
+    set(o, "tokens", a);
+    return o;
+}
+
+/* *5 :exists +type :bytes :stamp $digest, as store_inspect says it. */
+static void add_copy(json_t *o, struct slice reply)
+{
+    long long exists = 0, bytes = 0, stamp = 0;
+    char type[32] = "none", digest[40] = "";
+    char text[200];
+    size_t n = reply.len < sizeof text - 1 ? reply.len : sizeof text - 1;
+    memcpy(text, reply.ptr, n);
+    text[n] = 0;
+    int got = sscanf(text, "*5\r\n:%lld\r\n+%31[a-z]\r\n:%lld\r\n:%lld\r\n$%*d\r\n%39[0-9a-f]",
+                     &exists, type, &bytes, &stamp, digest);
+    set(o, "exists", got >= 4 ? json_boolean(exists) : json_null());
+    set(o, "type", json_string(type));
+    set(o, "bytes", json_integer(bytes));
+    set(o, "stamp", json_integer(stamp));
+    set(o, "digest", json_string(digest));
+}
+
+json_t *view_key(const struct admin_sources *s, struct slice key, const struct mail_inspected *m)
+{
+    json_t *a = json_array(), *o = json_object();
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    for (unsigned i = 0; i < m->n; i++) {
+        json_t *r = place_of(&t->nodes[m->replica[i].node]);
+        add_copy(r, m->replica[i].reply ? blob_slice(m->replica[i].reply) : slice_of("", 0));
+        json_array_append_new(a, r);
+    }
+    rcu_read_end();
+    json_t *name = json_stringn((const char *)key.ptr, key.len);
+    set(o, "key", name ? name : json_string("(not UTF-8)"));
+    set(o, "token", number(m->token));
+    set(o, "replicas", a);
+    return o;
+}
+
+bool view_ready(const struct admin_sources *s, char *why, size_t n)
+{
+    if (store_is_up(s->store))
+        return true;
+    store_why_down(s->store, why, n);
+    if (!*why)
+        snprintf(why, n, "the store isn't up yet");
+    return false;
+}
+
+json_t *view_stats(const struct admin_sources *s)
+{
+    uint64_t requests = 0, errors = 0, connections = 0, timeouts = 0;
+    for (unsigned w = 0; w < s->nworkers; w++) {
+        const struct stats *st = s->stats[w];
+        for (unsigned i = 0; i < STATS_COMMANDS_MAX; i++) {
+            requests += STATS_LOAD(st, requests[i][RESULT_OK]);
+            errors += STATS_LOAD(st, requests[i][RESULT_ERROR]);
+        }
+        connections += STATS_LOAD(st, connections);
+        timeouts += STATS_LOAD(st, timeouts);
+    }
+    json_t *o = view_status(s);
+    set(o, "hints", view_hints(s));
+    set(o, "requests_ok", number(requests));
+    set(o, "requests_error", number(errors));
+    set(o, "timeouts", number(timeouts));
+    set(o, "client_connections", number(connections));
+    return o;
+}

@@ -1,0 +1,34 @@
+/* core/histogram: how long things take, in microseconds, in buckets that double: bucket i counts
+ * what took less than 2^i us. Fixed size, one writer (relaxed atomics), any reader. */
+#ifndef CORE_HISTOGRAM_H
+#define CORE_HISTOGRAM_H
+
+#include <stdint.h>
+
+#define HISTOGRAM_BUCKETS 28 /* up to 134 s; the last takes the rest */
+
+struct histogram {
+    uint64_t bucket[HISTOGRAM_BUCKETS];
+    uint64_t count, sum_us;
+};
+
+static inline void histogram_add(struct histogram *h, uint64_t us)
+{
+    unsigned i = us ? 64u - (unsigned)__builtin_clzll(us) : 0;
+    if (i >= HISTOGRAM_BUCKETS)
+        i = HISTOGRAM_BUCKETS - 1;
+    __atomic_fetch_add(&h->bucket[i], 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&h->count, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&h->sum_us, us, __ATOMIC_RELAXED);
+}
+
+/* Adds what `from` has now to `sum`, which only the caller sees. */
+static inline void histogram_merge(struct histogram *sum, const struct histogram *from)
+{
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+        sum->bucket[i] += __atomic_load_n(&from->bucket[i], __ATOMIC_RELAXED);
+    sum->count += __atomic_load_n(&from->count, __ATOMIC_RELAXED);
+    sum->sum_us += __atomic_load_n(&from->sum_us, __ATOMIC_RELAXED);
+}
+
+#endif
