@@ -1,1 +1,7 @@
-libdynomited_a_SOURCES += src/store/store.h src/store/internal.h src/store/store.c
+libdynomited_a_SOURCES += src/store/store.h src/store/internal.h src/store/store.c \
+	src/store/record.h src/store/record.c src/store/glob.h src/store/glob.c \
+	src/store/strings.h src/store/strings.c src/store/string_commands.h \
+	src/store/string_values.c src/store/string_numbers.c src/store/string_lifetimes.c \
+	src/store/embedded.h src/store/embedded.c src/store/embedded_table.c \
+	src/store/embedded_batch.c src/store/embedded_sweep.c src/store/embedded_read.c \
+	src/store/embedded_scan.c

@@ -1,0 +1,249 @@
+#include "store/embedded.h"
+#include "config/config.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include <assert.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define FORMAT      1
+#define READERS_MAX 1024 /* workers, the admin's included */
+#define RESERVE_MAX (4u * 1024 * 1024)
+
+static void embedded_free(struct embedded *s)
+{
+    mdb_env_close(s->env);
+    store_base_fini(&s->base);
+    buf_fini(&s->scratch);
+    mem_free(s->starts);
+    mem_free(s->moved);
+    mem_free(s->sources);
+    mem_free(s);
+}
+
+static void embedded_close(struct store *store)
+{
+    struct embedded *s = container_of_(store, struct embedded, base);
+    if (s->sync != SYNC_ALWAYS && s->unsynced) {
+        int rc = mdb_env_sync(s->env, 1);
+        if (rc != 0)
+            log_error("embedded store: sync at close: %s", mdb_strerror(rc));
+    }
+    embedded_free(s);
+}
+
+static void embedded_writer_start(struct store *store, uv_loop_t *loop,
+                                  const struct store_events *events)
+{
+    struct embedded *s = container_of_(store, struct embedded, base);
+    s->events = *events;
+    embedded_sweeper_start(s, loop);
+    store_set_up(store);
+    s->events.up(s->events.arg);
+}
+
+static void embedded_writer_stop(struct store *store)
+{
+    struct embedded *s = container_of_(store, struct embedded, base);
+    embedded_sweeper_stop(s);
+}
+
+static uint64_t read_number(struct embedded *s, const char *node_id)
+{
+    MDB_txn *txn;
+    MDB_val k = mdb_val_of(node_id, strlen(node_id)), v;
+    uint64_t n = 0;
+    int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0) {
+        embedded_broken(s, "numbers", rc);
+        return 0;
+    }
+    rc = mdb_get(txn, s->numbers, &k, &v);
+    if (rc == 0 && v.mv_size == sizeof n)
+        memcpy(&n, v.mv_data, sizeof n);
+    mdb_txn_abort(txn);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        embedded_broken(s, "numbers", rc);
+    return n;
+}
+
+static uint64_t embedded_last(struct store *store, unsigned source, const char *node_id)
+{
+    struct embedded *s = container_of_(store, struct embedded, base);
+    assert(source < STORE_SOURCES_MAX && node_id[0] && strlen(node_id) < sizeof s->sources->id);
+    struct embedded_source *known = &s->sources[source];
+    if (strcmp(known->id, node_id) != 0) {
+        snprintf(known->id, sizeof known->id, "%s", node_id);
+        known->last = read_number(s, node_id);
+    }
+    return known->last;
+}
+
+static const struct store_ops ops = {.close = embedded_close,
+                                     .writer_start = embedded_writer_start,
+                                     .writer_stop = embedded_writer_stop,
+                                     .last = embedded_last,
+                                     .apply = embedded_apply,
+                                     .reader_new = embedded_reader_new,
+                                     .reader_free = embedded_reader_free,
+                                     .read = embedded_read,
+                                     .inspect = embedded_inspect};
+
+static int open_tables(struct embedded *s, MDB_txn *txn)
+{
+    int rc = mdb_dbi_open(txn, "keys", MDB_CREATE, &s->keys);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "due", MDB_CREATE, &s->due);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "numbers", MDB_CREATE, &s->numbers);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &s->meta);
+    return rc;
+}
+
+/* Tables and totals of a new file are made, those of an old one are read. */
+static int read_totals(struct embedded *s, MDB_txn *txn)
+{
+    MDB_val k = mdb_val_of("totals", 6), v;
+    int rc = mdb_get(txn, s->meta, &k, &v);
+    s->totals = (struct embedded_totals){.format = FORMAT};
+    if (rc == MDB_NOTFOUND) {
+        v = mdb_val_of(&s->totals, sizeof s->totals);
+        return mdb_put(txn, s->meta, &k, &v, 0);
+    }
+    if (rc == 0 && v.mv_size != sizeof s->totals)
+        return MDB_VERSION_MISMATCH;
+    if (rc == 0)
+        memcpy(&s->totals, v.mv_data, sizeof s->totals);
+    return rc == 0 && s->totals.format != FORMAT ? MDB_VERSION_MISMATCH : rc;
+}
+
+static int load(struct embedded *s)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
+    if (rc != 0)
+        return rc;
+    rc = open_tables(s, txn);
+    if (rc == 0)
+        rc = read_totals(s, txn);
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+/* Every page that a record stands on is looked at. */
+static int walk(struct embedded *s)
+{
+    MDB_txn *txn;
+    MDB_cursor *c;
+    MDB_val k, v;
+    struct record r;
+    int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return rc;
+    rc = mdb_cursor_open(txn, s->keys, &c);
+    if (rc == 0) {
+        while ((rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0)
+            if (!record_read(slice_of(v.mv_data, v.mv_size), &r)) {
+                rc = MDB_CORRUPTED;
+                break;
+            }
+        mdb_cursor_close(c);
+    }
+    mdb_txn_abort(txn);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* LMDB maps the file and trusts it: a page behind its end would be a SIGBUS. A file that is shorter
+ * than its last page number says may only lack pages that were given back before they were written,
+ * so it is made as long as it should be and read through; zeros where a page should be are found.
+ */
+static bool repair_length(struct embedded *s, bool *shortened, struct error *e)
+{
+    MDB_envinfo info;
+    struct stat st;
+    int fd;
+    mdb_env_info(s->env, &info);
+    mdb_env_get_fd(s->env, &fd);
+    if (fstat(fd, &st) != 0)
+        return error_set(e, "store.mdb: %s", strerror(errno));
+    off_t need = (off_t)((info.me_last_pgno + 1) * s->page);
+    *shortened = st.st_size > 0 && st.st_size < need;
+    if (*shortened && ftruncate(fd, need) != 0)
+        return error_set(e, "store.mdb: %s", strerror(errno));
+    return true;
+}
+
+static int make_env(struct embedded *s, const char *path)
+{
+    unsigned flags = MDB_NOSUBDIR | MDB_NOTLS;
+    if (s->sync == SYNC_INTERVAL)
+        flags |= MDB_NOMETASYNC;
+    else if (s->sync == SYNC_NEVER)
+        flags |= MDB_NOSYNC;
+    int rc = mdb_env_create(&s->env);
+    if (rc == 0)
+        rc = mdb_env_set_maxdbs(s->env, 4);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(s->env, READERS_MAX);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(s->env, s->max_bytes / s->page * s->page);
+    if (rc == 0)
+        rc = mdb_env_open(s->env, path, flags, 0600);
+    if (rc == 0) {
+        int dead; /* readers that a kill -9 left behind */
+        rc = mdb_reader_check(s->env, &dead);
+    }
+    return rc;
+}
+
+static bool open_file(struct embedded *s, const char *path, struct error *e)
+{
+    bool shortened = false;
+    int rc = make_env(s, path);
+    if (rc == 0 && !repair_length(s, &shortened, e))
+        return false;
+    if (rc == 0)
+        rc = load(s);
+    if (rc == 0 && shortened)
+        rc = walk(s);
+    if (rc == MDB_VERSION_MISMATCH)
+        return error_set(e, "%s: made by another version of this program", path);
+    if (rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND)
+        return error_set(e, "%s: the store is damaged: %s", path, mdb_strerror(rc));
+    if (rc != 0)
+        return error_set(e, "%s: %s", path, mdb_strerror(rc));
+    return true;
+}
+
+static struct embedded *embedded_new(const struct store_options *o)
+{
+    struct embedded *s = MEM_NEW(struct embedded);
+    store_base_init(&s->base, &ops);
+    s->page = (size_t)sysconf(_SC_PAGESIZE);
+    s->max_bytes = o->max_bytes;
+    s->reserve = o->max_bytes / 16 < RESERVE_MAX ? o->max_bytes / 16 : RESERVE_MAX;
+    s->tombstone_ms = o->tombstone_ms;
+    s->sync = o->sync;
+    s->sources = mem_calloc(STORE_SOURCES_MAX, sizeof *s->sources);
+    s->moved = mem_calloc(STORE_SOURCES_MAX, sizeof *s->moved);
+    return s;
+}
+
+struct store *store_open_embedded(const struct store_options *o, struct error *e)
+{
+    struct embedded *s = embedded_new(o);
+    char *path = mem_printf("%s/store.mdb", o->data_dir);
+    bool ok = open_file(s, path, e);
+    mem_free(path);
+    if (!ok) {
+        embedded_free(s);
+        return NULL;
+    }
+    STORE_SHOW(s->base.stats.keys, s->totals.keys);
+    STORE_SHOW(s->base.stats.bytes, s->totals.bytes);
+    return &s->base;
+}
