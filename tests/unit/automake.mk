@@ -25,3 +25,7 @@ EXTRA_DIST += tests/unit/command-table.py tests/unit/command-docs.sh docs/comman
 check_PROGRAMS += test_hint_log
 test_hint_log_SOURCES = tests/unit/test_hint_log.c tests/unit/unit.h
 test_hint_log_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_embedded
+test_embedded_SOURCES = tests/unit/test_embedded.c
+test_embedded_LDADD = $(TEST_LIBS)
+EXTRA_DIST += tests/unit/strings-oracle.py tests/vectors/string_commands.txt
