@@ -1,0 +1,208 @@
+"""Real dynomited processes on loopback, for tests and for the demo.
+
+Ports are picked free; nothing sleeps as synchronisation: wait_until waits for a condition with a
+deadline. Only processes that were started here are ended, by pid."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+import redis
+
+BUILD = os.environ.get("DYN_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+
+
+def free_ports(n):
+    socks = [socket.socket() for _ in range(n)]
+    for s in socks:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in socks]
+    for s in socks:
+        s.close()
+    return ports
+
+
+def wait_until(condition, what, deadline=20.0):
+    """Polls condition() until it is true; an AssertionError names what was waited for."""
+    end = time.monotonic() + deadline
+    last = None
+    while time.monotonic() < end:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (OSError, redis.RedisError, subprocess.CalledProcessError, ValueError) as error:
+            last = error
+        time.sleep(0.02)
+    raise AssertionError(f"not within {deadline} s: {what} (last: {last!r})")
+
+
+class Node:
+    """One dynomited. flags: option name -> value (or a list of values)."""
+
+    def __init__(self, directory, name, ports, flags):
+        self.directory = os.path.join(directory, name)
+        self.name = name
+        self.client_port, self.peer_port, self.http_port = ports
+        self.flags = flags
+        self.process = None
+        self.log = os.path.join(directory, name + ".log")
+
+    def arguments(self):
+        args = [os.path.join(BUILD, "dynomited"), "--output", self.log]
+        base = {"data-dir": self.directory, "listen": f"127.0.0.1:{self.client_port}",
+                "dyn-listen": f"127.0.0.1:{self.peer_port}",
+                "stats-listen": f"127.0.0.1:{self.http_port}"}
+        for key, value in {**base, **self.flags}.items():
+            for one in value if isinstance(value, list) else [value]:
+                args += ["--" + key, str(one)]
+        return args
+
+    def start(self, wait=True):
+        assert self.process is None
+        self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE)
+        if wait:
+            wait_until(lambda: self.alive() and self.client().ping(), f"{self.name} answers PING")
+        return self
+
+    def alive(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended with {self.process.returncode}: "
+                                 f"{self.process.stderr.read().decode()} {self.log_text()[-3000:]}")
+        return True
+
+    def client(self, **options):
+        return redis.Redis(port=self.client_port, socket_timeout=15, **options)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stderr.close()
+        self.process = None
+
+    def stop(self):
+        """TERM; the exit status must be 0."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=15)
+        text = self.process.stderr.read().decode()
+        self.process.stderr.close()
+        self.process = None
+        assert code == 0, f"{self.name}: exit status {code}: {text} {self.log_text()[-3000:]}"
+        assert "Sanitizer" not in text, text
+
+    def log_text(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def admin_run(self, *words, **options):
+        return subprocess.run([os.path.join(BUILD, "dyn-admin"), "-n",
+                               os.path.join(self.directory, "admin.sock"), *words],
+                              capture_output=True, timeout=30, **options)
+
+    def admin(self, *words):
+        done = self.admin_run("-o", "json", *words, check=True)
+        return json.loads(done.stdout)
+
+    def pending(self):
+        return self.admin("hints")["totals"]["pending"]
+
+    def http(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as r:
+            return r.read().decode()
+
+    def metrics(self):
+        values = {}
+        for line in self.http("/metrics").splitlines():
+            if line and not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                values[name] = float(value)
+        return values
+
+    def state(self):
+        return self.admin("status")["node"]["state"]
+
+    def states_of_peers(self):
+        return [p["state"] for p in self.admin("status")["peers"]]
+
+
+class Cluster:
+    """n racks with one node each, one datacenter. Use as a context manager."""
+
+    def __init__(self, n=3, directory=None, flags=None, name="test"):
+        self.directory = directory or tempfile.mkdtemp(prefix="dyncluster.")
+        self.keep = directory is not None
+        ports = free_ports(3 * n)
+        ports = [ports[3 * i:3 * i + 3] for i in range(n)]
+        self.nodes = []
+        for i in range(n):
+            seeds = [f"127.0.0.1:{ports[k][1]}:rack{k + 1}:dc1:0" for k in range(n) if k != i]
+            mine = {"pool-name": name, "datacenter": "dc1", "rack": f"rack{i + 1}", "tokens": "0",
+                    "gos-interval": "300", **(flags or {})}
+            if seeds:
+                mine["dyn-seeds"] = seeds
+            self.nodes.append(Node(self.directory, f"node{i + 1}", ports[i], mine))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def start(self):
+        for node in self.nodes:
+            node.start(wait=False)
+        for node in self.nodes:
+            wait_until(lambda n=node: n.alive() and n.client().ping(), f"{node.name} answers")
+        self.wait_linked()
+
+    def running(self):
+        return [n for n in self.nodes if n.process]
+
+    def wait_linked(self):
+        """Every running node sees every other running node as NORMAL."""
+        live = len(self.running())
+        for node in self.running():
+            wait_until(lambda n=node: n.state() == "NORMAL" and
+                       n.states_of_peers().count("NORMAL") == live - 1,
+                       f"{node.name} sees {live - 1} NORMAL peers", 40)
+
+    def wait_delivered(self, deadline=20.0):
+        for node in self.running():
+            wait_until(lambda n=node: n.pending() == 0, f"{node.name} has no hints", deadline)
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if kind is None:
+                for node in self.running():
+                    node.stop()
+        finally:
+            for node in self.running():
+                node.kill()
+            if kind is not None:
+                for node in self.nodes:
+                    if os.path.exists(node.log):
+                        print(f"--- {node.name}\n{node.log_text()[-4000:]}")
+            if not self.keep:
+                shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def copies(node, key):
+    """What each replica has of the key, without what may differ."""
+    return [(r["exists"], r["type"], r["bytes"], r["digest"])
+            for r in node.admin("key", key)["replicas"]]
+
+
+def own_values(cluster, index, keys):
+    """The values that one node has in its own store: read at DC_ONE through itself once it is NORMAL."""
+    node = cluster.nodes[index]
+    wait_until(lambda: node.state() == "NORMAL", f"{node.name} is NORMAL", 40)
+    c = node.client()
+    values = {}
+    for i in range(0, len(keys), 500):
+        part = keys[i:i + 500]
+        values.update(zip(part, c.mget(part)))
+    return values
