@@ -117,11 +117,21 @@ static bool open_store(struct server *s, struct error *e)
                               .max_bytes = c->store_max_bytes,
                               .tombstone_ms =
                                   (uint64_t)c->hint_ttl_seconds * 1000 + TOMBSTONE_EXTRA,
+                              .user = c->backend_user,
+                              .password = c->backend_password,
+                              .stamp_table_bytes = c->stamp_table_bytes,
                               .timeout_ms = c->timeout};
     if (c->data_store == DATA_STORE_EMBEDDED) {
         s->store = store_open_embedded(&o, e);
     } else {
-        error_set(e, "data_store: found redis; allowed embedded until the redis backend is there");
+        const struct address *a = &c->servers[0];
+        if (a->kind == ADDRESS_UNIX) {
+            o.unix_path = a->path;
+        } else {
+            o.host = a->host;
+            o.port = a->port;
+        }
+        s->store = store_open_redis(&o, e);
     }
     return s->store != NULL;
 }

@@ -189,11 +189,10 @@ static int attempt(struct embedded *s, struct store_batch *b, size_t *culprit)
         *culprit = b->n;
         rc = put_numbers(&t);
     }
-    if (rc != 0 || (!t.changed && s->n_moved == 0)) {
+    if (rc != 0 || (!t.changed && s->n_moved == 0))
         embedded_abort(&t);
-        return rc;
-    }
-    rc = embedded_commit(&t);
+    else
+        rc = embedded_commit(&t);
     if (rc == 0)
         STORE_COUNT(s->base.stats.stale_dropped, t.dropped);
     return rc;

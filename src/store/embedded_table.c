@@ -64,21 +64,28 @@ uint64_t embedded_sweep_time(const struct embedded *s, const struct record *r)
 }
 
 /* Pages that earlier transactions freed: LMDB keeps their lists in table 0, each list with its
- * length in front. Walked only when the file has grown to its end. */
-static uint64_t freed_bytes(struct embedded_txn *t)
+ * length in front. Only a reading transaction may look there. Walked only when the file has grown
+ * to its end. */
+static uint64_t freed_bytes(const struct embedded *s)
 {
+    MDB_txn *txn;
     MDB_cursor *c;
     MDB_val k, v;
     uint64_t pages = 0;
-    if (mdb_cursor_open(t->txn, 0, &c) != 0)
+    if (mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn) != 0)
         return 0;
+    if (mdb_cursor_open(txn, 0, &c) != 0) {
+        mdb_txn_abort(txn);
+        return 0;
+    }
     while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0) {
         size_t n;
         memcpy(&n, v.mv_data, sizeof n);
         pages += n;
     }
     mdb_cursor_close(c);
-    return pages * t->s->page;
+    mdb_txn_abort(txn);
+    return pages * s->page;
 }
 
 /* An estimate: pages of a tree are two thirds full, and large values have pages of their own. */
@@ -99,7 +106,7 @@ static bool take_room(struct embedded_txn *t, const struct record_key *key,
         return true;
     uint64_t need = growth_of(t->s, key, fresh);
     if (t->room < need + t->s->reserve && !t->room_exact) {
-        t->room += freed_bytes(t);
+        t->room += freed_bytes(t->s);
         t->room_exact = true;
     }
     if (t->room < need + t->s->reserve)

@@ -9,9 +9,12 @@ WRITES = 3000
 
 
 def main():
-    if sys.argv[1:]:
-        sys.exit("demo: the redis backend isn't there yet; without arguments it uses the built-in store")
-    with rig.Cluster(3, name="demo") as c:
+    store = "embedded"
+    if sys.argv[1:] == ["--store", "redis"]:
+        store = "redis"
+    elif sys.argv[1:] not in ([], ["--store", "embedded"]):
+        sys.exit("usage: demo [--store embedded|redis]")
+    with rig.Cluster(3, name="demo", store=store) as c:
         one, two, three = c.nodes
         a, b = one.client(), two.client()
         a.set("before", "there")

@@ -131,21 +131,50 @@ class Node:
         return [p["state"] for p in self.admin("status")["peers"]]
 
 
-class Cluster:
-    """n racks with one node each, one datacenter. Use as a context manager."""
+class RedisServer:
+    """One redis-server on a unix socket, that keeps what it answered."""
 
-    def __init__(self, n=3, directory=None, flags=None, name="test"):
+    def __init__(self, directory, name):
+        self.directory = os.path.join(directory, name + ".redis")
+        self.path = os.path.join(self.directory, "redis.sock")
+        self.process = None
+
+    def start(self):
+        os.makedirs(self.directory, exist_ok=True)
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", self.directory,
+             "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        wait_until(self.client().ping, "redis-server answers")
+
+    def client(self):
+        return redis.Redis(unix_socket_path=self.path)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+
+class Cluster:
+    """n racks with one node each, one datacenter. Use as a context manager. store: embedded or redis
+    (each node then has a redis-server of its own, in .backends)."""
+
+    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded"):
         self.directory = directory or tempfile.mkdtemp(prefix="dyncluster.")
         self.keep = directory is not None
         ports = free_ports(3 * n)
         ports = [ports[3 * i:3 * i + 3] for i in range(n)]
-        self.nodes = []
+        self.nodes, self.backends = [], []
         for i in range(n):
             seeds = [f"127.0.0.1:{ports[k][1]}:rack{k + 1}:dc1:0" for k in range(n) if k != i]
             mine = {"pool-name": name, "datacenter": "dc1", "rack": f"rack{i + 1}", "tokens": "0",
                     "gos-interval": "300", **(flags or {})}
             if seeds:
                 mine["dyn-seeds"] = seeds
+            if store == "redis":
+                self.backends.append(RedisServer(self.directory, f"node{i + 1}"))
+                mine.update({"data-store": "redis", "servers": self.backends[i].path + ":1"})
             self.nodes.append(Node(self.directory, f"node{i + 1}", ports[i], mine))
 
     def __enter__(self):
@@ -153,6 +182,8 @@ class Cluster:
         return self
 
     def start(self):
+        for backend in self.backends:
+            backend.start()
         for node in self.nodes:
             node.start(wait=False)
         for node in self.nodes:
@@ -182,6 +213,9 @@ class Cluster:
         finally:
             for node in self.running():
                 node.kill()
+            for backend in self.backends:
+                if backend.process:
+                    backend.kill()
             if kind is not None:
                 for node in self.nodes:
                     if os.path.exists(node.log):
@@ -198,6 +232,8 @@ def copies(node, key):
 
 def own_values(cluster, index, keys):
     """The values that one node has in its own store: read at DC_ONE through itself once it is NORMAL."""
+    if cluster.backends:
+        return dict(zip(keys, cluster.backends[index].client().mget(keys)))
     node = cluster.nodes[index]
     wait_until(lambda: node.state() == "NORMAL", f"{node.name} is NORMAL", 40)
     c = node.client()

@@ -10,6 +10,11 @@ import rig
 ERRORS = (redis.RedisError, OSError)
 
 
+@pytest.fixture(params=["embedded", "redis"])
+def store(request):
+    return request.param
+
+
 class Workload:
     """Mixed writes whose outcome is known: plain keys through any node, counters through any node,
     strings that grow through one node. What got no answer is left out of the comparison."""
@@ -97,9 +102,9 @@ def delivered_and_equal(cluster, work, deadline=40):
     work.check(cluster)
 
 
-def test_kill_one_of_three_while_writing():
+def test_kill_one_of_three_while_writing(store):
     work = Workload(random.randrange(1 << 30))
-    with rig.Cluster(3) as c:
+    with rig.Cluster(3, store=store) as c:
         a, b, d = c.nodes
         run(work, [n.client() for n in c.nodes], a.client(), 1000)
         d.kill()
@@ -113,9 +118,9 @@ def test_kill_one_of_three_while_writing():
         delivered_and_equal(c, work)
 
 
-def test_kill_receiver_killed_in_replay():
+def test_kill_receiver_killed_in_replay(store):
     work = Workload(random.randrange(1 << 30))
-    with rig.Cluster(3, flags={"hint-drain-rate": "100000"}) as c:
+    with rig.Cluster(3, store=store, flags={"hint-drain-rate": "100000"}) as c:
         a, b, d = c.nodes
         d.kill()
         run(work, [a.client(), b.client()], a.client(), 4000)
@@ -130,9 +135,9 @@ def test_kill_receiver_killed_in_replay():
         delivered_and_equal(c, work, 60)
 
 
-def test_kill_sender_killed_in_replay():
+def test_kill_sender_killed_in_replay(store):
     work = Workload(random.randrange(1 << 30))
-    with rig.Cluster(3, flags={"hint-drain-rate": "100000"}) as c:
+    with rig.Cluster(3, store=store, flags={"hint-drain-rate": "100000"}) as c:
         a, b, d = c.nodes
         d.kill()
         run(work, [a.client(), b.client()], a.client(), 4000)
@@ -144,9 +149,9 @@ def test_kill_sender_killed_in_replay():
         delivered_and_equal(c, work, 60)
 
 
-def test_kill_sender_killed_while_it_stores_hints():
+def test_kill_sender_killed_while_it_stores_hints(store):
     work = Workload(random.randrange(1 << 30))
-    with rig.Cluster(3) as c:
+    with rig.Cluster(3, store=store) as c:
         a, b, d = c.nodes
         d.kill()
         killer = threading.Timer(1.5, a.kill)
@@ -162,9 +167,9 @@ def test_kill_sender_killed_while_it_stores_hints():
 
 
 @pytest.mark.parametrize("level", ["DC_ONE", "DC_QUORUM"])
-def test_kill_healthy_coordinator_under_load(level):
+def test_kill_healthy_coordinator_under_load(level, store):
     work = Workload(random.randrange(1 << 30))
-    with rig.Cluster(3, flags={"write-consistency": level, "read-consistency": level}) as c:
+    with rig.Cluster(3, store=store, flags={"write-consistency": level, "read-consistency": level}) as c:
         a, b, d = c.nodes
         killer = threading.Timer(2, a.kill)
         killer.start()
@@ -177,9 +182,9 @@ def test_kill_healthy_coordinator_under_load(level):
         delivered_and_equal(c, work)
 
 
-def test_kill_all_and_start_again():
+def test_kill_all_and_start_again(store):
     work = Workload(random.randrange(1 << 30))
-    with rig.Cluster(3) as c:
+    with rig.Cluster(3, store=store) as c:
         a, b, d = c.nodes
         d.kill()
         run(work, [a.client(), b.client()], a.client(), 1500)
@@ -187,4 +192,37 @@ def test_kill_all_and_start_again():
         b.kill()
         for n in c.nodes:
             n.start(wait=False)
+        delivered_and_equal(c, work)
+
+
+def test_kill_backend_under_load():
+    """A node whose redis dies says so: its clients get -BACKEND, the others go on, it catches up."""
+    work = Workload(random.randrange(1 << 30))
+    with rig.Cluster(3, store="redis") as c:
+        a, b, d = c.nodes
+        run(work, [n.client() for n in c.nodes], a.client(), 500)
+        c.backends[2].kill()
+        rig.wait_until(lambda: a.states_of_peers().count("DOWN") == 1, "node 3 is DOWN")
+        with pytest.raises(redis.ResponseError, match="BACKEND"):
+            d.client().set("own", "x")
+        assert d.client().get("plain1") == a.client().get("plain1"), "reads go to another replica"
+        run(work, [a.client(), b.client()], a.client(), 2000)
+        assert not work.unsure and not work.unanswered
+        assert a.pending() > 0
+        c.backends[2].start()
+        delivered_and_equal(c, work)
+
+
+def test_kill_backend_again_and_again():
+    work = Workload(random.randrange(1 << 30))
+    with rig.Cluster(3, store="redis") as c:
+        a, b, d = c.nodes
+        for _ in range(5):
+            killer = threading.Timer(0.3, c.backends[1].kill)
+            killer.start()
+            clients, grower = [n.client() for n in c.nodes], a.client()
+            while c.backends[1].process:
+                work.one(clients, grower)
+            killer.join()
+            c.backends[1].start()
         delivered_and_equal(c, work)

@@ -345,7 +345,7 @@ PRINTF_LIKE(1, 2) static char *printed(const char *fmt, ...)
 
 START_TEST(a_lapsed_key_is_absent)
 {
-    long long past = (long long)clock_wall_ms() - 1;
+    long long past = (long long)(b.clock >> 16) - 1; /* by the stamps' clock and by the wall's */
     write_now(printed("SET k 5 PXAT %lld", past));
     ck_assert_str_eq(read_now("GET k"), "$-1\r\n");
     ck_assert_str_eq(read_now("MGET k"), "*1\r\n$-1\r\n");
@@ -669,7 +669,7 @@ START_TEST(inspect_tells_copies_apart)
 {
     char one[256];
     write_at("SET k value", 7, 3);
-    ck_assert_int_eq(strncmp(inspect("k"), "*5\r\n:1\r\n+string\r\n:5\r\n:7\r\n$16\r\n", 31), 0);
+    ck_assert_int_eq(strncmp(inspect("k"), "*5\r\n:1\r\n+string\r\n:5\r\n:7\r\n$16\r\n", 30), 0);
     ck_assert_uint_eq(b.tag, 3);
     snprintf(one, sizeof one, "%s", last_reply());
     write_at("SET same value", 7, 3);

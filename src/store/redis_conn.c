@@ -1,0 +1,451 @@
+#include "store/redis_conn.h"
+#include "core/clock.h"
+#include "core/mem.h"
+#include "core/stream.h"
+#include "wire/resp.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#define BACKOFF_FIRST_MS 50u
+#define BACKOFF_LAST_MS  2000u
+#define TICKS            4u /* looks at a silent backend per timeout_ms */
+
+enum state {
+    WAITING, /* for the next attempt; or for the old socket's end */
+    RESOLVING,
+    CONNECTING,
+    GREETING, /* AUTH is on its way */
+    READY,
+};
+
+struct expectation {
+    size_t left;
+    redis_reply_fn *fn;
+    void *arg;
+};
+
+struct redis_conn {
+    enum state state;
+    struct redis_address to;
+    const struct redis_conn_ops *ops;
+    void *owner;
+    uv_loop_t *loop;
+    uv_timer_t timer;    /* the next attempt while WAITING, else a tick */
+    uv_check_t turn_end; /* flushes behind the poll, while `awake` keeps that from sleeping */
+    uv_idle_t awake;     /* active: there is something to flush */
+    uv_getaddrinfo_t names;
+    struct stream stream;
+    struct resp_scanner scan;
+    struct buf expected; /* struct expectation, oldest first */
+    unsigned handles;    /* what the loop still knows of: the memory stays as long */
+    unsigned backoff_ms;
+    uint64_t random;
+    bool streaming; /* `stream` isn't closed yet */
+    bool freeing;
+    /* progress: when bytes were last seen to move */
+    uint64_t since_ms;
+    uint64_t arrived; /* times that data came */
+    uint64_t seen_arrived;
+    size_t seen_out;
+    char why[256];
+};
+
+static void attempt(struct redis_conn *c);
+
+/* --- breaking and trying again -------------------------------------------------------------- */
+
+/* xorshift64 (Marsaglia, "Xorshift RNGs", 2003): nodes must not come back in step. */
+static unsigned jitter(struct redis_conn *c, unsigned ms)
+{
+    c->random ^= c->random << 13;
+    c->random ^= c->random >> 7;
+    c->random ^= c->random << 17;
+    return ms - ms / 4 + (unsigned)(c->random % (ms / 2 + 1));
+}
+
+static void on_timer(uv_timer_t *h);
+
+static void wait_and_retry(struct redis_conn *c)
+{
+    uv_timer_start(&c->timer, on_timer, jitter(c, c->backoff_ms), 0);
+    c->backoff_ms = c->backoff_ms * 2 > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : c->backoff_ms * 2;
+}
+
+static void fail_expected(struct redis_conn *c)
+{
+    /* callbacks may come back here: they find an empty queue and state WAITING */
+    struct buf old = c->expected;
+    c->expected = (struct buf)BUF_INIT;
+    while (old.len) {
+        struct expectation x;
+        memcpy(&x, buf_head(&old), sizeof x);
+        buf_eat(&old, sizeof x);
+        x.fn(x.arg, NULL);
+    }
+    buf_fini(&old);
+}
+
+/* Everything to WAITING, without telling the owner. */
+static void drop(struct redis_conn *c, const char *reason)
+{
+    snprintf(c->why, sizeof c->why, "%s", reason);
+    c->state = WAITING;
+    uv_timer_stop(&c->timer);
+    uv_idle_stop(&c->awake);
+    c->scan = (struct resp_scanner){0};
+    if (c->streaming)
+        stream_close(&c->stream); /* the next attempt is timed when it is closed */
+    fail_expected(c);
+}
+
+void redis_conn_break(struct redis_conn *c, const char *reason)
+{
+    if (c->state == WAITING || c->freeing)
+        return;
+    drop(c, reason);
+    if (!c->freeing)
+        c->ops->lost(c->owner, c->why);
+    if (!c->streaming && !c->freeing)
+        wait_and_retry(c);
+}
+
+static void broke(struct redis_conn *c, const char *what, const char *reason)
+{
+    char text[sizeof c->why];
+    snprintf(text, sizeof text, "%s%.200s", what, reason);
+    redis_conn_break(c, text);
+}
+
+/* --- time ------------------------------------------------------------------------------------ */
+
+static bool is_asked(const struct redis_conn *c)
+{
+    return c->state == CONNECTING || c->expected.len > 0;
+}
+
+static void on_pong(void *arg, const struct slice *reply)
+{
+    (void)arg;
+    (void)reply; /* that there is one is the point */
+}
+
+static void tick(struct redis_conn *c)
+{
+    uint64_t now = clock_mono_ms();
+    bool moved = c->arrived != c->seen_arrived || c->stream.out.len != c->seen_out;
+    c->seen_arrived = c->arrived;
+    c->seen_out = c->stream.out.len;
+    if (moved)
+        c->since_ms = now;
+    if (is_asked(c) && now - c->since_ms >= c->to.timeout_ms) {
+        char text[64];
+        snprintf(text, sizeof text, "no answer within %u ms", c->to.timeout_ms);
+        redis_conn_break(c, text);
+    } else if (c->state == READY && !is_asked(c)) {
+        resp_add_command(redis_conn_out(c), &(struct slice){(const uint8_t *)"PING", 4}, 1);
+        redis_conn_expect(c, 1, on_pong, NULL);
+        redis_conn_flush(c);
+    }
+}
+
+static void on_timer(uv_timer_t *h)
+{
+    struct redis_conn *c = h->data;
+    if (c->state == WAITING)
+        attempt(c);
+    else if (c->state != RESOLVING) /* the resolver has time limits of its own */
+        tick(c);
+}
+
+static void start_ticking(struct redis_conn *c)
+{
+    uint64_t every = c->to.timeout_ms / TICKS + 1;
+    c->since_ms = clock_mono_ms();
+    uv_timer_start(&c->timer, on_timer, every, every);
+}
+
+/* --- the stream ------------------------------------------------------------------------------ */
+
+static void become_ready(struct redis_conn *c)
+{
+    c->state = READY;
+    c->ops->ready(c->owner);
+}
+
+static void on_auth(void *arg, const struct slice *reply)
+{
+    struct redis_conn *c = arg;
+    if (!reply)
+        return;
+    if (resp_reply_is_error(*reply)) {
+        char text[sizeof c->why];
+        snprintf(text, sizeof text, "AUTH was refused: %.*s", (int)(reply->len - 3),
+                 (const char *)reply->ptr + 1);
+        redis_conn_break(c, text);
+        return;
+    }
+    become_ready(c);
+}
+
+static void on_connect(struct stream *s)
+{
+    struct redis_conn *c = s->owner;
+    bool has_user = c->to.user && *c->to.user, has_password = c->to.password && *c->to.password;
+    start_ticking(c);
+    if (!has_user && !has_password) {
+        become_ready(c);
+        return;
+    }
+    c->state = GREETING;
+    struct slice argv[3] = {slice_str("AUTH")};
+    size_t argc = 1;
+    if (has_user)
+        argv[argc++] = slice_str(c->to.user);
+    argv[argc++] = slice_str(has_password ? c->to.password : "");
+    resp_add_command(&s->out, argv, argc);
+    redis_conn_expect(c, 1, on_auth, c);
+    stream_flush(s);
+}
+
+static void take_reply(struct redis_conn *c, struct slice reply)
+{
+    if (c->expected.len == 0) { /* "-ERR max number of clients reached", then it hangs up */
+        char text[sizeof c->why];
+        snprintf(text, sizeof text, "an answer that nobody asked for: %.*s",
+                 (int)(reply.len > 120 ? 120 : reply.len - 2), (const char *)reply.ptr);
+        redis_conn_break(c, text);
+        return;
+    }
+    struct expectation x;
+    memcpy(&x, buf_head(&c->expected), sizeof x);
+    if (--x.left == 0)
+        buf_eat(&c->expected, sizeof x);
+    else
+        memcpy(c->expected.data + c->expected.off, &x, sizeof x);
+    x.fn(x.arg, &reply);
+}
+
+static void on_data(struct stream *s)
+{
+    struct redis_conn *c = s->owner;
+    c->arrived++;
+    while (!s->closed && s->in.len) {
+        size_t size;
+        struct error e;
+        enum resp_status st = resp_reply_scan(&c->scan, buf_head(&s->in), s->in.len, &size, &e);
+        if (st == RESP_MORE)
+            return;
+        if (st == RESP_BAD) {
+            broke(c, "not a Redis: ", e.text);
+            return;
+        }
+        take_reply(c, slice_of(buf_head(&s->in), size));
+        buf_eat(&s->in, size); /* also after a close: the buffer lives until on_closed */
+    }
+}
+
+static void on_end(struct stream *s, const char *reason)
+{
+    redis_conn_break(s->owner, reason);
+}
+
+static void gone(struct redis_conn *c)
+{
+    if (--c->handles > 0 || !c->freeing)
+        return;
+    buf_fini(&c->expected);
+    if (c->ops->freed)
+        c->ops->freed(c->owner);
+    mem_free(c);
+}
+
+static void on_stream_closed(struct stream *s)
+{
+    struct redis_conn *c = s->owner;
+    c->streaming = false;
+    if (!c->freeing)
+        wait_and_retry(c);
+    gone(c);
+}
+
+static const struct stream_ops stream_ops = {
+    .on_connect = on_connect, .on_data = on_data, .on_end = on_end, .on_closed = on_stream_closed};
+
+static void connect_to(struct redis_conn *c, const struct sockaddr *sa, socklen_t len)
+{
+    struct error e;
+    c->state = CONNECTING;
+    if (!stream_connect(&c->stream, c->loop, sa, len, &stream_ops, c, &e)) {
+        redis_conn_break(c, e.text);
+        return;
+    }
+    c->streaming = true;
+    c->handles++;
+    start_ticking(c);
+}
+
+/* --- addresses -------------------------------------------------------------------------------- */
+
+static void on_names(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
+{
+    struct redis_conn *c = req->data;
+    if (!c->freeing) {
+        if (status < 0)
+            broke(c, "its name can't be resolved: ", uv_strerror(status));
+        else
+            connect_to(c, res->ai_addr, res->ai_addrlen);
+    }
+    uv_freeaddrinfo(res);
+    gone(c);
+}
+
+static void resolve(struct redis_conn *c)
+{
+    char port[8];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    snprintf(port, sizeof port, "%u", c->to.port);
+    c->state = RESOLVING;
+    c->names.data = c;
+    int rc = uv_getaddrinfo(c->loop, &c->names, on_names, c->to.host, port, &hints);
+    if (rc < 0)
+        broke(c, "its name can't be resolved: ", uv_strerror(rc));
+    else
+        c->handles++;
+}
+
+static void connect_unix(struct redis_conn *c)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    if (strlen(c->to.unix_path) >= sizeof sun.sun_path) {
+        c->state = CONNECTING;
+        redis_conn_break(c, "the path of its socket is too long");
+        return;
+    }
+    memcpy(sun.sun_path, c->to.unix_path, strlen(c->to.unix_path));
+    connect_to(c, (const struct sockaddr *)&sun, sizeof sun);
+}
+
+static void attempt(struct redis_conn *c)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    if (c->to.unix_path && *c->to.unix_path)
+        connect_unix(c);
+    else if (uv_ip4_addr(c->to.host, c->to.port, &v4) == 0)
+        connect_to(c, (const struct sockaddr *)&v4, sizeof v4);
+    else if (uv_ip6_addr(c->to.host, c->to.port, &v6) == 0)
+        connect_to(c, (const struct sockaddr *)&v6, sizeof v6);
+    else
+        resolve(c);
+}
+
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+static void on_turn_end(uv_check_t *h)
+{
+    struct redis_conn *c = h->data;
+    if (!uv_is_active((uv_handle_t *)&c->awake))
+        return;
+    uv_idle_stop(&c->awake);
+    redis_conn_flush(c);
+}
+
+static void noop_idle(uv_idle_t *h)
+{
+    (void)h; /* its being active keeps the poll from sleeping */
+}
+
+struct redis_conn *redis_conn_new(uv_loop_t *loop, const struct redis_address *to,
+                                  const struct redis_conn_ops *ops, void *owner)
+{
+    struct redis_conn *c = MEM_NEW(struct redis_conn);
+    c->to = *to;
+    c->ops = ops;
+    c->owner = owner;
+    c->loop = loop;
+    c->backoff_ms = BACKOFF_FIRST_MS;
+    c->random = clock_mono_us() ^ (uint64_t)(uintptr_t)c ^ 0x9e3779b97f4a7c15ull;
+    snprintf(c->why, sizeof c->why, "not connected yet");
+    uv_timer_init(loop, &c->timer);
+    uv_check_init(loop, &c->turn_end);
+    uv_idle_init(loop, &c->awake);
+    c->timer.data = c->turn_end.data = c->awake.data = c;
+    c->handles = 3;
+    uv_check_start(&c->turn_end, on_turn_end);
+    uv_timer_start(&c->timer, on_timer, 0, 0);
+    return c;
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+    gone(h->data);
+}
+
+void redis_conn_free(struct redis_conn *c)
+{
+    if (!c || c->freeing)
+        return;
+    c->freeing = true;
+    if (c->state == RESOLVING)
+        (void)uv_cancel((uv_req_t *)&c->names); /* or it ends by itself */
+    drop(c, "closed");
+    uv_close((uv_handle_t *)&c->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&c->turn_end, on_handle_closed);
+    uv_close((uv_handle_t *)&c->awake, on_handle_closed);
+}
+
+bool redis_conn_ready(const struct redis_conn *c)
+{
+    return c->state == READY;
+}
+
+const char *redis_conn_why(const struct redis_conn *c)
+{
+    return c->why;
+}
+
+struct buf *redis_conn_out(struct redis_conn *c)
+{
+    return &c->stream.out;
+}
+
+void redis_conn_expect(struct redis_conn *c, size_t n, redis_reply_fn *fn, void *arg)
+{
+    if (c->expected.len == 0)
+        c->since_ms = clock_mono_ms();
+    buf_add(&c->expected, &(struct expectation){.left = n, .fn = fn, .arg = arg},
+            sizeof(struct expectation));
+}
+
+size_t redis_conn_waiting(const struct redis_conn *c)
+{
+    return c->expected.len / sizeof(struct expectation);
+}
+
+void redis_conn_flush(struct redis_conn *c)
+{
+    if (c->streaming)
+        stream_flush(&c->stream);
+}
+
+void redis_conn_flush_later(struct redis_conn *c)
+{
+    if (!uv_is_active((uv_handle_t *)&c->awake))
+        uv_idle_start(&c->awake, noop_idle);
+}
+
+void redis_conn_settled(struct redis_conn *c)
+{
+    c->backoff_ms = BACKOFF_FIRST_MS;
+}
+
+void redis_conn_hurry(struct redis_conn *c)
+{
+    if (c->state != WAITING || c->streaming || c->freeing ||
+        uv_timer_get_due_in(&c->timer) <= BACKOFF_FIRST_MS)
+        return;
+    c->backoff_ms = BACKOFF_FIRST_MS;
+    uv_timer_start(&c->timer, on_timer, BACKOFF_FIRST_MS, 0);
+}

@@ -1,0 +1,251 @@
+/* The reading side of the Redis store: one pipelined connection in each worker. */
+#include "core/mem.h"
+#include "store/redis.h"
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define DUMP_TAIL 10 /* version and checksum at the end of DUMP's answer */
+
+struct redis_side {
+    struct store_reader base;
+    struct redis_conn *conn;
+};
+
+/* One store_read or store_inspect on its way. */
+struct pending {
+    struct redis *r;
+    store_read_fn *fn;
+    void *arg;
+    uint64_t key; /* hash; 0: none */
+    enum { PLAIN, SIZE, SCAN, INSPECT } kind;
+    unsigned got;
+    int64_t number; /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
+    char type[16];  /* INSPECT */
+};
+
+static void side_ready(void *owner)
+{
+    struct redis_side *s = owner;
+    redis_conn_settled(s->conn);
+}
+
+static void side_lost(void *owner, const char *reason)
+{
+    (void)owner; /* the writing side says that the backend is gone */
+    (void)reason;
+}
+
+static const struct redis_conn_ops side_ops = {.ready = side_ready, .lost = side_lost};
+
+struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
+{
+    struct redis *r = (struct redis *)(void *)store;
+    struct redis_side *s = MEM_NEW(struct redis_side);
+    s->base.store = store;
+    s->conn = redis_conn_new(loop, &r->address, &side_ops, s);
+    return &s->base;
+}
+
+void redis_reader_free(struct store_reader *reader)
+{
+    struct redis_side *s = (struct redis_side *)(void *)reader;
+    redis_conn_free(s->conn);
+    mem_free(s);
+}
+
+/* ---- answers
+ * ---------------------------------------------------------------------------------------- */
+
+static void answer(struct pending *p, bool ok, struct slice reply)
+{
+    struct stamp s = {0};
+    if (ok && p->key)
+        s = stamps_get(p->r->stamps, p->key);
+    struct store_read_reply r = {.ok = ok, .reply = reply, .stamp = s.stamp, .tag = s.tag};
+    p->fn(p->arg, &r);
+    mem_free(p);
+}
+
+static void answer_down(struct pending *p, const char *why)
+{
+    struct buf b = BUF_INIT;
+    resp_add_error(&b, "BACKEND %s", *why ? why : "the connection to the backend broke");
+    answer(p, false, buf_slice(&b));
+    buf_fini(&b);
+}
+
+static void answer_size(struct pending *p, struct slice reply)
+{
+    int64_t n = 0;
+    struct buf b = BUF_INIT;
+    if (p->got == 1) {
+        if (!resp_reply_int(reply, &p->number))
+            p->number = 0;
+        return;
+    }
+    if (resp_reply_int(reply, &n))
+        p->number -= n;
+    resp_add_int(&b, p->number);
+    answer(p, true, buf_slice(&b));
+    buf_fini(&b);
+}
+
+static bool hidden(struct slice element)
+{
+    struct slice key;
+    size_t n = sizeof STORE_HIDDEN_PREFIX - 1;
+    return resp_reply_bulk(element, &key) && key.len >= n &&
+           memcmp(key.ptr, STORE_HIDDEN_PREFIX, n) == 0;
+}
+
+/* *2 cursor keys: the same without our keys. */
+static void answer_scan(struct pending *p, struct slice reply)
+{
+    struct redis_array outer, inner;
+    struct slice cursor, keys, key;
+    if (!redis_array_open(reply, &outer) || !redis_array_next(&outer, &cursor) ||
+        !redis_array_next(&outer, &keys) || !redis_array_open(keys, &inner)) {
+        answer(p, true, reply);
+        return;
+    }
+    struct buf list = BUF_INIT, b = BUF_INIT;
+    size_t n = 0;
+    while (redis_array_next(&inner, &key)) {
+        if (hidden(key))
+            continue;
+        buf_add(&list, key.ptr, key.len);
+        n++;
+    }
+    resp_add_array(&b, 2);
+    buf_add(&b, cursor.ptr, cursor.len);
+    resp_add_array(&b, n);
+    buf_add(&b, buf_head(&list), list.len);
+    answer(p, true, buf_slice(&b));
+    buf_fini(&b);
+    buf_fini(&list);
+}
+
+static void add_digest(struct buf *b, const char *type, struct slice dump)
+{
+    char text[20];
+    uint64_t h = XXH64(dump.ptr, dump.len - DUMP_TAIL, XXH64(type, strlen(type), 0));
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)h);
+    resp_add_bulk_str(b, text);
+}
+
+/* TYPE, STRLEN, DUMP */
+static void answer_inspect(struct pending *p, struct slice reply)
+{
+    struct slice dump;
+    if (p->got == 1) {
+        struct slice t = redis_text(reply);
+        snprintf(p->type, sizeof p->type, "%.*s", (int)t.len, (const char *)t.ptr);
+        return;
+    }
+    if (p->got == 2) {
+        if (!resp_reply_int(reply, &p->number))
+            p->number = -1;
+        return;
+    }
+    bool exists = resp_reply_bulk(reply, &dump) && dump.len > DUMP_TAIL;
+    struct buf b = BUF_INIT;
+    resp_add_array(&b, 5);
+    resp_add_int(&b, exists);
+    resp_add_status(&b, exists ? p->type : "none");
+    resp_add_int(&b, !exists ? 0 : p->number >= 0 ? p->number : (int64_t)(dump.len - DUMP_TAIL));
+    resp_add_int(&b, (int64_t)stamps_get(p->r->stamps, p->key).stamp);
+    if (exists)
+        add_digest(&b, p->type, dump);
+    else
+        resp_add_bulk_str(&b, "");
+    answer(p, true, buf_slice(&b));
+    buf_fini(&b);
+}
+
+static void on_reply(void *arg, const struct slice *reply)
+{
+    struct pending *p = arg;
+    p->got++;
+    if (!reply) {
+        answer_down(p, "");
+        return;
+    }
+    switch (p->kind) {
+    case PLAIN:
+        if (resp_reply_is_error(*reply) &&
+            redis_fault_of(redis_text(*reply)) != REDIS_FAULT_COMMAND)
+            answer(p, false, *reply);
+        else
+            answer(p, true, *reply);
+        break;
+    case SIZE:
+        answer_size(p, *reply);
+        break;
+    case SCAN:
+        answer_scan(p, *reply);
+        break;
+    case INSPECT:
+        answer_inspect(p, *reply);
+        break;
+    }
+}
+
+/* ---- questions
+ * ------------------------------------------------------------------------------------- */
+
+static void add(struct redis_side *s, const char *name, struct slice arg)
+{
+    struct slice argv[2] = {slice_str(name), arg};
+    resp_add_command(redis_conn_out(s->conn), argv, 2);
+}
+
+static struct pending *begin(struct redis_side *s, store_read_fn *fn, void *arg)
+{
+    struct pending *p = MEM_NEW(struct pending);
+    p->r = (struct redis *)(void *)s->base.store;
+    p->fn = fn;
+    p->arg = arg;
+    if (redis_conn_ready(s->conn))
+        return p;
+    answer_down(p, redis_conn_why(s->conn));
+    return NULL;
+}
+
+void redis_read(struct store_reader *reader, const struct command_spec *spec,
+                const struct resp_command *cmd, store_read_fn *fn, void *arg)
+{
+    struct redis_side *s = (struct redis_side *)(void *)reader;
+    struct pending *p = begin(s, fn, arg);
+    size_t key[1];
+    if (!p)
+        return;
+    resp_add_command(redis_conn_out(s->conn), cmd->argv, cmd->argc);
+    size_t replies = 1;
+    if (strcmp(spec->name, "DBSIZE") == 0) {
+        p->kind = SIZE;
+        add(s, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
+        replies = 2;
+    } else if (strcmp(spec->name, "SCAN") == 0) {
+        p->kind = SCAN;
+    } else if (command_keys(spec, cmd, key, 1)) {
+        p->key = stamps_hash(cmd->argv[key[0]]);
+    }
+    redis_conn_expect(s->conn, replies, on_reply, p);
+    redis_conn_flush_later(s->conn);
+}
+
+void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg)
+{
+    struct redis_side *s = (struct redis_side *)(void *)reader;
+    struct pending *p = begin(s, fn, arg);
+    if (!p)
+        return;
+    p->kind = INSPECT;
+    p->key = stamps_hash(key);
+    add(s, "TYPE", key);
+    add(s, "STRLEN", key);
+    add(s, "DUMP", key);
+    redis_conn_expect(s->conn, 3, on_reply, p);
+    redis_conn_flush_later(s->conn);
+}
