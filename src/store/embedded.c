@@ -8,6 +8,8 @@
 
 #define FORMAT      1
 #define READERS_MAX 1024 /* workers, the admin's included */
+/* What a few transactions copy and free before the pages of the first can be used again. */
+#define RESERVE_PAGES 32
 #define RESERVE_MAX (4u * 1024 * 1024)
 
 static void embedded_free(struct embedded *s)
@@ -226,6 +228,8 @@ static struct embedded *embedded_new(const struct store_options *o)
     s->page = (size_t)sysconf(_SC_PAGESIZE);
     s->max_bytes = o->max_bytes;
     s->reserve = o->max_bytes / 16 < RESERVE_MAX ? o->max_bytes / 16 : RESERVE_MAX;
+    if (s->reserve < RESERVE_PAGES * s->page)
+        s->reserve = RESERVE_PAGES * s->page;
     s->tombstone_ms = o->tombstone_ms;
     s->sync = o->sync;
     s->sources = mem_calloc(STORE_SOURCES_MAX, sizeof *s->sources);

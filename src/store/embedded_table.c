@@ -78,10 +78,12 @@ static uint64_t freed_bytes(const struct embedded *s)
         mdb_txn_abort(txn);
         return 0;
     }
+    size_t newest = mdb_txn_id(txn), id, n;
     while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0) {
-        size_t n;
+        memcpy(&id, k.mv_data, sizeof id);
         memcpy(&n, v.mv_data, sizeof n);
-        pages += n;
+        if (id < newest) /* what the last one freed is not free yet */
+            pages += n;
     }
     mdb_cursor_close(c);
     mdb_txn_abort(txn);
@@ -152,11 +154,17 @@ static void count(struct embedded_totals *t, const struct record_key *key, const
     t->bytes = in ? t->bytes + bytes : t->bytes - bytes;
 }
 
-static int write_record(struct embedded_txn *t, const struct record_key *key,
+/* LMDB joins pages that have become empty after a delete, but not after a put of something smaller:
+ * without the delete, a store of tombstones would stay as large as it was. */
+static int write_record(struct embedded_txn *t, const struct record_key *key, size_t old_size,
                         const struct record *fresh)
 {
     MDB_val k = mdb_val_of(key->bytes, key->len), v = mdb_val_of(NULL, record_size(fresh));
-    int rc = mdb_put(t->txn, t->s->keys, &k, &v, MDB_RESERVE);
+    int rc = 0;
+    if (v.mv_size < old_size / 2)
+        rc = mdb_del(t->txn, t->s->keys, &k, NULL);
+    if (rc == 0)
+        rc = mdb_put(t->txn, t->s->keys, &k, &v, MDB_RESERVE);
     if (rc == 0)
         record_write(fresh, v.mv_data);
     return rc;
@@ -167,12 +175,13 @@ int embedded_put(struct embedded_txn *t, const struct record_key *key, const str
 {
     if (!take_room(t, key, old, fresh))
         return MDB_MAP_FULL;
+    size_t old_size = old ? record_size(old) : 0;
     t->changed = true;
     count(&t->totals, key, old, false);
     count(&t->totals, key, fresh, true);
     int rc = move_due(t, key, old ? old->sweep : 0, fresh->sweep);
     if (rc == 0)
-        rc = write_record(t, key, fresh);
+        rc = write_record(t, key, old_size, fresh);
     t->poisoned = rc != 0;
     return rc;
 }

@@ -18,6 +18,10 @@ FUZZ_TARGETS += fuzz_resp
 fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c $(FUZZ_MAIN)
 fuzz_resp_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += fuzz_segment
+fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c $(FUZZ_MAIN)
+fuzz_segment_LDADD = $(FUZZ_LIBS)
+
 FUZZ_SECONDS = 10
 fuzz: $(FUZZ_TARGETS)
 	FUZZ_TARGETS='$(FUZZ_TARGETS)' srcdir='$(srcdir)' \
