@@ -3,3 +3,4 @@ dyn_hash_tool_SOURCES = tools/dyn-hash-tool.c
 dyn_hash_tool_LDADD = libdynomited.a $(CRYPTO_LIBS) $(ZLIB_LIBS)
 bin_PROGRAMS += dyn-admin
 dyn_admin_SOURCES = tools/dyn-admin.c
+EXTRA_DIST += tools/dev

@@ -1,0 +1,109 @@
+/* Owners as in Netflix Dynomite, refusals, shares, STANDBY. */
+#include "peer/standby.h"
+#include "ring/topology.h"
+#include "unit.h"
+
+static const uint32_t t0[] = {0}, t100[] = {100}, t200[] = {200}, t5_300[] = {5, 300};
+
+static struct ring_node node(const char *dc, const char *rack, const uint32_t *tokens, size_t n)
+{
+    return (struct ring_node){
+        .address = rack, .datacenter = dc, .rack = rack, .tokens = tokens, .ntokens = n};
+}
+
+static struct topology *build(const struct ring_node *nodes, unsigned n, unsigned self)
+{
+    struct error e;
+    struct topology *t = topology_new(nodes, n, self, &e);
+    ck_assert_msg(t != NULL, "%s", e.text);
+    return t;
+}
+
+START_TEST(owner_is_the_next_token)
+{
+    struct ring_node nodes[] = {node("d", "r", t0, 1), node("d", "r", t100, 1),
+                                node("d", "r", t200, 1)};
+    static const struct {
+        uint32_t token;
+        uint16_t owner;
+    } cases[] = {{0, 0}, {1, 1}, {100, 1}, {101, 2}, {200, 2}, {201, 0}, {4294967295u, 0}};
+    struct topology *t = build(nodes, 3, 0);
+    uint16_t out[RING_REPLICAS_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        ck_assert_uint_eq(topology_replicas(t, cases[i].token, out), 1);
+        ck_assert_msg(out[0] == cases[i].owner, "token %u", cases[i].token);
+    }
+    topology_free(t);
+}
+END_TEST
+
+START_TEST(nearest_first)
+{
+    struct ring_node nodes[] = {node("far", "a", t0, 1), node("near", "b", t0, 1),
+                                node("near", "c", t0, 1), node("far", "d", t5_300, 2)};
+    struct topology *t = build(nodes, 4, 2);
+    uint16_t out[RING_REPLICAS_MAX];
+    ck_assert_uint_eq(topology_replicas(t, 7, out), 4);
+    ck_assert_uint_eq(out[0], 2);
+    ck_assert_uint_eq(out[1], 1);
+    ck_assert_uint_eq(out[2], 0);
+    ck_assert_uint_eq(out[3], 3);
+    ck_assert(topology_is_local(t, 1) && !topology_is_local(t, 0));
+    ck_assert_int_eq(topology_find_place(t, "far", "d", (uint32_t[]){300, 5}, 2), 3);
+    ck_assert_int_eq(topology_find_place(t, "far", "d", t0, 1), -1);
+    ck_assert(topology_share(t, 2, 0) == 1.0);
+    double sum = topology_share(t, 3, 5) + topology_share(t, 3, 300);
+    ck_assert(sum > 0.999999 && sum < 1.000001);
+    topology_free(t);
+}
+END_TEST
+
+START_TEST(one_token_twice_is_refused)
+{
+    struct error e;
+    struct ring_node nodes[] = {node("d", "r", t5_300, 2), node("d", "r", t5_300, 2)};
+    ck_assert_ptr_null(topology_new(nodes, 2, 0, &e));
+    ck_assert_ptr_nonnull(strstr(e.text, "token 5"));
+    nodes[1] = node("d", "r", NULL, 0);
+    ck_assert_ptr_null(topology_new(nodes, 2, 0, &e));
+}
+END_TEST
+
+START_TEST(standby_until_the_named_records_are_in)
+{
+    struct standby s;
+    standby_init(&s, 3, true, 1000, 0);
+    ck_assert_int_eq(s.state, NODE_STANDBY);
+    ck_assert(!standby_decide(&s, 1999)); /* waits for greetings */
+    standby_greeted(&s, 1, 50, 40, 1999);
+    ck_assert(!standby_decide(&s, 2500));
+    standby_progress(&s, 1, 49);
+    ck_assert(!standby_decide(&s, 2600));
+    standby_progress(&s, 1, 50);
+    ck_assert(standby_decide(&s, 2700));
+    ck_assert_int_eq(s.state, NODE_NORMAL);
+    standby_greeted(&s, 2, 9, 0, 5000); /* later hints make it STANDBY again */
+    ck_assert(standby_decide(&s, 5000));
+    ck_assert_int_eq(s.state, NODE_STANDBY);
+    ck_assert(!standby_decide(&s, 5000 + STANDBY_MAX_MS - 1));
+    ck_assert(standby_decide(&s, 5000 + STANDBY_MAX_MS)); /* in any case */
+    ck_assert_int_eq(s.state, NODE_NORMAL);
+    standby_fini(&s);
+    standby_init(&s, 3, false, 1000, 0);
+    ck_assert_int_eq(s.state, NODE_NORMAL); /* a first start */
+    standby_fini(&s);
+}
+END_TEST
+
+static void add_cases(TCase *c)
+{
+    tcase_add_test(c, owner_is_the_next_token);
+    tcase_add_test(c, nearest_first);
+    tcase_add_test(c, one_token_twice_is_refused);
+    tcase_add_test(c, standby_until_the_named_records_are_in);
+}
+
+int main(void)
+{
+    return unit_main("ring", add_cases);
+}
