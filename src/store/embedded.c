@@ -10,7 +10,7 @@
 #define READERS_MAX 1024 /* workers, the admin's included */
 /* What a few transactions copy and free before the pages of the first can be used again. */
 #define RESERVE_PAGES 32
-#define RESERVE_MAX (4u * 1024 * 1024)
+#define RESERVE_MAX   (4u * 1024 * 1024)
 
 static void embedded_free(struct embedded *s)
 {
