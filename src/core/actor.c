@@ -49,8 +49,8 @@ static void on_before_poll(uv_prepare_t *h)
     check_stop(a);
     if (a->stopping)
         return;
-    __atomic_store_n(&a->sleeping, 1, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    /* a full barrier: the word first, then the look; a sender's enqueue (an exchange) is its own */
+    (void)__atomic_exchange_n(&a->sleeping, 1, __ATOMIC_SEQ_CST);
     bool mail = !mailbox_empty(&a->mailbox) || __atomic_load_n(&a->stop_wanted, __ATOMIC_SEQ_CST);
     if (!mail)
         return;
@@ -115,8 +115,7 @@ bool actor_start(struct actor *a, struct error *e)
 
 static void wake(struct actor *a)
 {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&a->sleeping, __ATOMIC_RELAXED) &&
+    if (__atomic_load_n(&a->sleeping, __ATOMIC_SEQ_CST) &&
         __atomic_exchange_n(&a->sleeping, 0, __ATOMIC_SEQ_CST))
         uv_async_send(&a->bell);
 }

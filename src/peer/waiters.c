@@ -72,7 +72,8 @@ void waiters_settle(struct waiters *w, uint16_t node, uint64_t seq, enum verdict
                     enum refusal why)
 {
     for (size_t i = 0; i < w->n && place(w, i)->seq <= seq; i++)
-        settle(w, place(w, i), (struct mail_verdict){.node = node, .verdict = v, .why = why});
+        settle(w, place(w, i),
+               (struct mail_verdict){.node = node, .verdict = (uint8_t)v, .why = (uint8_t)why});
     drop_settled(w);
 }
 
@@ -81,7 +82,8 @@ void waiters_settle_late(struct waiters *w, uint16_t node, uint64_t seq, enum ve
 {
     for (size_t i = 0; i < w->n && place(w, i)->seq <= seq; i++)
         if (place(w, i)->late)
-            settle(w, place(w, i), (struct mail_verdict){.node = node, .verdict = v, .why = why});
+            settle(w, place(w, i),
+                   (struct mail_verdict){.node = node, .verdict = (uint8_t)v, .why = (uint8_t)why});
     drop_settled(w);
 }
 

@@ -3,11 +3,13 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
 import rig
 
+rig.Node.stderr = subprocess.DEVNULL  # the nodes outlive this process; their log is a file
 RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "run")
 RUN = os.path.normpath(RUN)
 STATE = os.path.join(RUN, "cluster.json")

@@ -44,6 +44,7 @@ def wait_until(condition, what, deadline=20.0):
 
 class Node:
     """One dynomited. flags: option name -> value (or a list of values)."""
+    stderr = subprocess.PIPE
 
     def __init__(self, directory, name, ports, flags):
         self.directory = os.path.join(directory, name)
@@ -66,7 +67,7 @@ class Node:
     def start(self, wait=True):
         assert self.process is None
         self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE)
+                                        stdout=subprocess.DEVNULL, stderr=self.stderr)
         if wait:
             wait_until(lambda: self.alive() and self.client().ping(), f"{self.name} answers PING")
         return self
