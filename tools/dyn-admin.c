@@ -129,6 +129,8 @@ static int width_of(const char *column)
         return 38;
     if (strcmp(column, "address") == 0)
         return 24;
+    if (strcmp(column, "stamp") == 0)
+        return 22;
     return strlen(column) < 12 ? 14 : (int)strlen(column) + 2;
 }
 

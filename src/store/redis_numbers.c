@@ -47,7 +47,8 @@ bool redis_numbers_load(struct redis_numbers *m, struct slice reply)
             return false;
         if (id.len == 0 || id.len > REDIS_ID_MAX || !slice_to_i64(value, &v) || v < 0)
             continue; /* nobody but us writes there; a stranger's field is no number */
-        m->all[find_or_add(m, id)].last = (uint64_t)v;
+        uint32_t i = find_or_add(m, id); /* may move m->all */
+        m->all[i].last = (uint64_t)v;
     }
     return a.left == 0;
 }
