@@ -99,6 +99,25 @@ static void fail_quorum(struct request *r, unsigned have, unsigned need, const c
     finish_error(r);
 }
 
+static void add_backend_error(struct requests *rs, const char *second_half)
+{
+    char reason[256];
+    store_why_down(rs->store, reason, sizeof reason);
+    resp_add_error(fresh(rs), "BACKEND %s%s",
+                   *reason ? reason : "the store behind this node can't serve", second_half);
+}
+
+/* Nobody answers a read. At DC_ONE on a node whose own store is gone that is the reason to name. */
+static void fail_read(struct request *r, unsigned have, unsigned need)
+{
+    if (r->level != CONSISTENCY_DC_ONE || store_is_up(r->rs->store)) {
+        fail_quorum(r, have, need, "");
+        return;
+    }
+    add_backend_error(r->rs, "");
+    finish_error(r);
+}
+
 /* ---- the replicas of a key
  * ------------------------------------------------------------------------ */
 
@@ -192,7 +211,7 @@ static void weigh_read(struct request *r)
         }
     }
     if (all) {
-        fail_quorum(r, have, r->need, "");
+        fail_read(r, have, r->need);
         return;
     }
     if (outstanding(r) == 0)
@@ -281,7 +300,7 @@ void request_read(struct requests *rs, const struct operation *op)
     unsigned n = view_replicas(rs, op->key, v);
     struct request *r = new_request(rs, op, rs->config->read_consistency);
     if (!plan_read(r->level, v, n, &plan)) {
-        fail_quorum(r, plan.n, plan.need, "");
+        fail_read(r, plan.n, plan.need);
         return;
     }
     prefer(&plan, op->prefer);
@@ -408,10 +427,7 @@ static void fail_own(struct request *r, const struct mail_write *m)
 {
     struct buf *b = fresh(r->rs);
     if (m->own_down) {
-        char reason[256];
-        store_why_down(r->rs->store, reason, sizeof reason);
-        resp_add_error(b, "BACKEND %s; nothing was written",
-                       *reason ? reason : "the store behind this node can't serve");
+        add_backend_error(r->rs, "; nothing was written");
     } else if (m->own_reply && m->own_reply->len) {
         buf_add(b, m->own_reply->data, m->own_reply->len);
     } else {
