@@ -205,7 +205,7 @@ static bool read_directory(struct hint_log *l, struct hint_log_report *report, s
     }
     mem_free(names);
     l->tail = o.last;
-    l->damaged = report->damaged;
+    l->damaged = report->damaged + report->missing;
     l->appended.records = report->records;
     l->appended.bytes = report->bytes;
     l->acked.seq = o.acked;

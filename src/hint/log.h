@@ -109,6 +109,7 @@ struct hint_position hint_log_appended(const struct hint_log *l);
 struct hint_position hint_log_acked(const struct hint_log *l);
 /* Wall ms of the stamp of the oldest unacknowledged record; 0: none. */
 uint64_t hint_log_oldest_ms(const struct hint_log *l);
+/* Records (and, at open, segments) that were there and can't be read. */
 uint64_t hint_log_damaged(const struct hint_log *l);
 
 #endif

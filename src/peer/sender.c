@@ -63,6 +63,7 @@ struct sender {
     struct waiters waiters;
     struct slots reads;
     bool sync_wanted;
+    uint64_t damaged; /* of the log's damage: what the mark knows of */
     struct hint_mark *mark;
 };
 
@@ -646,9 +647,18 @@ static void on_beat(uv_timer_t *t)
     }
 }
 
+static void check_damage(struct sender *s)
+{
+    uint64_t damaged = hint_log_damaged(s->peer->log);
+    if (damaged > s->damaged)
+        mark_repair(s, "records for it were damaged on disk");
+    s->damaged = damaged;
+}
+
 static void on_sweep(uv_timer_t *t)
 {
     struct sender *s = t->data;
+    check_damage(s);
     if (s->phase == UP || !__atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; pump() passes over what expired */
     uint64_t n = hint_log_expire(s->peer->log, clock_steady_ms());
@@ -678,6 +688,7 @@ static void start(void *self)
     uv_timer_start(&s->sweep, on_sweep, s->o.config->hint_drain_interval_ms,
                    s->o.config->hint_drain_interval_ms);
     s->credit_ms = clock_mono_ms();
+    check_damage(s);
     connect_now(s);
 }
 

@@ -1,4 +1,5 @@
 """Promises that need a story of their own: which write wins, where hints lie, who is let in."""
+import glob
 import os
 import socket
 import struct
@@ -110,3 +111,32 @@ def test_promise_a_frame_of_4_gb_is_refused():
                 pass
         assert "it doesn't speak the link protocol" in n.log_text()
         c.wait_linked()
+
+
+def test_promise_a_damaged_record_costs_itself_alone():
+    """A byte flipped in the log while the node is down: the records behind it are delivered, the loss is shown."""
+    with rig.Cluster(3) as c:
+        a, _, d = c.nodes
+        d.kill()
+        rig.wait_until(lambda: "DOWN" in a.states_of_peers(), "node 3 is DOWN")
+        for i in range(100):
+            a.client().set(f"k{i}", "v")
+        victim = a.admin("hints")["peers"]
+        victim = next(p["id"] for p in victim if p["pending"])
+        a.stop()
+        path = max(glob.glob(os.path.join(a.directory, "hints", victim, "*.log")) or
+                   glob.glob(os.path.join(a.directory, "hints", "*", "*.log")), key=os.path.getmtime)
+        with open(path, "r+b") as f:
+            data = f.read()
+            at = data.index(b"k50\r\n")
+            f.seek(at)
+            f.write(b"K")
+        a.start()
+        d.start()
+        c.wait_linked()
+        c.wait_delivered()
+        values = rig.own_values(c, 2, [f"k{i}" for i in range(100)])
+        assert [k for k, v in values.items() if v != b"v"] == ["k50"]
+        status = {p["id"]: p["needs_repair"] for p in a.admin("status")["peers"]}
+        assert status[victim] and sum(status.values()) == 1
+        assert a.admin("hints")["totals"]["damaged_total"] == 1
