@@ -27,6 +27,7 @@ struct server {
     char *address;
     bool used_data_dir;
     uint64_t clock_floor, clock_bound;
+    uint64_t mark_wanted, mark_kept; /* see request/writer.h */
     struct topology *topology;
     struct store *store;
     struct peers peers;
@@ -50,8 +51,9 @@ static bool load_identity(struct server *s, struct error *e)
     uint64_t kept_ms = 0;
     if (!datadir_lock(c->data_dir, &s->lock_fd, e) ||
         !keep_load_id(c->data_dir, s->me.id, &s->used_data_dir, e) ||
-        !keep_next_mark(c->data_dir, &s->me.start_mark, &kept_ms, e))
+        !keep_next_mark(c->data_dir, 0, &s->me.start_mark, &kept_ms, e))
         return false;
+    s->mark_kept = s->me.start_mark;
     s->clock_floor = kept_ms << 16;
     s->clock_bound = kept_ms;
     uint64_t now = clock_steady_ms();
@@ -242,6 +244,8 @@ static bool start_writer(struct server *s, struct error *e)
                                .store = s->store,
                                .used_data_dir = s->used_data_dir,
                                .clock_floor = s->clock_floor,
+                               .mark_wanted = &s->mark_wanted,
+                               .mark_kept = &s->mark_kept,
                                .clock_trusted = &s->clock_trusted,
                                .own_state = &s->own_state,
                                .clock_now = &s->clock_now,
@@ -341,7 +345,20 @@ struct server *server_start(const struct config *c, struct error *e)
     return s;
 }
 
-void server_tick(struct server *s)
+/* The writer's numbers run out: a new upper half, kept before it is used. */
+static void keep_wanted_mark(struct server *s)
+{
+    uint64_t wanted = __atomic_load_n(&s->mark_wanted, __ATOMIC_ACQUIRE), mark, ignored;
+    struct error e;
+    if (wanted <= s->mark_kept)
+        return;
+    if (keep_next_mark(s->config->data_dir, wanted, &mark, &ignored, &e))
+        __atomic_store_n(&s->mark_kept, mark, __ATOMIC_RELEASE);
+    else
+        log_error("%s", e.text);
+}
+
+static void keep_clock_bound(struct server *s)
 {
     uint64_t now = clock_wall_ms(), hlc = __atomic_load_n(&s->clock_now, __ATOMIC_RELAXED) >> 16;
     uint64_t want = now > hlc ? now : hlc;
@@ -349,8 +366,14 @@ void server_tick(struct server *s)
         return;
     struct error e;
     s->clock_bound = want + CLOCK_BOUND_MS;
-    if (!keep_clock(s->config->data_dir, s->me.start_mark, s->clock_bound, &e))
+    if (!keep_clock(s->config->data_dir, s->mark_kept, s->clock_bound, &e))
         log_error("%s", e.text);
+}
+
+void server_tick(struct server *s)
+{
+    keep_wanted_mark(s);
+    keep_clock_bound(s);
 }
 
 static void free_peers(struct server *s)

@@ -15,7 +15,7 @@
 
 #define SEGMENT_MIN (64u * 1024)
 #define SEGMENT_MAX (16u * 1024 * 1024)
-#define RUN_OUT     (UINT32_MAX - 1000000u) /* of a lower half: time for a new upper one */
+#define RUN_OUT     (UINT32_MAX - (1u << 24)) /* of a lower half: time for a new upper one */
 
 #define LOAD(x)     __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)

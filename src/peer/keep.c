@@ -65,7 +65,8 @@ static bool write_start(const char *data_dir, uint64_t mark, uint64_t clock_ms, 
     return ok;
 }
 
-bool keep_next_mark(const char *data_dir, uint64_t *mark, uint64_t *clock_ms, struct error *e)
+bool keep_next_mark(const char *data_dir, uint64_t least, uint64_t *mark, uint64_t *clock_ms,
+                    struct error *e)
 {
     char *path = mem_printf("%s/start", data_dir);
     struct buf b = BUF_INIT;
@@ -77,6 +78,7 @@ bool keep_next_mark(const char *data_dir, uint64_t *mark, uint64_t *clock_ms, st
             ok = error_set(e, "%s: found '%.40s'; allowed two numbers", path, buf_head(&b));
     }
     uint64_t now = clock_wall_ms() / 1000, next = last + 1 > now ? last + 1 : now;
+    next = next > least ? next : least;
     if (ok && next > UINT32_MAX)
         ok = error_set(e, "%s: start mark %" PRIu64 " found; allowed at most %u", path, next,
                        UINT32_MAX);

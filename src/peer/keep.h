@@ -1,11 +1,12 @@
 /* peer/keep: what a node keeps about itself and its peers in data_dir, besides data and hints.
  *
  *     node_id   its UUID, made once
- *     start     "mark clock": the start mark, one higher at each start and never below the wall
- * clock's seconds; the clock's bound in ms, below which no stamp was given peers     one line for
- * each peer met: id address datacenter rack tokens
+ *     start     "mark clock": the start mark, one higher at each start (and each time that the
+ *               numbers of a log run out) and never below the wall clock's seconds; the clock's
+ *               bound in ms, below which no stamp was given
+ *     peers     one line for each peer met: id address datacenter rack tokens
  *
- * Main thread at the start; keep_clock and keep_peers later by one thread each. */
+ * Main thread; keep_peers later by the writer. */
 #ifndef PEER_KEEP_H
 #define PEER_KEEP_H
 
@@ -15,9 +16,9 @@
 /* `*used`: there was an id before, this isn't the first start. */
 bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used,
                   struct error *e) MUST_USE;
-/* Takes the next start mark and writes it before it returns; `*clock_ms` is the bound of the last
- * run (0: none). */
-bool keep_next_mark(const char *data_dir, uint64_t *mark, uint64_t *clock_ms,
+/* Takes the next start mark, at least `least`, and writes it before it returns; `*clock_ms` is the
+ * bound of the last run (0: none). */
+bool keep_next_mark(const char *data_dir, uint64_t least, uint64_t *mark, uint64_t *clock_ms,
                     struct error *e) MUST_USE;
 bool keep_clock(const char *data_dir, uint64_t mark, uint64_t clock_ms, struct error *e) MUST_USE;
 

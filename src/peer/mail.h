@@ -81,8 +81,9 @@ struct mail_verdicts {
     struct mail_verdict v[];
 };
 
-/* What the writer appended to a peer's log in one batch, as far as somebody waits for verdicts; n =
- * 0: only a nudge. */
+/* What the writer appended to a peer's log in one batch: everything up to `upto`, and who waits for
+ * verdicts on it. The sender sends nothing that it hasn't been told of: an acknowledgement never
+ * comes before the one who waits for it is known. */
 struct mail_waiter {
     uint64_t seq, ticket;
     struct actor *worker;
@@ -90,6 +91,7 @@ struct mail_waiter {
 };
 struct mail_appended {
     struct msg msg;
+    uint64_t upto;
     size_t n;
     struct mail_waiter waiter[];
 };

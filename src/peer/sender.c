@@ -51,6 +51,7 @@ struct sender {
     char refused[300];       /* the last reason logged, so that retries don't repeat it */
 
     struct link_word word; /* what the peer said last */
+    uint64_t upto;         /* the writer has told us of everything up to here */
     uint64_t sent;         /* the last record of the log that was put on the link or passed over */
     uint64_t told;         /* the number that the receiver has once all that was sent arrived */
     struct marker *markers;
@@ -363,17 +364,16 @@ static bool room_in_window(const struct sender *s)
     return s->stream.out.len < OUT_MAX && s->sent_bytes - s->acked_bytes < s->o.config->send_window;
 }
 
-/* Puts what the log has behind `sent` on the link, as far as window, buffer and rate allow. Numbers
- * that have no record any more are told as skips. */
+/* Puts what the log has behind `sent`, up to `upto`, on the link, as far as window, buffer and rate
+ * allow. Numbers that have no record any more are told as skips. */
 static void pump(struct sender *s)
 {
     struct frame f;
     struct slice bytes;
-    uint64_t end = hint_log_appended(s->peer->log).seq;
     while (room_in_window(s)) {
-        if (!hint_log_next(s->peer->log, s->sent, &f, &bytes)) {
-            if (s->told < end)
-                add_skip(s, end);
+        if (!hint_log_next(s->peer->log, s->sent, &f, &bytes) || f.seq > s->upto) {
+            if (s->told < s->upto)
+                add_skip(s, s->upto);
             return;
         }
         if (expired(s, &f)) {
@@ -696,6 +696,7 @@ static void on_appended(struct sender *s, struct mail_appended *m)
 {
     for (size_t i = 0; i < m->n; i++)
         waiters_add(&s->waiters, &m->waiter[i]);
+    s->upto = m->upto > s->upto ? m->upto : s->upto;
     s->sync_wanted = m->n > 0 || s->sync_wanted;
     mem_free(m);
 }
@@ -796,6 +797,7 @@ struct sender *sender_start(const struct sender_options *o, struct error *e)
     PEER_STORE(s->peer, hinting, 1);
     struct hint_position found = hint_log_appended(s->peer->log);
     PEER_STORE(s->peer, converted, found.records - hint_log_acked(s->peer->log).records);
+    s->upto = found.seq;
     s->peer->sender = &s->actor;
     if (actor_start(&s->actor, e))
         return s;

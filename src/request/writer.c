@@ -464,13 +464,29 @@ static void tell_sender(struct writer *w, unsigned node, const struct mail_waite
     m->waiter[m->n++] = *waiter;
 }
 
+/* The lower half of a log's numbers is nearly used up: it goes on at a new upper half, which the
+ * main thread keeps first. */
+static void renew_numbers(struct writer *w, struct hint_log *log)
+{
+    if (!hint_log_needs_floor(log))
+        return;
+    uint64_t upper = hint_log_appended(log).seq >> 32;
+    uint64_t kept = __atomic_load_n(w->o.mark_kept, __ATOMIC_ACQUIRE);
+    if (kept > upper)
+        hint_log_set_floor(log, kept << 32);
+    else
+        __atomic_store_n(w->o.mark_wanted, upper + 1, __ATOMIC_RELEASE);
+}
+
 static void nudge_senders(struct writer *w)
 {
     for (unsigned i = 0; i < w->o.peers->n; i++) {
         if (!w->nudged[i])
             continue;
+        renew_numbers(w, w->o.peers->at[i]->log);
         struct mail_appended *m = w->appended[i] ? w->appended[i] : MEM_NEW(struct mail_appended);
         m->msg.type = MAIL_APPENDED;
+        m->upto = hint_log_appended(w->o.peers->at[i]->log).seq;
         w->appended[i] = NULL;
         w->nudged[i] = false;
         actor_send(w->o.peers->at[i]->sender, &m->msg);
@@ -620,9 +636,21 @@ static void fill_write(struct item *it, struct store_write *to)
 /* A batch without work for the store is done at once. */
 static void on_store_done(void *arg, struct store_batch *sb);
 
+/* A batch waits for a store that is gone. What was gathered since needs no store (give_back_own,
+ * on_inbound): it doesn't wait. */
+static void pass_gathered(struct writer *w)
+{
+    struct batch *b = w->gathering;
+    for (size_t i = 0; i < b->n; i++)
+        finish_own(w, &b->items[i]);
+    empty_batch(w, b);
+}
+
 static void submit(struct writer *w)
 {
     struct batch *b = w->gathering;
+    if (w->at_store && !w->store_up)
+        pass_gathered(w);
     if (w->at_store || b->n == 0)
         return;
     if (b->cap_writes < b->n) {

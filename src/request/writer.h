@@ -25,6 +25,8 @@ struct writer_options {
     struct store *store;
     bool used_data_dir;
     uint64_t clock_floor;    /* no stamp below this: the bound kept by the last run */
+    uint64_t *mark_wanted; /* atomic, out: numbers run out; keep a start mark that is at least this */
+    const uint64_t *mark_kept; /* atomic, in: the newest that is kept */
     uint32_t *clock_trusted; /* atomic, out: the wall clock agrees with a peer's */
     uint32_t *own_state;     /* atomic, out: enum node_state */
     uint64_t *clock_now;     /* atomic, out: the newest stamp given */

@@ -1,8 +1,11 @@
 """Promises that need a story of their own: which write wins, where hints lie, who is let in."""
 import glob
 import os
+import signal
 import socket
 import struct
+import threading
+import time
 
 import pytest
 import redis
@@ -140,3 +143,112 @@ def test_promise_a_damaged_record_costs_itself_alone():
         status = {p["id"]: p["needs_repair"] for p in a.admin("status")["peers"]}
         assert status[victim] and sum(status.values()) == 1
         assert a.admin("hints")["totals"]["damaged_total"] == 1
+
+
+def two_in_one_rack(directory, backend):
+    """Two nodes that share a ring: the first one owns half of it, in front of the given redis."""
+    ports = rig.free_ports(6)
+    halves = ("0", "2147483648")
+    nodes = []
+    for i in range(2):
+        flags = {"datacenter": "dc1", "rack": "r1", "tokens": halves[i], "gos-interval": "300",
+                 "timeout": "3000", "dyn-seeds": f"127.0.0.1:{ports[4 - 3 * i]}:r1:dc1:{halves[1 - i]}"}
+        if i == 0:
+            flags.update({"data-store": "redis", "servers": backend.path + ":1"})
+        nodes.append(rig.Node(directory, f"node{i + 1}", ports[3 * i:3 * i + 3], flags))
+    return nodes
+
+
+def test_promise_a_write_for_others_doesnt_wait_for_a_backend_that_is_gone(tmp_path):
+    """A batch hangs at a redis that dies: what needs only other nodes goes on."""
+    backend = rig.RedisServer(str(tmp_path), "node1")
+    backend.start()
+    a, b = two_in_one_rack(str(tmp_path), backend)
+    try:
+        a.start(wait=False)
+        b.start()
+        rig.wait_until(lambda: a.states_of_peers() == ["NORMAL"] == b.states_of_peers(), "both see each other")
+        owner = {}
+        for i in range(50):
+            owner.setdefault(a.admin("key", f"k{i}")["replicas"][0]["address"], f"k{i}")
+        mine, other = owner[f"127.0.0.1:{a.peer_port}"], owner[f"127.0.0.1:{b.peer_port}"]
+        a.client().set(mine, "before")
+        backend.process.send_signal(signal.SIGSTOP)
+        hanging = threading.Thread(target=lambda: pytest.raises(redis.ResponseError, a.client().set, mine, "x"))
+        hanging.start()
+        rig.wait_until(lambda: not a.metrics()["dynomite_backend_up"], "node 1 says that its redis is gone")
+        hanging.join()
+        for i in range(100):
+            start = time.monotonic()
+            a.client().set(other, i)
+            assert time.monotonic() - start < 2
+        assert b.client().get(other) == b"99"
+    finally:
+        for node in (a, b):
+            if node.process:
+                node.kill()
+        backend.kill()
+
+
+CRC32C = []
+for _n in range(256):
+    for _ in range(8):
+        _n = _n >> 1 ^ (0x82f63b78 if _n & 1 else 0)
+    CRC32C.append(_n)
+
+
+def crc32c(data):
+    c = 0xffffffff
+    for byte in data:
+        c = c >> 8 ^ CRC32C[(c ^ byte) & 255]
+    return c ^ 0xffffffff
+
+
+def renumber(path, seq):
+    """Gives the one record of a segment, and the segment, another number."""
+    with open(path, "rb") as f:
+        data = bytearray(f.read())
+    data[16:24] = struct.pack("<Q", seq)
+    data[64:68] = struct.pack("<I", crc32c(data[:64]))
+    data[72:80] = struct.pack("<Q", seq - 1)
+    size = struct.unpack_from("<I", data, 80)[0]
+    data[80 + 16:80 + 24] = struct.pack("<Q", seq)
+    data[84:88] = struct.pack("<I", crc32c(data[88:80 + size]))
+    os.unlink(path)
+    with open(os.path.join(os.path.dirname(path), f"{seq:016x}.log"), "wb") as f:
+        f.write(data)
+
+
+def test_promise_numbers_that_run_out_go_on_higher():
+    """The lower half of a log's numbers ends (4 thousand million writes): a new upper half is kept and used."""
+    with rig.Cluster(2) as c:
+        a, b = c.nodes
+        b.kill()
+        rig.wait_until(lambda: a.states_of_peers() == ["DOWN"], "node 2 is DOWN")
+        a.client().set("k0", 0)
+        a.stop()
+        path, = glob.glob(os.path.join(a.directory, "hints", "*", "*.log"))
+        with open(os.path.join(a.directory, "start"), encoding="ascii") as f:
+            mark = int(f.read().split()[0])
+        upper = mark + 100
+        renumber(path, upper << 32 | 0xfffff000)
+        a.start()
+        assert a.pending() == 1
+
+        def kept():
+            with open(os.path.join(a.directory, "start"), encoding="ascii") as f:
+                return int(f.read().split()[0]) == upper + 1
+
+        def write_until_kept():
+            a.client().incr("n")
+            return kept()
+        rig.wait_until(write_until_kept, "a new start mark is kept")
+        for i in range(1, 20):
+            a.client().set(f"k{i}", i)
+        newest = max(glob.glob(os.path.join(a.directory, "hints", "*", "*.log")))
+        assert int(os.path.basename(newest)[:16], 16) >> 32 == upper + 1
+        b.start()
+        c.wait_linked()
+        c.wait_delivered()
+        keys = [f"k{i}" for i in range(20)] + ["n"]
+        assert rig.own_values(c, 0, keys) == rig.own_values(c, 1, keys)

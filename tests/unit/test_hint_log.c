@@ -104,6 +104,37 @@ START_TEST(keeps_order_over_restarts)
 }
 END_TEST
 
+/* The lower half of the numbers ends: a new upper half, and nothing counts as missing. */
+START_TEST(numbers_step_to_a_new_upper_half)
+{
+    struct hint_log_report r;
+    struct frame f;
+    struct slice b;
+    struct hint_log *l = open_log((7ull << 32) + 1000, &r);
+    ck_assert(!hint_log_needs_floor(l));
+    hint_log_set_floor(l, (7ull << 32) + UINT32_MAX - 10);
+    ck_assert(hint_log_needs_floor(l));
+    put(l, 1, 10);
+    hint_log_set_floor(l, 9ull << 32);
+    ck_assert(!hint_log_needs_floor(l));
+    ck_assert_uint_eq(put(l, 2, 10), (9ull << 32) + 1);
+    hint_log_set_floor(l, 8ull << 32); /* lower: nothing happens */
+    ck_assert_uint_eq(put(l, 3, 10), (9ull << 32) + 2);
+    hint_log_close(l);
+    l = open_log(8ull << 32, &r);
+    ck_assert_uint_eq(r.records, 3);
+    ck_assert_uint_eq(r.damaged + r.missing, 0);
+    uint64_t after = 0;
+    for (uint64_t i = 1; i <= 3; i++) {
+        ck_assert(hint_log_next(l, after, &f, &b));
+        ck_assert_uint_eq(payload_number(&f), i);
+        after = f.seq;
+    }
+    ck_assert_uint_eq(hint_log_damaged(l), 0);
+    hint_log_close(l);
+}
+END_TEST
+
 /* Random appends, reads, going back, acknowledging, syncing and restarts against two numbers. */
 START_TEST(random_against_model)
 {
@@ -302,6 +333,7 @@ static void add_cases(TCase *c)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 120);
     tcase_add_test(c, keeps_order_over_restarts);
+    tcase_add_test(c, numbers_step_to_a_new_upper_half);
     tcase_add_test(c, random_against_model);
     tcase_add_test(c, flipped_byte_loses_one_record);
     tcase_add_test(c, torn_tail_is_cut);
