@@ -6,6 +6,7 @@
 #include "core/slots.h"
 #include "core/stream.h"
 #include "hint/mark.h"
+#include "peer/delivery.h"
 #include "peer/waiters.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,16 +15,10 @@
 #define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
 #define BACKOFF_MIN  50
 #define BACKOFF_MAX  2000
-#define MARKER_STEP  (16u * 1024)
 #define HEARTBEATS   3
 #define RATE_TICK_MS 20
 
 enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
-
-/* What was sent up to a number, so that an acknowledgement tells how many bytes are in flight. */
-struct marker {
-    uint64_t seq, bytes;
-};
 
 struct pending_read {
     struct actor *worker;
@@ -51,16 +46,7 @@ struct sender {
     char refused[300];       /* the last reason logged, so that retries don't repeat it */
 
     struct link_word word; /* what the peer said last */
-    uint64_t upto;         /* the writer has told us of everything up to here */
-    uint64_t sent;         /* the last record of the log that was put on the link or passed over */
-    uint64_t told;         /* the number that the receiver has once all that was sent arrived */
-    struct marker *markers;
-    size_t nmarkers, cap_markers;
-    uint64_t sent_bytes, acked_bytes;
-
-    double credit; /* bytes that hint_drain_rate allows now */
-    uint64_t credit_ms;
-
+    struct delivery delivery;
     struct waiters waiters;
     struct slots reads;
     bool sync_wanted;
@@ -243,27 +229,6 @@ static void on_read_reply(struct sender *s, const struct frame *f)
 
 /* ---- the cursors ---------------------------------------------------------------------------- */
 
-static void add_marker(struct sender *s)
-{
-    if (s->nmarkers && s->sent_bytes - s->markers[s->nmarkers - 1].bytes < MARKER_STEP) {
-        s->markers[s->nmarkers - 1].seq = s->sent;
-        return;
-    }
-    if (s->nmarkers == s->cap_markers) {
-        s->cap_markers = s->cap_markers ? s->cap_markers * 2 : 64;
-        s->markers = mem_realloc(s->markers, s->cap_markers * sizeof *s->markers);
-    }
-    s->markers[s->nmarkers++] = (struct marker){.seq = s->sent, .bytes = s->sent_bytes};
-}
-
-static void reset_cursors(struct sender *s, uint64_t sent, uint64_t told)
-{
-    s->sent = sent;
-    s->told = told;
-    s->nmarkers = 0;
-    s->sent_bytes = s->acked_bytes = 0;
-}
-
 static void count_delivered(struct sender *s, struct hint_position before)
 {
     struct hint_position after = hint_log_acked(s->peer->log);
@@ -276,66 +241,34 @@ static void count_delivered(struct sender *s, struct hint_position before)
         PEER_ADD(s->peer, delivered, upto - before.records);
 }
 
+/* The log has let go of everything up to seq. */
+static void acknowledged(struct sender *s, uint64_t seq, struct hint_position before)
+{
+    count_delivered(s, before);
+    waiters_settle(&s->waiters, s->node, seq, VERDICT_APPLIED, REFUSAL_NONE);
+}
+
 static void on_ack(struct sender *s, uint64_t seq)
 {
     struct hint_position before = hint_log_acked(s->peer->log);
-    hint_log_ack(s->peer->log, seq);
-    count_delivered(s, before);
-    size_t i = 0;
-    while (i < s->nmarkers && s->markers[i].seq <= seq)
-        s->acked_bytes = s->markers[i++].bytes;
-    if (i) {
-        memmove(s->markers, s->markers + i, (s->nmarkers - i) * sizeof *s->markers);
-        s->nmarkers -= i;
-    }
-    waiters_settle(&s->waiters, s->node, seq, VERDICT_APPLIED, REFUSAL_NONE);
+    delivery_acked(&s->delivery, seq);
+    acknowledged(s, seq, before);
 }
 
 /* The receiver says where it stands: at a welcome, after a gap, when its store is back. */
 static void go_on_from(struct sender *s, uint64_t applied)
 {
-    uint64_t acked = hint_log_acked(s->peer->log).seq;
-    if (applied >= acked) {
-        on_ack(s, applied);
-        reset_cursors(s, applied, applied);
+    struct hint_position before = hint_log_acked(s->peer->log);
+    if (delivery_go_on_from(&s->delivery, applied)) {
+        acknowledged(s, applied, before);
         return;
     }
     char address[300], reason[200];
     snprintf(reason, sizeof reason,
              "it has gone back in time: it has %" PRIx64 " of ours and had acknowledged %" PRIx64,
-             applied, acked);
+             applied, before.seq);
     log_warn("peer %s: %s", peer_address(s, address), reason);
     mark_repair(s, reason);
-    reset_cursors(s, acked, applied);
-}
-
-/* ---- sending ----------------------------------------------------------------------------------
- */
-
-static void add_skip(struct sender *s, uint64_t upto)
-{
-    uint8_t from[8];
-    for (int i = 0; i < 8; i++)
-        from[i] = (uint8_t)(s->told >> (8 * i));
-    struct frame f = {.kind = FRAME_SKIP, .seq = upto, .payload = slice_of(from, sizeof from)};
-    frame_add(&s->stream.out, &f);
-    s->told = upto;
-}
-
-static bool expired(const struct sender *s, const struct frame *f)
-{
-    return f->deadline && f->deadline < clock_steady_ms() &&
-           __atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED);
-}
-
-static void refill_credit(struct sender *s)
-{
-    double rate = (double)s->o.config->hint_drain_rate, burst = rate / 10;
-    uint64_t now = clock_mono_ms();
-    s->credit += rate * (double)(now - s->credit_ms) / 1000;
-    if (s->credit > burst)
-        s->credit = burst;
-    s->credit_ms = now;
 }
 
 static void on_rate(uv_timer_t *t)
@@ -343,54 +276,20 @@ static void on_rate(uv_timer_t *t)
     (void)t; /* the turn's end sends */
 }
 
-/* May `size` more bytes go out now? Hints keep to hint_drain_rate; whole records, so that one may
- * overdraw what the next ones pay. */
-static bool rate_allows(struct sender *s, size_t size)
-{
-    if (!s->o.config->hint_drain_rate || peer_hints(s->peer).pending == 0)
-        return true;
-    refill_credit(s);
-    if (s->credit <= 0) {
-        if (!uv_is_active((uv_handle_t *)&s->rate))
-            uv_timer_start(&s->rate, on_rate, RATE_TICK_MS, 0);
-        return false;
-    }
-    s->credit -= (double)size;
-    return true;
-}
-
-static bool room_in_window(const struct sender *s)
-{
-    return s->stream.out.len < OUT_MAX && s->sent_bytes - s->acked_bytes < s->o.config->send_window;
-}
-
-/* Puts what the log has behind `sent`, up to `upto`, on the link, as far as window, buffer and rate
- * allow. Numbers that have no record any more are told as skips. */
 static void pump(struct sender *s)
 {
-    struct frame f;
-    struct slice bytes;
-    while (room_in_window(s)) {
-        if (!hint_log_next(s->peer->log, s->sent, &f, &bytes) || f.seq > s->upto) {
-            if (s->told < s->upto)
-                add_skip(s, s->upto);
-            return;
-        }
-        if (expired(s, &f)) {
-            PEER_ADD(s->peer, expired, 1);
-            mark_repair(s, "hints for it expired");
-            s->sent = f.seq;
-            continue;
-        }
-        if (!rate_allows(s, bytes.len))
-            return;
-        if (s->told + 1 != f.seq)
-            add_skip(s, f.seq - 1);
-        buf_add(&s->stream.out, bytes.ptr, bytes.len);
-        s->sent = s->told = f.seq;
-        s->sent_bytes += bytes.len;
-        add_marker(s);
+    bool trusted = __atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED);
+    struct delivery_now now = {.mono_ms = clock_mono_ms(),
+                               .steady_ms = trusted ? clock_steady_ms() : 0,
+                               .hints = peer_hints(s->peer).pending > 0};
+    uint64_t expired = 0;
+    enum delivery_stop why = delivery_pump(&s->delivery, &s->stream.out, OUT_MAX, &now, &expired);
+    if (expired) {
+        PEER_ADD(s->peer, expired, expired);
+        mark_repair(s, "hints for it expired");
     }
+    if (why == DELIVERY_RATE && !uv_is_active((uv_handle_t *)&s->rate))
+        uv_timer_start(&s->rate, on_rate, RATE_TICK_MS, 0);
 }
 
 /* ---- the link ---------------------------------------------------------------------------------
@@ -687,7 +586,6 @@ static void start(void *self)
     uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
     uv_timer_start(&s->sweep, on_sweep, s->o.config->hint_drain_interval_ms,
                    s->o.config->hint_drain_interval_ms);
-    s->credit_ms = clock_mono_ms();
     check_damage(s);
     connect_now(s);
 }
@@ -696,7 +594,7 @@ static void on_appended(struct sender *s, struct mail_appended *m)
 {
     for (size_t i = 0; i < m->n; i++)
         waiters_add(&s->waiters, &m->waiter[i]);
-    s->upto = m->upto > s->upto ? m->upto : s->upto;
+    delivery_allow(&s->delivery, m->upto);
     s->sync_wanted = m->n > 0 || s->sync_wanted;
     mem_free(m);
 }
@@ -795,9 +693,9 @@ struct sender *sender_start(const struct sender_options *o, struct error *e)
     PEER_STORE(s->peer, state, (uint32_t)NODE_DOWN);
     PEER_STORE(s->peer, since_ms, clock_wall_ms());
     PEER_STORE(s->peer, hinting, 1);
+    delivery_init(&s->delivery, s->peer->log, o->config->send_window, o->config->hint_drain_rate);
     struct hint_position found = hint_log_appended(s->peer->log);
     PEER_STORE(s->peer, converted, found.records - hint_log_acked(s->peer->log).records);
-    s->upto = found.seq;
     s->peer->sender = &s->actor;
     if (actor_start(&s->actor, e))
         return s;
@@ -823,7 +721,7 @@ void sender_free(struct sender *s)
     waiters_fini(&s->waiters);
     slots_fini(&s->reads);
     hint_mark_close(s->mark);
-    mem_free(s->markers);
+    delivery_fini(&s->delivery);
     mem_free(s->hint_dir);
     mem_free(s);
 }

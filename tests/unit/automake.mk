@@ -47,3 +47,6 @@ test_peer_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_stamps
 test_stamps_SOURCES = tests/unit/test_stamps.c tests/unit/unit.h
 test_stamps_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_delivery
+test_delivery_SOURCES = tests/unit/test_delivery.c tests/unit/unit.h
+test_delivery_LDADD = $(TEST_LIBS)

@@ -1,0 +1,140 @@
+#include "peer/delivery.h"
+#include "core/mem.h"
+#include "wire/frame.h"
+#include <string.h>
+
+#define MARKER_STEP (16u * 1024) /* an acknowledgement's bytes are known to within this */
+
+void delivery_init(struct delivery *d, struct hint_log *log, size_t window, uint64_t rate)
+{
+    *d = (struct delivery){
+        .log = log, .window = window, .rate = rate, .upto = hint_log_appended(log).seq};
+}
+
+void delivery_fini(struct delivery *d)
+{
+    mem_free(d->markers);
+}
+
+void delivery_allow(struct delivery *d, uint64_t upto)
+{
+    d->upto = upto > d->upto ? upto : d->upto;
+}
+
+/* ---- the cursors -------------------------------------------------------------------------------
+ */
+
+static void add_marker(struct delivery *d)
+{
+    struct delivery_marker m = {.seq = d->sent, .bytes = d->sent_bytes};
+    if (d->nmarkers && d->sent_bytes - d->markers[d->nmarkers - 1].bytes < MARKER_STEP) {
+        d->markers[d->nmarkers - 1].seq = d->sent;
+        return;
+    }
+    if (d->nmarkers == d->cap_markers) {
+        d->cap_markers = d->cap_markers ? d->cap_markers * 2 : 64;
+        d->markers = mem_realloc(d->markers, d->cap_markers * sizeof *d->markers);
+    }
+    d->markers[d->nmarkers++] = m;
+}
+
+static void set_cursors(struct delivery *d, uint64_t sent, uint64_t told)
+{
+    d->sent = sent;
+    d->told = told;
+    d->nmarkers = 0;
+    d->sent_bytes = d->acked_bytes = 0;
+}
+
+bool delivery_go_on_from(struct delivery *d, uint64_t applied)
+{
+    uint64_t acked = hint_log_acked(d->log).seq;
+    if (applied < acked) {
+        set_cursors(d, acked, applied);
+        return false;
+    }
+    hint_log_ack(d->log, applied);
+    set_cursors(d, applied, applied);
+    return true;
+}
+
+void delivery_acked(struct delivery *d, uint64_t seq)
+{
+    size_t i = 0;
+    hint_log_ack(d->log, seq);
+    while (i < d->nmarkers && d->markers[i].seq <= seq)
+        d->acked_bytes = d->markers[i++].bytes;
+    if (i == 0)
+        return;
+    memmove(d->markers, d->markers + i, (d->nmarkers - i) * sizeof *d->markers);
+    d->nmarkers -= i;
+}
+
+/* ---- sending ----------------------------------------------------------------------------------
+ */
+
+static void add_skip(struct delivery *d, struct buf *out, uint64_t upto)
+{
+    uint8_t from[8];
+    for (int i = 0; i < 8; i++)
+        from[i] = (uint8_t)(d->told >> (8 * i));
+    struct frame f = {.kind = FRAME_SKIP, .seq = upto, .payload = slice_of(from, sizeof from)};
+    frame_add(out, &f);
+    d->told = upto;
+}
+
+static void pass_over(struct delivery *d, uint64_t seq, uint64_t *expired)
+{
+    if (seq > d->expired_upto) {
+        d->expired_upto = seq;
+        ++*expired;
+    }
+    d->sent = seq;
+}
+
+/* May `size` more bytes go out now? Whole records, so that one may overdraw what the next ones pay.
+ */
+static bool rate_allows(struct delivery *d, size_t size, const struct delivery_now *now)
+{
+    if (!d->rate || !now->hints)
+        return true;
+    double burst = (double)d->rate / 10;
+    d->credit += (double)d->rate * (double)(now->mono_ms - d->credit_ms) / 1000;
+    d->credit = d->credit < burst ? d->credit : burst;
+    d->credit_ms = now->mono_ms;
+    if (d->credit <= 0)
+        return false;
+    d->credit -= (double)size;
+    return true;
+}
+
+static void put_out(struct delivery *d, struct buf *out, uint64_t seq, struct slice bytes)
+{
+    if (d->told + 1 != seq)
+        add_skip(d, out, seq - 1);
+    buf_add(out, bytes.ptr, bytes.len);
+    d->sent = d->told = seq;
+    d->sent_bytes += bytes.len;
+    add_marker(d);
+}
+
+enum delivery_stop delivery_pump(struct delivery *d, struct buf *out, size_t max,
+                                 const struct delivery_now *now, uint64_t *expired)
+{
+    struct frame f;
+    struct slice bytes;
+    while (out->len < max && d->sent_bytes - d->acked_bytes < d->window) {
+        if (!hint_log_next(d->log, d->sent, &f, &bytes) || f.seq > d->upto) {
+            if (d->told < d->upto)
+                add_skip(d, out, d->upto);
+            return DELIVERY_EMPTY;
+        }
+        if (f.deadline && f.deadline < now->steady_ms)
+            pass_over(d, f.seq, expired);
+        else if (rate_allows(d, bytes.len, now))
+            put_out(d, out, f.seq, bytes);
+        else
+            return DELIVERY_RATE;
+    }
+    return DELIVERY_WINDOW;
+}
