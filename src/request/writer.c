@@ -2,54 +2,16 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "hint/numbers.h"
 #include "peer/standby.h"
-#include "wire/frame.h"
+#include "request/batch.h"
+#include "request/replicate.h"
+#include "request/sources.h"
 #include <inttypes.h>
 #include <string.h>
 
 #define BATCH_MAX      4096             /* writes in one batch */
 #define RETRY_MS       1000             /* a store that refused is asked again */
 #define LATE_MARGIN_MS (3600ull * 1000) /* tombstones outlive hints by this much */
-
-/* What this node knows of one node that sends to it. */
-struct source {
-    uint64_t applied; /* its last number in our store */
-    uint64_t queued;  /* its last number taken into a batch */
-    bool has_link;
-    struct link_ref link;
-    uint64_t start_mark;
-    bool rewinding; /* a gap was reported; wait for what was asked */
-    bool greet_due; /* WELCOME as soon as no batch is at the store */
-    bool ack_due;
-    size_t credit;  /* bytes of frames dealt with since the last mail to the link */
-    struct buf out; /* frames for the link */
-};
-
-enum item_kind { ITEM_OWN, ITEM_WRITE, ITEM_SKIP };
-
-/* One write of a batch. */
-struct item {
-    enum item_kind kind;
-    uint16_t node;
-    bool want_reply, passing; /* passing: not for the own store */
-    uint64_t seq, stamp;
-    uint16_t tag;
-    struct mail_write *order; /* ITEM_OWN */
-    struct resp_command cmd;  /* kept from batch to batch */
-    const struct command_spec *spec;
-    struct store_write *at_store;
-};
-
-/* A batch: its items in order, and the inbound frames that the items point into. */
-struct batch {
-    struct item *items;
-    size_t n, cap;
-    struct mail_inbound **inbound;
-    size_t ninbound, cap_inbound;
-    struct store_batch store;
-    size_t cap_writes;
-};
 
 struct writer {
     struct actor actor;
@@ -58,17 +20,14 @@ struct writer {
     unsigned self;
     struct hlc clock;
     uint64_t own_seq;
-    struct source *sources; /* by node */
+    struct sources sources; /* by node */
+    struct replicate replicate;
     struct batch batches[2];
     struct batch *gathering, *at_store; /* at_store: NULL when none is */
     bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
     char refusal[200];
     struct standby standby;
     uv_timer_t tick, retry;
-    struct mail_appended **appended; /* by peer: what this turn's batch put into its log */
-    bool *nudged;
-    struct buf text;
-    bool stopping;
 };
 
 static bool serving(const struct writer *w)
@@ -76,102 +35,18 @@ static bool serving(const struct writer *w)
     return w->store_up && !w->refusing;
 }
 
-/* ---- batches -----------------------------------------------------------------------------------
+/* ---- what the peers are told -------------------------------------------------------------------
  */
 
-static struct item *add_item(struct batch *b)
+static struct source *source_of(struct writer *w, unsigned node)
 {
-    if (b->n == b->cap) {
-        size_t cap = b->cap ? b->cap * 2 : 64;
-        b->items = mem_realloc(b->items, cap * sizeof *b->items);
-        memset(b->items + b->cap, 0, (cap - b->cap) * sizeof *b->items);
-        b->cap = cap;
-    }
-    struct item *it = &b->items[b->n++];
-    struct resp_command cmd = it->cmd;
-    *it = (struct item){.cmd = cmd};
-    return it;
-}
-
-static void keep_inbound(struct batch *b, struct mail_inbound *m)
-{
-    if (b->ninbound == b->cap_inbound) {
-        b->cap_inbound = b->cap_inbound ? b->cap_inbound * 2 : 16;
-        b->inbound = mem_realloc(b->inbound, b->cap_inbound * sizeof *b->inbound);
-    }
-    b->inbound[b->ninbound++] = m;
-}
-
-static void free_inbound(struct mail_inbound *m)
-{
-    blob_unref(m->frames);
-    mem_free(m);
-}
-
-static void empty_batch(struct writer *w, struct batch *b)
-{
-    for (size_t i = 0; i < b->ninbound; i++) {
-        struct mail_inbound *m = b->inbound[i];
-        struct source *s = &w->sources[m->node];
-        if (s->has_link && s->link.worker == m->link.worker && s->link.ticket == m->link.ticket)
-            s->credit += m->size;
-        free_inbound(m);
-    }
-    b->n = b->ninbound = 0;
-    buf_reset(&b->store.replies, 1024 * 1024);
-}
-
-static void free_batch(struct batch *b)
-{
-    for (size_t i = 0; i < b->ninbound; i++)
-        free_inbound(b->inbound[i]);
-    for (size_t i = 0; i < b->cap; i++)
-        resp_command_fini(&b->items[i].cmd);
-    mem_free(b->items);
-    mem_free(b->inbound);
-    mem_free(b->store.writes);
-    buf_fini(&b->store.replies);
-}
-
-/* ---- links: what the writer says on them
- * --------------------------------------------------------- */
-
-static void send_link(struct source *s, bool welcome, bool close)
-{
-    if (!s->has_link)
-        return;
-    struct mail_link *m = MEM_NEW(struct mail_link);
-    m->msg.type = MAIL_LINK;
-    m->ticket = s->link.ticket;
-    m->welcome = welcome;
-    m->close = close;
-    m->credit = s->credit;
-    m->frames = s->out;
-    s->out = (struct buf)BUF_INIT;
-    s->credit = 0;
-    actor_send(s->link.worker, &m->msg);
-}
-
-static void flush_links(struct writer *w)
-{
-    for (unsigned i = 0; i < w->o.peers->n; i++) {
-        struct source *s = &w->sources[i];
-        if (s->ack_due)
-            frame_add(&s->out, &(struct frame){.kind = FRAME_ACK, .seq = s->applied});
-        s->ack_due = false;
-        if (s->has_link && (s->out.len || s->credit))
-            send_link(s, false, false);
-        else if (!s->has_link)
-            buf_reset(&s->out, 0);
-    }
+    return &w->sources.at[node];
 }
 
 static void announce(struct writer *w)
 {
-    for (unsigned i = 0; i < w->o.peers->n; i++)
-        if (w->sources[i].has_link)
-            handshake_add_state(&w->sources[i].out, w->sources[i].applied, w->standby.state,
-                                serving(w));
+    for (unsigned i = 0; i < w->sources.n; i++)
+        source_announce(source_of(w, i), w->standby.state, serving(w));
 }
 
 static void decide_state(struct writer *w)
@@ -184,51 +59,25 @@ static void decide_state(struct writer *w)
     announce(w);
 }
 
-static void close_link(struct source *s, const char *reason)
+/* What was gathered of this sender and isn't at the store is thrown away: it will send it again. */
+static bool is_of_source(void *arg, struct item *it)
 {
-    if (!s->has_link)
-        return;
-    handshake_add_refuse(&s->out, reason);
-    send_link(s, false, true);
-    s->has_link = false;
+    return it->kind != ITEM_OWN && it->node == *(unsigned *)arg;
 }
 
-/* Whatever was gathered of this sender and isn't at the store is thrown away: it will send it
- * again. */
 static void forget_gathered(struct writer *w, unsigned node)
 {
-    struct batch *b = w->gathering;
-    size_t kept = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        if (b->items[i].kind != ITEM_OWN && b->items[i].node == node)
-            continue;
-        if (kept != i) {
-            struct item moved = b->items[kept];
-            b->items[kept] = b->items[i];
-            b->items[i] = moved; /* keeps its cmd memory */
-        }
-        kept++;
-    }
-    b->n = kept;
-}
-
-static void greet(struct writer *w, unsigned node)
-{
-    struct source *s = &w->sources[node];
-    s->greet_due = false;
-    s->queued = s->applied;
-    s->rewinding = false;
-    handshake_add_welcome(&s->out, s->applied, w->standby.state, serving(w));
-    send_link(s, true, false);
+    batch_remove(w->gathering, is_of_source, &node);
+    source_stands_at(source_of(w, node), source_of(w, node)->applied);
 }
 
 static void answer_greetings(struct writer *w)
 {
     if (w->at_store)
         return;
-    for (unsigned i = 0; i < w->o.peers->n; i++)
-        if (w->sources[i].greet_due)
-            greet(w, i);
+    for (unsigned i = 0; i < w->sources.n; i++)
+        if (source_of(w, i)->greet_due)
+            source_greet(source_of(w, i), w->standby.state, serving(w));
 }
 
 /* ---- identities ---------------------------------------------------------------------------------
@@ -263,37 +112,27 @@ static void learn_id(struct writer *w, unsigned node, const char *id)
     rcu_defer(&old->rcu, topology_reclaim);
     w->o.met(w->o.met_arg, fresh);
     if (w->store_up)
-        w->sources[node].applied = w->sources[node].queued = store_last(w->o.store, node + 1, id);
+        source_stands_at(source_of(w, node), store_last(w->o.store, node + 1, id));
 }
 
 static void on_greet(struct writer *w, struct mail_greet *m)
 {
-    struct source *s = &w->sources[m->node];
-    const char *known = (*w->o.topology)->nodes[m->node].id, *refusal = NULL;
+    struct source *s = source_of(w, m->node);
+    const char *known = (*w->o.topology)->nodes[m->node].id, *no = NULL;
     if (*known && strcmp(known, m->id) != 0)
-        refusal = "another node id is known at this place";
+        no = "another node id is known at this place";
     else if (s->has_link && m->start_mark < s->start_mark)
-        refusal = "a node with this id that started later is linked: its data_dir was copied";
-    if (refusal) {
-        log_warn("node %s refused: %s", m->id, refusal);
-        struct source once = {.has_link = true, .link = m->link};
-        close_link(&once, refusal);
+        no = "a node with this id that started later is linked: its data_dir was copied";
+    if (no) {
+        log_warn("node %s refused: %s", m->id, no);
+        source_refuse(m, no);
         mem_free(m);
         return;
     }
-    if (s->has_link)
-        close_link(s, m->start_mark == s->start_mark
-                          ? "a new link of this sender replaces it"
-                          : "a node with this id that started later is linked");
+    source_linked(s, m);
+    forget_gathered(w, m->node);
     learn_id(w, m->node, m->id);
     trust_clock(w, m->wall_ms);
-    buf_reset(&s->out, 0);
-    s->has_link = true;
-    s->link = m->link;
-    s->start_mark = m->start_mark;
-    s->credit = 0;
-    s->greet_due = true;
-    forget_gathered(w, m->node);
     standby_greeted(&w->standby, m->node, m->hints_upto, s->applied, clock_mono_ms());
     decide_state(w);
     mem_free(m);
@@ -310,25 +149,12 @@ static void on_met(struct writer *w, struct mail_met *m)
 
 static void on_link_gone(struct writer *w, struct mail_link_gone *m)
 {
-    struct source *s = &w->sources[m->node];
-    if (s->has_link && s->link.worker == m->link.worker && s->link.ticket == m->link.ticket) {
-        s->has_link = s->greet_due = false;
-        buf_reset(&s->out, 0);
-        s->credit = 0;
-    }
+    source_unlinked(source_of(w, m->node), m->link);
     mem_free(m);
 }
 
 /* ---- what peers send
  * ------------------------------------------------------------------------------ */
-
-static uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
 
 /* A write so old that its key's tombstone may be gone: it can't be judged any more. */
 static bool too_old(const struct writer *w, const struct frame *f)
@@ -340,7 +166,7 @@ static bool too_old(const struct writer *w, const struct frame *f)
 
 static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
 {
-    struct item *it = add_item(w->gathering);
+    struct item *it = batch_add(w->gathering);
     it->kind = ITEM_SKIP;
     it->node = node;
     it->seq = f->seq;
@@ -363,37 +189,14 @@ static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
     hlc_follow(&w->clock, f->stamp, clock_wall_ms());
 }
 
-static void check_frame(struct writer *w, uint16_t node, const struct frame *f)
-{
-    struct source *s = &w->sources[node];
-    bool skip = f->kind == FRAME_SKIP;
-    uint64_t from = skip && f->payload.len == 8 ? get_u64(f->payload.ptr) : 0;
-    switch (number_check(s->queued, skip, from, f->seq)) {
-    case NUMBER_APPLY:
-        s->rewinding = false;
-        s->queued = f->seq;
-        take_frame(w, node, f);
-        break;
-    case NUMBER_DUPLICATE:
-        s->ack_due = true;
-        break;
-    case NUMBER_GAP:
-        if (!s->rewinding)
-            frame_add(&s->out, &(struct frame){.kind = FRAME_REWIND, .seq = s->queued});
-        s->rewinding = true;
-        break;
-    }
-}
-
 static void on_inbound(struct writer *w, struct mail_inbound *m)
 {
-    struct source *s = &w->sources[m->node];
-    bool current = s->has_link && s->link.worker == m->link.worker &&
-                   s->link.ticket == m->link.ticket && !s->greet_due;
+    struct source *s = source_of(w, m->node);
+    bool current = source_is_link(s, m->link) && !s->greet_due;
     if (!current || !serving(w)) {
         if (current)
             s->credit += m->size;
-        free_inbound(m);
+        mail_inbound_free(m);
         return;
     }
     const uint8_t *p = m->frames->data, *end = p + m->frames->len;
@@ -402,10 +205,11 @@ static void on_inbound(struct writer *w, struct mail_inbound *m)
         size_t size = 0;
         if (frame_parse(p, (size_t)(end - p), FRAME_PAYLOAD_MAX, &f, &size) != FRAME_OK)
             break; /* the receiver has checked it */
-        check_frame(w, m->node, &f);
+        if (source_take(s, &f) == NUMBER_APPLY)
+            take_frame(w, m->node, &f);
         p += size;
     }
-    keep_inbound(w->gathering, m);
+    batch_keep(w->gathering, m);
 }
 
 /* ---- what clients send
@@ -432,7 +236,7 @@ static void on_write(struct writer *w, struct mail_write *m)
         answer(m);
         return;
     }
-    struct item *it = add_item(w->gathering);
+    struct item *it = batch_add(w->gathering);
     it->kind = ITEM_OWN;
     it->passing = !own;
     it->order = m;
@@ -446,138 +250,19 @@ static void on_write(struct writer *w, struct mail_write *m)
     }
 }
 
-/* ---- to the logs
- * --------------------------------------------------------------------------------- */
-
-static void tell_sender(struct writer *w, unsigned node, const struct mail_waiter *waiter)
-{
-    w->nudged[node] = true;
-    struct mail_appended *m = w->appended[node];
-    if (!waiter)
-        return;
-    if (!m || (m->n & (m->n - 1)) == 0) { /* room doubles at each power of two */
-        size_t n = m ? m->n : 0;
-        m = mem_realloc(m, sizeof *m + (n ? 2 * n : 1) * sizeof m->waiter[0]);
-        m->n = n;
-        w->appended[node] = m;
-    }
-    m->waiter[m->n++] = *waiter;
-}
-
-/* The lower half of a log's numbers is nearly used up: it goes on at a new upper half, which the
- * main thread keeps first. */
-static void renew_numbers(struct writer *w, struct hint_log *log)
-{
-    if (!hint_log_needs_floor(log))
-        return;
-    uint64_t upper = hint_log_appended(log).seq >> 32;
-    uint64_t kept = __atomic_load_n(w->o.mark_kept, __ATOMIC_ACQUIRE);
-    if (kept > upper)
-        hint_log_set_floor(log, kept << 32);
-    else
-        __atomic_store_n(w->o.mark_wanted, upper + 1, __ATOMIC_RELEASE);
-}
-
-static void nudge_senders(struct writer *w)
-{
-    for (unsigned i = 0; i < w->o.peers->n; i++) {
-        if (!w->nudged[i])
-            continue;
-        renew_numbers(w, w->o.peers->at[i]->log);
-        struct mail_appended *m = w->appended[i] ? w->appended[i] : MEM_NEW(struct mail_appended);
-        m->msg.type = MAIL_APPENDED;
-        m->upto = hint_log_appended(w->o.peers->at[i]->log).seq;
-        w->appended[i] = NULL;
-        w->nudged[i] = false;
-        actor_send(w->o.peers->at[i]->sender, &m->msg);
-    }
-}
-
-static void want_repair(struct peer *p, const char *reason)
-{
-    if (PEER_LOAD(p, repair_since_ms))
-        return;
-    struct mail_repair *m = MEM_NEW(struct mail_repair);
-    m->msg.type = MAIL_REPAIR;
-    snprintf(m->reason, sizeof m->reason, "%s", reason);
-    actor_send(p->sender, &m->msg);
-}
-
-static enum refusal reject(struct peer *p, enum peer_reject why, enum refusal refusal,
-                           const char *reason)
-{
-    PEER_ADD(p, rejected[why], 1);
-    want_repair(p, reason);
-    return refusal;
-}
-
-static enum refusal refuse_hint(struct writer *w, struct peer *p, bool hinting, size_t size)
-{
-    const struct config *c = w->o.config;
-    if (!c->enable_hinted_handoff)
-        return hinting ? reject(p, REJECT_DISABLED, REFUSAL_DISABLED,
-                                "writes for it were refused: hinted handoff is off")
-                       : REFUSAL_NONE;
-    uint64_t max = c->hint_store_max_bytes;
-    if (max && peers_hint_bytes(w->o.peers) + size > max)
-        return reject(p, REJECT_CAPACITY, REFUSAL_FULL,
-                      "writes for it were refused: the hint store is full");
-    return REFUSAL_NONE;
-}
-
-static void count_late(struct peer *p)
-{
-    struct hint_position end = hint_log_appended(p->log);
-    PEER_STORE(p, late_bytes, end.bytes);
-    PEER_STORE(p, late_records, end.records);
-}
-
-/* One write into one replica's log; says what became of it there. */
-static enum verdict log_for(struct writer *w, const struct item *it, unsigned node,
-                            enum refusal *why)
-{
-    struct peer *p = w->o.peers->at[node];
-    const struct mail_write *m = it->order;
-    bool hinting = __atomic_load_n(&p->hinting, __ATOMIC_SEQ_CST);
-    bool late = !hinting && peer_behind(p) > w->o.config->send_window;
-    if ((hinting || late) && (*why = refuse_hint(w, p, hinting, m->command->len)) != REFUSAL_NONE)
-        return VERDICT_REFUSED;
-    struct frame f = {.kind = FRAME_WRITE,
-                      .flags = m->want_replies ? FRAME_WANT_REPLY : 0,
-                      .tag = it->tag,
-                      .stamp = it->stamp,
-                      .deadline =
-                          clock_steady_ms() + (uint64_t)w->o.config->hint_ttl_seconds * 1000,
-                      .payload = blob_slice(m->command)};
-    enum hint_append rc = hint_log_append(p->log, &f, !hinting && !late);
-    if (rc != HINT_APPENDED) {
-        log_limited(1000, LOG_LEVEL_ERROR, "log of peer %s: %s", p->log_name,
-                    hint_log_error(p->log));
-        *why = reject(p, rc == HINT_NO_SPACE ? REJECT_NO_SPACE : REJECT_IO_ERROR, REFUSAL_DISK,
-                      "writes for it were refused: its log can't be written");
-        return VERDICT_REFUSED;
-    }
-    if (hinting || late)
-        PEER_ADD(p, stored, 1);
-    if (late)
-        count_late(p);
-    bool wait = hinting || late || m->want_replies;
-    struct mail_waiter waiter = {
-        .seq = f.seq, .ticket = m->ticket, .worker = m->worker, .late = late};
-    tell_sender(w, node, wait ? &waiter : NULL);
-    return hinting || late ? VERDICT_NONE : VERDICT_LOGGED;
-}
+/* ---- when the store has answered ---------------------------------------------------------------
+ */
 
 /* The own store has it, or isn't a replica: now the other replicas' logs, then the worker. */
-static void pass_to_replicas(struct writer *w, const struct item *it)
+static void pass_to_replicas(struct writer *w, const struct item *it, struct mail_write *m)
 {
-    struct mail_write *m = it->order;
     for (unsigned i = 0; i < m->nreplicas; i++) {
         enum refusal why = REFUSAL_NONE;
         if (m->replica[i].node == w->self)
             m->replica[i].verdict = VERDICT_APPLIED;
         else
-            m->replica[i].verdict = (uint8_t)log_for(w, it, m->replica[i].node, &why);
+            m->replica[i].verdict = (uint8_t)replicate_to(&w->replicate, m->replica[i].node, m,
+                                                          it->stamp, it->tag, &why);
         m->replica[i].why = (uint8_t)why;
     }
     answer(m);
@@ -587,22 +272,20 @@ static void finish_own(struct writer *w, struct item *it)
 {
     struct mail_write *m = it->order;
     it->order = NULL;
-    struct item done = *it;
-    done.order = m;
     m->own_outcome = STORE_APPLIED;
     if (it->at_store) {
         m->own_outcome = it->at_store->outcome;
         m->own_reply = blob_new(it->at_store->reply.ptr, it->at_store->reply.len);
     }
     if (m->own_outcome == STORE_APPLIED || m->own_outcome == STORE_STALE)
-        pass_to_replicas(w, &done);
+        pass_to_replicas(w, it, m);
     else
         answer(m);
 }
 
 static void finish_inbound(struct writer *w, struct item *it)
 {
-    struct source *s = &w->sources[it->node];
+    struct source *s = source_of(w, it->node);
     enum store_outcome outcome = it->at_store->outcome;
     if (outcome != STORE_APPLIED && outcome != STORE_STALE) {
         snprintf(w->refusal, sizeof w->refusal, "%.*s", (int)it->at_store->reply.len,
@@ -610,28 +293,23 @@ static void finish_inbound(struct writer *w, struct item *it)
         w->refusing = true;
         return;
     }
-    s->applied = it->seq;
-    s->ack_due = true;
-    if (!it->want_reply || it->kind != ITEM_WRITE)
-        return;
-    struct frame f = {.kind = FRAME_REPLY, .seq = it->seq, .payload = it->at_store->reply};
-    frame_add(&s->out, &f);
+    source_applied(s, it->seq);
+    if (it->want_reply && it->kind == ITEM_WRITE)
+        source_reply(s, it->seq, it->at_store->reply);
+}
+
+/* What the links sent is dealt with: credit for it. */
+static void give_credit(struct writer *w, const struct batch *b)
+{
+    for (size_t i = 0; i < b->ninbound; i++) {
+        struct source *s = source_of(w, b->inbound[i]->node);
+        if (source_is_link(s, b->inbound[i]->link))
+            s->credit += b->inbound[i]->size;
+    }
 }
 
 /* ---- the store
  * ------------------------------------------------------------------------------------ */
-
-static void fill_write(struct item *it, struct store_write *to)
-{
-    *to = (struct store_write){.skip = it->kind == ITEM_SKIP,
-                               .source = it->kind == ITEM_OWN ? 0 : it->node + 1u,
-                               .seq = it->seq,
-                               .stamp = it->stamp,
-                               .tag = it->tag,
-                               .spec = it->spec,
-                               .cmd = &it->cmd};
-    it->at_store = to;
-}
 
 /* A batch without work for the store is done at once. */
 static void on_store_done(void *arg, struct store_batch *sb);
@@ -643,7 +321,8 @@ static void pass_gathered(struct writer *w)
     struct batch *b = w->gathering;
     for (size_t i = 0; i < b->n; i++)
         finish_own(w, &b->items[i]);
-    empty_batch(w, b);
+    give_credit(w, b);
+    batch_clear(b);
 }
 
 static void submit(struct writer *w)
@@ -653,18 +332,10 @@ static void submit(struct writer *w)
         pass_gathered(w);
     if (w->at_store || b->n == 0)
         return;
-    if (b->cap_writes < b->n) {
-        b->cap_writes = b->cap;
-        b->store.writes = mem_realloc(b->store.writes, b->cap_writes * sizeof *b->store.writes);
-    }
-    b->store.n = 0;
-    for (size_t i = 0; i < b->n; i++)
-        if (!b->items[i].passing)
-            fill_write(&b->items[i], &b->store.writes[b->store.n++]);
     w->at_store = b;
     w->gathering = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
     __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
-    if (b->store.n)
+    if (batch_for_store(b))
         store_apply(w->o.store, &b->store);
     else
         on_store_done(w, &b->store);
@@ -673,10 +344,8 @@ static void submit(struct writer *w)
 static void start_refusing(struct writer *w)
 {
     log_limited(1000, LOG_LEVEL_ERROR, "the store refuses writes of peers: %s", w->refusal);
-    for (unsigned i = 0; i < w->o.peers->n; i++) {
+    for (unsigned i = 0; i < w->sources.n; i++)
         forget_gathered(w, i);
-        w->sources[i].queued = w->sources[i].applied;
-    }
     announce(w);
 }
 
@@ -694,40 +363,29 @@ static void on_store_done(void *arg, struct store_batch *sb)
             finish_own(w, it);
         else
             finish_inbound(w, it);
-        it->at_store = NULL;
     }
     w->at_store = NULL;
-    empty_batch(w, b);
-    for (unsigned i = 0; i < w->o.peers->n; i++)
-        standby_progress(&w->standby, i, w->sources[i].applied);
+    give_credit(w, b);
+    batch_clear(b);
+    for (unsigned i = 0; i < w->sources.n; i++)
+        standby_progress(&w->standby, i, source_of(w, i)->applied);
     if (w->refusing && !was_refusing) {
         start_refusing(w);
         uv_timer_start(&w->retry, on_retry, RETRY_MS, 0);
     }
-    nudge_senders(w);
+    replicate_nudge(&w->replicate);
 }
 
 /* Gathered writes of clients that need the own store can't be had now. */
-static void give_back_own(struct writer *w)
+static bool give_back(void *arg, struct item *it)
 {
-    struct batch *b = w->gathering;
-    size_t kept = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        struct item *it = &b->items[i];
-        if (it->kind == ITEM_OWN && !it->passing) {
-            it->order->own_down = true;
-            answer(it->order);
-            it->order = NULL;
-            continue;
-        }
-        if (kept != i) {
-            struct item moved = b->items[kept];
-            b->items[kept] = *it;
-            *it = moved;
-        }
-        kept++;
-    }
-    b->n = kept;
+    (void)arg;
+    if (it->kind != ITEM_OWN || it->passing)
+        return false;
+    it->order->own_down = true;
+    answer(it->order);
+    it->order = NULL;
+    return true;
 }
 
 static void on_store_up(void *arg)
@@ -737,11 +395,9 @@ static void on_store_up(void *arg)
     w->refusing = false;
     const struct topology *t = *w->o.topology;
     for (unsigned i = 0; i < t->n; i++) {
-        struct source *s = &w->sources[i];
-        if (i == w->self || !t->nodes[i].id[0])
-            continue;
-        s->applied = s->queued = store_last(w->o.store, i + 1, t->nodes[i].id);
-        s->rewinding = false;
+        const char *id = t->nodes[i].id;
+        if (i != w->self && *id)
+            source_stands_at(source_of(w, i), store_last(w->o.store, i + 1, id));
     }
     uint64_t own = store_last(w->o.store, 0, w->o.me->id);
     if (own > w->own_seq)
@@ -757,9 +413,9 @@ static void on_store_down(void *arg, const char *reason)
         return;
     w->store_up = false;
     log_error("the store is down: %s", reason);
-    for (unsigned i = 0; i < w->o.peers->n; i++)
+    for (unsigned i = 0; i < w->sources.n; i++)
         forget_gathered(w, i);
-    give_back_own(w);
+    batch_remove(w->gathering, give_back, NULL);
     announce(w);
 }
 
@@ -826,34 +482,27 @@ static void turn_end(void *self)
     submit(w);
     if (!w->at_store && w->gathering->n)
         actor_again(&w->actor);
-    nudge_senders(w);
+    replicate_nudge(&w->replicate);
     decide_state(w);
-    flush_links(w);
+    sources_flush(&w->sources);
 }
 
 static void stop(void *self)
 {
     struct writer *w = self;
     submit(w);
-    flush_links(w);
+    sources_flush(&w->sources);
     store_writer_stop(w->o.store);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->retry, NULL);
 }
 
-static void free_write(struct mail_write *m)
-{
-    blob_unref(m->command);
-    blob_unref(m->own_reply);
-    mem_free(m);
-}
-
 static void drop(struct msg *msg)
 {
     if (msg->type == MAIL_WRITE)
-        free_write(container_of_(msg, struct mail_write, msg));
+        mail_write_free(container_of_(msg, struct mail_write, msg));
     else if (msg->type == MAIL_INBOUND)
-        free_inbound(container_of_(msg, struct mail_inbound, msg));
+        mail_inbound_free(container_of_(msg, struct mail_inbound, msg));
     else
         mem_free(msg);
 }
@@ -884,9 +533,10 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     w->tag = tag_of(o->me->id);
     w->clock.last = o->clock_floor;
     w->own_seq = o->me->start_mark << 32;
-    w->sources = mem_calloc(n, sizeof *w->sources);
-    w->appended = mem_calloc(n, sizeof(struct mail_appended *));
-    w->nudged = mem_calloc(n, sizeof *w->nudged);
+    sources_init(&w->sources, n);
+    replicate_init(&w->replicate, o->config, o->peers);
+    w->replicate.mark_wanted = o->mark_wanted;
+    w->replicate.mark_kept = o->mark_kept;
     w->gathering = &w->batches[0];
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());
     __atomic_store_n(o->own_state, (uint32_t)w->standby.state, __ATOMIC_RELEASE);
@@ -914,19 +564,10 @@ void writer_join(struct writer *w)
 void writer_free(struct writer *w)
 {
     actor_fini(&w->actor);
-    for (int k = 0; k < 2; k++) {
-        for (size_t i = 0; i < w->batches[k].n; i++)
-            if (w->batches[k].items[i].order)
-                free_write(w->batches[k].items[i].order);
-        free_batch(&w->batches[k]);
-    }
-    for (unsigned i = 0; i < w->o.peers->n; i++) {
-        buf_fini(&w->sources[i].out);
-        mem_free(w->appended[i]);
-    }
+    batch_fini(&w->batches[0]);
+    batch_fini(&w->batches[1]);
+    sources_fini(&w->sources);
+    replicate_fini(&w->replicate);
     standby_fini(&w->standby);
-    mem_free(w->sources);
-    mem_free(w->appended);
-    mem_free(w->nudged);
     mem_free(w);
 }

@@ -24,12 +24,13 @@ struct writer_options {
     const struct peers *peers;
     struct store *store;
     bool used_data_dir;
-    uint64_t clock_floor;    /* no stamp below this: the bound kept by the last run */
-    uint64_t *mark_wanted; /* atomic, out: numbers run out; keep a start mark that is at least this */
+    uint64_t clock_floor; /* no stamp below this: the bound kept by the last run */
+    uint64_t
+        *mark_wanted; /* atomic, out: numbers run out; keep a start mark that is at least this */
     const uint64_t *mark_kept; /* atomic, in: the newest that is kept */
-    uint32_t *clock_trusted; /* atomic, out: the wall clock agrees with a peer's */
-    uint32_t *own_state;     /* atomic, out: enum node_state */
-    uint64_t *clock_now;     /* atomic, out: the newest stamp given */
+    uint32_t *clock_trusted;   /* atomic, out: the wall clock agrees with a peer's */
+    uint32_t *own_state;       /* atomic, out: enum node_state */
+    uint64_t *clock_now;       /* atomic, out: the newest stamp given */
     /* A peer's id was learnt: remember it (data_dir/peers). The writer's thread. */
     void (*met)(void *arg, const struct topology *t);
     void *met_arg;

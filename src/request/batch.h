@@ -1,0 +1,49 @@
+/* request/batch: the writes that go to the own store together, in order, and the memory that they
+ * point into. The writer has two: one gathers while the other is at the store. The writer's thread.
+ */
+#ifndef REQUEST_BATCH_H
+#define REQUEST_BATCH_H
+
+#include "peer/mail.h"
+#include "store/store.h"
+
+enum item_kind {
+    ITEM_OWN,   /* of a client of this node */
+    ITEM_WRITE, /* of a peer */
+    ITEM_SKIP,  /* of a peer: numbers that will not come */
+};
+
+struct item {
+    enum item_kind kind;
+    uint16_t node;            /* whose number; not of ITEM_OWN */
+    bool want_reply, passing; /* passing: not for the own store */
+    uint64_t seq, stamp;
+    uint16_t tag;
+    struct mail_write *order; /* ITEM_OWN: the batch's until somebody takes it */
+    struct resp_command cmd;  /* its memory is kept from use to use */
+    const struct command_spec *spec;
+    struct store_write *at_store; /* NULL: passing, or not there yet */
+};
+
+struct batch {
+    struct item *items;
+    size_t n, cap;
+    struct mail_inbound **inbound; /* what the items' commands point into */
+    size_t ninbound, cap_inbound;
+    struct store_batch store;
+    size_t cap_writes;
+};
+
+struct item *batch_add(struct batch *b); /* zeroed but for cmd */
+void batch_keep(struct batch *b, struct mail_inbound *m);
+/* Takes out what `drop` says, in order. */
+void batch_remove(struct batch *b, bool (*drop)(void *arg, struct item *it), void *arg);
+/* Fills `store` from what isn't passing; how many. */
+size_t batch_for_store(struct batch *b);
+void batch_clear(struct batch *b); /* memory is kept; the inbound is freed */
+void batch_fini(struct batch *b);
+
+void mail_write_free(struct mail_write *m);
+void mail_inbound_free(struct mail_inbound *m);
+
+#endif

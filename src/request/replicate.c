@@ -1,0 +1,140 @@
+#include "request/replicate.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "wire/frame.h"
+#include <string.h>
+
+void replicate_init(struct replicate *r, const struct config *c, const struct peers *peers)
+{
+    *r = (struct replicate){.config = c, .peers = peers};
+    r->mail = mem_calloc(peers->n, sizeof(struct mail_appended *));
+    r->nudged = mem_calloc(peers->n, sizeof *r->nudged);
+}
+
+void replicate_fini(struct replicate *r)
+{
+    for (unsigned i = 0; i < r->peers->n; i++)
+        mem_free(r->mail[i]);
+    mem_free(r->mail);
+    mem_free(r->nudged);
+}
+
+/* ---- word to the senders ----------------------------------------------------------------------
+ */
+
+static void tell_sender(struct replicate *r, unsigned node, const struct mail_waiter *waiter)
+{
+    r->nudged[node] = true;
+    struct mail_appended *m = r->mail[node];
+    if (!waiter)
+        return;
+    if (!m || (m->n & (m->n - 1)) == 0) { /* room doubles at each power of two */
+        size_t n = m ? m->n : 0;
+        m = mem_realloc(m, sizeof *m + (n ? 2 * n : 1) * sizeof m->waiter[0]);
+        m->n = n;
+        r->mail[node] = m;
+    }
+    m->waiter[m->n++] = *waiter;
+}
+
+/* The lower half of a log's numbers is nearly used up: it goes on at a new upper half, which the
+ * main thread keeps first. */
+static void renew_numbers(struct replicate *r, struct hint_log *log)
+{
+    if (!hint_log_needs_floor(log))
+        return;
+    uint64_t upper = hint_log_appended(log).seq >> 32;
+    uint64_t kept = __atomic_load_n(r->mark_kept, __ATOMIC_ACQUIRE);
+    if (kept > upper)
+        hint_log_set_floor(log, kept << 32);
+    else
+        __atomic_store_n(r->mark_wanted, upper + 1, __ATOMIC_RELEASE);
+}
+
+void replicate_nudge(struct replicate *r)
+{
+    for (unsigned i = 0; i < r->peers->n; i++) {
+        if (!r->nudged[i])
+            continue;
+        renew_numbers(r, r->peers->at[i]->log);
+        struct mail_appended *m = r->mail[i] ? r->mail[i] : MEM_NEW(struct mail_appended);
+        m->msg.type = MAIL_APPENDED;
+        m->upto = hint_log_appended(r->peers->at[i]->log).seq;
+        r->mail[i] = NULL;
+        r->nudged[i] = false;
+        actor_send(r->peers->at[i]->sender, &m->msg);
+    }
+}
+
+static void want_repair(struct peer *p, const char *reason)
+{
+    if (PEER_LOAD(p, repair_since_ms))
+        return;
+    struct mail_repair *m = MEM_NEW(struct mail_repair);
+    m->msg.type = MAIL_REPAIR;
+    snprintf(m->reason, sizeof m->reason, "%s", reason);
+    actor_send(p->sender, &m->msg);
+}
+
+static enum refusal reject(struct peer *p, enum peer_reject why, enum refusal refusal,
+                           const char *reason)
+{
+    PEER_ADD(p, rejected[why], 1);
+    want_repair(p, reason);
+    return refusal;
+}
+
+static enum refusal refuse_hint(struct replicate *r, struct peer *p, bool hinting, size_t size)
+{
+    const struct config *c = r->config;
+    if (!c->enable_hinted_handoff)
+        return hinting ? reject(p, REJECT_DISABLED, REFUSAL_DISABLED,
+                                "writes for it were refused: hinted handoff is off")
+                       : REFUSAL_NONE;
+    uint64_t max = c->hint_store_max_bytes;
+    if (max && peers_hint_bytes(r->peers) + size > max)
+        return reject(p, REJECT_CAPACITY, REFUSAL_FULL,
+                      "writes for it were refused: the hint store is full");
+    return REFUSAL_NONE;
+}
+
+static void count_late(struct peer *p)
+{
+    struct hint_position end = hint_log_appended(p->log);
+    PEER_STORE(p, late_bytes, end.bytes);
+    PEER_STORE(p, late_records, end.records);
+}
+
+enum verdict replicate_to(struct replicate *r, unsigned node, const struct mail_write *m,
+                          uint64_t stamp, uint16_t tag, enum refusal *why)
+{
+    struct peer *p = r->peers->at[node];
+    bool hinting = __atomic_load_n(&p->hinting, __ATOMIC_SEQ_CST);
+    bool late = !hinting && peer_behind(p) > r->config->send_window;
+    if ((hinting || late) && (*why = refuse_hint(r, p, hinting, m->command->len)) != REFUSAL_NONE)
+        return VERDICT_REFUSED;
+    struct frame f = {.kind = FRAME_WRITE,
+                      .flags = m->want_replies ? FRAME_WANT_REPLY : 0,
+                      .tag = tag,
+                      .stamp = stamp,
+                      .deadline = clock_steady_ms() + (uint64_t)r->config->hint_ttl_seconds * 1000,
+                      .payload = blob_slice(m->command)};
+    enum hint_append rc = hint_log_append(p->log, &f, !hinting && !late);
+    if (rc != HINT_APPENDED) {
+        log_limited(1000, LOG_LEVEL_ERROR, "log of peer %s: %s", p->log_name,
+                    hint_log_error(p->log));
+        *why = reject(p, rc == HINT_NO_SPACE ? REJECT_NO_SPACE : REJECT_IO_ERROR, REFUSAL_DISK,
+                      "writes for it were refused: its log can't be written");
+        return VERDICT_REFUSED;
+    }
+    if (hinting || late)
+        PEER_ADD(p, stored, 1);
+    if (late)
+        count_late(p);
+    bool wait = hinting || late || m->want_replies;
+    struct mail_waiter waiter = {
+        .seq = f.seq, .ticket = m->ticket, .worker = m->worker, .late = late};
+    tell_sender(r, node, wait ? &waiter : NULL);
+    return hinting || late ? VERDICT_NONE : VERDICT_LOGGED;
+}

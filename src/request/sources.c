@@ -1,0 +1,155 @@
+#include "request/sources.h"
+#include "core/mem.h"
+#include "peer/handshake.h"
+
+void sources_init(struct sources *all, unsigned nodes)
+{
+    all->n = nodes;
+    all->at = mem_calloc(nodes, sizeof *all->at);
+}
+
+void sources_fini(struct sources *all)
+{
+    for (unsigned i = 0; i < all->n; i++)
+        buf_fini(&all->at[i].out);
+    mem_free(all->at);
+}
+
+/* ---- links ------------------------------------------------------------------------------------
+ */
+
+static void send_link(struct source *s, bool close)
+{
+    struct mail_link *m = MEM_NEW(struct mail_link);
+    m->msg.type = MAIL_LINK;
+    m->ticket = s->link.ticket;
+    m->welcome = s->welcome;
+    m->close = close;
+    m->credit = s->credit;
+    m->frames = s->out;
+    s->out = (struct buf)BUF_INIT;
+    s->credit = 0;
+    s->welcome = false;
+    actor_send(s->link.worker, &m->msg);
+}
+
+static void flush(struct source *s)
+{
+    if (s->ack_due)
+        frame_add(&s->out, &(struct frame){.kind = FRAME_ACK, .seq = s->applied});
+    s->ack_due = false;
+    if (s->has_link && (s->out.len || s->credit))
+        send_link(s, false);
+    else if (!s->has_link)
+        buf_reset(&s->out, 0);
+}
+
+void sources_flush(struct sources *all)
+{
+    for (unsigned i = 0; i < all->n; i++)
+        flush(&all->at[i]);
+}
+
+bool source_is_link(const struct source *s, struct link_ref link)
+{
+    return s->has_link && s->link.worker == link.worker && s->link.ticket == link.ticket;
+}
+
+static void close_link(struct source *s, const char *reason)
+{
+    handshake_add_refuse(&s->out, reason);
+    send_link(s, true);
+}
+
+void source_refuse(const struct mail_greet *m, const char *no)
+{
+    struct source once = {.link = m->link};
+    close_link(&once, no);
+}
+
+void source_linked(struct source *s, const struct mail_greet *m)
+{
+    if (s->has_link)
+        close_link(s, m->start_mark == s->start_mark
+                          ? "a new link of this sender replaces it"
+                          : "a node with this id that started later is linked");
+    buf_reset(&s->out, 0);
+    s->has_link = s->greet_due = true;
+    s->link = m->link;
+    s->start_mark = m->start_mark;
+    s->credit = 0;
+    s->ack_due = false;
+}
+
+void source_greet(struct source *s, enum node_state state, bool serving)
+{
+    s->greet_due = false;
+    s->welcome = true;
+    source_stands_at(s, s->applied);
+    handshake_add_welcome(&s->out, s->applied, state, serving);
+}
+
+void source_announce(struct source *s, enum node_state state, bool serving)
+{
+    if (s->has_link)
+        handshake_add_state(&s->out, s->applied, state, serving);
+}
+
+void source_unlinked(struct source *s, struct link_ref link)
+{
+    if (!source_is_link(s, link))
+        return;
+    s->has_link = s->greet_due = false;
+    buf_reset(&s->out, 0);
+    s->credit = 0;
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------
+ */
+
+static uint64_t get_u64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+void source_stands_at(struct source *s, uint64_t applied)
+{
+    s->applied = s->queued = applied;
+    s->rewinding = false;
+}
+
+enum number_verdict source_take(struct source *s, const struct frame *f)
+{
+    bool skip = f->kind == FRAME_SKIP;
+    uint64_t from = skip && f->payload.len == 8 ? get_u64(f->payload.ptr) : 0;
+    enum number_verdict v = number_check(s->queued, skip, from, f->seq);
+    switch (v) {
+    case NUMBER_APPLY:
+        s->rewinding = false;
+        s->queued = f->seq;
+        break;
+    case NUMBER_DUPLICATE:
+        s->ack_due = true;
+        break;
+    case NUMBER_GAP:
+        if (!s->rewinding)
+            frame_add(&s->out, &(struct frame){.kind = FRAME_REWIND, .seq = s->queued});
+        s->rewinding = true;
+        break;
+    }
+    return v;
+}
+
+void source_applied(struct source *s, uint64_t seq)
+{
+    s->applied = seq;
+    s->ack_due = true;
+}
+
+void source_reply(struct source *s, uint64_t seq, struct slice reply)
+{
+    frame_add(&s->out, &(struct frame){.kind = FRAME_REPLY, .seq = seq, .payload = reply});
+}

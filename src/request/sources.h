@@ -1,0 +1,57 @@
+/* request/sources: what this node knows of each node that sends to it: the numbers of its writes,
+ * and what is to be said on its link. The writer's thread; owned by the writer.
+ *
+ *     applied <= queued           the sender's last number in our store; taken into a batch
+ *
+ * A source is named by its node's index in the topology. What is said gathers in `out` and goes to
+ * the link's worker at the end of a turn (sources_flush). */
+#ifndef REQUEST_SOURCES_H
+#define REQUEST_SOURCES_H
+
+#include "hint/numbers.h"
+#include "peer/mail.h"
+#include "wire/frame.h"
+
+struct source {
+    uint64_t applied, queued;
+    bool has_link;
+    struct link_ref link;
+    uint64_t start_mark;
+    bool rewinding; /* a gap was reported; wait for what was asked */
+    bool greet_due; /* a welcome as soon as no batch is at the store */
+    bool welcome;   /* what is said next is the welcome */
+    bool ack_due;
+    size_t credit;  /* bytes of frames dealt with since the last mail to the link */
+    struct buf out; /* frames for the link */
+};
+
+struct sources {
+    struct source *at;
+    unsigned n;
+};
+
+void sources_init(struct sources *all, unsigned nodes);
+void sources_fini(struct sources *all);
+void sources_flush(struct sources *all);
+
+/* A link takes the place of the one before, which is told why; its welcome is due. Or it is
+ * refused.
+ */
+void source_linked(struct source *s, const struct mail_greet *m);
+void source_refuse(const struct mail_greet *m, const char *reason);
+void source_unlinked(struct source *s, struct link_ref link);
+/* The welcome that is due: no batch is at the store, so that `applied` is what the store has. */
+void source_greet(struct source *s, enum node_state state, bool serving);
+void source_announce(struct source *s, enum node_state state, bool serving);
+bool source_is_link(const struct source *s, struct link_ref link);
+
+/* Where the store stands, after its (new) start; what was queued above is forgotten. */
+void source_stands_at(struct source *s, uint64_t applied);
+/* The next frame (WRITE or SKIP) by its number: what becomes of it. A duplicate is acknowledged and
+ * a gap reported here. */
+enum number_verdict source_take(struct source *s, const struct frame *f);
+/* It is in the store. */
+void source_applied(struct source *s, uint64_t seq);
+void source_reply(struct source *s, uint64_t seq, struct slice reply);
+
+#endif
