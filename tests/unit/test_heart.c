@@ -396,6 +396,27 @@ static bool link_mail(struct desk *d, uint8_t *kind, size_t *credit)
     return true;
 }
 
+/* A frame on the link; its size. */
+static size_t send_write(struct desk *d, uint64_t seq)
+{
+    struct slice argv[] = {slice_str("SET"), slice_str("k"), slice_str("v")};
+    struct buf command = BUF_INIT, b = BUF_INIT;
+    resp_add_command(&command, argv, 3);
+    frame_add(&b, &(struct frame){
+                      .kind = FRAME_WRITE, .seq = seq, .stamp = 1, .payload = buf_slice(&command)});
+    struct mail_inbound *m = MEM_NEW(struct mail_inbound);
+    m->msg.type = MAIL_INBOUND;
+    m->link = (struct link_ref){.worker = &d->worker, .ticket = 5};
+    m->node = 1;
+    m->size = b.len;
+    m->frames = blob_new(buf_head(&b), b.len);
+    actor_send(writer_actor(d->writer), &m->msg);
+    size_t size = b.len;
+    buf_fini(&command);
+    buf_fini(&b);
+    return size;
+}
+
 /* A sender waits for WELCOME and takes anything before it for a foreign protocol. */
 START_TEST(welcome_is_the_first_word)
 {
@@ -418,22 +439,38 @@ START_TEST(credit_comes_back_for_what_isnt_taken)
     uint8_t kind = 0;
     ck_assert(link_mail(&d, &kind, NULL));
     ck_assert_uint_eq(kind, FRAME_WELCOME);
-    struct buf b = BUF_INIT;
-    frame_add(&b, &(struct frame){.kind = FRAME_WRITE, .seq = START + 100}); /* a gap */
-    struct mail_inbound *m = MEM_NEW(struct mail_inbound);
-    m->msg.type = MAIL_INBOUND;
-    m->link = (struct link_ref){.worker = &d.worker, .ticket = 5};
-    m->node = 1;
-    m->size = b.len;
-    m->frames = blob_new(buf_head(&b), b.len);
-    actor_send(writer_actor(d.writer), &m->msg);
-    size_t credit = 0, sum = 0;
-    while (sum < b.len && link_mail(&d, NULL, &credit))
+    size_t want = send_write(&d, START + 100), credit = 0, sum = 0; /* a gap */
+    while (sum < want && link_mail(&d, NULL, &credit))
         sum += credit;
-    size_t want = b.len;
-    buf_fini(&b);
     close_desk(&d);
     ck_assert_uint_eq(sum, want);
+}
+END_TEST
+
+/* What a peer calls itself stands in data_dir/peers, where only a UUID can be read back: with
+ * another the next start fails. */
+START_TEST(a_node_id_is_a_uuid)
+{
+    static const char *const bad[] = {"", "two words", "a\nb", "not-a-uuid"};
+    static struct greeting g;
+    struct error e;
+    unsigned node, taken = 0;
+    struct topology *t = two_nodes("127.0.0.1:2");
+    t->nodes[1].id[0] = 0; /* not met yet */
+    struct identity me = who(0, "r1"), them = who(1, "r2");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        uint8_t challenge[CHALLENGE_SIZE] = {0};
+        struct buf b = BUF_INIT;
+        struct frame f;
+        size_t size;
+        snprintf(them.id, sizeof them.id, "%s", bad[i]);
+        handshake_add_hello(&b, &them, challenge, 0);
+        ck_assert_int_eq(frame_parse(buf_head(&b), b.len, HANDSHAKE_MAX, &f, &size), FRAME_OK);
+        taken += handshake_read_hello(f.payload, &g, &e) && handshake_check(&me, t, &g, &node, &e);
+        buf_fini(&b);
+    }
+    topology_free(t);
+    ck_assert_uint_eq(taken, 0);
 }
 END_TEST
 
@@ -517,6 +554,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_late_read_reply_answers_no_other_read);
     tcase_add_test(c, welcome_is_the_first_word);
     tcase_add_test(c, credit_comes_back_for_what_isnt_taken);
+    tcase_add_test(c, a_node_id_is_a_uuid);
     tcase_add_test(c, nothing_was_written_is_said_only_when_it_is_true);
 }
 

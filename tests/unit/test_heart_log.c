@@ -1,8 +1,10 @@
 /* Faults of the log of one peer that a review found. Each case fails until its fault is mended; see
  * XFAIL_TESTS in automake.mk. */
+#include "core/datadir.h"
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "hint/log.h"
+#include "hint/mark.h"
 #include "unit.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -191,6 +193,28 @@ START_TEST(an_ack_of_the_future_swallows_nothing)
 }
 END_TEST
 
+/* The disk that refuses a hint refuses the mark, too: it is written when it can be. */
+START_TEST(a_mark_that_could_not_be_written_is_written_later)
+{
+    char later[80];
+    struct error e;
+    snprintf(later, sizeof later, "%s/later", dir);
+    struct hint_mark *m = hint_mark_open(later); /* no such directory yet: each write fails */
+    ck_assert(!hint_mark_set(m, 5, "the disk is full", &e));
+    ck_assert(dir_make(later, &e));
+    (void)!hint_mark_set(m, 6, "the disk is full", &e);
+    hint_mark_close(m);
+    m = hint_mark_open(later); /* the next start */
+    uint64_t since = hint_mark_since(m);
+    hint_mark_close(m);
+    char path[128];
+    snprintf(path, sizeof path, "%s/needs-repair", later);
+    unlink(path);
+    rmdir(later);
+    ck_assert_msg(since != 0, "the mark is gone after a restart");
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
@@ -199,6 +223,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_value_above_the_limit_passes_an_empty_log);
     tcase_add_test(c, a_recycled_segment_isnt_torn);
     tcase_add_test(c, an_ack_of_the_future_swallows_nothing);
+    tcase_add_test(c, a_mark_that_could_not_be_written_is_written_later);
 }
 
 int main(void)
