@@ -19,6 +19,8 @@ void slots_fini(struct slots *s);                        /* the things themselve
 uint64_t slots_put(struct slots *s, void *ptr);          /* never 0 */
 void *slots_get(const struct slots *s, uint64_t ticket); /* NULL: dropped, or never given */
 void slots_drop(struct slots *s, uint64_t ticket);
+/* Drops all; no ticket given so far will ever find anything. */
+void slots_clear(struct slots *s);
 /* Any used slot from index *at on, for walking all: NULL at the end. */
 void *slots_next(const struct slots *s, uint32_t *at);
 

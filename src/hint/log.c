@@ -25,6 +25,7 @@ struct cursor {
     struct segment *seg; /* NULL: before the first */
     uint64_t at;         /* offset of the next record */
     uint64_t prev;       /* the number before it in this segment; first - 1 at its start */
+    uint64_t unread;     /* bytes passed over since the last record: damaged */
     struct hint_position pos;
     struct segment_window window;
 };
@@ -46,6 +47,7 @@ struct hint_log {
     /* the sender's */
     struct hint_position acked CACHE_ALIGNED;
     struct cursor read, ack;
+    uint64_t gap_seen; /* damage up to here is reported */
 };
 
 /* ---- figures
@@ -98,12 +100,6 @@ static bool is_segment_name(const char *name)
            strcmp(name + 16, ".log") == 0;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The names of the segments, sorted: hex digits sort as numbers. */
 static bool list_segments(const char *path, char ***names, size_t *n, struct error *e)
 {
     DIR *d = opendir(path);
@@ -119,8 +115,6 @@ static bool list_segments(const char *path, char ***names, size_t *n, struct err
         (*names)[(*n)++] = mem_strdup(entry->d_name);
     }
     closedir(d);
-    if (*n)
-        qsort(*names, *n, sizeof **names, by_name);
     return true;
 }
 
@@ -130,12 +124,44 @@ static void note(struct hint_log_report *r, const char *text)
         snprintf(r->detail, sizeof r->detail, "%.*s", (int)sizeof r->detail - 1, text);
 }
 
+/* In the order of the numbers that their headers tell: after a power cut the name of a segment that
+ * was used again may still be the old one. */
+static int by_first(const void *a, const void *b)
+{
+    const struct segment *x = *(struct segment *const *)a, *y = *(struct segment *const *)b;
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
+    return x->named < y->named ? -1 : x->named > y->named;
+}
+
 struct opening {
     struct hint_log *l;
     struct hint_log_report *report;
+    struct segment **all;
+    size_t n;
     struct segment *last;
     uint64_t acked;
 };
+
+static void open_segment(struct opening *o, const char *name)
+{
+    struct segment *s;
+    struct error e;
+    uint64_t acked;
+    switch (segment_open(o->l->dir, name, o->l->peer, &s, &acked, &e)) {
+    case SEGMENT_OPENED:
+        o->all[o->n++] = s;
+        if (acked > o->acked && acked >= s->first)
+            o->acked = acked;
+        break;
+    case SEGMENT_UNFILLED:
+        break;
+    case SEGMENT_STRANGE:
+        o->report->missing++;
+        note(o->report, e.text);
+        break;
+    }
+}
 
 static void take_scan(struct opening *o, const struct segment *s, const struct segment_scan *scan)
 {
@@ -159,37 +185,25 @@ static void take_scan(struct opening *o, const struct segment *s, const struct s
     r->bytes += scan->bytes;
     if (scan->records && !o->l->oldest_ms)
         o->l->oldest_ms = hlc_ms(scan->oldest_stamp);
-    if (scan->acked > o->acked && scan->acked >= s->first)
-        o->acked = scan->acked;
 }
 
-static void open_segment(struct opening *o, const char *name)
+/* What holds nothing that is still owed goes: all acknowledged, or (copied back) read already. */
+static void read_segment(struct opening *o, struct segment *s)
 {
-    struct segment *s;
     struct segment_scan scan;
-    struct error e;
-    if (!segment_open(o->l->dir, name, o->l->peer, &s, &scan, &e)) {
-        o->report->missing++;
-        note(o->report, e.text);
-        return;
-    }
-    bool empty = s->last < s->first, done = scan.records == 0;
-    bool known = o->last && s->last <= o->last->last; /* copied back: all of it was read already */
-    if (!empty && !known)
+    segment_scan(s, o->acked, &scan);
+    bool empty = s->last < s->first, known = o->last && s->last <= o->last->last;
+    if (!empty && !known) {
         take_scan(o, s, &scan);
-    if (empty || done || known) {
-        if (!empty && !known && s->last > o->l->appended.seq)
+        if (s->last > o->l->appended.seq)
             o->l->appended.seq = s->last;
+    }
+    if (empty || known || scan.records == 0) {
         segment_discard(s);
         return;
     }
-    if (o->last)
-        o->last->next = s;
-    else
-        o->l->head = s;
+    *(o->last ? &o->last->next : &o->l->head) = s;
     o->last = s;
-    if (s->last > o->l->appended.seq)
-        o->l->appended.seq = s->last;
 }
 
 static bool read_directory(struct hint_log *l, struct hint_log_report *report, struct error *e)
@@ -198,12 +212,16 @@ static bool read_directory(struct hint_log *l, struct hint_log_report *report, s
     size_t n = 0;
     if (!list_segments(l->o.dir, &names, &n, e))
         return false;
-    struct opening o = {.l = l, .report = report};
+    struct opening o = {.l = l, .report = report, .all = mem_calloc(n + 1, sizeof *o.all)};
     for (size_t i = 0; i < n; i++) {
         open_segment(&o, names[i]);
         mem_free(names[i]);
     }
     mem_free(names);
+    qsort(o.all, o.n, sizeof *o.all, by_first);
+    for (size_t i = 0; i < o.n; i++)
+        read_segment(&o, o.all[i]);
+    mem_free(o.all);
     l->tail = o.last;
     l->damaged = report->damaged + report->missing;
     l->appended.records = report->records;
@@ -329,7 +347,7 @@ enum hint_append hint_log_append(struct hint_log *l, struct frame *f, bool memor
     if (f->payload.len > FRAME_PAYLOAD_MAX)
         return HINT_TOO_LARGE;
     uint64_t owed = l->appended.bytes - LOAD(l->acked.bytes);
-    if (l->o.limit && owed + f->payload.len > l->o.limit) {
+    if (l->o.limit && owed && owed + f->payload.len > l->o.limit) {
         error_set(&l->error, "%zu bytes wait for the peer; allowed at most %zu", (size_t)owed,
                   l->o.limit);
         return HINT_NO_SPACE;
@@ -393,23 +411,44 @@ static bool peek(struct hint_log *l, struct cursor *c, struct frame *f, struct s
     while (c->seg) {
         /* next before end: once it is linked, end is final */
         struct segment *next = LOAD(c->seg->next);
-        uint64_t end = LOAD(c->seg->end);
+        uint64_t end = LOAD(c->seg->end), from = c->at;
         while (c->at < end && segment_read(c->seg, &c->window, end, c->prev, check_needed(c->seg),
                                            &c->at, f, bytes)) {
+            c->unread += c->at - from;
             if (f->seq > c->pos.seq)
                 return true;
-            c->at += bytes->len;
+            from = c->at += bytes->len;
             c->prev = f->seq;
         }
         if (!next)
             return false;
+        c->unread += end - c->at;
         enter(c, next);
     }
     return false;
 }
 
+/* Records that should stand before `seq` and don't: damaged since they were appended. What was
+ * found at open was counted without them. */
+static uint64_t gap_before(const struct cursor *c, uint64_t seq)
+{
+    if (!c->seg || c->seg->found || c->pos.seq >> 32 != seq >> 32)
+        return 0;
+    return seq - c->pos.seq - 1;
+}
+
+/* They had been counted as appended, with all the bytes that were passed over but their heads. */
+static void count_lost(struct cursor *c, uint64_t lost)
+{
+    uint64_t heads = lost * FRAME_HEAD;
+    c->pos.records += lost;
+    c->pos.bytes += lost && c->unread > heads ? c->unread - heads : 0;
+    c->unread = 0;
+}
+
 static void step_over(struct cursor *c, const struct frame *f, struct slice bytes)
 {
+    count_lost(c, gap_before(c, f->seq));
     c->at += bytes.len;
     c->prev = f->seq;
     c->pos.seq = f->seq;
@@ -417,12 +456,13 @@ static void step_over(struct cursor *c, const struct frame *f, struct slice byte
     c->pos.bytes += f->payload.len;
 }
 
-/* Numbers that should stand between two records and don't: damage found while reading. */
-static void count_gap(struct hint_log *l, const struct cursor *c, const struct frame *f)
+static void report_gap(struct hint_log *l, const struct cursor *c, uint64_t seq)
 {
-    if (c->seg->found || c->pos.seq >> 32 != f->seq >> 32 || f->seq == c->pos.seq + 1)
-        return;
-    __atomic_fetch_add(&l->damaged, f->seq - c->pos.seq - 1, __ATOMIC_RELAXED);
+    uint64_t lost = gap_before(c, seq);
+    if (lost && seq > l->gap_seen) {
+        __atomic_fetch_add(&l->damaged, lost, __ATOMIC_RELAXED);
+        l->gap_seen = seq;
+    }
 }
 
 bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struct slice *bytes)
@@ -437,7 +477,7 @@ bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struc
     }
     while (peek(l, c, head, bytes)) {
         if (head->seq > after) {
-            count_gap(l, c, head);
+            report_gap(l, c, head->seq);
             /* stays before it in `at`, so that a second call gives it again unless `after` moved */
             return true;
         }
@@ -496,12 +536,17 @@ void hint_log_ack(struct hint_log *l, uint64_t seq)
     struct frame f;
     struct slice bytes;
     bool more;
+    uint64_t end = LOAD(l->appended.seq);
+    seq = seq < end ? seq : end;
     if (seq <= l->acked.seq)
         return;
     while ((more = peek(l, &l->ack, &f, &bytes)) && f.seq <= seq)
         step_over(&l->ack, &f, bytes);
-    if (seq > l->ack.pos.seq)
+    if (seq > l->ack.pos.seq) { /* the last ones are damaged, or a new upper half began */
+        report_gap(l, &l->ack, seq + 1);
+        count_lost(&l->ack, gap_before(&l->ack, seq + 1));
         l->ack.pos.seq = seq;
+    }
     publish_acked(l, more ? &f : NULL);
     free_acked(l);
 }

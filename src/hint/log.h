@@ -42,8 +42,9 @@ struct hint_log_options {
     const char *dir;  /* made if missing; NULL: memory only */
     const char *peer; /* goes into each segment's header: its id, or its new-... name */
     size_t segment_min, segment_max; /* 0: 64 KB, 16 MB */
-    size_t limit; /* bytes of records that may lie unacknowledged, 0 = no limit: for a memory log
-                     of at most send_window (enable_hinted_handoff: false) */
+    size_t limit; /* bytes of records that may lie unacknowledged (one larger one may lie alone),
+                     0 = no limit: for a memory log of at most send_window (enable_hinted_handoff:
+                     false) */
 };
 
 /* What was found at open, for the log line, the counters and the needs-repair mark. */
@@ -95,7 +96,7 @@ bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struc
 bool hint_log_sync(struct hint_log *l, uint64_t *synced, struct error *e) MUST_USE;
 
 /* The peer has applied everything up to seq: whole segments behind it are freed or kept for use
- * again. Lower numbers than before are ignored. */
+ * again. Lower numbers than before are ignored, and so is what lies above all that was appended. */
 void hint_log_ack(struct hint_log *l, uint64_t seq);
 
 /* Drops the unacknowledged records at the front whose deadline lies before now_ms, up to the first

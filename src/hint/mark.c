@@ -10,6 +10,7 @@
 struct hint_mark {
     char *path;
     uint64_t since_ms;
+    char *unkept; /* the line that the disk doesn't have yet */
 };
 
 struct hint_mark *hint_mark_open(const char *dir)
@@ -34,6 +35,7 @@ void hint_mark_close(struct hint_mark *m)
 {
     if (!m)
         return;
+    mem_free(m->unkept);
     mem_free(m->path);
     mem_free(m);
 }
@@ -45,11 +47,24 @@ uint64_t hint_mark_since(const struct hint_mark *m)
 
 bool hint_mark_set(struct hint_mark *m, uint64_t now_ms, const char *reason, struct error *e)
 {
-    if (m->since_ms)
+    if (!m->since_ms) {
+        m->since_ms = now_ms;
+        m->unkept = mem_printf("%" PRIu64 " %s\n", now_ms, reason);
+    }
+    return hint_mark_keep(m, e);
+}
+
+bool hint_mark_keep(struct hint_mark *m, struct error *e)
+{
+    struct error ignored;
+    if (!m->unkept)
         return true;
-    char *line = mem_printf("%" PRIu64 " %s\n", now_ms, reason);
-    bool ok = file_replace(m->path, slice_str(line), e);
-    mem_free(line);
-    m->since_ms = now_ms; /* also when the disk refuses: this run knows */
-    return ok;
+    /* an empty one is a mark too, and finds its place on a disk that is full */
+    if (!file_replace(m->path, slice_str(m->unkept), e)) {
+        (void)!file_replace(m->path, slice_of("", 0), &ignored);
+        return false;
+    }
+    mem_free(m->unkept);
+    m->unkept = NULL;
+    return true;
 }

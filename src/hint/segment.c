@@ -284,30 +284,27 @@ bool segment_read(struct segment *s, struct segment_window *w, uint64_t end, uin
 /* ---- opening
  * ------------------------------------------------------------------------------------- */
 
-static uint64_t unreadable_tail(const struct segment *s, uint64_t at)
+/* What stands behind the last record may be anything that an earlier use left there. It is torn
+ * only if the next record was begun: its number stands there, and its checksum doesn't hold. */
+static uint64_t torn_tail(const struct segment *s, uint64_t at)
 {
-    /* stale frames of an earlier use aren't torn, and neither are zeros */
-    if (at + FRAME_HEAD > s->size)
+    const uint8_t *p = s->map + at;
+    if (at + FRAME_HEAD > s->size || p[8] != FRAME_WRITE || get_u64(p + 16) != s->last + 1)
         return 0;
-    struct frame f;
-    size_t size;
-    if (frame_parse(s->map + at, s->size - at, FRAME_PAYLOAD_MAX, &f, &size) == FRAME_OK)
-        return 0;
-    uint64_t n = 0;
-    while (at + n < s->size && n < FRAME_HEAD && s->map[at + n])
-        n++;
-    return n;
+    uint32_t size = get_u32(p);
+    return size < s->size - at ? size : s->size - at;
 }
 
-static void scan_records(struct segment *s, struct segment_scan *scan)
+void segment_scan(struct segment *s, uint64_t acked, struct segment_scan *scan)
 {
     struct segment_window none = {0};
     uint64_t at = SEGMENT_HEAD, prev = s->first - 1;
     struct frame f;
     struct slice bytes;
+    *scan = (struct segment_scan){0};
     while (segment_read(s, &none, s->size, prev, true, &at, &f, &bytes)) {
-        if (f.seq > scan->acked) {
-            uint64_t from = prev > scan->acked ? prev : scan->acked;
+        if (f.seq > acked) {
+            uint64_t from = prev > acked ? prev : acked;
             if (f.seq >> 32 == prev >> 32)
                 scan->damaged += f.seq - from - 1;
             if (!scan->records++)
@@ -319,35 +316,54 @@ static void scan_records(struct segment *s, struct segment_scan *scan)
     }
     s->last = prev;
     s->end = at;
-    scan->torn = unreadable_tail(s, at);
+    scan->torn = torn_tail(s, at);
 }
 
-bool segment_open(int dir, const char *name, const char *peer, struct segment **out,
-                  struct segment_scan *scan, struct error *e)
+static bool is_unfilled(const uint8_t *head, off_t size)
+{
+    static const uint8_t zeros[SEGMENT_HEAD];
+    return size == 0 || (size >= SEGMENT_HEAD && memcmp(head, zeros, SEGMENT_HEAD) == 0);
+}
+
+static uint8_t *map_found(int fd, const struct stat *st, const char *name, struct error *e)
+{
+    if (st->st_size < SEGMENT_HEAD) {
+        error_set(e, "segment %s: %jd bytes found; allowed at least %u", name,
+                  (intmax_t)st->st_size, SEGMENT_HEAD);
+        return NULL;
+    }
+    uint8_t *map = mmap(NULL, (size_t)st->st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map != MAP_FAILED)
+        return map;
+    error_set(e, "segment %s: %s", name, strerror(errno));
+    return NULL;
+}
+
+enum segment_found segment_open(int dir, const char *name, const char *peer, struct segment **out,
+                                uint64_t *acked, struct error *e)
 {
     struct stat st;
-    uint8_t *map = MAP_FAILED;
     int fd = openat(dir, name, O_RDWR | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0 || fstat(fd, &st) < 0) {
         error_set(e, "segment %s: %s", name, strerror(errno));
-    else if (st.st_size < SEGMENT_HEAD)
-        error_set(e, "segment %s: %jd bytes found; allowed at least %u", name, (intmax_t)st.st_size,
-                  SEGMENT_HEAD);
-    else if ((map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) ==
-             MAP_FAILED)
-        error_set(e, "segment %s: %s", name, strerror(errno));
-    if (map == MAP_FAILED || !check_header(map, name, peer, e)) {
-        if (map != MAP_FAILED)
-            munmap(map, (size_t)st.st_size);
         if (fd >= 0)
             close(fd);
-        return false;
+        return SEGMENT_STRANGE;
     }
-    struct segment *s = new_struct(get_u64(map + AT_FIRST), (size_t)st.st_size, fd, dir, map);
-    s->found = true;
-    s->named = strtoull(name, NULL, 16);
-    *scan = (struct segment_scan){.acked = get_u64(map + AT_ACKED)};
-    scan_records(s, scan);
-    *out = s;
-    return true;
+    uint8_t *map = map_found(fd, &st, name, e);
+    if (map && check_header(map, name, peer, e)) {
+        struct segment *s = new_struct(get_u64(map + AT_FIRST), (size_t)st.st_size, fd, dir, map);
+        s->found = true;
+        s->named = strtoull(name, NULL, 16);
+        *acked = get_u64(map + AT_ACKED);
+        *out = s;
+        return SEGMENT_OPENED;
+    }
+    bool unfilled = is_unfilled(map, st.st_size);
+    if (unfilled)
+        unlinkat(dir, name, 0);
+    if (map)
+        munmap(map, (size_t)st.st_size);
+    close(fd);
+    return unfilled ? SEGMENT_UNFILLED : SEGMENT_STRANGE;
 }

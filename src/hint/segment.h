@@ -53,17 +53,24 @@ enum segment_make segment_create_memory(uint64_t first, size_t size, struct segm
  * told from new ones by their lower numbers. NULL: it can't be renamed; old is gone. */
 struct segment *segment_recycle(struct segment *old, const char *peer, uint64_t first);
 
+enum segment_found {
+    SEGMENT_OPENED,
+    SEGMENT_UNFILLED, /* made, and nothing of it reached the disk before a power cut: removed */
+    SEGMENT_STRANGE,  /* not ours to touch (other magic, newer version, another peer, damaged
+                         header): left alone */
+};
+/* Opens a file that was found and reads its header. `*acked`: the number in it. */
+enum segment_found segment_open(int dir, const char *name, const char *peer, struct segment **out,
+                                uint64_t *acked, struct error *e) MUST_USE;
+
 struct segment_scan {
     uint64_t records, bytes; /* with numbers above `acked` */
     uint64_t oldest_stamp;
     uint64_t damaged; /* records with numbers above acked that are missing between readable ones */
-    uint64_t torn;    /* unreadable bytes behind the last record */
-    uint64_t acked;   /* as the header says */
+    uint64_t torn;    /* bytes of a record that was begun behind the last one */
 };
-/* Opens and reads a file that was found. False: not ours to touch (other magic, newer version,
- * another peer, damaged header); it is left alone. */
-bool segment_open(int dir, const char *name, const char *peer, struct segment **out,
-                  struct segment_scan *scan, struct error *e) MUST_USE;
+/* Reads one that was opened: its end, its last number, and what is above `acked` in it. */
+void segment_scan(struct segment *s, uint64_t acked, struct segment_scan *scan);
 
 /* Unmaps, closes, removes the file; the struct goes when readers are done. */
 void segment_discard(struct segment *s);

@@ -197,7 +197,7 @@ static void fail_reads(struct sender *s)
         answer_read(r, false, NULL);
         mem_free(r);
     }
-    slots_fini(&s->reads);
+    slots_clear(&s->reads); /* an answer that still comes finds nobody */
 }
 
 static void carry_read(struct sender *s, struct mail_read *m)
@@ -557,7 +557,10 @@ static void check_damage(struct sender *s)
 static void on_sweep(uv_timer_t *t)
 {
     struct sender *s = t->data;
+    struct error e;
     check_damage(s);
+    if (s->mark && !hint_mark_keep(s->mark, &e))
+        log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
     if (s->phase == UP || !__atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; pump() passes over what expired */
     uint64_t n = hint_log_expire(s->peer->log, clock_steady_ms());

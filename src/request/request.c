@@ -336,11 +336,11 @@ static bool hints_count(const struct config *c)
            strcmp(c->hint_dir, "memory") != 0;
 }
 
+/* Once the writer has answered, what wasn't refused is applied or lies in a log. */
 static const char *took_effect(const struct request *r)
 {
     for (unsigned i = 0; i < r->n; i++)
-        if (r->words[i].verdict == VERDICT_APPLIED || r->words[i].verdict == VERDICT_LOGGED ||
-            r->words[i].verdict == VERDICT_DURABLE || r->words[i].verdict == VERDICT_KEPT)
+        if (r->words[i].verdict != VERDICT_REFUSED)
             return "; it took effect on some";
     return "; nothing was written";
 }

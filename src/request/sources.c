@@ -33,8 +33,11 @@ static void send_link(struct source *s, bool close)
     actor_send(s->link.worker, &m->msg);
 }
 
+/* Nothing goes out before the welcome. */
 static void flush(struct source *s)
 {
+    if (s->has_link && s->greet_due)
+        return;
     if (s->ack_due)
         frame_add(&s->out, &(struct frame){.kind = FRAME_ACK, .seq = s->applied});
     s->ack_due = false;
@@ -83,15 +86,16 @@ void source_linked(struct source *s, const struct mail_greet *m)
 
 void source_greet(struct source *s, enum node_state state, bool serving)
 {
-    s->greet_due = false;
+    s->greet_due = s->ack_due = false;
     s->welcome = true;
     source_stands_at(s, s->applied);
+    buf_reset(&s->out, 0); /* replies to what came on the link before */
     handshake_add_welcome(&s->out, s->applied, state, serving);
 }
 
 void source_announce(struct source *s, enum node_state state, bool serving)
 {
-    if (s->has_link)
+    if (s->has_link && !s->greet_due)
         handshake_add_state(&s->out, s->applied, state, serving);
 }
 

@@ -200,6 +200,7 @@ static void on_inbound(struct writer *w, struct mail_inbound *m)
         return;
     }
     const uint8_t *p = m->frames->data, *end = p + m->frames->len;
+    size_t before = w->gathering->n;
     while (p < end) {
         struct frame f;
         size_t size = 0;
@@ -209,7 +210,12 @@ static void on_inbound(struct writer *w, struct mail_inbound *m)
             take_frame(w, m->node, &f);
         p += size;
     }
-    batch_keep(w->gathering, m);
+    if (w->gathering->n > before) {
+        batch_keep(w->gathering, m);
+        return;
+    }
+    s->credit += m->size; /* nothing of it was taken */
+    mail_inbound_free(m);
 }
 
 /* ---- what clients send
