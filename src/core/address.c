@@ -103,6 +103,13 @@ bool address_is_loopback(const struct address *a)
     return inet_pton(AF_INET6, a->host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+bool address_is_number(const struct address *a)
+{
+    struct in_addr ignored;
+    return a->kind == ADDRESS_UNIX || inet_pton(AF_INET, a->host, &ignored) == 1 ||
+           ipv6_ok(a->host);
+}
+
 static bool resolve_tcp(const struct address *a, struct sockaddr_storage *out, socklen_t *len,
                         struct error *e)
 {

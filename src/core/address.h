@@ -34,6 +34,9 @@ void address_format(const struct address *a, char *out, size_t room);
 /* Only this machine can reach it: a unix socket, 127.0.0.0/8, ::1 or localhost. */
 bool address_is_loopback(const struct address *a);
 
+/* The host is a number (or it is a unix socket): address_resolve doesn't block. */
+bool address_is_number(const struct address *a);
+
 /* For bind and connect. A host that isn't a number goes through getaddrinfo, which may block for
  * seconds: not in an event loop. */
 bool address_resolve(const struct address *a, struct sockaddr_storage *out, socklen_t *len,

@@ -9,6 +9,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static bool sync_directory_of(const char *path)
+{
+    char *copy = mem_strdup(path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    mem_free(copy);
+    if (fd < 0)
+        return false;
+    bool ok = fsync(fd) == 0;
+    close(fd);
+    return ok;
+}
+
 bool dir_make(const char *path, struct error *e)
 {
     char *copy = mem_strdup(path);
@@ -18,7 +30,8 @@ bool dir_make(const char *path, struct error *e)
         if (*p != '/' && !end)
             continue;
         *p = 0;
-        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+        bool made = mkdir(copy, 0755) == 0;
+        if (made ? !sync_directory_of(copy) : errno != EEXIST)
             ok = error_set(e, "%s: %s", copy, strerror(errno));
         if (end)
             break;
@@ -76,18 +89,6 @@ static bool write_all(int fd, struct slice s)
         s.len -= (size_t)n;
     }
     return true;
-}
-
-static bool sync_directory_of(const char *path)
-{
-    char *copy = mem_strdup(path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    mem_free(copy);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    close(fd);
-    return ok;
 }
 
 bool file_replace(const char *path, struct slice content, struct error *e)

@@ -9,7 +9,8 @@
 /* Makes the directory (and its parents) if missing and locks it. `*lock_fd` keeps the lock until it
  * is closed. A lock held by another process is an error that names it. */
 bool datadir_lock(const char *path, int *lock_fd, struct error *e) MUST_USE;
-bool dir_make(const char *path, struct error *e) MUST_USE; /* with parents; existing is fine */
+/* With parents, each on disk before this returns; existing is fine. */
+bool dir_make(const char *path, struct error *e) MUST_USE;
 
 /* Writes to a temporary name, fsyncs, renames over `path`, fsyncs the directory. */
 bool file_replace(const char *path, struct slice content, struct error *e) MUST_USE;

@@ -93,7 +93,10 @@ static void on_poll(uv_poll_t *h, int status, int events)
         return;
     }
     if (events & UV_WRITABLE) {
+        size_t waiting = s->out.len;
         stream_flush(s);
+        if (!s->closed && s->out.len < waiting && s->ops->on_progress)
+            s->ops->on_progress(s);
         if (!s->closed && !s->blocked && s->ops->on_drain)
             s->ops->on_drain(s);
     }

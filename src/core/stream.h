@@ -24,6 +24,8 @@ struct stream_ops {
     void (*on_end)(
         struct stream *s,
         const char *reason); /* the other side or the system ended it; call stream_close */
+    void (*on_progress)(struct stream *s); /* the socket was full at a flush and has taken bytes
+                                              since; may be NULL */
     void (*on_drain)(
         struct stream *s); /* `out` was full at a flush and is empty now; may be NULL */
     void (*on_closed)(struct stream *s);

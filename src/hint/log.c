@@ -574,7 +574,7 @@ uint64_t hint_log_expire(struct hint_log *l, uint64_t now_ms)
 static bool sync_segment(struct hint_log *l, struct segment *s, struct error *e)
 {
     uint64_t end = LOAD(s->end);
-    if (s->synced >= end || s->found)
+    if (s->synced >= end)
         return true;
     if (s->fd < 0)
         return error_set(e, "%s: no space: records for the peer are in memory only", l->o.dir);

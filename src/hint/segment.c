@@ -35,16 +35,16 @@ static uint64_t get_u64(const uint8_t *p)
     return v;
 }
 
-static void write_header(uint8_t *h, const char *peer, uint64_t first)
+static void write_header(uint8_t *to, const char *peer, uint64_t first)
 {
-    memset(h, 0, SEGMENT_HEAD);
-    memcpy(h, MAGIC, 8);
+    uint8_t h[SEGMENT_HEAD] = MAGIC; /* built aside: what is mapped changes in one go */
     h[8] = SEGMENT_VERSION;
     put_u64(h + AT_FIRST, first);
     snprintf((char *)h + AT_PEER, SEGMENT_PEER, "%s", peer);
     uint32_t crc = crc32c(0, h, AT_CRC);
     memcpy(h + AT_CRC, &crc, sizeof crc);
     put_u64(h + AT_ACKED, first - 1);
+    memcpy(to, h, sizeof h);
 }
 
 static bool check_header(const uint8_t *h, const char *name, const char *peer, struct error *e)

@@ -7,8 +7,11 @@
 
 void delivery_init(struct delivery *d, struct hint_log *log, size_t window, uint64_t rate)
 {
-    *d = (struct delivery){
-        .log = log, .window = window, .rate = rate, .upto = hint_log_appended(log).seq};
+    *d = (struct delivery){.log = log,
+                           .window = window,
+                           .rate = rate,
+                           .upto = hint_log_appended(log).seq,
+                           .heard = hint_log_acked(log).seq};
 }
 
 void delivery_fini(struct delivery *d)
@@ -48,20 +51,19 @@ static void set_cursors(struct delivery *d, uint64_t sent, uint64_t told)
 
 bool delivery_go_on_from(struct delivery *d, uint64_t applied)
 {
-    uint64_t acked = hint_log_acked(d->log).seq;
-    if (applied < acked) {
-        set_cursors(d, acked, applied);
-        return false;
-    }
+    bool forward = applied >= d->heard;
     hint_log_ack(d->log, applied);
-    set_cursors(d, applied, applied);
-    return true;
+    uint64_t acked = hint_log_acked(d->log).seq; /* may lie above: what expired is gone, too */
+    set_cursors(d, applied > acked ? applied : acked, applied);
+    d->heard = applied;
+    return forward;
 }
 
 void delivery_acked(struct delivery *d, uint64_t seq)
 {
     size_t i = 0;
     hint_log_ack(d->log, seq);
+    d->heard = seq > d->heard ? seq : d->heard;
     while (i < d->nmarkers && d->markers[i].seq <= seq)
         d->acked_bytes = d->markers[i++].bytes;
     if (i == 0)

@@ -23,6 +23,7 @@ struct delivery {
     uint64_t rate;        /* bytes/s for hints; 0: no limit */
     /* its own */
     uint64_t upto, sent, told;
+    uint64_t heard;          /* the highest number that the receiver said it has */
     uint64_t expired_upto;   /* the newest record counted as expired */
     struct delivery_marker { /* what was put out up to a number */
         uint64_t seq, bytes;
@@ -38,9 +39,9 @@ void delivery_fini(struct delivery *d);
 
 /* Everything appended up to this number may go out. Lower ones than before are ignored. */
 void delivery_allow(struct delivery *d, uint64_t upto);
-/* The receiver says the last number that it has: what follows goes out from there. False: that lies
- * below what it had acknowledged: it has gone back in time (restored, a power cut), and what is no
- * longer in the log is skipped. */
+/* The receiver says the last number that it has: what follows goes out from there, and what is no
+ * longer in the log is skipped. False: that lies below what it had said before: it has gone back in
+ * time (restored, a power cut). */
 bool delivery_go_on_from(struct delivery *d, uint64_t applied);
 /* The receiver has everything up to this number: the log lets go of it. */
 void delivery_acked(struct delivery *d, uint64_t seq);

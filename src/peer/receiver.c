@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define UNREAD_MAX (8u * 1024 * 1024)  /* bytes at the writer before the link is read no more */
-#define OUT_MAX    (64u * 1024 * 1024) /* replies that a peer doesn't take */
+#define OUT_MAX    (64u * 1024 * 1024) /* replies that wait before the link is read no more */
 
 enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED };
 
@@ -151,8 +151,6 @@ static void pass_on(struct receiver *r, const uint8_t *frames, size_t size)
     m->frames = blob_new(frames, size);
     r->at_writer += size;
     actor_send(r->all->writer, &m->msg);
-    if (r->at_writer > UNREAD_MAX)
-        stream_pause(&r->stream);
 }
 
 static void on_frame(struct receiver *r, const struct frame *f)
@@ -216,11 +214,23 @@ static void on_end(struct stream *st, const char *reason)
     shut(st->owner);
 }
 
-static void on_drain(struct stream *st)
+/* Back-pressure: no more is read while too much waits for the writer, or for the peer to take its
+ * replies. A reply of any size passes: only what is asked behind it waits. */
+static void throttle(struct receiver *r)
+{
+    bool full = r->at_writer > UNREAD_MAX || r->stream.out.len > OUT_MAX;
+    bool low = r->at_writer <= UNREAD_MAX / 2 && r->stream.out.len <= OUT_MAX / 2;
+    if (full && !r->stream.paused)
+        stream_pause(&r->stream);
+    else if (low && r->stream.paused)
+        stream_resume(&r->stream);
+}
+
+static void on_progress(struct stream *st)
 {
     struct receiver *r = st->owner;
-    if (st->paused && r->at_writer <= UNREAD_MAX)
-        stream_resume(st);
+    r->heard_ms = clock_mono_ms();
+    throttle(r);
 }
 
 static void on_closed(struct stream *st)
@@ -239,7 +249,7 @@ static void on_closed(struct stream *st)
 }
 
 static const struct stream_ops receiver_ops = {
-    .on_data = on_data, .on_end = on_end, .on_drain = on_drain, .on_closed = on_closed};
+    .on_data = on_data, .on_end = on_end, .on_progress = on_progress, .on_closed = on_closed};
 
 void receiver_accept(struct receivers *all, int fd)
 {
@@ -267,19 +277,25 @@ void receiver_mail(struct receivers *all, struct mail_link *m)
         if (m->close) {
             stream_flush(&r->stream);
             shut(r);
-        } else if (r->stream.paused && r->at_writer <= UNREAD_MAX / 2) {
-            stream_resume(&r->stream);
         }
     }
     buf_fini(&m->frames);
     mem_free(m);
 }
 
+/* Nothing came, or (a sender that asks and doesn't listen) nothing was taken. What waits for our
+ * own writer is no fault of the peer's. */
+static bool is_silent(const struct receiver *r, uint64_t now_ms)
+{
+    bool waits_for_us = r->stream.paused && r->stream.out.len == 0;
+    return !waits_for_us && now_ms - r->heard_ms > r->all->silence_ms;
+}
+
 void receivers_tick(struct receivers *all, uint64_t now_ms)
 {
     uint32_t at = 0;
     for (struct receiver *r; (r = slots_next(&all->links, &at));)
-        if (!r->stream.closed && !r->stream.paused && now_ms - r->heard_ms > all->silence_ms)
+        if (!r->stream.closed && is_silent(r, now_ms))
             shut(r);
 }
 
@@ -291,8 +307,7 @@ void receivers_flush(struct receivers *all)
             continue;
         r->dirty = false;
         stream_flush(&r->stream);
-        if (r->stream.out.len > OUT_MAX)
-            shut(r); /* a sender that asks and doesn't listen */
+        throttle(r);
     }
 }
 

@@ -37,7 +37,8 @@ struct sender {
 
     enum phase phase;
     struct stream stream;
-    bool stream_open, stopping;
+    bool stream_open, resolving, stopping;
+    uv_getaddrinfo_t names;
     uv_timer_t dial, beat, sweep, rate;
     unsigned backoff_ms;
     uint64_t phase_since_ms;
@@ -259,15 +260,15 @@ static void on_ack(struct sender *s, uint64_t seq)
 static void go_on_from(struct sender *s, uint64_t applied)
 {
     struct hint_position before = hint_log_acked(s->peer->log);
-    if (delivery_go_on_from(&s->delivery, applied)) {
-        acknowledged(s, applied, before);
+    uint64_t heard = s->delivery.heard;
+    bool forward = delivery_go_on_from(&s->delivery, applied);
+    acknowledged(s, applied, before);
+    if (forward)
         return;
-    }
-    char address[300], reason[200];
+    char reason[200];
     snprintf(reason, sizeof reason,
              "it has gone back in time: it has %" PRIx64 " of ours and had acknowledged %" PRIx64,
-             applied, before.seq);
-    log_warn("peer %s: %s", peer_address(s, address), reason);
+             applied, heard);
     mark_repair(s, reason);
 }
 
@@ -309,7 +310,8 @@ static void drop_link(struct sender *s, const char *reason)
     if (was_up)
         s->backoff_ms = BACKOFF_MIN;
     publish(s, reason);
-    stream_close(&s->stream);
+    if (s->stream_open)
+        stream_close(&s->stream);
 }
 
 static void refuse(struct sender *s, const char *what, const char *reason)
@@ -372,7 +374,8 @@ static void on_welcome(struct sender *s, const struct frame *f)
     tell_writer(s, s->theirs);
     mem_free(s->theirs);
     s->theirs = NULL;
-    go_on_from(s, s->word.applied);
+    if (s->word.backend_up) /* else it doesn't know yet what it has applied */
+        go_on_from(s, s->word.applied);
     publish(s, "linked");
 }
 
@@ -485,26 +488,74 @@ static void on_stream_closed(struct stream *st)
         redial_in(s, s->backoff_ms);
 }
 
-static const struct stream_ops link_ops = {
-    .on_connect = on_connect, .on_data = on_data, .on_end = on_end, .on_closed = on_stream_closed};
+/* The socket was full and takes bytes again, so somebody reads at the other end: a sign of life
+ * while a large value is on its way and no heartbeat can be. */
+static void on_progress(struct stream *st)
+{
+    struct sender *s = st->owner;
+    PEER_STORE(s->peer, heard_ms, clock_mono_ms());
+}
+
+static const struct stream_ops link_ops = {.on_connect = on_connect,
+                                           .on_data = on_data,
+                                           .on_end = on_end,
+                                           .on_progress = on_progress,
+                                           .on_closed = on_stream_closed};
+
+static void no_connection(struct sender *s, const char *reason)
+{
+    s->phase = IDLE;
+    publish(s, reason);
+    redial_in(s, s->backoff_ms);
+}
+
+static void connect_to(struct sender *s, const struct sockaddr *to, socklen_t len)
+{
+    struct error e;
+    s->phase_since_ms = clock_mono_ms();
+    s->stream_open = stream_connect(&s->stream, &s->actor.loop, to, len, &link_ops, s, &e);
+    if (!s->stream_open)
+        no_connection(s, e.text);
+}
+
+static void on_names(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
+{
+    struct sender *s = req->data;
+    s->resolving = false;
+    if (!s->stopping && status < 0)
+        no_connection(s, uv_strerror(status));
+    else if (!s->stopping)
+        connect_to(s, found->ai_addr, found->ai_addrlen);
+    uv_freeaddrinfo(found);
+}
+
+/* A name is looked up beside the loop: hints go on being synced while a resolver hangs. */
+static void resolve(struct sender *s)
+{
+    char port[8];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    snprintf(port, sizeof port, "%u", s->address.port);
+    s->names.data = s;
+    int rc = uv_getaddrinfo(&s->actor.loop, &s->names, on_names, s->address.host, port, &hints);
+    s->resolving = rc == 0;
+    if (rc < 0)
+        no_connection(s, uv_strerror(rc));
+}
 
 static void connect_now(struct sender *s)
 {
     struct error e;
     struct sockaddr_storage to;
     socklen_t len = 0;
-    if (s->stream_open || s->stopping)
+    if (s->stream_open || s->resolving || s->stopping)
         return;
     s->phase = CONNECTING;
-    s->phase_since_ms = clock_mono_ms();
-    if (address_resolve(&s->address, &to, &len, &e) &&
-        stream_connect(&s->stream, &s->actor.loop, (struct sockaddr *)&to, len, &link_ops, s, &e)) {
-        s->stream_open = true;
-        return;
-    }
-    s->phase = IDLE;
-    publish(s, e.text);
-    redial_in(s, s->backoff_ms);
+    if (!address_is_number(&s->address))
+        resolve(s);
+    else if (address_resolve(&s->address, &to, &len, &e))
+        connect_to(s, (struct sockaddr *)&to, len);
+    else
+        no_connection(s, e.text);
 }
 
 static void on_dial(uv_timer_t *t)
@@ -541,7 +592,8 @@ static void on_beat(uv_timer_t *t)
         }
         struct frame f = {.kind = FRAME_BEAT, .seq = clock_mono_us()};
         frame_add(&s->stream.out, &f);
-    } else if (s->phase != IDLE && now - s->phase_since_ms > (patience > 3000 ? patience : 3000)) {
+    } else if (s->stream_open && s->phase != IDLE &&
+               now - s->phase_since_ms > (patience > 3000 ? patience : 3000)) {
         drop_link(s, "no answer to the handshake");
     }
 }
@@ -595,10 +647,14 @@ static void start(void *self)
 
 static void on_appended(struct sender *s, struct mail_appended *m)
 {
-    for (size_t i = 0; i < m->n; i++)
+    bool late = false;
+    for (size_t i = 0; i < m->n; i++) {
         waiters_add(&s->waiters, &m->waiter[i]);
+        late |= m->waiter[i].late;
+    }
     delivery_allow(&s->delivery, m->upto);
-    s->sync_wanted = m->n > 0 || s->sync_wanted;
+    /* others of a peer that is up wait for its acknowledgement, not for the disk */
+    s->sync_wanted |= late || (m->n && PEER_LOAD(s->peer, hinting));
     mem_free(m);
 }
 
@@ -637,7 +693,6 @@ static void turn_end(void *self)
         stream_flush(&s->stream);
     if (s->sync_wanted) {
         s->sync_wanted = false;
-        /* a live peer's late ones only: the others will be acknowledged */
         sync_hints(s, !PEER_LOAD(s->peer, hinting));
     }
     waiters_flush(&s->waiters);
@@ -647,6 +702,8 @@ static void stop(void *self)
 {
     struct sender *s = self;
     s->stopping = true;
+    if (s->resolving)
+        (void)uv_cancel((uv_req_t *)&s->names); /* or it ends by itself */
     if (accepting(s)) {
         pump(s);
         stream_flush(&s->stream);
