@@ -4,13 +4,21 @@
 void standby_init(struct standby *s, unsigned nodes, bool used_data_dir, uint64_t gos_interval_ms,
                   uint64_t now_ms)
 {
-    *s = (struct standby){.state = used_data_dir ? NODE_STANDBY : NODE_NORMAL,
-                          .began_ms = now_ms,
-                          .greet_until_ms = now_ms + 2 * gos_interval_ms,
+    *s = (struct standby){.state = NODE_NORMAL,
+                          .greet_ms = 2 * gos_interval_ms,
                           .n = nodes,
                           .need = mem_calloc(nodes, sizeof *s->need)};
-    if (nodes < 2)
-        s->state = NODE_NORMAL; /* nobody could hold hints for us */
+    if (used_data_dir)
+        standby_begin(s, now_ms);
+}
+
+void standby_begin(struct standby *s, uint64_t now_ms)
+{
+    if (s->n < 2)
+        return; /* nobody could hold hints for us */
+    s->state = NODE_STANDBY;
+    s->began_ms = now_ms;
+    s->greet_until_ms = now_ms + s->greet_ms;
 }
 
 void standby_fini(struct standby *s)

@@ -1,8 +1,9 @@
 /* peer/standby: does this node lack writes? Pure; the writer actor owns it and gives it the time.
  *
- * STANDBY from a start on a used data_dir, and from any greeting in which a sender names hints that
- * we don't have yet, until the records so named are in. After a start we wait for greetings for two
- * heartbeats; 30 s after it began, STANDBY ends in any case (DESIGN.md section 8). */
+ * STANDBY from a start on a used data_dir, from the return of a store that was away, and from any
+ * greeting in which a sender names hints that we don't have yet, until the records so named are in.
+ * After a start or a return we wait for greetings for two heartbeats; 30 s after it began, STANDBY
+ * ends in any case (DESIGN.md section 8). */
 #ifndef PEER_STANDBY_H
 #define PEER_STANDBY_H
 
@@ -12,7 +13,7 @@
 
 struct standby {
     enum node_state state; /* NODE_NORMAL or NODE_STANDBY */
-    uint64_t began_ms, greet_until_ms;
+    uint64_t began_ms, greet_until_ms, greet_ms;
     unsigned n;
     uint64_t *need; /* by node: its number that we must reach; 0: none */
 };
@@ -20,6 +21,8 @@ struct standby {
 void standby_init(struct standby *s, unsigned nodes, bool used_data_dir, uint64_t gos_interval_ms,
                   uint64_t now_ms);
 void standby_fini(struct standby *s);
+/* Writes may have been missed: as after a start. Decide afterwards. */
+void standby_begin(struct standby *s, uint64_t now_ms);
 /* A sender says that it holds hints for us up to `upto` (0: none); we have applied `applied` of
  * its. */
 void standby_greeted(struct standby *s, unsigned node, uint64_t upto, uint64_t applied,

@@ -99,6 +99,15 @@ void source_announce(struct source *s, enum node_state state, bool serving)
         handshake_add_state(&s->out, s->applied, state, serving);
 }
 
+void source_hang_up(struct source *s)
+{
+    if (!s->has_link)
+        return;
+    buf_reset(&s->out, 0);
+    send_link(s, true);
+    s->has_link = s->greet_due = false;
+}
+
 void source_unlinked(struct source *s, struct link_ref link)
 {
     if (!source_is_link(s, link))

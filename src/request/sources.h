@@ -39,6 +39,8 @@ void sources_flush(struct sources *all);
  */
 void source_linked(struct source *s, const struct mail_greet *m);
 void source_refuse(const struct mail_greet *m, const char *reason);
+/* Ends the link without a word: the sender dials again at once, and greets. */
+void source_hang_up(struct source *s);
 void source_unlinked(struct source *s, struct link_ref link);
 /* The welcome that is due: no batch is at the store, so that `applied` is what the store has. */
 void source_greet(struct source *s, enum node_state state, bool serving);

@@ -25,6 +25,7 @@ struct writer {
     struct batch batches[2];
     struct batch *gathering, *at_store; /* at_store: NULL when none is */
     bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
+    bool missed;             /* the store was away, and peers may hold hints for it */
     char refusal[200];
     struct standby standby;
     uv_timer_t tick, retry;
@@ -51,12 +52,23 @@ static void announce(struct writer *w)
 
 static void decide_state(struct writer *w)
 {
-    enum node_state before = w->standby.state;
-    if (!standby_decide(&w->standby, clock_mono_ms()))
+    enum node_state before = __atomic_load_n(w->o.own_state, __ATOMIC_RELAXED);
+    standby_decide(&w->standby, clock_mono_ms());
+    if (w->standby.state == before)
         return;
     __atomic_store_n(w->o.own_state, (uint32_t)w->standby.state, __ATOMIC_RELEASE);
     log_notice("this node: %s -> %s", node_state_name(before), node_state_name(w->standby.state));
     announce(w);
+}
+
+/* The store takes writes again: what it missed lies with the peers, which say so when they greet.
+ */
+static void ask_for_greetings(struct writer *w)
+{
+    w->missed = false;
+    standby_begin(&w->standby, clock_mono_ms());
+    for (unsigned i = 0; i < w->sources.n; i++)
+        source_hang_up(source_of(w, i));
 }
 
 /* What was gathered of this sender and isn't at the store is thrown away: it will send it again. */
@@ -289,19 +301,20 @@ static void finish_own(struct writer *w, struct item *it)
         answer(m);
 }
 
-static void finish_inbound(struct writer *w, struct item *it)
+static bool finish_inbound(struct writer *w, struct item *it)
 {
     struct source *s = source_of(w, it->node);
     enum store_outcome outcome = it->at_store->outcome;
     if (outcome != STORE_APPLIED && outcome != STORE_STALE) {
         snprintf(w->refusal, sizeof w->refusal, "%.*s", (int)it->at_store->reply.len,
                  (const char *)it->at_store->reply.ptr);
-        w->refusing = true;
-        return;
+        w->refusing = w->missed = true;
+        return false;
     }
     source_applied(s, it->seq);
     if (it->want_reply && it->kind == ITEM_WRITE)
         source_reply(s, it->seq, it->at_store->reply);
+    return true;
 }
 
 /* What the links sent is dealt with: credit for it. */
@@ -361,14 +374,14 @@ static void on_store_done(void *arg, struct store_batch *sb)
 {
     struct writer *w = arg;
     struct batch *b = w->at_store;
-    bool was_refusing = w->refusing;
+    bool was_refusing = w->refusing, took_inbound = false;
     (void)sb;
     for (size_t i = 0; i < b->n; i++) {
         struct item *it = &b->items[i];
         if (it->kind == ITEM_OWN)
             finish_own(w, it);
         else
-            finish_inbound(w, it);
+            took_inbound |= finish_inbound(w, it);
     }
     w->at_store = NULL;
     give_credit(w, b);
@@ -378,6 +391,8 @@ static void on_store_done(void *arg, struct store_batch *sb)
     if (w->refusing && !was_refusing) {
         start_refusing(w);
         uv_timer_start(&w->retry, on_retry, RETRY_MS, 0);
+    } else if (w->missed && !w->refusing && took_inbound) {
+        ask_for_greetings(w);
     }
     replicate_nudge(&w->replicate);
 }
@@ -408,13 +423,17 @@ static void on_store_up(void *arg)
     uint64_t own = store_last(w->o.store, 0, w->o.me->id);
     if (own > w->own_seq)
         w->own_seq = own;
-    announce(w);
     log_notice("the store is up");
+    if (w->missed)
+        ask_for_greetings(w);
+    decide_state(w);
+    announce(w);
 }
 
 static void on_store_down(void *arg, const char *reason)
 {
     struct writer *w = arg;
+    w->missed = true;
     if (!w->store_up)
         return;
     w->store_up = false;
@@ -431,6 +450,8 @@ static void on_retry(uv_timer_t *t)
     if (!w->refusing || !w->store_up)
         return;
     w->refusing = false;
+    standby_begin(&w->standby, clock_mono_ms()); /* not read until it is known what it lacks */
+    decide_state(w);
     announce(w);
 }
 

@@ -252,3 +252,25 @@ def test_promise_numbers_that_run_out_go_on_higher():
         c.wait_delivered()
         keys = [f"k{i}" for i in range(20)] + ["n"]
         assert rig.own_values(c, 0, keys) == rig.own_values(c, 1, keys)
+
+
+def test_promise_a_store_that_was_away_isnt_read_before_it_has_all():
+    """Node 3's redis dies and comes back; until the hints for it are in, reads go to the others."""
+    with rig.Cluster(3, store="redis", flags={"hint-drain-rate": "50000"}) as c:
+        a, _, d = c.nodes
+        a.client().mset({f"k{i}": "old" for i in range(1000)})
+        rig.wait_until(lambda: rig.own_values(c, 2, ["k999"])["k999"] == b"old", "node 3 has the old values")
+        c.backends[2].kill()
+        rig.wait_until(lambda: a.states_of_peers().count("DOWN") == 1, "node 3 is DOWN")
+        for i in range(1000):
+            a.client().set(f"k{i}", "new")
+        c.backends[2].start()
+        rig.wait_until(lambda: d.metrics()["dynomite_backend_up"], "node 3 has its redis again")
+        reads = 0
+        client = d.client()
+        while a.pending():
+            assert client.get(f"k{999 - reads % 1000}") == b"new"
+            reads += 1
+            assert d.state() == "STANDBY" or not a.pending()
+        assert reads > 5, "the hints were in before anything could be read"
+        c.wait_linked()
