@@ -16,6 +16,8 @@
 #define BACKOFF_MIN  50
 #define BACKOFF_MAX  2000
 #define HEARTBEATS   3
+#define GREETING_MS  3000
+#define TAKEN_PER_MS 50000 /* bytes; a slow disk's 50 MB/s */
 #define RATE_TICK_MS 20
 
 enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
@@ -41,7 +43,7 @@ struct sender {
     uv_getaddrinfo_t names;
     uv_timer_t dial, beat, sweep, rate;
     unsigned backoff_ms;
-    uint64_t phase_since_ms;
+    uint64_t phase_since_ms, beat_ms;
     uint8_t challenge[CHALLENGE_SIZE];
     struct greeting *theirs; /* during the handshake */
     char refused[300];       /* the last reason logged, so that retries don't repeat it */
@@ -581,21 +583,32 @@ static void dial_back(struct sender *s)
 /* ---- timers -----------------------------------------------------------------------------------
  */
 
+/* How long nothing may be heard: heartbeats, and what the peer needs to take in what is on its way
+ * (one value can be 512 MB). */
+static uint64_t patience(const struct sender *s)
+{
+    uint64_t on_its_way = s->delivery.sent_bytes - s->delivery.acked_bytes;
+    return (uint64_t)HEARTBEATS * s->o.config->gos_interval + on_its_way / TAKEN_PER_MS;
+}
+
+static void check_silence(struct sender *s, uint64_t now)
+{
+    uint64_t greeting = patience(s) > GREETING_MS ? patience(s) : GREETING_MS;
+    if (s->phase == UP && now - PEER_LOAD(s->peer, heard_ms) > patience(s))
+        drop_link(s, "no heartbeat");
+    else if (s->phase != UP && s->stream_open && now - s->phase_since_ms > greeting)
+        drop_link(s, "no answer to the handshake");
+}
+
 static void on_beat(uv_timer_t *t)
 {
     struct sender *s = t->data;
-    uint64_t now = clock_mono_ms(), patience = (uint64_t)HEARTBEATS * s->o.config->gos_interval;
-    if (s->phase == UP) {
-        if (now - PEER_LOAD(s->peer, heard_ms) > patience) {
-            drop_link(s, "no heartbeat");
-            return;
-        }
-        struct frame f = {.kind = FRAME_BEAT, .seq = clock_mono_us()};
-        frame_add(&s->stream.out, &f);
-    } else if (s->stream_open && s->phase != IDLE &&
-               now - s->phase_since_ms > (patience > 3000 ? patience : 3000)) {
-        drop_link(s, "no answer to the handshake");
-    }
+    uint64_t now = clock_mono_ms(), since = now - s->beat_ms;
+    s->beat_ms = now;
+    if (since < 2 * s->o.config->gos_interval) /* else it was this thread that was away */
+        check_silence(s, now);
+    if (s->phase == UP)
+        frame_add(&s->stream.out, &(struct frame){.kind = FRAME_BEAT, .seq = clock_mono_us()});
 }
 
 static void check_damage(struct sender *s)
@@ -641,6 +654,7 @@ static void start(void *self)
     uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
     uv_timer_start(&s->sweep, on_sweep, s->o.config->hint_drain_interval_ms,
                    s->o.config->hint_drain_interval_ms);
+    s->beat_ms = clock_mono_ms();
     check_damage(s);
     connect_now(s);
 }
@@ -689,7 +703,7 @@ static void turn_end(void *self)
     struct sender *s = self;
     if (accepting(s))
         pump(s);
-    if (s->phase != IDLE)
+    if (s->stream_open)
         stream_flush(&s->stream);
     if (s->sync_wanted) {
         s->sync_wanted = false;

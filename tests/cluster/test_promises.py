@@ -274,3 +274,48 @@ def test_promise_a_store_that_was_away_isnt_read_before_it_has_all():
             assert d.state() == "STANDBY" or not a.pending()
         assert reads > 5, "the hints were in before anything could be read"
         c.wait_linked()
+
+
+def links_broken(node):
+    return node.log_text().count("-> DOWN")
+
+
+def test_promise_a_large_value_breaks_no_link():
+    """100 MB, with heartbeats of 100 ms, to the other nodes and back from them."""
+    flags = {"gos-interval": "100", "read-consistency": "DC_QUORUM", "store-sync": "never", "timeout": "20000"}
+    with rig.Cluster(3, flags=flags) as c:
+        a = c.nodes[0]
+        value = os.urandom(1 << 20) * 100
+        a.client().set("big", value)
+        a.client().set("behind", 1)
+        rig.wait_until(lambda: len(set(rig.copies(a, "behind"))) == 1, "all have what came behind it", 60)
+        assert a.client().get("big") == value
+        assert [links_broken(n) for n in c.nodes] == [0, 0, 0]
+
+
+def test_promise_peers_have_names():
+    c = rig.Cluster(2)
+    for n in c.nodes:
+        n.flags["dyn-seeds"] = [s.replace("127.0.0.1", "localhost") for s in n.flags["dyn-seeds"]]
+    with c:
+        c.nodes[0].client().set("k", "v")
+        rig.wait_until(lambda: rig.own_values(c, 1, ["k"])["k"] == b"v", "node 2 has it")
+
+
+def test_promise_a_store_that_comes_later_hasnt_gone_back_in_time():
+    """Node and redis were killed; the node is back first and knows no number yet."""
+    with rig.Cluster(2, store="redis") as c:
+        a, b = c.nodes
+        a.client().set("k", "v")
+        rig.wait_until(lambda: c.backends[1].client().get("k") == b"v", "node 2 has it")
+        b.kill()
+        c.backends[1].kill()
+
+        def silent_for():
+            return a.admin("peers")["peers"][0]["last_heard_ms"]
+        rig.wait_until(lambda: silent_for() > 1000, "nothing was heard of node 2 for a second")
+        b.start(wait=False)
+        rig.wait_until(lambda: silent_for() < 500, "node 2 is linked without its store")
+        c.backends[1].start()
+        c.wait_linked()
+        assert not a.admin("status")["peers"][0]["needs_repair"]
