@@ -26,7 +26,7 @@ static void make_uuid(char id[NODE_ID_SIZE])
              r[15]);
 }
 
-static bool is_uuid(const char *s)
+bool keep_is_id(const char *s)
 {
     return strlen(s) == NODE_ID_SIZE - 1 && strspn(s, "0123456789abcdef-") == NODE_ID_SIZE - 1;
 }
@@ -40,7 +40,7 @@ bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used, struc
         buf_add(&b, "", 1);
         char *text = (char *)(uintptr_t)buf_head(&b);
         text[strcspn(text, "\n")] = 0;
-        ok = is_uuid(text) || error_set(e, "%s: found '%.40s'; allowed a UUID", path, text);
+        ok = keep_is_id(text) || error_set(e, "%s: found '%.40s'; allowed a UUID", path, text);
         if (ok)
             memcpy(id, text, NODE_ID_SIZE);
     } else if (ok) {
@@ -152,7 +152,7 @@ bool keep_load_peers(const char *data_dir, struct ring_node *nodes, unsigned n, 
         char *place = address ? strchr(address + 1, ' ') : NULL;
         if (address)
             *address = 0;
-        if (!place || !is_uuid(line))
+        if (!place || !keep_is_id(line))
             ok = error_set(e, "%s: found '%.40s'; allowed id address datacenter rack tokens", path,
                            line);
         else

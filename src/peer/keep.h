@@ -12,6 +12,10 @@
 #include "core/error.h"
 #include "ring/topology.h"
 
+/* Is the text a UUID, as an id of a node has to be? It becomes a word in `peers` and the name of a
+ * directory. */
+bool keep_is_id(const char *text);
+
 /* `*used`: there was an id before, this isn't the first start. */
 bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used,
                   struct error *e) MUST_USE;

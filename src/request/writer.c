@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "hint/numbers.h"
+#include "peer/inbound.h"
 #include "peer/standby.h"
 #include "wire/frame.h"
 #include <inttypes.h>
@@ -355,11 +356,11 @@ static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
     }
     if (resp_command_parse(f->payload, &it->cmd) && it->cmd.argc)
         it->spec = command_find(it->cmd.argv[0]);
-    if (it->spec)
+    if (it->spec && inbound_is_write(it->spec, &it->cmd))
         it->kind = ITEM_WRITE;
     else
-        log_error("a write of %zu bytes from node %u can't be read and is passed over",
-                  f->payload.len, node);
+        log_error("a write of %zu bytes from node %u isn't one and is passed over", f->payload.len,
+                  node);
     hlc_follow(&w->clock, f->stamp, clock_wall_ms());
 }
 
