@@ -263,6 +263,8 @@ static void reset_cursors(struct sender *s, uint64_t sent, uint64_t told)
     s->sent_bytes = s->acked_bytes = 0;
 }
 
+static void refuse(struct sender *s, const char *what, const char *reason);
+
 static void count_delivered(struct sender *s, struct hint_position before)
 {
     struct hint_position after = hint_log_acked(s->peer->log);
@@ -290,10 +292,21 @@ static void on_ack(struct sender *s, uint64_t seq)
     waiters_settle(&s->waiters, s->node, seq, VERDICT_APPLIED, REFUSAL_NONE);
 }
 
+/* Nothing goes out of the log because somebody names a number that this node never gave. */
+static bool was_never_sent(struct sender *s, uint64_t seq)
+{
+    if (seq <= hint_log_appended(s->peer->log).seq)
+        return false;
+    refuse(s, "not believed", "it says that it has numbers that were never sent to it");
+    return true;
+}
+
 /* The receiver says where it stands: at a welcome, after a gap, when its store is back. */
 static void go_on_from(struct sender *s, uint64_t applied)
 {
     uint64_t acked = hint_log_acked(s->peer->log).seq;
+    if (was_never_sent(s, applied))
+        return;
     if (applied >= acked) {
         on_ack(s, applied);
         reset_cursors(s, applied, applied);
@@ -469,11 +482,12 @@ static void on_welcome(struct sender *s, const struct frame *f)
     }
     s->phase = UP;
     s->backoff_ms = BACKOFF_MIN;
-    s->refused[0] = 0;
     tell_writer(s, s->theirs);
     mem_free(s->theirs);
     s->theirs = NULL;
     go_on_from(s, s->word.applied);
+    if (s->phase == UP)
+        s->refused[0] = 0;
     publish(s, "linked");
 }
 
@@ -498,7 +512,8 @@ static void on_link_frame(struct sender *s, const struct frame *f)
 {
     switch (f->kind) {
     case FRAME_ACK:
-        on_ack(s, f->seq);
+        if (!was_never_sent(s, f->seq))
+            on_ack(s, f->seq);
         break;
     case FRAME_REPLY:
         waiters_reply(&s->waiters, s->node, f->seq, blob_new(f->payload.ptr, f->payload.len));
