@@ -48,7 +48,10 @@ bool hint_mark_set(struct hint_mark *m, uint64_t now_ms, const char *reason, str
     if (m->since_ms)
         return true;
     char *line = mem_printf("%" PRIu64 " %s\n", now_ms, reason);
-    bool ok = file_replace(m->path, slice_str(line), e);
+    struct error ignored;
+    /* an empty one is a mark too, and on a full disk it finds its place */
+    bool ok = file_replace(m->path, slice_str(line), e) ||
+              file_replace(m->path, slice_of("", 0), &ignored);
     mem_free(line);
     m->since_ms = now_ms; /* also when the disk refuses: this run knows */
     return ok;

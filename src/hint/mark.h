@@ -1,6 +1,6 @@
 /* hint/mark: the *needs repair* mark of one peer, kept as the file needs-repair beside its
- * segments: one line, "since(ms) reason". The first reason stays until the mark is cleared. The
- * sender actor's. */
+ * segments: one line, "since(ms) reason", or empty where the disk had no room for it. The first
+ * reason stays until the mark is cleared. The sender actor's. */
 #ifndef HINT_MARK_H
 #define HINT_MARK_H
 
