@@ -10,7 +10,10 @@
 #include <xxhash.h>
 
 #define SMALL_FILE 4096
-#define PEERS_FILE (16u * 1024 * 1024)
+/* how far stamps may come until the first keep_clock: with the wall clock, or counting */
+#define CLOCK_WALL_MS  1000
+#define CLOCK_COUNT_MS 100
+#define PEERS_FILE     (16u * 1024 * 1024)
 
 /* RFC 4122, version 4. */
 static void make_uuid(char id[NODE_ID_SIZE])
@@ -110,7 +113,8 @@ bool keep_next_mark(const char *data_dir, uint64_t *mark, uint64_t *clock_ms, st
     if (ok && next > UINT32_MAX)
         ok = error_set(e, "%s: start mark %" PRIu64 " found; allowed at most %u", path, next,
                        UINT32_MAX);
-    ok = ok && write_start(data_dir, next, bound, e);
+    uint64_t by_wall = clock_wall_ms() + CLOCK_WALL_MS, by_count = bound + CLOCK_COUNT_MS;
+    ok = ok && write_start(data_dir, next, by_wall > by_count ? by_wall : by_count, e);
     if (ok) {
         *mark = next;
         *clock_ms = bound;

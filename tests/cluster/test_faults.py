@@ -626,3 +626,24 @@ def test_fault_slow_peer_counts_as_behind():
         c.wait_delivered()
         values = rig.own_values(c, 2, [f"k{i}" for i in range(400)])
         assert all(v == b"x" * 1000 for v in values.values())
+
+
+# ---- time -----------------------------------------------------------------------------------------------------
+
+
+def test_fault_after_a_restart_the_last_write_still_wins():
+    """A node that comes back begins its stamps above all it gave before, but not so far ahead that what
+    others write after it looks older."""
+    with rig.Cluster(3) as c:
+        a, b, _ = c.nodes
+        for n in range(6):
+            a.client().set("k", f"a{n}")
+            a.kill()
+            a.start()
+            c.wait_linked()
+            assert a.client().set("k", f"again{n}")
+            rig.wait_until(lambda n=n: rig.own_values(c, 1, ["k"])["k"] == b"again%d" % n, "node 2 has it")
+            assert b.client().set("k", f"b{n}")
+            for i in range(3):
+                rig.wait_until(lambda i=i, n=n: rig.own_values(c, i, ["k"])["k"] == b"b%d" % n, "node 2's is the last")
+        assert [n.metrics()["dynomite_stale_dropped_total"] for n in c.nodes] == [0, 0, 0]
