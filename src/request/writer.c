@@ -235,15 +235,17 @@ static void answer_greetings(struct writer *w)
 /* ---- identities ---------------------------------------------------------------------------------
  */
 
+/* The steady clock, by which deadlines are judged, is what has to agree: it keeps the error that
+ * the wall clock had at the start. */
 static void trust_clock(struct writer *w, uint64_t their_wall_ms)
 {
-    uint64_t ours = clock_wall_ms();
+    uint64_t ours = clock_steady_ms();
     uint64_t apart = ours > their_wall_ms ? ours - their_wall_ms : their_wall_ms - ours;
     if (apart <= HLC_AHEAD_MAX_MS)
         __atomic_store_n(w->o.clock_trusted, 1, __ATOMIC_RELAXED);
     else
         log_limited(60000, LOG_LEVEL_WARN,
-                    "the wall clock is %" PRIu64 " ms off a peer's; allowed %d ms", apart,
+                    "the clock is %" PRIu64 " ms off a peer's; allowed %d ms", apart,
                     HLC_AHEAD_MAX_MS);
 }
 
