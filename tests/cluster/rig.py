@@ -14,7 +14,17 @@ import urllib.request
 
 import redis
 
+LONG = bool(os.environ.get("DYN_LONG"))  # make check-faults: the numbers of writes that take their time
+NOTES = []  # what tests have counted; conftest.py shows it at the end
+
 BUILD = os.environ.get("DYN_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+
+
+def note(text):
+    """Says it in the output of the test, and once more at the end of the run, where it is seen."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rsplit("::", 1)[-1].split(" ")[0]
+    NOTES.append(f"{test}: {text}")
+    print(text)
 
 
 def free_ports(n):

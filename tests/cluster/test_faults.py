@@ -14,7 +14,7 @@ import redis
 import rig
 
 KB = 1024
-LONG = pytest.mark.skipif(not os.environ.get("DYN_LONG"), reason="long: make check-faults")
+
 
 
 def down(node, n=1):
