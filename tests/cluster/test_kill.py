@@ -21,12 +21,13 @@ def store(request):
 class Workload:
     """Mixed writes whose outcome is known: plain keys through any node, counters through any node,
     strings that grow through one node. What got no answer is left out of the comparison. One thread;
-    several ones have a name each, which their keys begin with."""
+    several ones have a name each, which their keys begin with. pinned: each plain key through one node
+    only, so that no clock decides."""
 
-    def __init__(self, name=""):
+    def __init__(self, name="", pinned=False):
         seed = int(os.environ.get("DYN_SEED", random.randrange(1 << 30)))
         self.random = random.Random(f"{name}{seed}")
-        self.name = name
+        self.name, self.pinned = name, pinned
         rig.note(f"seed {seed}")
         self.plain, self.grown = {}, {}
         self.answered, self.unanswered = {}, {}
@@ -38,6 +39,8 @@ class Workload:
         number = self.random.randrange(1000000)
         client = self.random.choice(clients)
         if kind < 0.5:
+            if self.pinned:
+                client = clients[number % 700 % len(clients)]
             self.write_plain(client, f"{self.name}plain{number % 700}", number)
         elif kind < 0.8:
             self.count(client, f"{self.name}counter{number % 100}")
@@ -109,9 +112,9 @@ def delivered_and_equal(cluster, work, deadline=40):
         one.check(cluster)
 
 
-def load(nodes, grower, until, threads=4):
+def load(nodes, grower, until, threads=4, name="", pinned=False):
     """Concurrent clients, each with a workload of its own, until the condition holds; the workloads."""
-    works = [Workload(f"t{i}.") for i in range(threads)]
+    works = [Workload(f"{name}t{i}.", pinned) for i in range(threads)]
 
     def client(work):
         clients, own_grower = [n.client() for n in nodes], grower.client()
@@ -216,6 +219,22 @@ def test_kill_all_and_start_again(store):
         for n in c.nodes:
             n.start(wait=False)
         delivered_and_equal(c, work)
+
+
+def test_kill_any_node_again_and_again(store):
+    """One after the other, at random moments, under load, each time before the hints of the last are delivered."""
+    dice = random.Random(os.environ.get("DYN_SEED"))
+    works = []
+    with rig.Cluster(3, store=store) as c:
+        for n in range(12 if rig.LONG else 3):
+            victim = dice.choice(c.nodes)
+            grower = dice.choice([x for x in c.nodes if x is not victim])
+            killer = threading.Timer(dice.uniform(0.2, 1.5), victim.kill)
+            killer.start()
+            works += load(c.nodes, grower, lambda v=victim: v.process is None, 3, f"r{n}.", pinned=True)
+            killer.join()
+            victim.start()
+        delivered_and_equal(c, works, 60)
 
 
 def test_kill_backend_under_load():
