@@ -1,5 +1,11 @@
 """Promises that don't hold yet, each with its reason; not collected: pytest tests/cluster/known_bugs.py."""
+import os
+import resource
+import socket
+import time
+
 import rig
+from test_faults import cpu_seconds
 from test_clock import DAY, TTL, all_delivered, hold, pytestmark, sweeps, with_clock  # pylint: disable=unused-import
 
 
@@ -16,3 +22,24 @@ def test_clock_a_restart_after_the_jump_expires_nothing():
         sweeps(a)
         assert a.pending() == 100
         all_delivered(c)
+
+
+def test_http_waits_for_descriptors_without_spinning():
+    """src/admin/http.c lets libmicrohttpd accept. Where that finds no descriptor and has no connection yet, it
+    tries again without end (its own message: "Will try busy waiting"). core/listener and MHD_add_connection
+    would pause, as the other ports do."""
+    with rig.Cluster(1) as c:
+        a = c.nodes[0]
+        used = len(os.listdir(f"/proc/{a.process.pid}/fd"))
+        resource.prlimit(a.process.pid, resource.RLIMIT_NOFILE, (used + 10, used + 1000))
+        held = [socket.create_connection(("127.0.0.1", a.client_port)) for _ in range(30)]
+        rig.wait_until(lambda: "accepting pauses" in a.log_text(), "no descriptor is left")
+        with socket.create_connection(("127.0.0.1", a.http_port)) as waiting:
+            before, start = cpu_seconds(a), time.monotonic()
+            rig.wait_until(lambda: time.monotonic() - start > 1, "a second")
+            used = (cpu_seconds(a) - before) / (time.monotonic() - start)
+            for s in held:
+                s.close()
+            waiting.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+            assert waiting.recv(100).startswith(b"HTTP/1.1 200")
+        assert used < 0.2, f"{used:.2f} of a CPU"

@@ -216,6 +216,73 @@ def test_bad_input_proof_where_nobody_has_a_secret(place):
     place.good()
 
 
+# ---- the secret -------------------------------------------------------------------------------------
+
+
+SECRET = "s3cret"
+
+
+@pytest.fixture(scope="module")
+def secret_place():
+    with rig.Cluster(3, flags={"cluster-secret": SECRET}) as c:
+        p = Place(c)
+        yield p
+        p.good()
+        p.back()
+
+
+@pytest.mark.parametrize("secret", ["", "wrong", SECRET + " ", SECRET.upper()])
+def test_bad_input_a_peer_without_the_secret(secret_place, secret):
+    p = secret_place
+    quiet(p)
+    before = p.a.log_text().count("cluster_secret doesn't match")
+    with p.dial(secret=secret) as peer, pytest.raises(lp.Refused, match="cluster_secret doesn't match"):
+        peer.link()
+    assert p.a.log_text().count("cluster_secret doesn't match") == before + 1
+    p.good()
+
+
+@pytest.mark.parametrize("forge", ["replayed", "reflected", "other id", "short", "long", "none"])
+def test_bad_input_forged_proofs(secret_place, forge):
+    """What was a proof elsewhere is none here."""
+    p = secret_place
+    with p.dial(secret=SECRET).link() as good:
+        old = good.proof()
+    with p.dial(secret=SECRET) as peer:
+        peer.challenge = good.challenge
+        peer.greet()
+        right = peer.proof()
+        proof = {"replayed": old, "reflected": peer.theirs[9], "short": right[:-1], "long": right + b"x", "none": b"",
+                 "other id": peer.prove("sender", NOBODY, peer.theirs[3].decode(), peer.challenge,
+                                        peer.theirs[8])}[forge]
+        peer.send(lp.frame(lp.PROOF, lp.message((1, proof))))
+        with pytest.raises(lp.Refused, match="cluster_secret doesn't match|proof of 33 bytes"):
+            peer.expect(lp.WELCOME)
+    p.dial(secret=SECRET).link().sock.close()
+    p.good()
+
+
+@pytest.mark.parametrize("secret", ["", "wrong", SECRET])
+def test_bad_input_whoever_answers_must_prove_it_too(secret_place, secret):
+    """A node gives neither its proof nor a write to somebody who can't."""
+    p = secret_place
+    with listen(p) as server:
+        with dialled_by_a(p, server, secret=secret) as peer:
+            peer.send(lp.frame(lp.CHALLENGE, peer.answer_hello(peer.hello_seen)))
+            if secret == SECRET:
+                proof = lp.parse(peer.expect(lp.PROOF)[2])[1]
+                assert proof == peer.prove("sender", peer.hello_seen[3].decode(), peer.id, peer.hello_seen[9],
+                                           peer.challenge)
+                return
+            with pytest.raises(lp.Refused, match="cluster_secret doesn't match"):
+                peer.expect(lp.PROOF)
+    said(p, "cluster_secret doesn't match")
+    p.good()
+
+
+# ---- frames -------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("payload", [b"", b"\xff" * 64, os.urandom(2000), b"\x08" + b"\x80" * 30,
                                      b"\x12\xff\xff\xff\xff\x0f", bytes(60000)],
                          ids=["none", "ones", "random", "varint", "length", "zeros"])
@@ -501,7 +568,7 @@ def accept(place, server, **who):
 
 def dialled_by_a(place, server, **who):
     """The link of node 1; node 2 dials too and is sent away."""
-    with place.dial().link():
+    with place.dial(secret=place.a.flags.get("cluster-secret", "")).link():
         pass  # it dials back at once whoever greets it
     while True:
         peer = accept(place, server, **who)
