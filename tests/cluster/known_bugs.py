@@ -5,8 +5,8 @@ import socket
 import time
 
 import rig
-from test_faults import cpu_seconds
-from test_clock import DAY, TTL, all_delivered, hold, pytestmark, sweeps, with_clock  # pylint: disable=unused-import
+from test_clock import DAY, TTL, Clock, all_delivered, hold, pytestmark, sweeps, with_clock  # pylint: disable=unused-import
+from test_faults import cpu_seconds, down, repair
 
 
 def test_clock_a_restart_after_the_jump_expires_nothing():
@@ -43,3 +43,38 @@ def test_http_waits_for_descriptors_without_spinning():
             waiting.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
             assert waiting.recv(100).startswith(b"HTTP/1.1 200")
         assert used < 0.2, f"{used:.2f} of a CPU"
+
+
+def test_clock_two_days_behind_loses_no_answered_write():
+    """too_old() in src/request/writer.c throws away what is stamped more than hint_ttl_seconds + 1 h ago, live
+    writes too, and acknowledges them as applied. -CLOCK (a later issue) would refuse them at the coordinator;
+    until then they are answered with OK and are on no other node, and no mark says so."""
+    c = rig.Cluster(3)
+    Clock(c.nodes[0], -2 * DAY)
+    with c:
+        a, b, _ = c.nodes
+        assert a.client().set("k", "1")
+        rig.wait_until(lambda: b.client().get("k") == b"1" or any(repair(a).values()), "it is there, or marked", 5)
+
+
+def test_hints_of_a_peer_that_is_known_no_more():
+    """name_log() in src/server.c: without the file peers (or with another rack or tokens for that seed) the log
+    is looked for under the place's name; the one under the id stays where it is, with its hints, and neither
+    a log line nor a figure tells."""
+    with rig.Cluster(3) as c:
+        a, _, d = c.nodes
+        for n in c.nodes:
+            n.stop()
+        for n in c.nodes:  # logs now lie under their peers' ids
+            n.start(wait=False)
+        c.wait_linked()
+        d.kill()
+        down(a)
+        a.client().set("k", "1")
+        a.stop()
+        os.unlink(os.path.join(a.directory, "peers"))
+        a.start()
+        d.start()
+        c.wait_linked()
+        c.wait_delivered()
+        assert rig.own_values(c, 2, ["k"]) == {"k": b"1"} or any(repair(a).values()) or "orphan" in a.log_text()
