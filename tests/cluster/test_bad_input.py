@@ -348,6 +348,7 @@ def test_bad_input_half_a_write_after_the_handshake(place):
     with place.dial().link() as peer:
         first = peer.numbers()
         peer.write(first, "SET", "half", "whole")
+        peer.acked(first)
         peer.send(lp.frame(lp.WRITE, lp.resp("SET", "half", "cut"), seq=first + 1,
                            stamp=lp.stamp_now())[:-3])
     with place.dial().link() as peer:
