@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CLOCK_BOUND_MS  30000 /* how far ahead the kept bound lies */
+#define CLOCK_BOUND_MS  5000 /* how far ahead the kept bound lies: peers must follow it */
+#define CLOCK_COUNT_MS  100
 #define CLOCK_NEAR_MS   (3600ull * 1000)
 #define TOMBSTONE_EXTRA (2 * 3600ull * 1000)
 
@@ -361,11 +362,13 @@ static void keep_wanted_mark(struct server *s)
 static void keep_clock_bound(struct server *s)
 {
     uint64_t now = clock_wall_ms(), hlc = __atomic_load_n(&s->clock_now, __ATOMIC_RELAXED) >> 16;
-    uint64_t want = now > hlc ? now : hlc;
-    if (want + CLOCK_BOUND_MS / 2 <= s->clock_bound)
+    if (now + CLOCK_BOUND_MS / 2 <= s->clock_bound && hlc < s->clock_bound)
         return;
+    /* stamps go with the wall clock, or, where that is behind, count on from the last one: slowly,
+     * so that restarts one after the other don't carry them away from the peers' */
     struct error e;
-    s->clock_bound = want + CLOCK_BOUND_MS;
+    uint64_t by_wall = now + CLOCK_BOUND_MS, by_count = hlc + CLOCK_COUNT_MS;
+    s->clock_bound = by_wall > by_count ? by_wall : by_count;
     if (!keep_clock(s->config->data_dir, s->mark_kept, s->clock_bound, &e))
         log_error("%s", e.text);
 }

@@ -5,6 +5,8 @@ AM_TESTS_ENVIRONMENT = CK_FORK=$${CK_FORK-yes}; export CK_FORK; \
 include tests/unit/automake.mk
 include tests/fuzz/automake.mk
 EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/cluster/playground.py \
+	tests/cluster/conftest.py tests/cluster/linkpeer.py tests/cluster/known_bugs.py tests/cluster/test_bad_input.py \
+	tests/cluster/test_faults.py tests/cluster/test_racks.py tests/cluster/test_clock.py \
 	tests/cluster/test_basic.py tests/cluster/test_three_nodes.py tests/cluster/test_kill.py tests/cluster/test_redis.py tests/cluster/test_promises.py \
 	tests/bench/bench.py
 
@@ -12,9 +14,11 @@ EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/c
 bench: dynomited dyn-admin
 	DYN_BUILD='$(abs_top_builddir)' /usr/bin/python3 $(srcdir)/tests/bench/bench.py
 
-# What takes too long for every change: each cluster test three times over, then the release archive.
-check-faults: dynomited dyn-admin
-	for i in 1 2 3; do DYN_BUILD='$(abs_top_builddir)' /usr/bin/python3 -m pytest -q \
-		-p no:cacheprovider $(srcdir)/tests/cluster || exit 1; done
+# What takes too long for every change; see the script.
+FAULT_ROUNDS = 2
+check-faults: dynomited dyn-admin dyn-hash-tool
+	DYN_BUILD='$(abs_top_builddir)' MAKE='$(MAKE)' \
+		$(SHELL) $(srcdir)/tests/cluster/faults.sh '$(abs_top_srcdir)' $(FAULT_ROUNDS)
 	$(MAKE) distcheck
+EXTRA_DIST += tests/cluster/faults.sh
 .PHONY: bench check-faults

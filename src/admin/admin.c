@@ -166,12 +166,13 @@ static void on_data(struct stream *st)
         if (st->in.len < 4 + (size_t)n)
             return;
         AdminRequest *q = admin_request__unpack(NULL, n, p + 4);
-        if (q)
-            answer(s, q);
-        else
+        if (!q) {
             send_reason(s, "malformed request");
-        if (q)
-            admin_request__free_unpacked(q, NULL);
+            stream_close(st); /* what follows is no request either */
+            return;
+        }
+        answer(s, q);
+        admin_request__free_unpacked(q, NULL);
         buf_eat(&st->in, 4 + (size_t)n);
     }
 }

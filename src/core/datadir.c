@@ -99,8 +99,10 @@ bool file_replace(const char *path, struct slice content, struct error *e)
     if (fd >= 0 && close(fd) < 0)
         ok = false;
     ok = ok && rename(temp, path) == 0 && sync_directory_of(path);
-    if (!ok)
+    if (!ok) {
         error_set(e, "%s: %s", path, strerror(errno));
+        unlink(temp);
+    }
     mem_free(temp);
     return ok;
 }

@@ -365,6 +365,7 @@ enum hint_append hint_log_append(struct hint_log *l, struct frame *f, bool memor
     frame_head(f, to);
     if (f->payload.len)
         memcpy(to + FRAME_HEAD, f->payload.ptr, f->payload.len);
+    segment_end(t->map, t->size, t->end + size);
     if (l->appended.records == LOAD(l->acked.records))
         STORE(l->oldest_ms, hlc_ms(f->stamp));
     STORE(t->last, f->seq);

@@ -64,6 +64,12 @@ static bool check_header(const uint8_t *h, const char *name, const char *peer, s
     return true;
 }
 
+void segment_end(uint8_t *map, uint64_t size, uint64_t at)
+{
+    if (at + sizeof(uint32_t) <= size)
+        memset(map + at, 0, sizeof(uint32_t));
+}
+
 static void name_of(uint64_t first, char out[NAME_SIZE])
 {
     snprintf(out, NAME_SIZE, "%016" PRIx64 ".log", first);
@@ -162,6 +168,7 @@ struct segment *segment_recycle(struct segment *old, const char *peer, uint64_t 
     }
     /* the header first: until then its old one says a lower first number, which is harmless */
     write_header(old->map, peer, first);
+    segment_end(old->map, old->size, SEGMENT_HEAD);
     struct segment *s = new_struct(first, old->size, old->fd, old->dir, old->map);
     rcu_defer(&old->rcu, free_struct);
     return s;
@@ -284,15 +291,15 @@ bool segment_read(struct segment *s, struct segment_window *w, uint64_t end, uin
 /* ---- opening
  * ------------------------------------------------------------------------------------- */
 
-/* What stands behind the last record may be anything that an earlier use left there. It is torn
- * only if the next record was begun: its number stands there, and its checksum doesn't hold. */
+/* A record that was begun, or whose head is damaged: behind the last one stand four zeros
+ * (segment_end), or the file's end. */
 static uint64_t torn_tail(const struct segment *s, uint64_t at)
 {
-    const uint8_t *p = s->map + at;
-    if (at + FRAME_HEAD > s->size || p[8] != FRAME_WRITE || get_u64(p + 16) != s->last + 1)
+    uint64_t room = s->size - at, size = room >= sizeof(uint32_t) ? get_u32(s->map + at) : 0;
+    if (size == 0)
         return 0;
-    uint32_t size = get_u32(p);
-    return size < s->size - at ? size : s->size - at;
+    size = size > FRAME_HEAD ? size : FRAME_HEAD;
+    return size < room ? size : room;
 }
 
 void segment_scan(struct segment *s, uint64_t acked, struct segment_scan *scan)

@@ -5,8 +5,9 @@
  *     | magic  | version | zero   | first   | peer (40)    | crc   | zero  | acknowledged | frames
  * ...
  *
- * The CRC covers what stands before it. `acknowledged` lies outside: the sender stores it through
- * the mapping, without a system call, each time whole records are acknowledged.
+ * The CRC covers what stands before it. Behind the last frame stand four zeros. `acknowledged` lies
+ * outside: the sender stores it through the mapping, without a system call, each time whole records
+ * are acknowledged.
  *
  * Who touches what: the writer appends to the tail (`map`, `end`) until it links `next`; from then
  * on, and from the front on always, a segment is the sender's, which reads, syncs, unmaps and frees
@@ -62,6 +63,10 @@ enum segment_found {
 /* Opens a file that was found and reads its header. `*acked`: the number in it. */
 enum segment_found segment_open(int dir, const char *name, const char *peer, struct segment **out,
                                 uint64_t *acked, struct error *e) MUST_USE;
+
+/* The records end at `at`: four zeros, no frame's length, so that what an earlier use left behind
+ * them isn't taken for one that was torn. */
+void segment_end(uint8_t *map, uint64_t size, uint64_t at);
 
 struct segment_scan {
     uint64_t records, bytes; /* with numbers above `acked` */

@@ -1,8 +1,10 @@
 #include "peer/handshake.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "peer/keep.h"
 #include "proto/link.pb-c.h"
 #include "wire/frame.h"
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -133,6 +135,21 @@ static bool take_text(char *to, size_t room, const char *from, const char *what,
     return true;
 }
 
+/* Ids become words in a file and names of directories, marks the upper half of numbers. */
+static bool check_greeting(const struct greeting *g, struct error *e)
+{
+    if (!keep_is_id(g->id))
+        return error_set(e, "handshake: node id '%s' found; allowed a UUID", g->id);
+    if (g->start_mark > UINT32_MAX)
+        return error_set(e, "handshake: start mark %" PRIu64 " found; allowed at most %u",
+                         g->start_mark, UINT32_MAX);
+    if (g->hints_upto >> 32 > g->start_mark)
+        return error_set(e,
+                         "handshake: hints up to %" PRIx64 " found, above its start mark %" PRIx64,
+                         g->hints_upto, g->start_mark);
+    return true;
+}
+
 static bool take_challenge(struct greeting *g, const ProtobufCBinaryData *b, struct error *e)
 {
     if (b->len != CHALLENGE_SIZE)
@@ -177,7 +194,8 @@ bool handshake_read_hello(struct slice payload, struct greeting *g, struct error
               take_text(g->datacenter, sizeof g->datacenter, m->datacenter, "datacenter", e) &&
               take_text(g->rack, sizeof g->rack, m->rack, "rack", e) &&
               take_text(g->address, sizeof g->address, m->address, "address", e) &&
-              take_tokens(g, m->tokens, m->n_tokens, e) && take_challenge(g, &m->challenge, e);
+              take_tokens(g, m->tokens, m->n_tokens, e) && take_challenge(g, &m->challenge, e) &&
+              check_greeting(g, e);
     link_hello__free_unpacked(m, NULL);
     return ok;
 }
@@ -196,7 +214,7 @@ bool handshake_read_challenge(struct slice payload, struct greeting *g, struct e
               take_text(g->datacenter, sizeof g->datacenter, m->datacenter, "datacenter", e) &&
               take_text(g->rack, sizeof g->rack, m->rack, "rack", e) &&
               take_tokens(g, m->tokens, m->n_tokens, e) && take_challenge(g, &m->challenge, e) &&
-              take_proof(g, &m->proof, e);
+              take_proof(g, &m->proof, e) && check_greeting(g, e);
     link_challenge__free_unpacked(m, NULL);
     return ok;
 }

@@ -10,7 +10,10 @@
 #include <xxhash.h>
 
 #define SMALL_FILE 4096
-#define PEERS_FILE (16u * 1024 * 1024)
+/* how far stamps may come until the first keep_clock: with the wall clock, or counting */
+#define CLOCK_WALL_MS  1000
+#define CLOCK_COUNT_MS 100
+#define PEERS_FILE     (16u * 1024 * 1024)
 
 /* RFC 4122, version 4. */
 static void make_uuid(char id[NODE_ID_SIZE])
@@ -26,7 +29,7 @@ static void make_uuid(char id[NODE_ID_SIZE])
              r[15]);
 }
 
-static bool is_uuid(const char *s)
+bool keep_is_id(const char *s)
 {
     return strlen(s) == NODE_ID_SIZE - 1 && strspn(s, "0123456789abcdef-") == NODE_ID_SIZE - 1;
 }
@@ -40,7 +43,7 @@ bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used, struc
         buf_add(&b, "", 1);
         char *text = (char *)(uintptr_t)buf_head(&b);
         text[strcspn(text, "\n")] = 0;
-        ok = is_uuid(text) || error_set(e, "%s: found '%.40s'; allowed a UUID", path, text);
+        ok = keep_is_id(text) || error_set(e, "%s: found '%.40s'; allowed a UUID", path, text);
         if (ok)
             memcpy(id, text, NODE_ID_SIZE);
     } else if (ok) {
@@ -54,6 +57,39 @@ bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used, struc
     buf_fini(&b);
     mem_free(path);
     return ok;
+}
+
+/* The file as whole lines and a final NUL. One that ends in the middle of a line was cut off by
+ * somebody: what it lacks can't be guessed, and much hangs on it (numbers, the clock, the names of
+ * logs). */
+static bool read_lines(const char *path, size_t max, struct buf *b, bool *missing, struct error *e)
+{
+    if (!file_read(path, max, b, missing, e))
+        return false;
+    if (!*missing && (b->len == 0 || buf_head(b)[b->len - 1] != '\n'))
+        return error_set(e, "%s: no end of line after %zu bytes: it was cut off", path, b->len);
+    buf_add(b, "", 1);
+    return true;
+}
+
+static bool parse_number(const char *text, size_t n, uint64_t *out)
+{
+    int64_t v;
+    if (!slice_to_i64(slice_of(text, n), &v) || v < 0)
+        return false;
+    *out = (uint64_t)v;
+    return true;
+}
+
+static bool parse_start(const char *path, const char *line, uint64_t *mark, uint64_t *clock_ms,
+                        struct error *e)
+{
+    size_t n = strcspn(line, "\n"), first = strcspn(line, " \n");
+    if (first < n && parse_number(line, first, mark) &&
+        parse_number(line + first + 1, n - first - 1, clock_ms))
+        return true;
+    return error_set(e, "%s: found '%.*s'; allowed two numbers", path, (int)(n < 40 ? n : 40),
+                     line);
 }
 
 static bool write_start(const char *data_dir, uint64_t mark, uint64_t clock_ms, struct error *e)
@@ -70,19 +106,17 @@ bool keep_next_mark(const char *data_dir, uint64_t least, uint64_t *mark, uint64
 {
     char *path = mem_printf("%s/start", data_dir);
     struct buf b = BUF_INIT;
-    bool missing = false, ok = file_read(path, SMALL_FILE, &b, &missing, e);
+    bool missing = false, ok = read_lines(path, SMALL_FILE, &b, &missing, e);
     uint64_t last = 0, bound = 0;
-    if (ok && !missing) {
-        buf_add(&b, "", 1);
-        if (sscanf((const char *)buf_head(&b), "%" SCNu64 " %" SCNu64, &last, &bound) != 2)
-            ok = error_set(e, "%s: found '%.40s'; allowed two numbers", path, buf_head(&b));
-    }
+    if (ok && !missing)
+        ok = parse_start(path, (const char *)buf_head(&b), &last, &bound, e);
     uint64_t now = clock_wall_ms() / 1000, next = last + 1 > now ? last + 1 : now;
     next = next > least ? next : least;
     if (ok && next > UINT32_MAX)
         ok = error_set(e, "%s: start mark %" PRIu64 " found; allowed at most %u", path, next,
                        UINT32_MAX);
-    ok = ok && write_start(data_dir, next, bound, e);
+    uint64_t by_wall = clock_wall_ms() + CLOCK_WALL_MS, by_count = bound + CLOCK_COUNT_MS;
+    ok = ok && write_start(data_dir, next, by_wall > by_count ? by_wall : by_count, e);
     if (ok) {
         *mark = next;
         *clock_ms = bound;
@@ -146,15 +180,18 @@ bool keep_load_peers(const char *data_dir, struct ring_node *nodes, unsigned n, 
 {
     char *path = mem_printf("%s/peers", data_dir);
     struct buf b = BUF_INIT;
-    bool missing = false, ok = file_read(path, PEERS_FILE, &b, &missing, e);
-    buf_add(&b, "", 1);
+    bool missing = false, ok = read_lines(path, PEERS_FILE, &b, &missing, e);
+    if (ok && !missing && strlen((const char *)buf_head(&b)) != b.len - 1)
+        ok = error_set(e, "%s: a NUL byte found; allowed id address datacenter rack tokens", path);
+    if (!ok)
+        buf_reset(&b, 0);
     char *save = NULL, *text = (char *)(uintptr_t)buf_head(&b);
     for (char *line = strtok_r(text, "\n", &save); ok && line; line = strtok_r(NULL, "\n", &save)) {
         char *address = strchr(line, ' ');
         char *place = address ? strchr(address + 1, ' ') : NULL;
         if (address)
             *address = 0;
-        if (!place || !is_uuid(line))
+        if (!place || !keep_is_id(line))
             ok = error_set(e, "%s: found '%.40s'; allowed id address datacenter rack tokens", path,
                            line);
         else

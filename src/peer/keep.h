@@ -13,11 +13,15 @@
 #include "core/error.h"
 #include "ring/topology.h"
 
+/* Is the text a UUID, as an id of a node has to be? It becomes a word in `peers` and the name of a
+ * directory. */
+bool keep_is_id(const char *text);
+
 /* `*used`: there was an id before, this isn't the first start. */
 bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used,
                   struct error *e) MUST_USE;
-/* Takes the next start mark, at least `least`, and writes it before it returns; `*clock_ms` is the
- * bound of the last run (0: none). */
+/* Takes the next start mark, at least `least`, and writes it before it returns, with a clock bound
+ * for the beginning of this run; `*clock_ms` is the bound of the last run (0: none). */
 bool keep_next_mark(const char *data_dir, uint64_t least, uint64_t *mark, uint64_t *clock_ms,
                     struct error *e) MUST_USE;
 bool keep_clock(const char *data_dir, uint64_t mark, uint64_t clock_ms, struct error *e) MUST_USE;

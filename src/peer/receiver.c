@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "peer/inbound.h"
 #include "wire/frame.h"
 #include <string.h>
 
@@ -174,9 +175,16 @@ static void on_frame(struct receiver *r, const struct frame *f)
     }
 }
 
+/* Is it for the writer, together with what follows? */
+static bool is_numbered(const struct receiver *r, const struct frame *f)
+{
+    return r->phase == LINKED && (f->kind == FRAME_WRITE || f->kind == FRAME_SKIP);
+}
+
 /* Writes that follow one another go to the writer as one piece. */
 static void on_data(struct stream *st)
 {
+    struct error e;
     struct receiver *r = st->owner;
     const uint8_t *data = buf_head(&st->in);
     size_t done = 0, run = 0; /* [run, done) are writes not passed on yet */
@@ -195,7 +203,12 @@ static void on_data(struct stream *st)
                                           : "it doesn't speak the link protocol");
             return;
         }
-        if (r->phase != LINKED || (f.kind != FRAME_WRITE && f.kind != FRAME_SKIP)) {
+        if (is_numbered(r, &f)) {
+            if (!inbound_number_ok(&f, r->hello->start_mark, &e)) {
+                refuse(r, e.text);
+                return;
+            }
+        } else {
             pass_on(r, data + run, done - run);
             on_frame(r, &f);
             run = done + size;

@@ -46,6 +46,7 @@ struct sender {
     uint64_t phase_since_ms, beat_ms;
     uint8_t challenge[CHALLENGE_SIZE];
     struct greeting *theirs; /* during the handshake */
+    uint64_t upper_max;      /* no number above this upper half goes out on the link */
     char refused[300];       /* the last reason logged, so that retries don't repeat it */
 
     struct link_word word; /* what the peer said last */
@@ -232,6 +233,8 @@ static void on_read_reply(struct sender *s, const struct frame *f)
 
 /* ---- the cursors ---------------------------------------------------------------------------- */
 
+static void refuse(struct sender *s, const char *what, const char *reason);
+
 static void count_delivered(struct sender *s, struct hint_position before)
 {
     struct hint_position after = hint_log_acked(s->peer->log);
@@ -258,9 +261,20 @@ static void on_ack(struct sender *s, uint64_t seq)
     acknowledged(s, seq, before);
 }
 
+/* Nothing goes out of the log because somebody names a number that this node never gave. */
+static bool was_never_sent(struct sender *s, uint64_t seq)
+{
+    if (seq <= hint_log_appended(s->peer->log).seq)
+        return false;
+    refuse(s, "not believed", "it says that it has numbers that were never sent to it");
+    return true;
+}
+
 /* The receiver says where it stands: at a welcome, after a gap, when its store is back. */
 static void go_on_from(struct sender *s, uint64_t applied)
 {
+    if (was_never_sent(s, applied))
+        return;
     struct hint_position before = hint_log_acked(s->peer->log);
     uint64_t heard = s->delivery.heard;
     bool forward = delivery_go_on_from(&s->delivery, applied);
@@ -372,12 +386,13 @@ static void on_welcome(struct sender *s, const struct frame *f)
     }
     s->phase = UP;
     s->backoff_ms = BACKOFF_MIN;
-    s->refused[0] = 0;
     tell_writer(s, s->theirs);
     mem_free(s->theirs);
     s->theirs = NULL;
     if (s->word.backend_up) /* else it doesn't know yet what it has applied */
         go_on_from(s, s->word.applied);
+    if (s->phase == UP)
+        s->refused[0] = 0;
     publish(s, "linked");
 }
 
@@ -402,7 +417,8 @@ static void on_link_frame(struct sender *s, const struct frame *f)
 {
     switch (f->kind) {
     case FRAME_ACK:
-        on_ack(s, f->seq);
+        if (!was_never_sent(s, f->seq))
+            on_ack(s, f->seq);
         break;
     case FRAME_REPLY:
         waiters_reply(&s->waiters, s->node, f->seq, blob_new(f->payload.ptr, f->payload.len));
@@ -473,8 +489,12 @@ static void on_connect(struct stream *st)
     s->phase = GREETING;
     s->phase_since_ms = clock_mono_ms();
     handshake_challenge(s->challenge);
-    uint64_t upto = peer_hints(s->peer).pending ? hint_log_appended(s->peer->log).seq : 0;
-    handshake_add_hello(&st->out, s->o.me, s->challenge, upto);
+    uint64_t newest = hint_log_appended(s->peer->log).seq;
+    uint64_t hints = peer_hints(s->peer).pending ? newest : 0;
+    struct identity me = *s->o.me; /* its numbers may have gone on to a higher upper half */
+    me.start_mark = newest >> 32 > me.start_mark ? newest >> 32 : me.start_mark;
+    s->upper_max = me.start_mark;
+    handshake_add_hello(&st->out, &me, s->challenge, hints);
 }
 
 static void on_end(struct stream *st, const char *reason)
@@ -667,6 +687,8 @@ static void on_appended(struct sender *s, struct mail_appended *m)
         late |= m->waiter[i].late;
     }
     delivery_allow(&s->delivery, m->upto);
+    if (s->phase >= GREETING && m->upto >> 32 > s->upper_max)
+        drop_link(s, "numbers go on above what it was told to expect");
     /* others of a peer that is up wait for its acknowledgement, not for the disk */
     s->sync_wanted |= late || (m->n && PEER_LOAD(s->peer, hinting));
     mem_free(m);

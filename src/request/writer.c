@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "peer/inbound.h"
 #include "peer/standby.h"
 #include "request/batch.h"
 #include "request/replicate.h"
@@ -95,15 +96,17 @@ static void answer_greetings(struct writer *w)
 /* ---- identities ---------------------------------------------------------------------------------
  */
 
+/* The steady clock, by which deadlines are judged, is what has to agree: it keeps the error that
+ * the wall clock had at the start. */
 static void trust_clock(struct writer *w, uint64_t their_wall_ms)
 {
-    uint64_t ours = clock_wall_ms();
+    uint64_t ours = clock_steady_ms();
     uint64_t apart = ours > their_wall_ms ? ours - their_wall_ms : their_wall_ms - ours;
     if (apart <= HLC_AHEAD_MAX_MS)
         __atomic_store_n(w->o.clock_trusted, 1, __ATOMIC_RELAXED);
     else
         log_limited(60000, LOG_LEVEL_WARN,
-                    "the wall clock is %" PRIu64 " ms off a peer's; allowed %d ms", apart,
+                    "the clock is %" PRIu64 " ms off a peer's; allowed %d ms", apart,
                     HLC_AHEAD_MAX_MS);
 }
 
@@ -193,11 +196,11 @@ static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
     }
     if (resp_command_parse(f->payload, &it->cmd) && it->cmd.argc)
         it->spec = command_find(it->cmd.argv[0]);
-    if (it->spec)
+    if (it->spec && inbound_is_write(it->spec, &it->cmd))
         it->kind = ITEM_WRITE;
     else
-        log_error("a write of %zu bytes from node %u can't be read and is passed over",
-                  f->payload.len, node);
+        log_error("a write of %zu bytes from node %u isn't one and is passed over", f->payload.len,
+                  node);
     hlc_follow(&w->clock, f->stamp, clock_wall_ms());
 }
 

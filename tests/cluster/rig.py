@@ -14,7 +14,17 @@ import urllib.request
 
 import redis
 
+LONG = bool(os.environ.get("DYN_LONG"))  # make check-faults: the numbers of writes that take their time
+NOTES = []  # what tests have counted; conftest.py shows it at the end
+
 BUILD = os.environ.get("DYN_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+
+
+def note(text):
+    """Says it in the output of the test, and once more at the end of the run, where it is seen."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rsplit("::", 1)[-1].split(" ")[0]
+    NOTES.append(f"{test}: {text}")
+    print(text)
 
 
 def free_ports(n):
@@ -158,18 +168,23 @@ class RedisServer:
 
 
 class Cluster:
-    """n racks with one node each, one datacenter. Use as a context manager. store: embedded or redis
-    (each node then has a redis-server of its own, in .backends)."""
+    """n racks with one node each, one datacenter, or the given places: (datacenter, rack, tokens) of each
+    node. Use as a context manager. store: embedded or redis (each node then has a redis-server of its
+    own, in .backends)."""
 
-    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded"):
+    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded", places=None):
+        self.places = places or [("dc1", f"rack{i + 1}", "0") for i in range(n)]
+        n = len(self.places)
         self.directory = directory or tempfile.mkdtemp(prefix="dyncluster.")
         self.keep = directory is not None
         ports = free_ports(3 * n)
         ports = [ports[3 * i:3 * i + 3] for i in range(n)]
         self.nodes, self.backends = [], []
         for i in range(n):
-            seeds = [f"127.0.0.1:{ports[k][1]}:rack{k + 1}:dc1:0" for k in range(n) if k != i]
-            mine = {"pool-name": name, "datacenter": "dc1", "rack": f"rack{i + 1}", "tokens": "0",
+            seeds = [f"127.0.0.1:{ports[k][1]}:{rack}:{dc}:{tokens}"
+                     for k, (dc, rack, tokens) in enumerate(self.places) if k != i]
+            datacenter, rack, tokens = self.places[i]
+            mine = {"pool-name": name, "datacenter": datacenter, "rack": rack, "tokens": tokens,
                     "gos-interval": "300", **(flags or {})}
             if seeds:
                 mine["dyn-seeds"] = seeds

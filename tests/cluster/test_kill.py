@@ -1,4 +1,7 @@
-"""Promises under kill -9, on real processes: what was answered is on every replica, once, in order."""
+"""Promises under kill -9, on real processes: what was answered is on every replica, once, in order.
+
+DYN_SEED=n replays one workload (not the moments of the kills, which are the machine's)."""
+import os
 import random
 import threading
 import time
@@ -17,11 +20,15 @@ def store(request):
 
 class Workload:
     """Mixed writes whose outcome is known: plain keys through any node, counters through any node,
-    strings that grow through one node. What got no answer is left out of the comparison."""
+    strings that grow through one node. What got no answer is left out of the comparison. One thread;
+    several ones have a name each, which their keys begin with. pinned: each plain key through one node
+    only, so that no clock decides."""
 
-    def __init__(self, seed):
-        self.random = random.Random(seed)
-        print(f"seed {seed}")
+    def __init__(self, name="", pinned=False):
+        seed = int(os.environ.get("DYN_SEED", random.randrange(1 << 30)))
+        self.random = random.Random(f"{name}{seed}")
+        self.name, self.pinned = name, pinned
+        rig.note(f"seed {seed}")
         self.plain, self.grown = {}, {}
         self.answered, self.unanswered = {}, {}
         self.unsure = set()
@@ -32,11 +39,13 @@ class Workload:
         number = self.random.randrange(1000000)
         client = self.random.choice(clients)
         if kind < 0.5:
-            self.write_plain(client, f"plain{number % 700}", number)
+            if self.pinned:
+                client = clients[number % 700 % len(clients)]
+            self.write_plain(client, f"{self.name}plain{number % 700}", number)
         elif kind < 0.8:
-            self.count(client, f"counter{number % 100}")
+            self.count(client, f"{self.name}counter{number % 100}")
         else:
-            self.grow(grower, f"grown{number % 100}", number)
+            self.grow(grower, f"{self.name}grown{number % 100}", number)
 
     def write_plain(self, client, key, number):
         dice = number % 10
@@ -80,8 +89,8 @@ class Workload:
         """Every node's own store, key by key."""
         sure = {k: v for k, v in {**self.plain, **self.grown}.items() if k not in self.unsure}
         counters = sorted(set(self.answered) | set(self.unanswered))
-        print(f"{len(sure)} keys and {len(counters)} counters compared, {len(self.unsure)} keys left "
-              f"out, {sum(self.unanswered.values())} increments unanswered")
+        rig.note(f"{len(sure)} keys and {len(counters)} counters compared on {len(cluster.nodes)} nodes, "
+                 f"{len(self.unsure)} keys left out, {sum(self.unanswered.values())} increments unanswered")
         for i, node in enumerate(cluster.nodes):
             have = rig.own_values(cluster, i, sorted(sure) + counters)
             wrong = {k: (v, have[k]) for k, v in sure.items() if have[k] != v}
@@ -99,11 +108,28 @@ def run(work, clients, grower, n):
 def delivered_and_equal(cluster, work, deadline=40):
     cluster.wait_linked()
     cluster.wait_delivered(deadline)
-    work.check(cluster)
+    for one in work if isinstance(work, list) else [work]:
+        one.check(cluster)
+
+
+def load(nodes, grower, until, threads=4, name="", pinned=False):
+    """Concurrent clients, each with a workload of its own, until the condition holds; the workloads."""
+    works = [Workload(f"{name}t{i}.", pinned) for i in range(threads)]
+
+    def client(work):
+        clients, own_grower = [n.client() for n in nodes], grower.client()
+        while not until():
+            work.one(clients, own_grower)
+    started = [threading.Thread(target=client, args=(w,)) for w in works]
+    for t in started:
+        t.start()
+    for t in started:
+        t.join()
+    return works
 
 
 def test_kill_one_of_three_while_writing(store):
-    work = Workload(random.randrange(1 << 30))
+    work = Workload()
     with rig.Cluster(3, store=store) as c:
         a, b, d = c.nodes
         run(work, [n.client() for n in c.nodes], a.client(), 1000)
@@ -119,11 +145,11 @@ def test_kill_one_of_three_while_writing(store):
 
 
 def test_kill_receiver_killed_in_replay(store):
-    work = Workload(random.randrange(1 << 30))
-    with rig.Cluster(3, store=store, flags={"hint-drain-rate": "100000"}) as c:
+    work = Workload()
+    with rig.Cluster(3, store=store, flags={"hint-drain-rate": "250000"}) as c:
         a, b, d = c.nodes
         d.kill()
-        run(work, [a.client(), b.client()], a.client(), 4000)
+        run(work, [a.client(), b.client()], a.client(), 10000)
         for _ in range(3):
             before = a.pending()
             d.start(wait=False)
@@ -136,11 +162,11 @@ def test_kill_receiver_killed_in_replay(store):
 
 
 def test_kill_sender_killed_in_replay(store):
-    work = Workload(random.randrange(1 << 30))
-    with rig.Cluster(3, store=store, flags={"hint-drain-rate": "100000"}) as c:
+    work = Workload()
+    with rig.Cluster(3, store=store, flags={"hint-drain-rate": "250000"}) as c:
         a, b, d = c.nodes
         d.kill()
-        run(work, [a.client(), b.client()], a.client(), 4000)
+        run(work, [a.client(), b.client()], a.client(), 10000)
         before = a.pending()
         d.start(wait=False)
         rig.wait_until(lambda: d.alive() and a.pending() < before - 50, "the replay has begun")
@@ -150,7 +176,7 @@ def test_kill_sender_killed_in_replay(store):
 
 
 def test_kill_sender_killed_while_it_stores_hints(store):
-    work = Workload(random.randrange(1 << 30))
+    work = Workload()
     with rig.Cluster(3, store=store) as c:
         a, b, d = c.nodes
         d.kill()
@@ -168,22 +194,22 @@ def test_kill_sender_killed_while_it_stores_hints(store):
 
 @pytest.mark.parametrize("level", ["DC_ONE", "DC_QUORUM"])
 def test_kill_healthy_coordinator_under_load(level, store):
-    work = Workload(random.randrange(1 << 30))
+    """Four clients write through all three nodes when one of these dies."""
     with rig.Cluster(3, store=store, flags={"write-consistency": level, "read-consistency": level}) as c:
         a, b, d = c.nodes
         killer = threading.Timer(2, a.kill)
         killer.start()
-        clients, grower = [n.client() for n in c.nodes], b.client()
-        while a.process:
-            work.one(clients, grower)
+        works = load(c.nodes, b, lambda: a.process is None)
         killer.join()
-        run(work, [b.client(), d.client()], b.client(), 1000)
+        for work in works:
+            assert sum(work.answered.values()) > 0, "there was no load"
+            run(work, [b.client(), d.client()], b.client(), 250)
         a.start()
-        delivered_and_equal(c, work)
+        delivered_and_equal(c, works)
 
 
 def test_kill_all_and_start_again(store):
-    work = Workload(random.randrange(1 << 30))
+    work = Workload()
     with rig.Cluster(3, store=store) as c:
         a, b, d = c.nodes
         d.kill()
@@ -195,9 +221,25 @@ def test_kill_all_and_start_again(store):
         delivered_and_equal(c, work)
 
 
+def test_kill_any_node_again_and_again(store):
+    """One after the other, at random moments, under load, each time before the hints of the last are delivered."""
+    dice = random.Random(os.environ.get("DYN_SEED"))
+    works = []
+    with rig.Cluster(3, store=store) as c:
+        for n in range(12 if rig.LONG else 3):
+            victim = dice.choice(c.nodes)
+            grower = dice.choice([x for x in c.nodes if x is not victim])
+            killer = threading.Timer(dice.uniform(0.2, 1.5), victim.kill)
+            killer.start()
+            works += load(c.nodes, grower, lambda v=victim: v.process is None, 3, f"r{n}.", pinned=True)
+            killer.join()
+            victim.start()
+        delivered_and_equal(c, works, 60)
+
+
 def test_kill_backend_under_load():
     """A node whose redis dies says so: its clients get -BACKEND, the others go on, it catches up."""
-    work = Workload(random.randrange(1 << 30))
+    work = Workload()
     with rig.Cluster(3, store="redis") as c:
         a, b, d = c.nodes
         run(work, [n.client() for n in c.nodes], a.client(), 500)
@@ -214,7 +256,7 @@ def test_kill_backend_under_load():
 
 
 def test_kill_backend_again_and_again():
-    work = Workload(random.randrange(1 << 30))
+    work = Workload()
     with rig.Cluster(3, store="redis") as c:
         a, b, d = c.nodes
         for _ in range(5):

@@ -14,6 +14,10 @@ FUZZ_TARGETS += fuzz_frame
 fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(FUZZ_MAIN)
 fuzz_frame_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += fuzz_link
+fuzz_link_SOURCES = tests/fuzz/fuzz_link.c $(FUZZ_MAIN)
+fuzz_link_LDADD = $(FUZZ_LIBS)
+
 FUZZ_TARGETS += fuzz_resp
 fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c $(FUZZ_MAIN)
 fuzz_resp_LDADD = $(FUZZ_LIBS)

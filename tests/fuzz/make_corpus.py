@@ -1,10 +1,13 @@
 #!/usr/bin/python3
-"""Writes the inputs that the searches of fuzz_resp and fuzz_frame start from, into the directory
+"""Writes the inputs that the searches of fuzz_resp, fuzz_frame and fuzz_link start from, into the directory
 given (tests/fuzz/corpus). What a search has found worth keeping is added by hand under any other
 name; nothing here depends on chance, so that a second run changes nothing."""
 import pathlib
 import struct
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cluster"))
+from linkpeer import message, resp  # pylint: disable=wrong-import-position
 
 
 def resp_inputs():
@@ -53,14 +56,61 @@ def frame_inputs():
     yield "http", 0, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
+def link_inputs():
+    """name -> (reader, payload); see fuzz_link.c. The second half of proto/link.proto's readers."""
+    b, c = "bbbbbbbb-0000-4000-8000-000000000002", "cccccccc-0000-4000-8000-000000000003"
+
+    def hello(**more):
+        fields = {"1": 1, "2": "test", "3": c, "4": 1700000000, "5": "dc1", "6": "rack3", "7": [0],
+                  "8": "127.0.0.1:1", "9": bytes(32), "10": 1700000000000, "11": 0, "12": "embedded"}
+        fields.update({k[1:]: v for k, v in more.items()})
+        return message(*((int(k), v) for k, v in fields.items()))
+
+    def challenge(**more):
+        fields = {"1": 1, "2": "test", "3": b, "4": 1700000000, "5": "dc1", "6": "rack2", "7": [2, 1],
+                  "8": bytes(32), "9": b"", "10": 1700000000000}
+        fields.update({k[1:]: v for k, v in more.items()})
+        return message(*((int(k), v) for k, v in fields.items()))
+
+    def number(seq, payload):
+        return struct.pack("<Q", seq) + payload
+    yield "hello", 0, hello()
+    yield "hello-cluster", 0, hello(f2="elsewhere")
+    yield "hello-version", 0, hello(f1=2)
+    yield "hello-mark", 0, hello(f4=1 << 32)
+    yield "hello-hints", 0, hello(f11=(1 << 64) - 1)
+    yield "hello-id", 0, hello(f3="../../etc")
+    yield "hello-tokens", 0, hello(f7=list(range(300)))
+    yield "hello-place", 0, hello(f6="rack9")
+    yield "challenge", 1, challenge()
+    yield "challenge-proof", 1, challenge(f9=bytes(32))
+    yield "challenge-long", 1, challenge(f9=bytes(33))
+    yield "proof", 2, message((1, bytes(32)))
+    yield "proof-none", 2, message((1, b""))
+    yield "welcome", 3, message((1, 5), (2, 2), (3, 1))
+    yield "welcome-state", 3, message((1, 5), (2, 77), (3, 1))
+    yield "state", 4, message((1, 2), (2, 1), (3, 5))
+    yield "refuse", 5, message((1, "because of this and that, at some length"))
+    yield "skip", 6, number(1700000000 << 32, struct.pack("<Q", 41))
+    yield "skip-back", 6, number(41, struct.pack("<Q", 1 << 63))
+    yield "number-above", 6, number((1 << 64) - 1, struct.pack("<Q", 41))
+    yield "write", 7, resp("SET", "k", "v")
+    yield "write-read", 7, resp("GET", "k")
+    yield "write-hidden", 7, resp("DEL", "k", "__dynomited:seq")
+    yield "write-xadd", 7, resp("XADD", "k", "*", "f", "v")
+    yield "write-sort", 7, resp("SORT", "k", "STORE", "d")
+
+
 def main():
     corpus = pathlib.Path(sys.argv[1])
-    for core in ("resp", "frame"):
+    for core in ("resp", "frame", "link"):
         (corpus / core).mkdir(parents=True, exist_ok=True)
     for name, pieces, stream in resp_inputs():
         (corpus / "resp" / name).write_bytes(bytes([len(pieces)]) + pieces + stream)
     for name, choice, data in frame_inputs():
         (corpus / "frame" / name).write_bytes(bytes([choice]) + data)
+    for name, reader, data in link_inputs():
+        (corpus / "link" / name).write_bytes(bytes([reader]) + data)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 /* The handshake without its I/O, and the verdicts that waiters get. */
 #include "core/mem.h"
 #include "peer/handshake.h"
+#include "peer/inbound.h"
 #include "peer/waiters.h"
 #include "unit.h"
 #include "wire/frame.h"
+
+#define ID_A "aaaaaaaa-0000-4000-8000-000000000001"
+#define ID_B "bbbbbbbb-0000-4000-8000-000000000002"
 
 static const uint32_t zero[] = {0};
 
@@ -55,9 +59,9 @@ static const char *shake(const struct identity *s, const struct identity *r, cha
     const char *no = NULL;
     handshake_challenge(mine);
     handshake_challenge(theirs);
-    handshake_add_hello(&b, s, mine, 99);
+    handshake_add_hello(&b, s, mine, 7ull << 32 | 99);
     ck_assert(handshake_read_hello(payload(&b, FRAME_HELLO), &hello, &e));
-    ck_assert_uint_eq(hello.hints_upto, 99);
+    ck_assert_uint_eq(hello.hints_upto, 7ull << 32 | 99);
     buf_reset(&b, 0);
     if (!handshake_check(r, at_r, &hello, &node, &e))
         no = "receiver";
@@ -87,7 +91,7 @@ static const char *shake(const struct identity *s, const struct identity *r, cha
 START_TEST(handshakes)
 {
     char why[512];
-    struct identity a = who("id-a", "r1", ""), b = who("id-b", "r2", "");
+    struct identity a = who(ID_A, "r1", ""), b = who(ID_B, "r2", "");
     ck_assert_ptr_null(shake(&a, &b, why));
     a.secret = b.secret = "s";
     ck_assert_ptr_null(shake(&a, &b, why));
@@ -107,7 +111,7 @@ START_TEST(handshakes)
     a.rack = "r9";
     ck_assert_str_eq(shake(&a, &b, why), "receiver");
     a.rack = "r1";
-    snprintf(a.id, sizeof a.id, "id-b"); /* a copied data_dir */
+    snprintf(a.id, sizeof a.id, ID_B); /* a copied data_dir */
     ck_assert_str_eq(shake(&a, &b, why), "receiver");
     ck_assert_ptr_nonnull(strstr(why, "copied"));
 }
@@ -131,6 +135,114 @@ START_TEST(malformed_greetings)
         (void)!handshake_read_welcome(s, &w, &e);
         (void)!handshake_read_state(s, &w, &e);
     }
+}
+END_TEST
+
+/* ---- what a peer may send -------------------------------------------------------------------- */
+
+static bool hello_ok(const struct identity *me, uint64_t hints_upto, char why[512])
+{
+    static struct greeting g;
+    static const uint8_t challenge[CHALLENGE_SIZE];
+    struct buf b = BUF_INIT;
+    struct error e = {{0}};
+    handshake_add_hello(&b, me, challenge, hints_upto);
+    bool ok = handshake_read_hello(payload(&b, FRAME_HELLO), &g, &e);
+    snprintf(why, 512, "%s", e.text);
+    buf_fini(&b);
+    return ok;
+}
+
+START_TEST(greetings_with_nonsense)
+{
+    char why[512];
+    struct identity a = who(ID_A, "r1", "");
+    ck_assert(hello_ok(&a, 0, why));
+    ck_assert(hello_ok(&a, (8ull << 32) - 1, why));
+    ck_assert(!hello_ok(&a, 8ull << 32, why));
+    ck_assert_ptr_nonnull(strstr(why, "hints up to 800000000 found, above its start mark 7"));
+    a.start_mark = 1ull << 32;
+    ck_assert(!hello_ok(&a, 0, why));
+    ck_assert_ptr_nonnull(strstr(why, "start mark 4294967296 found; allowed at most 4294967295"));
+    a = who("../../../../etc/a/very/bad/name/here", "r1", "");
+    ck_assert(!hello_ok(&a, 0, why));
+    ck_assert_ptr_nonnull(strstr(why, "allowed a UUID"));
+    a = who("", "r1", "");
+    ck_assert(!hello_ok(&a, 0, why));
+}
+END_TEST
+
+static bool number_ok(uint8_t kind, uint64_t seq, const char *from, size_t n)
+{
+    struct error e = {{0}};
+    struct frame f = {.kind = kind, .seq = seq, .payload = slice_of(from, n)};
+    bool ok = inbound_number_ok(&f, 7, &e);
+    ck_assert_int_eq(ok, e.text[0] == 0);
+    return ok;
+}
+
+START_TEST(numbers_a_sender_can_have_given)
+{
+    static const char from_5[8] = {5}, from_huge[8] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    ck_assert(number_ok(FRAME_WRITE, 1, "", 0));
+    ck_assert(number_ok(FRAME_WRITE, (8ull << 32) - 1, "", 0));
+    ck_assert(!number_ok(FRAME_WRITE, 8ull << 32, "", 0));
+    ck_assert(!number_ok(FRAME_WRITE, UINT64_MAX, "", 0));
+    ck_assert(number_ok(FRAME_SKIP, 6, from_5, 8));
+    ck_assert(!number_ok(FRAME_SKIP, 5, from_5, 8));
+    ck_assert(!number_ok(FRAME_SKIP, 6, from_huge, 8));
+    ck_assert(!number_ok(FRAME_SKIP, 6, from_5, 7));
+    ck_assert(!number_ok(FRAME_SKIP, 6, "", 0));
+    ck_assert(!number_ok(FRAME_SKIP, 8ull << 32, from_5, 8));
+}
+END_TEST
+
+static bool is_write(const char *line)
+{
+    struct resp_command cmd = {0};
+    struct buf b = BUF_INIT;
+    char copy[2000];
+    size_t n = 0;
+    snprintf(copy, sizeof copy, "%s", line);
+    for (const char *p = line; *p; p++)
+        n += *p == ' ';
+    buf_printf(&b, "*%zu\r\n", n + 1);
+    for (char *save, *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+        buf_printf(&b, "$%zu\r\n%s\r\n", strlen(w), w);
+    ck_assert(resp_command_parse(buf_slice(&b), &cmd));
+    const struct command_spec *spec = command_find(cmd.argv[0]);
+    ck_assert_ptr_nonnull(spec);
+    bool yes = inbound_is_write(spec, &cmd);
+    resp_command_fini(&cmd);
+    buf_fini(&b);
+    return yes;
+}
+
+START_TEST(writes_and_what_only_looks_like_one)
+{
+    static const char *const yes[] = {
+        "SET k v",        "DEL k",          "INCR k",       "HSET h f v",
+        "XADD s 1-1 f v", "GETEX k PXAT 1", "MSET a 1 b 2", "SUNIONSTORE d a b"};
+    static const char *const no[] = {
+        "GET k",
+        "GETEX k",
+        "SET k",
+        "PING",
+        "MULTI",
+        "EXEC",
+        "FLUSHALL",
+        "SHUTDOWN",
+        "BLPOP k 0",
+        "SPOP s",
+        "XADD s * f v",
+        "SET __dynomited:seq 1",
+        "DEL k __dynomited:seq",
+        "SUNIONSTORE __dynomited:seq a b",
+        "MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 __dynomited:x 1"};
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+        ck_assert_msg(is_write(yes[i]), "%s", yes[i]);
+    for (size_t i = 0; i < ARRAY_LEN(no); i++)
+        ck_assert_msg(!is_write(no[i]), "%s", no[i]);
 }
 END_TEST
 
@@ -191,6 +303,9 @@ static void add_cases(TCase *c)
 {
     tcase_add_test(c, handshakes);
     tcase_add_test(c, malformed_greetings);
+    tcase_add_test(c, greetings_with_nonsense);
+    tcase_add_test(c, numbers_a_sender_can_have_given);
+    tcase_add_test(c, writes_and_what_only_looks_like_one);
     tcase_add_test(c, verdicts_once_each_in_order);
 }
 

@@ -1,0 +1,55 @@
+#include "peer/inbound.h"
+#include "core/mem.h"
+#include "store/store.h"
+#include <inttypes.h>
+
+#define SKIP_PAYLOAD 8
+
+static uint64_t get_u64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+bool inbound_number_ok(const struct frame *f, uint64_t start_mark, struct error *e)
+{
+    if (f->seq >> 32 > start_mark)
+        return error_set(e, "number %" PRIx64 " found, above its start mark %" PRIx64, f->seq,
+                         start_mark);
+    if (f->kind != FRAME_SKIP)
+        return true;
+    if (f->payload.len != SKIP_PAYLOAD)
+        return error_set(e, "a skip of %zu bytes found; allowed %d", f->payload.len, SKIP_PAYLOAD);
+    uint64_t from = get_u64(f->payload.ptr);
+    return from < f->seq ||
+           error_set(e, "a skip of numbers from %" PRIx64 " back to %" PRIx64 " found", from,
+                     f->seq);
+}
+
+static bool has_hidden_key(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    size_t few[16], *keys = few, n = sizeof STORE_HIDDEN_PREFIX - 1;
+    if (cmd->argc > ARRAY_LEN(few))
+        keys = mem_alloc(cmd->argc * sizeof *keys);
+    size_t nkeys = command_keys(spec, cmd, keys, cmd->argc);
+    bool found = false;
+    for (size_t i = 0; i < nkeys && !found; i++) {
+        struct slice key = cmd->argv[keys[i]];
+        found = key.len >= n && memcmp(key.ptr, STORE_HIDDEN_PREFIX, n) == 0;
+    }
+    if (keys != few)
+        mem_free(keys);
+    return found;
+}
+
+bool inbound_is_write(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct error ignored;
+    if (!command_arity_ok(spec, cmd, &ignored))
+        return false;
+    enum command_class class_ = command_class_of(spec, cmd);
+    return (class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE) &&
+           !command_undetermined(spec, cmd) && !has_hidden_key(spec, cmd);
+}
