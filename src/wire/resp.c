@@ -588,6 +588,8 @@ void resp_add_error(struct buf *b, const char *fmt, ...)
     to[0] = '-';
     vsnprintf(to + 1, n + 1, fmt, again);
     va_end(again);
+    while (n > 0 && (to[n] == '\r' || to[n] == '\n'))
+        n--;
     for (size_t i = 1; i <= n; i++)
         if (to[i] == '\r' || to[i] == '\n')
             to[i] = ' ';
