@@ -38,6 +38,7 @@ struct client {
     struct stream stream;
     struct client *next, *prev, *next_dirty;
     bool is_dirty, closing, stalled;
+    bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
     char *name;
     struct resp_parser parser;

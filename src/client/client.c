@@ -137,9 +137,9 @@ static void settle(struct client *c)
         run_commands(c);
     } while (c->first_call && c->first_call->done);
     stream_flush(&c->stream);
-    if (c->closing && !c->first_call && c->stream.out.len == 0) {
+    bool over = c->closing || (c->ended && !c->lagging); /* half a command at most is left */
+    if (over && !c->first_call && c->stream.out.len == 0)
         stream_close(&c->stream);
-    }
     if (!c->stream.closed)
         hold_or_resume(c);
 }
@@ -178,8 +178,12 @@ static void on_data(struct stream *st)
 
 static void on_end(struct stream *st, const char *reason)
 {
+    struct client *c = st->owner;
     (void)reason; /* clients come and go */
-    stream_close(st);
+    if (c->ended)
+        stream_close(st);
+    c->ended = true;
+    client_mark_dirty(c);
 }
 
 static void on_drain(struct stream *st)

@@ -39,6 +39,18 @@ static bool fail_unknown(struct client *c)
     return true;
 }
 
+/* A browser that was led here: what follows are lines of its request, and they must not run. */
+static bool is_http(struct slice name)
+{
+    return slice_is(name, "POST") || slice_is(name, "Host:");
+}
+
+static bool fail_http(struct client *c)
+{
+    c->closing = true;
+    return fail(c, NULL, "ERR Protocol error: this is the port for Redis clients, not for HTTP");
+}
+
 static bool hidden(struct slice key)
 {
     size_t n = sizeof STORE_HIDDEN_PREFIX - 1;
@@ -212,7 +224,7 @@ bool dispatch_command(struct client *c)
     const struct command_spec *spec = command_find(c->cmd.argv[0]);
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
     if (!spec)
-        return fail_unknown(c);
+        return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
     if (spec->class_ == COMMAND_REFUSED) {

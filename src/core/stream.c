@@ -84,7 +84,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
         int err = 0;
         socklen_t len = sizeof err;
         getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-        s->connecting = false;
+        s->connecting = s->half_end = false; /* who waits after an end is told of the error too */
         end(s, err ? strerror(err) : uv_strerror(status));
         return;
     }
