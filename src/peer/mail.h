@@ -90,6 +90,7 @@ struct mail_waiter {
 };
 struct mail_appended {
     struct msg msg;
+    uint64_t upto; /* who waits for these numbers is told by now: they may be sent */
     size_t n;
     struct mail_waiter waiter[];
 };

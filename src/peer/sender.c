@@ -61,6 +61,7 @@ struct sender {
     uint64_t credit_ms;
 
     struct waiters waiters;
+    uint64_t announced; /* numbers whose waiters are known */
     struct slots reads;
     bool sync_wanted;
     uint64_t damaged; /* of the log's damage: what the mark knows of */
@@ -369,13 +370,14 @@ static void pump(struct sender *s)
 {
     struct frame f;
     struct slice bytes;
-    uint64_t end = hint_log_appended(s->peer->log).seq;
     while (room_in_window(s)) {
         if (!hint_log_next(s->peer->log, s->sent, &f, &bytes)) {
-            if (s->told < end)
-                add_skip(s, end);
+            if (s->told < s->announced)
+                add_skip(s, s->announced);
             return;
         }
+        if (f.seq > s->announced)
+            return; /* its answer must not come before those who wait for it are known */
         if (expired(s, &f)) {
             PEER_ADD(s->peer, expired, 1);
             mark_repair(s, "hints for it expired");
@@ -688,6 +690,7 @@ static void start(void *self)
     uv_timer_start(&s->sweep, on_sweep, s->o.config->hint_drain_interval_ms,
                    s->o.config->hint_drain_interval_ms);
     s->credit_ms = clock_mono_ms();
+    s->announced = hint_log_appended(s->peer->log).seq;
     check_damage(s);
     connect_now(s);
 }
@@ -696,6 +699,7 @@ static void on_appended(struct sender *s, struct mail_appended *m)
 {
     for (size_t i = 0; i < m->n; i++)
         waiters_add(&s->waiters, &m->waiter[i]);
+    s->announced = m->upto;
     s->sync_wanted = m->n > 0 || s->sync_wanted;
     mem_free(m);
 }

@@ -471,6 +471,7 @@ static void nudge_senders(struct writer *w)
             continue;
         struct mail_appended *m = w->appended[i] ? w->appended[i] : MEM_NEW(struct mail_appended);
         m->msg.type = MAIL_APPENDED;
+        m->upto = hint_log_appended(w->o.peers->at[i]->log).seq;
         w->appended[i] = NULL;
         w->nudged[i] = false;
         actor_send(w->o.peers->at[i]->sender, &m->msg);
