@@ -158,18 +158,20 @@ class RedisServer:
 
 
 class Cluster:
-    """n racks with one node each, one datacenter. Use as a context manager. store: embedded or redis
-    (each node then has a redis-server of its own, in .backends)."""
+    """n racks with one node each, one datacenter; or layout: (rack, token) of each node. Use as a context
+    manager. store: embedded or redis (each node then has a redis-server of its own, in .backends)."""
 
-    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded"):
+    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded", layout=None):
+        layout = layout or [(f"rack{i + 1}", "0") for i in range(n)]
+        n = len(layout)
         self.directory = directory or tempfile.mkdtemp(prefix="dyncluster.")
         self.keep = directory is not None
         ports = free_ports(3 * n)
         ports = [ports[3 * i:3 * i + 3] for i in range(n)]
         self.nodes, self.backends = [], []
         for i in range(n):
-            seeds = [f"127.0.0.1:{ports[k][1]}:rack{k + 1}:dc1:0" for k in range(n) if k != i]
-            mine = {"pool-name": name, "datacenter": "dc1", "rack": f"rack{i + 1}", "tokens": "0",
+            seeds = [f"127.0.0.1:{ports[k][1]}:{layout[k][0]}:dc1:{layout[k][1]}" for k in range(n) if k != i]
+            mine = {"pool-name": name, "datacenter": "dc1", "rack": layout[i][0], "tokens": layout[i][1],
                     "gos-interval": "300", **(flags or {})}
             if seeds:
                 mine["dyn-seeds"] = seeds

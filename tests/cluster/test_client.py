@@ -2,7 +2,9 @@
 import os
 import random
 import re
+import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -181,3 +183,120 @@ def test_client_random_splits(oracle, node):
                 at += step
             w.socket.shutdown(socket.SHUT_WR)
             assert w.rest() == want, f"CLIENT_SEED={seed}, pieces of {size or 'any'} bytes"
+
+
+# ---- many keys, many owners ------------------------------------------------------------------------
+
+FOUR = [("rack1", "0"), ("rack1", "2147483648"), ("rack2", "0"), ("rack2", "2147483648")]
+
+
+def owners(node, key):
+    return [r["address"] for r in node.admin("key", key)["replicas"]]
+
+
+def keys_by_owner(node, n, prefix="key"):
+    """n keys of either half of the ring."""
+    halves = {}
+    i = 0
+    while len(halves) < 2 or min(map(len, halves.values())) < n:
+        key = f"{prefix}{i}"
+        halves.setdefault(owners(node, key)[0], []).append(key)
+        i += 1
+    return [half[:n] for half in halves.values()]
+
+
+@pytest.mark.parametrize("store", ["embedded", "redis"])
+def test_client_commands_of_many_keys_are_split_and_put_together(oracle, store):
+    """Through each of four nodes, of which each has one half of the keys."""
+    with rig.Cluster(layout=FOUR, store=store, flags={"write-consistency": "DC_QUORUM", "read-consistency": "DC_QUORUM"}) as c:
+        low, high = keys_by_owner(c.nodes[0], 4)
+        mixed = [k for pair in zip(low, high) for k in pair]
+        lines = [["MSET"] + [w for i, k in enumerate(mixed) for w in (k, i)],
+                 ["MGET"] + mixed + mixed[:3] + ["none"] + mixed[2:5],
+                 ["MSET", low[0], "1", high[0], "2", low[0], "3", high[0], "4", low[0], "last"],
+                 ["MGET", low[0], high[0], low[0]],
+                 ["EXISTS", low[0], high[0], low[0], "none", high[1], "none"],
+                 ["TOUCH", low[0], high[0], low[0], "none"],
+                 ["DEL", low[0], high[0], low[0], "none", high[0]],
+                 ["UNLINK", low[1], low[1], high[1], "none", low[1]],
+                 ["MGET"] + mixed, ["DEL"] + mixed, ["EXISTS"] + mixed,
+                 ["MSET", low[0], "1", high[0]], ["MGET"], ["DEL"], ["EXISTS"], ["UNLINK"], ["MSET"]]
+        for node in c.nodes:
+            with Wire(node.client_port) as ours, Wire(oracle.path) as theirs:
+                for line in lines:
+                    assert ours.ask(*line) == theirs.ask(*line), (node.name, line)
+
+
+def test_client_a_part_that_fails_makes_one_clear_error():
+    flags = {"write-consistency": "DC_QUORUM", "read-consistency": "DC_QUORUM", "sloppy-quorum": "false", "gos-interval": "100"}
+    with rig.Cluster(layout=FOUR, flags=flags) as c:
+        a = c.nodes[0]
+        low, high = keys_by_owner(a, 2)
+        with Wire(a.client_port) as w:
+            assert w.ask("MSET", low[0], 1, high[0], 1) == b"+OK\r\n"
+            other = [i for i in (1, 3) if c.nodes[i].admin("status")["node"]["address"] in owners(a, high[0]) + owners(a, low[0])]
+            victim = c.nodes[other[0]]
+            address = victim.admin("status")["node"]["address"]
+            dead, alive = (high, low) if address in owners(a, high[0]) else (low, high)
+            victim.kill()
+            rig.wait_until(lambda: "DOWN" in a.states_of_peers(), "it is DOWN")
+            quorum = rb"-NOQUORUM 1 of 2 needed replicas answered \(DC_QUORUM (read|write)\)"
+            assert re.fullmatch(quorum + rb"\r\n", w.ask("MGET", alive[0], dead[0], alive[0]))
+            assert re.fullmatch(quorum + rb"\r\n", w.ask("EXISTS", dead[0], alive[0]))
+            for line in (["MSET", alive[0], 2, dead[0], 2], ["MSET", dead[0], 2, alive[0], 2], ["DEL", dead[0], alive[0]],
+                         ["UNLINK", alive[1], dead[1], alive[1]]):
+                assert re.fullmatch(quorum + rb"; it took effect on some\r\n", w.ask(*line)), line
+            assert re.fullmatch(quorum + rb"; nothing was written\r\n", w.ask("MSET", dead[0], 3, dead[1], 3))
+            assert w.ask("MGET", alive[0], alive[0]) == b"*2\r\n$-1\r\n$-1\r\n" and w.ask("PING") == b"+PONG\r\n"
+
+
+@pytest.mark.parametrize("level", ["DC_ONE", "DC_QUORUM"])
+def test_client_a_deep_pipeline_over_all_owners_is_answered_in_order(level):
+    """12,000 commands before the first reply is read."""
+    n = 3000
+    with rig.Cluster(layout=FOUR[:3], flags={"write-consistency": level, "read-consistency": level}) as c:
+        for node in c.nodes:
+            key = f"{node.name}-%d"
+            data = b"".join(command("SET", key % (i % 700), i) + command("GET", key % (i % 700)) + b"ECHO %d\r\n" % i +
+                            command("MGET", key % (i % 700), key % ((i + 350) % 700)) for i in range(n))
+            with Wire(node.client_port) as w:
+                sender = threading.Thread(target=w.send, args=(data,))
+                sender.start()
+                last = {}
+                for i in range(n):
+                    last[i % 700] = b"$%d\r\n%d\r\n" % (len(str(i)), i)
+                    assert w.reply() == b"+OK\r\n"
+                    assert w.reply() == last[i % 700]
+                    assert w.reply() == b"$%d\r\n%d\r\n" % (len(str(i)), i)
+                    assert w.reply() == b"*2\r\n" + last[i % 700] + last.get((i + 350) % 700, b"$-1\r\n")
+                sender.join()
+
+
+# ---- a connection reads its own writes ---------------------------------------------------------------
+
+def test_client_reads_its_own_writes_also_of_more_keys_than_it_remembers():
+    """The coordinator has no copy; the replica that it would read from is stopped and lacks the writes, the other one
+    has them."""
+    with rig.Cluster(layout=[("rack1", "0"), ("rack1", "2147483648"), ("rack2", "0")], flags={"gos-interval": "3000"}) as c:
+        a = c.nodes[0]
+        mine = a.admin("status")["node"]["address"]
+        keys, i = [], 0
+        while len(keys) < 600:  # those of which node 1 has no copy
+            part = [f"own{k}" for k in range(i, i + 50)]
+            keys += [k for k in part if mine not in owners(a, k)]
+            i += 50
+        near = next(n for n in c.nodes if n.admin("status")["node"]["address"] == owners(a, keys[0])[0])
+        assert near is c.nodes[1]
+        with Wire(a.client_port) as w:
+            assert w.ask("SET", keys[0], "warm") == b"+OK\r\n"
+            os.kill(near.process.pid, signal.SIGSTOP)
+            try:
+                w.send(b"".join(command("SET", k, k) for k in keys))
+                assert [w.reply() for _ in keys] == [b"+OK\r\n"] * len(keys)
+                begin = time.monotonic()
+                w.send(b"".join(command("GET", k) for k in keys) + command("MGET", *keys))
+                assert [w.reply() for _ in keys] == [b"$%d\r\n%s\r\n" % (len(k), k.encode()) for k in keys]
+                assert w.reply().count(b"own") == len(keys)
+                assert time.monotonic() - begin < 2
+            finally:
+                os.kill(near.process.pid, signal.SIGCONT)
