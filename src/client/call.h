@@ -50,6 +50,8 @@ struct client {
     size_t guess;                             /* bytes that a reply may have, from those before */
     uint32_t reads[HAZARDS], writes[HAZARDS]; /* parts in flight, by bucket */
     struct recent recent;
+    bool full;          /* commands were left for want of room */
+    bool again;         /* it has commands that may run, but others come first */
     bool lagging;       /* its command waits for a replica that has its earlier writes, */
     uint64_t lag_until; /* at most until then (mono ms); 0: it doesn't */
 };

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CALLS_MAX  4096                   /* of one client in flight */
+#define CALLS_MAX  1024                   /* of one client in flight: others come between them */
 #define IN_PAUSE   (1u * 1024 * 1024)     /* commands unread while stalled */
-#define REPLY_ROOM (32u * 1024 * 1024)    /* for the replies that one client waits for */
-#define WRITE_ROOM (32u * 1024 * 1024)    /* for the writes that it waits for */
+#define REPLY_ROOM (16u * 1024 * 1024)    /* for the replies that one client waits for */
+#define WRITE_ROOM (8u * 1024 * 1024)     /* for the writes that it waits for */
 #define ALL_ROOM   (256ull * 1024 * 1024) /* for the writes that a worker's clients wait for */
 
 void client_mark_dirty(struct client *c)
@@ -116,6 +116,7 @@ static void run_commands(struct client *c)
         if (c->first_call && c->first_call->done)
             send_replies(c);
     }
+    c->full = st->in.len && !may_run(c);
     if (c->closing)
         buf_eat(&st->in, st->in.len);
 }
@@ -130,6 +131,17 @@ static void hold_or_resume(struct client *c)
         stream_resume(&c->stream);
 }
 
+/* Commands were left because the replies filled the buffer, and the socket has taken them all: no
+ * event will come. */
+static void go_on_later(struct client *c)
+{
+    c->again = c->full && c->stream.in.len && may_run(c);
+    if (!c->again)
+        return;
+    c->all->later = true;
+    actor_again(c->all->worker);
+}
+
 static void settle(struct client *c)
 {
     do {
@@ -137,7 +149,13 @@ static void settle(struct client *c)
         run_commands(c);
     } while (c->first_call && c->first_call->done);
     stream_flush(&c->stream);
-    bool over = c->closing || (c->ended && !c->lagging); /* half a command at most is left */
+    if (c->ended && c->stream.broken) {
+        stream_close(&c->stream);
+        return;
+    }
+    go_on_later(c);
+    bool over =
+        c->closing || (c->ended && !c->lagging && !c->again); /* half a command at most is left */
     if (over && !c->first_call && c->stream.out.len == 0)
         stream_close(&c->stream);
     if (!c->stream.closed)
@@ -145,17 +163,17 @@ static void settle(struct client *c)
 }
 
 /* Nothing tells that a replica has caught up: it is looked at again in each turn. */
-static void wake_lagging(struct clients *all)
+static void wake_later(struct clients *all)
 {
-    for (struct client *c = all->lagging ? all->first : NULL; c; c = c->next)
-        if (c->lagging)
+    for (struct client *c = all->later ? all->first : NULL; c; c = c->next)
+        if (c->lagging || c->again)
             client_mark_dirty(c);
-    all->lagging = false;
+    all->later = false;
 }
 
 void clients_flush(struct clients *all)
 {
-    wake_lagging(all);
+    wake_later(all);
     while (all->dirty) {
         struct client *c = all->dirty;
         all->dirty = c->next_dirty;
@@ -179,10 +197,11 @@ static void on_data(struct stream *st)
 static void on_end(struct stream *st, const char *reason)
 {
     struct client *c = st->owner;
-    (void)reason; /* clients come and go */
-    if (c->ended)
-        stream_close(st);
-    c->ended = true;
+    if (c->ended || strcmp(reason, STREAM_EOF) != 0) {
+        stream_close(st); /* clients come and go */
+        return;
+    }
+    c->ended = true; /* it may wait for answers */
     client_mark_dirty(c);
 }
 

@@ -28,7 +28,7 @@ struct clients {
     uint64_t started_ms; /* mono */
     struct client *first, *dirty;
     size_t pending; /* bytes of writes in flight */
-    bool lagging;   /* some client is */
+    bool later;     /* some client is to be looked at again in the next turn */
     uint64_t last_id;
     unsigned id_step, id_offset; /* ids are unique over workers */
 };

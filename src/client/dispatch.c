@@ -73,7 +73,7 @@ static bool lags(struct client *c, uint32_t token)
         c->lag_until = now + c->all->config->timeout / 5;
     if (now >= c->lag_until)
         return false;
-    return c->lagging = c->all->lagging = true;
+    return c->lagging = c->all->later = true;
 }
 
 static bool not_yet(struct client *c, uint32_t token, bool write)

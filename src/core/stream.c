@@ -53,7 +53,7 @@ static void read_some(struct stream *s)
         buf_commit(&s->in, (size_t)n);
         s->ops->on_data(s);
     } else if (n == 0) {
-        end(s, "closed by the other side");
+        end(s, STREAM_EOF);
     } else if (errno != EAGAIN && errno != EINTR) {
         end(s, strerror(errno));
     }
@@ -171,8 +171,10 @@ void stream_flush(struct stream *s)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            if (errno != EAGAIN)
+            if (errno != EAGAIN) {
+                s->broken = true;
                 buf_eat(&s->out, s->out.len); /* the reading side reports the broken socket */
+            }
             break;
         }
         buf_eat(&s->out, (size_t)n);

@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import threading
@@ -300,3 +301,299 @@ def test_client_reads_its_own_writes_also_of_more_keys_than_it_remembers():
                 assert time.monotonic() - begin < 2
             finally:
                 os.kill(near.process.pid, signal.SIGCONT)
+
+
+# ---- what a node answers itself ------------------------------------------------------------------------
+
+def info(node, *sections):
+    with Wire(node.client_port) as w:
+        text = w.ask("INFO", *sections).split(b"\r\n", 1)[1].decode()
+    return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line), text
+
+
+def test_client_info_has_what_clients_read(node):
+    node.client().set("info", 1)
+    fields, text = info(node)
+    assert fields["redis_version"].startswith("7.0.") and fields["redis_mode"] == "standalone" and fields["role"] == "master"
+    assert fields["loading"] == "0" and fields["cluster_enabled"] == "0" and fields["maxmemory"] == "0"
+    assert int(fields["process_id"]) == node.process.pid and int(fields["tcp_port"]) == node.client_port
+    assert fields["run_id"] == node.admin("status")["node"]["id"]
+    for number in ("uptime_in_seconds", "uptime_in_days", "used_memory", "connected_clients", "total_connections_received",
+                   "total_commands_processed", "connected_slaves", "blocked_clients"):
+        assert int(fields[number]) >= 0
+    with Wire(node.client_port) as one, Wire(node.client_port) as two:
+        assert one.ask("PING") == two.ask("PING") == b"+PONG\r\n"
+        assert int(info(node)[0]["connected_clients"]) >= 3
+    assert [s[2:] for s in text.split("\r\n") if s.startswith("# ")] == \
+        ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "Cluster", "Keyspace"]
+    assert "# Server" in info(node, "server", "MEMORY")[1] and "# Stats" not in info(node, "server", "MEMORY")[1]
+    assert info(node, "nosuch")[1].strip() == ""
+    if node.flags.get("data-store") != "redis":
+        assert re.fullmatch(rf"keys={node.client().dbsize()},expires=\d+,avg_ttl=\d+", fields["db0"])
+    assert node.client().info()["redis_mode"] == "standalone"
+
+
+REFUSED = {  # and a word of the reason
+    "it blocks": ["BLPOP q 0", "BRPOP q 0", "BLMOVE a b LEFT RIGHT 0", "BZPOPMIN z 0", "WAIT 1 0", "BRPOPLPUSH a b 0", "BLMPOP 0 1 a LEFT"],
+    "no transactions": ["MULTI", "EXEC", "DISCARD", "WATCH k", "UNWATCH"],
+    "messages between clients": ["SUBSCRIBE c", "PSUBSCRIBE c*", "UNSUBSCRIBE", "PUBLISH c m", "PUBSUB CHANNELS", "SSUBSCRIBE c"],
+    "a script's effect": ["EVAL x 0", "EVALSHA x 0", "SCRIPT LOAD x", "FCALL f 0"],
+    "single node": ["MONITOR", "CONFIG GET maxmemory", "FLUSHALL", "FLUSHDB", "SAVE", "SHUTDOWN", "DEBUG JMAP", "REPLICAOF NO ONE"],
+    "Redis Cluster": ["CLUSTER INFO", "READONLY", "ASKING"],
+    "only database 0": ["MOVE k 1", "SWAPDB 0 1"]}
+
+
+def test_client_what_is_refused_says_why_and_the_connection_stays(node):
+    with Wire(node.client_port) as w:
+        for why, lines in REFUSED.items():
+            for line in lines:
+                got = w.ask(*line.split())
+                assert got.startswith(b"-ERR '" + line.split()[0].encode() + b"' isn't supported") and why.encode() in got, got
+        for line, got in (("SELECT 1", b"-ERR DB index is out of range\r\n"), ("SELECT 0", b"+OK\r\n"),
+                          ("HELLO 3", b"-NOPROTO unsupported protocol version\r\n"),
+                          ("HELLO 3 AUTH default x", b"-NOPROTO unsupported protocol version\r\n"),
+                          ("HELLO 2 AUTH default x", b"-ERR 'AUTH' isn't supported by this server\r\n"),
+                          ("AUTH x", b"-ERR 'AUTH' isn't supported by this server\r\n"),
+                          ("SET __dynomited:x 1", b"-ERR keys that begin with '__dynomited:' are the server's own\r\n")):
+            assert w.ask(*line.split()) == got
+        if node.flags.get("data-store") != "redis":
+            for line in ("HSET h f v", "LPUSH l x", "ZADD z 1 m", "SADD s m", "XADD x * a b", "BITCOUNT k", "OBJECT ENCODING k", "MSETNX a b", "DUMP k"):
+                assert w.ask(*line.split()).startswith(b"-ERR unknown command '" + line.split()[0].encode() + b"', with args beginning with: ")
+        assert w.ask("PING") == b"+PONG\r\n" and w.ask("QUIT") == b"+OK\r\n" and w.rest() == b""
+
+
+def test_client_hello_2_and_names(node):
+    with Wire(node.client_port) as w:
+        got = w.ask("HELLO", "2", "SETNAME", "tester")
+        me = w.ask("CLIENT", "ID")
+        assert got == (b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n" + me +
+                       b"$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n")
+        assert w.ask("CLIENT", "GETNAME") == b"$6\r\ntester\r\n" and w.ask("CLIENT", "SETNAME", "") == b"+OK\r\n"
+        assert w.ask("CLIENT", "GETNAME") == b"$-1\r\n"
+        assert w.ask("CLIENT", "SETINFO", "lib-name", "redis-py") == w.ask("client", "setinfo", "LIB-VER", "5.0") == b"+OK\r\n"
+        assert w.ask("CLIENT", "SETINFO", "LIB-NAME", "a b") == b"-ERR lib-name cannot contain spaces, newlines or special characters.\r\n"
+        assert w.ask("CLIENT", "SETINFO", "COLOUR", "x") == b"-ERR Unrecognized option 'COLOUR'\r\n"
+        count = int(w.ask("COMMAND", "COUNT")[1:])
+        for all_of_them in (["COMMAND"], ["COMMAND", "INFO"], ["COMMAND", "LIST"]):
+            assert w.ask(*all_of_them).startswith(b"*%d\r\n" % count)
+        assert w.ask("COMMAND", "INFO", "get", "nope", "set") == \
+            b"*3\r\n*6\r\n$3\r\nget\r\n:2\r\n*1\r\n+readonly\r\n:1\r\n:1\r\n:1\r\n*-1\r\n*6\r\n$3\r\nset\r\n:-3\r\n*1\r\n+write\r\n:1\r\n:1\r\n:1\r\n"
+        assert w.ask("COMMAND", "DOCS") == b"*0\r\n"
+        for container in ("CLIENT", "COMMAND"):
+            assert w.ask(container, "HELP").startswith(b"*")
+    ids = set()
+    for _ in range(20):
+        with Wire(node.client_port) as w:
+            ids.add(w.ask("CLIENT", "ID"))
+    assert len(ids) == 20
+
+
+def scan(w, *options):
+    """All that one loop of SCAN tells, and the number of calls."""
+    cursor, told, calls = b"0", [], 0
+    while calls == 0 or cursor != b"0":
+        w.send(command("SCAN", cursor, *options))
+        assert w.file.readline() == b"*2\r\n"
+        cursor = w.reply().split(b"\r\n")[1]
+        n = int(w.file.readline()[1:])
+        told += [w.reply().split(b"\r\n")[1] for _ in range(n)]
+        calls += 1
+    return told, calls
+
+
+def test_client_scan_tells_each_of_10000_keys_exactly_once(node):
+    c = node.client()
+    for k in list(c.scan_iter(count=1000)):
+        c.delete(k)
+    keys = {b"scan:%d" % i for i in range(10000)}
+    for i in range(0, 10000, 1000):
+        c.mset({f"scan:{k}": k for k in range(i, i + 1000)})
+    assert c.dbsize() == 10000
+    with Wire(node.client_port) as w:
+        for options in ([], ["COUNT", 7], ["COUNT", 1000], ["COUNT", 100000], ["TYPE", "string"], ["MATCH", "*"]):
+            told, calls = scan(w, *options)
+            assert len(told) == 10000 and set(told) == keys, options
+            assert "COUNT" not in options or calls <= 3 * max(1, 10000 // options[1]) + 3
+        told, _ = scan(w, "MATCH", "scan:*77", "COUNT", 100)
+        assert sorted(told) == sorted(k for k in keys if k.endswith(b"77"))
+        told, _ = scan(w, "match", "scan:[0-3]?", "type", "STRING", "count", "500")
+        assert sorted(told) == sorted(b"scan:%d" % i for i in range(10, 40))
+        assert scan(w, "TYPE", "list")[0] == [] and scan(w, "MATCH", "nothing")[0] == []
+        for wrong, text in ((["SCAN", "x"], b"-ERR invalid cursor\r\n"), (["SCAN", "0", "COUNT", "0"], b"-ERR syntax error\r\n"),
+                            (["SCAN", "0", "COUNT", "x"], b"-ERR value is not an integer or out of range\r\n"),
+                            (["SCAN", "0", "COUNT"], b"-ERR syntax error\r\n"), (["SCAN", "0", "FOO", "1"], b"-ERR syntax error\r\n")):
+            assert w.ask(*wrong) == text
+    for i in range(0, 10000, 1000):
+        assert c.delete(*[f"scan:{k}" for k in range(i, i + 1000)]) == 1000
+    assert c.dbsize() == 0
+
+
+# ---- clients that flood, stall or are many ---------------------------------------------------------------
+
+def memory(node, field="RssAnon"):
+    """Bytes."""
+    with open(f"/proc/{node.process.pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(field + ":")) * 1024
+
+
+def cpu_seconds(node):
+    with open(f"/proc/{node.process.pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def p99(node, n=300):
+    """Seconds of one SET and one GET of a client that minds its own business."""
+    took = []
+    with Wire(node.client_port) as w:
+        for i in range(n):
+            begin = time.monotonic()
+            assert w.ask("SET", "calm", i) == b"+OK\r\n" and w.ask("GET", "calm") == b"$%d\r\n%d\r\n" % (len(str(i)), i)
+            took.append(time.monotonic() - begin)
+    return sorted(took)[n * 99 // 100]
+
+
+def stays_calm(node, before):
+    """While somebody else floods: the best of three looks, since the disk is shared with other programs."""
+    loaded = min(p99(node, 200) for _ in range(3))
+    assert loaded < max(0.1, 10 * before), f"p99 {loaded * 1000:.1f} ms, {before * 1000:.1f} ms without the flood"
+
+
+class Flood:
+    """Clients that send the same over and over and never read, until nothing more is taken."""
+
+    def __init__(self, node, data, clients):
+        self.sockets = []
+        self.sent = 0
+        self.stop = False
+        self.data = data
+        self.left = [b""] * clients
+        for _ in range(clients):
+            s = socket.create_connection(("127.0.0.1", node.client_port), timeout=10)
+            s.setblocking(False)
+            self.sockets.append(s)
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stop:
+            moved = 0
+            for i, s in enumerate(self.sockets):
+                self.left[i] = self.left[i] or self.data
+                try:
+                    n = s.send(self.left[i])
+                except BlockingIOError:
+                    continue
+                self.left[i] = self.left[i][n:]
+                moved += n
+            self.sent += moved
+            if not moved:
+                time.sleep(0.01)
+
+    def end(self):
+        self.stop = True
+        self.thread.join()
+        for s in self.sockets:
+            s.close()
+
+
+MB = 1 << 20
+
+
+def test_client_slow_readers_cost_bounded_memory_and_hurt_nobody(node):
+    node.client().set("fat", os.urandom(MB))
+    p99(node, 20)
+    before, calm = memory(node), p99(node)
+    flood = Flood(node, command("GET", "fat") * 1000, 8)
+    try:
+        rig.wait_until(lambda: flood.sent > 8 * 100000, "they have asked for gigabytes")
+        stays_calm(node, calm)
+        grown = memory(node) - before
+    finally:
+        flood.end()
+    assert grown < 8 * 40 * MB, f"{grown / MB:.0f} MB for 8 slow readers"
+    rig.wait_until(lambda: memory(node) - before < 30 * MB, "the memory is given back")
+    node.client().delete("fat")
+
+
+def test_client_a_pipeline_of_large_values_is_read_to_its_end(node):
+    """More than client_output_max_bytes, but the client reads."""
+    value = os.urandom(MB)
+    node.client().set("fat", value)
+    before = memory(node)
+    with Wire(node.client_port) as w:
+        w.send(command("GET", "fat") * 400)
+        peak = 0
+        for _ in range(400):
+            assert w.reply() == b"$%d\r\n%s\r\n" % (MB, value)
+            peak = max(peak, memory(node) - before)
+    assert peak < 100 * MB, f"{peak / MB:.0f} MB"
+
+
+def test_client_a_reply_over_the_limit_is_an_error():
+    with rig.Cluster(1, flags={"client-output-max-bytes": "8388608"}) as c:
+        n = c.nodes[0]
+        value = b"x" * (3 * MB)
+        with Wire(n.client_port) as w:
+            assert w.ask("MSET", "a", value, "b", value, "c", value) == b"+OK\r\n"
+            assert w.ask("MGET", "a", "b") == b"*2\r\n" + b"$%d\r\n%s\r\n" % (len(value), value) * 2
+            assert w.ask("MGET", "a", "b", "c", "none") == b"-ERR more than 8388608 bytes of replies (client_output_max_bytes)\r\n"
+            assert w.ask("SET", "d", value * 4) == b"+OK\r\n" and len(w.ask("GET", "d")) == 12 * MB + 13  # one value may be larger
+            assert w.ask("PING") == b"+PONG\r\n"
+
+
+def test_client_floods_of_writes_hurt_nobody(node):
+    before, calm = memory(node), p99(node)
+    flood = Flood(node, command("SET", "flood", "x" * 1000) * 20, 2)
+    try:
+        rig.wait_until(lambda: flood.sent > 40 * MB, "40 MB are written", 60)
+        stays_calm(node, calm)
+    finally:
+        flood.end()
+    rig.wait_until(lambda: memory(node) - before < 30 * MB, "the memory is given back")
+
+
+def test_client_a_thousand_idle_clients_cost_little(node):
+    before = memory(node)
+    socks = []
+    try:
+        for _ in range(1000):
+            s = socket.create_connection(("127.0.0.1", node.client_port), timeout=10)
+            s.sendall(b"PING\r\n")
+            socks.append(s)
+        for s in socks:
+            assert s.recv(100) == b"+PONG\r\n"
+        assert int(info(node)[0]["connected_clients"]) >= 1000
+        assert memory(node) - before < 64 * MB
+        used = cpu_seconds(node)
+        assert p99(node, 100) < 0.1
+        time.sleep(1)  # the time in which nothing happens
+        assert cpu_seconds(node) - used < 0.5
+    finally:
+        for s in socks:
+            s.close()
+    rig.wait_until(lambda: int(info(node)[0]["connected_clients"]) < 10, "they are gone")
+
+
+def test_client_without_file_descriptors_accepting_pauses_and_nothing_spins():
+    with rig.Cluster(1) as c:
+        n = c.nodes[0]
+        resource.prlimit(n.process.pid, resource.RLIMIT_NOFILE, (60, 60))
+        with Wire(n.client_port) as old:
+            assert old.ask("PING") == b"+PONG\r\n"
+            waiting = [socket.create_connection(("127.0.0.1", n.client_port), timeout=20) for _ in range(100)]
+            rig.wait_until(lambda: "accepting pauses" in n.log_text(), "accepting pauses")
+            used, begin = cpu_seconds(n), time.monotonic()
+            asked = 0
+            while time.monotonic() - begin < 2:
+                assert old.ask("SET", "k", asked) == b"+OK\r\n"
+                asked += 1
+                time.sleep(0.02)
+            assert asked > 10 and cpu_seconds(n) - used < 0.6
+            for s in waiting[:80]:
+                s.close()
+            for s in waiting[80:]:
+                s.sendall(b"PING\r\n")
+                assert s.recv(100) == b"+PONG\r\n"
+                s.close()
+            assert old.ask("GET", "k") == b"$%d\r\n%d\r\n" % (len(str(asked - 1)), asked - 1)
