@@ -5,8 +5,11 @@
 #include "wire/frame.h"
 #include <string.h>
 
-#define UNREAD_MAX (8u * 1024 * 1024)  /* bytes at the writer before the link is read no more */
-#define OUT_MAX    (64u * 1024 * 1024) /* replies that a peer doesn't take */
+#define UNREAD_MAX (8u * 1024 * 1024) /* bytes at the writer before the link is read no more */
+#define BUSY_MS    30000              /* longer than any single write should take */
+#define OUT_MAX                                                                                    \
+    (8u * 1024 * 1024) /* replies that a peer hasn't taken: its link is read no more               \
+                        */
 
 enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED };
 
@@ -21,6 +24,7 @@ struct receiver {
     uint64_t heard_ms;
     size_t at_writer; /* bytes of frames that the writer hasn't dealt with */
     bool dirty;
+    bool full; /* frames were left for want of room for replies */
 };
 
 struct link_read {
@@ -151,8 +155,17 @@ static void pass_on(struct receiver *r, const uint8_t *frames, size_t size)
     m->frames = blob_new(frames, size);
     r->at_writer += size;
     actor_send(r->all->writer, &m->msg);
-    if (r->at_writer > UNREAD_MAX)
+}
+
+/* Reads no more while too much waits on either side; one reply may have any size. */
+static void hold_or_resume(struct receiver *r)
+{
+    size_t writes = r->stream.paused ? UNREAD_MAX / 2 : UNREAD_MAX;
+    bool hold = r->at_writer > writes || r->stream.out.len > OUT_MAX;
+    if (hold && !r->stream.paused)
         stream_pause(&r->stream);
+    else if (!hold && r->stream.paused)
+        stream_resume(&r->stream);
 }
 
 static void on_frame(struct receiver *r, const struct frame *f)
@@ -177,14 +190,12 @@ static void on_frame(struct receiver *r, const struct frame *f)
 }
 
 /* Writes that follow one another go to the writer as one piece. */
-static void on_data(struct stream *st)
+static void take_frames(struct receiver *r)
 {
-    struct receiver *r = st->owner;
+    struct stream *st = &r->stream;
     const uint8_t *data = buf_head(&st->in);
     size_t done = 0, run = 0; /* [run, done) are writes not passed on yet */
-    r->heard_ms = clock_mono_ms();
-    r->dirty = true;
-    while (!st->closed && done < st->in.len) {
+    while (!st->closed && done < st->in.len && st->out.len <= OUT_MAX) {
         struct frame f;
         size_t size = 0, max = r->phase == LINKED ? FRAME_PAYLOAD_MAX : HANDSHAKE_MAX;
         enum frame_status rc = frame_parse(data + done, st->in.len - done, max, &f, &size);
@@ -208,6 +219,17 @@ static void on_data(struct stream *st)
         return;
     pass_on(r, data + run, done - run);
     buf_eat(&st->in, done);
+    r->full = st->in.len && st->out.len > OUT_MAX;
+    hold_or_resume(r);
+}
+
+static void on_data(struct stream *st)
+{
+    struct receiver *r = st->owner;
+    r->heard_ms = clock_mono_ms();
+    r->dirty = true;
+    if (!r->full)
+        take_frames(r);
 }
 
 static void on_end(struct stream *st, const char *reason)
@@ -219,8 +241,7 @@ static void on_end(struct stream *st, const char *reason)
 static void on_drain(struct stream *st)
 {
     struct receiver *r = st->owner;
-    if (st->paused && r->at_writer <= UNREAD_MAX)
-        stream_resume(st);
+    r->dirty = true;
 }
 
 static void on_closed(struct stream *st)
@@ -267,20 +288,48 @@ void receiver_mail(struct receivers *all, struct mail_link *m)
         if (m->close) {
             stream_flush(&r->stream);
             shut(r);
-        } else if (r->stream.paused && r->at_writer <= UNREAD_MAX / 2) {
-            stream_resume(&r->stream);
+        } else {
+            hold_or_resume(r);
         }
     }
     buf_fini(&m->frames);
     mem_free(m);
 }
 
+/* A beat stands behind a large frame that takes its time, to come in or to be applied: the sender
+ * hears that this goes on. */
+static void say_alive(struct receiver *r)
+{
+    frame_add(&r->stream.out, &(struct frame){.kind = FRAME_BEAT});
+    r->dirty = true;
+}
+
 void receivers_tick(struct receivers *all, uint64_t now_ms)
 {
     uint32_t at = 0;
-    for (struct receiver *r; (r = slots_next(&all->links, &at));)
-        if (!r->stream.closed && !r->stream.paused && now_ms - r->heard_ms > all->silence_ms)
+    for (struct receiver *r; (r = slots_next(&all->links, &at));) {
+        if (r->stream.closed)
+            continue;
+        uint64_t silent = now_ms - r->heard_ms;
+        bool busy = r->phase == LINKED && (r->stream.in.len || r->at_writer);
+        if (!r->stream.paused && silent > all->silence_ms)
             shut(r);
+        else if (busy && silent < BUSY_MS)
+            say_alive(r);
+    }
+}
+
+/* There is room for replies again. */
+static void go_on(struct receiver *r)
+{
+    if (r->full && r->stream.out.len <= OUT_MAX) {
+        r->full = false;
+        r->dirty = true; /* what it answers now leaves in the next turn */
+        take_frames(r);
+        actor_again(r->all->worker);
+    }
+    if (!r->stream.closed)
+        hold_or_resume(r);
 }
 
 void receivers_flush(struct receivers *all)
@@ -291,8 +340,7 @@ void receivers_flush(struct receivers *all)
             continue;
         r->dirty = false;
         stream_flush(&r->stream);
-        if (r->stream.out.len > OUT_MAX)
-            shut(r); /* a sender that asks and doesn't listen */
+        go_on(r);
     }
 }
 
