@@ -597,3 +597,75 @@ def test_client_without_file_descriptors_accepting_pauses_and_nothing_spins():
                 assert s.recv(100) == b"+PONG\r\n"
                 s.close()
             assert old.ask("GET", "k") == b"$%d\r\n%d\r\n" % (len(str(asked - 1)), asked - 1)
+
+
+# ---- large values --------------------------------------------------------------------------------------
+
+slow = pytest.mark.skipif(not os.environ.get("DYN_SLOW"), reason="takes a minute and 3 GB; DYN_SLOW=1 (make check-faults) runs it")
+
+
+def bulk(value):
+    return b"$%d\r\n%s\r\n" % (len(value), value)
+
+
+def memory_is_back(nodes):
+    for n in nodes:
+        rig.wait_until(lambda n=n: memory(n) < 40 * MB, f"{n.name} gives the memory back")
+
+
+@pytest.mark.parametrize("store", ["embedded", "redis"])
+@pytest.mark.parametrize("size", [20, 100, pytest.param(512, marks=slow)])
+def test_client_large_value_through_one_node(store, size):
+    with rig.Cluster(1, store=store, flags={"timeout": "60000"}) as c:
+        n = c.nodes[0]
+        value = os.urandom(MB) * size
+        with Wire(n.client_port, timeout=60) as w:
+            assert w.ask("SET", "big", value) == b"+OK\r\n"
+            assert w.ask("GET", "big") == bulk(value)
+            assert w.ask("STRLEN", "big") == b":%d\r\n" % len(value)
+            assert w.ask("GETRANGE", "big", MB - 3, MB + 3) == bulk(value[MB - 3:MB + 4])
+            assert w.ask("APPEND", "big", "x" * MB) == (b":%d\r\n" % (len(value) + MB) if size < 512 else
+                                                        b"-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n")
+            assert w.ask("DEL", "big") == b":1\r\n"
+            w.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % (512 * MB + 1))
+            assert w.rest() == b"-ERR Protocol error: invalid bulk length\r\n"
+        assert memory(n, "VmHWM") < (5 * size + 60) * MB  # a few copies on the way
+        memory_is_back(c.nodes)
+
+
+@pytest.mark.parametrize("store,size", [("embedded", 100), pytest.param("redis", 100, marks=slow), pytest.param("embedded", 512, marks=slow)])
+def test_client_large_value_on_three_nodes_and_as_a_hint(store, size):
+    """No link flaps on the way."""
+    flags = {"timeout": "60000", "gos-interval": "1000", "write-consistency": "DC_QUORUM", "read-consistency": "DC_QUORUM"}
+    with rig.Cluster(3, store=store, flags=flags) as c:
+        a, b, d = c.nodes
+        value, later = os.urandom(MB) * size, os.urandom(MB) * size
+        with Wire(a.client_port, timeout=100) as w, Wire(b.client_port, timeout=100) as w2:
+            assert w.ask("SET", "big", value) == b"+OK\r\n" and w2.ask("GET", "big") == bulk(value)
+            rig.wait_until(lambda: len(set(rig.copies(a, "big"))) == 1, "all have it", 60)
+            assert "NORMAL -> DOWN" not in "".join(n.log_text() for n in c.nodes)
+            d.kill()
+            rig.wait_until(lambda: "DOWN" in a.states_of_peers() and "DOWN" in b.states_of_peers(), "node 3 is DOWN")
+            assert w.ask("SET", "big", later) == b"+OK\r\n" and w.ask("SET", "small", "1") == b"+OK\r\n"
+            hints = a.admin("hints")["totals"]
+            assert hints["pending"] >= 2 and hints["bytes"] > size * MB
+            d.start()
+            rig.wait_until(lambda: a.pending() == 0 and d.state() == "NORMAL", "the hints are delivered", 60)
+        with Wire(d.client_port, timeout=100) as w:
+            assert w.ask("GET", "big") == bulk(later) and w.ask("GET", "small") == b"$1\r\n1\r\n"
+        rig.wait_until(lambda: len(set(rig.copies(a, "big"))) == 1, "all have the same", 60)
+        assert rig.copies(a, "big")[2][2] == size * MB
+        memory_is_back(c.nodes)
+
+
+def test_client_a_hint_that_cannot_be_kept_is_an_error():
+    """A value above the cap of the hint store: never silence."""
+    with rig.Cluster(3, flags={"hint-store-max-bytes": "1048576", "write-consistency": "DC_QUORUM", "gos-interval": "100"}) as c:
+        a, b, d = c.nodes
+        b.kill()
+        d.kill()
+        rig.wait_until(lambda: a.states_of_peers() == ["DOWN", "DOWN"], "both are DOWN")
+        with Wire(a.client_port) as w:
+            assert w.ask("SET", "k", "x" * 2 * MB).startswith(b"-NOHINT hint store is full (1048576 bytes)")
+            assert w.ask("SET", "k", "small") == b"+OK\r\n"
+        assert all(p["needs_repair"] for p in a.admin("status")["peers"])
