@@ -6,6 +6,7 @@
 #include "server.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,6 +145,8 @@ static int run(const struct config *c)
 int main(int argc, char **argv)
 {
     struct config c;
+    /* glibc would raise this by itself up to 32 MB, and keep what large values took */
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
     switch (config_load(argc, argv, &c, stdout, stderr)) {
     case CONFIG_EXIT_OK:
         return EXIT_OK;

@@ -1,6 +1,10 @@
 #include "client/call.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include <inttypes.h>
+#include <string.h>
+
+#define GUESS_MIN 8192u
 
 struct call *call_new(struct client *c, const struct command_spec *spec, size_t nparts)
 {
@@ -9,6 +13,7 @@ struct call *call_new(struct client *c, const struct command_spec *spec, size_t 
     call->spec = spec;
     call->nparts = call->left = nparts;
     call->started_us = clock_mono_us();
+    call->max = c->all->config->client_output_max_bytes;
     for (size_t i = 0; i < nparts; i++)
         call->parts[i].call = call;
     if (c->last_call)
@@ -20,23 +25,67 @@ struct call *call_new(struct client *c, const struct command_spec *spec, size_t 
     return call;
 }
 
+void call_is_write(struct call *call, size_t size)
+{
+    call->write = true;
+    call->size = size;
+    call->client->pending += size;
+    call->client->all->pending += size;
+}
+
+bool call_too_large(const struct call *call)
+{
+    return call->nparts > 1 && call->bytes > call->max;
+}
+
+static void free_call(struct call *call)
+{
+    buf_fini(&call->reply);
+    mem_free(call);
+}
+
+void call_orphan(struct call *call)
+{
+    call->client->all->pending -= call->done ? 0 : call->size;
+    call->client = NULL; /* frees itself with its last part */
+    if (call->done)
+        free_call(call);
+}
+
 static struct slice array_element(struct slice reply)
 {
     /* "*1\r\n" and the element */
     return reply.len > 4 && reply.ptr[0] == '*' ? slice_of(reply.ptr + 4, reply.len - 4) : reply;
 }
 
+/* A part that failed before anything was written says so; of the whole that isn't true when
+ * another part was. */
+static void add_error(struct buf *to, struct slice error, bool others)
+{
+    static const char nothing[] = "; nothing was written\r\n";
+    size_t n = sizeof nothing - 1;
+    if (others && error.len > n && memcmp(error.ptr + error.len - n, nothing, n) == 0) {
+        buf_add(to, error.ptr, error.len - n);
+        buf_add_str(to, "; it took effect on some\r\n");
+    } else {
+        buf_add(to, error.ptr, error.len);
+    }
+}
+
 /* The first part that failed decides. */
 static bool merge_error(struct call *call)
 {
+    const struct buf *first = NULL;
+    size_t failed = 0;
     for (size_t i = 0; i < call->nparts; i++) {
-        struct slice reply = buf_slice(&call->parts[i].reply);
-        if (!resp_reply_is_error(reply))
+        if (!resp_reply_is_error(buf_slice(&call->parts[i].reply)))
             continue;
-        buf_add(&call->reply, reply.ptr, reply.len);
-        return true;
+        first = first ? first : &call->parts[i].reply;
+        failed++;
     }
-    return false;
+    if (first)
+        add_error(&call->reply, buf_slice(first), failed < call->nparts);
+    return first;
 }
 
 static void merge(struct call *call)
@@ -66,29 +115,57 @@ static void merge(struct call *call)
     }
 }
 
+/* What a client doesn't read can't grow without end: an error takes a reply's place. */
+static void refuse_reply(struct call *call, uint64_t max)
+{
+    buf_fini(&call->reply);
+    resp_add_error(&call->reply,
+                   "ERR more than %" PRIu64 " bytes of replies (client_output_max_bytes)%s", max,
+                   call->write ? "; the write took effect" : "");
+}
+
+/* A single reply may have any size. */
+static bool fits(const struct client *c, const struct call *call)
+{
+    size_t waiting = c->held + c->stream.out.len;
+    return waiting <= client_pause_at(c) ||
+           waiting + call->reply.len <= c->all->config->client_output_max_bytes;
+}
+
+static void settle_with_client(struct client *c, struct call *call)
+{
+    size_t n = call->reply.len;
+    c->guess = n > c->guess / 2 ? n : c->guess / 2;
+    if (c->guess < GUESS_MIN)
+        c->guess = GUESS_MIN;
+    if (!fits(c, call))
+        refuse_reply(call, c->all->config->client_output_max_bytes);
+    c->held += call->reply.len;
+    c->pending -= call->size;
+    c->all->pending -= call->size;
+    client_mark_dirty(c);
+}
+
 static void complete(struct call *call)
 {
     call->done = true;
     for (size_t i = 0; i < call->nparts; i++)
         buf_fini(&call->parts[i].reply);
-    if (call->client) {
-        client_mark_dirty(call->client);
-        return;
-    }
-    buf_fini(&call->reply);
-    mem_free(call);
+    if (call->client)
+        settle_with_client(call->client, call);
+    else
+        free_call(call);
 }
 
-static void remember_write(struct client *c, uint32_t token, int node)
+/* Parts that are too large together are dropped as they come. */
+static void take_part(struct part *p, struct slice reply)
 {
-    if (node < 0)
-        return;
-    if (!c->recent) {
-        c->recent = mem_calloc(RECENT, sizeof *c->recent);
-        for (unsigned i = 0; i < RECENT; i++)
-            c->recent[i].node = -1;
-    }
-    c->recent[token % RECENT] = (struct recent){.token = token, .node = node};
+    struct call *call = p->call;
+    call->bytes += reply.len;
+    if (call->merge == MERGE_ONE)
+        buf_add(&call->reply, reply.ptr, reply.len);
+    else if (!call_too_large(call))
+        buf_add(&p->reply, reply.ptr, reply.len);
 }
 
 void call_part_done(void *arg, const struct request_result *r)
@@ -100,15 +177,14 @@ void call_part_done(void *arg, const struct request_result *r)
     if (c) {
         (call->write ? c->writes : c->reads)[p->token % HAZARDS]--;
         if (call->write)
-            remember_write(c, p->token, r->node);
+            recent_note(&c->recent, c->all->requests, p->token, r->node);
     }
-    if (call->merge == MERGE_ONE)
-        buf_add(&call->reply, r->reply.ptr, r->reply.len);
-    else
-        buf_add(&p->reply, r->reply.ptr, r->reply.len);
+    take_part(p, r->reply);
     if (--call->left)
         return;
-    if (call->merge != MERGE_ONE)
+    if (call_too_large(call))
+        refuse_reply(call, call->max);
+    else if (call->merge != MERGE_ONE)
         merge(call);
     complete(call);
 }

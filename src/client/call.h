@@ -4,9 +4,10 @@
 #define CLIENT_CALL_H
 
 #include "client/client.h"
+#include "client/recent.h"
 
-#define HAZARDS 64 /* buckets of keys, by token */
-#define RECENT  256
+#define HAZARDS   64                 /* buckets of keys, by token */
+#define OUT_PAUSE (1u * 1024 * 1024) /* bytes of replies unsent: no more commands are read */
 
 enum merge { MERGE_ONE, MERGE_SUM, MERGE_ARRAY, MERGE_OK };
 
@@ -24,6 +25,9 @@ struct call {
     enum merge merge;
     bool write, done;
     uint64_t started_us;
+    size_t size;  /* of a write: bytes of its command, counted in the client's `pending` */
+    size_t bytes; /* of its parts' replies, */
+    uint64_t max; /* and how many they may have together */
     struct buf reply;
     size_t nparts, left;
     struct part parts[];
@@ -34,25 +38,42 @@ struct client {
     struct stream stream;
     struct client *next, *prev, *next_dirty;
     bool is_dirty, closing, stalled;
+    bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
     char *name;
     struct resp_parser parser;
     struct resp_command cmd, normal;
     struct call *first_call, *last_call;
     size_t ncalls;
+    size_t pending;                           /* bytes of writes in flight */
+    size_t held;                              /* bytes of replies that wait for earlier ones */
+    size_t guess;                             /* bytes that a reply may have, from those before */
     uint32_t reads[HAZARDS], writes[HAZARDS]; /* parts in flight, by bucket */
-    struct recent {
-        uint32_t token;
-        int32_t node;
-    } * recent; /* which replica has this client's last write of a key; by token */
+    struct recent recent;
+    bool full;          /* commands were left for want of room */
+    bool again;         /* it has commands that may run, but others come first */
+    bool lagging;       /* its command waits for a replica that has its earlier writes, */
+    uint64_t lag_until; /* at most until then (mono ms); 0: it doesn't */
 };
 
 struct call *call_new(struct client *c, const struct command_spec *spec, size_t nparts);
+/* It is a write, of a command of this size. */
+void call_is_write(struct call *call, size_t size);
+/* Its client has gone. */
+void call_orphan(struct call *call);
 /* A part's answer; the last one makes the call's. The callback of the request, arg is the part. */
 void call_part_done(void *arg, const struct request_result *r);
+/* More than one part, and together they have more than a reply may. */
+bool call_too_large(const struct call *call);
 /* For what is answered at once. */
 void call_reply(struct call *call, struct slice reply);
 void client_mark_dirty(struct client *c);
+/* Bytes of replies that may wait unsent before no more commands are read. */
+static inline size_t client_pause_at(const struct client *c)
+{
+    uint64_t max = c->all->config->client_output_max_bytes;
+    return max < OUT_PAUSE ? (size_t)max : OUT_PAUSE;
+}
 
 /* Starts what the command asks for. False: it must wait for earlier calls; try again later. */
 bool dispatch_command(struct client *c);
@@ -60,5 +81,8 @@ bool dispatch_command(struct client *c);
 bool session_command(struct client *c, const struct command_spec *spec);
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
+#define SESSION_REDIS_VERSION "7.0.15" /* whose commands and errors we speak */
+/* session_info.c: INFO and its sections. */
+void session_info(struct client *c, struct buf *b);
 
 #endif

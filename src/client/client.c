@@ -6,9 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CALLS_MAX 4096               /* of one client in flight */
-#define OUT_PAUSE (1u * 1024 * 1024) /* replies unsent: read no more commands */
-#define IN_PAUSE  (1u * 1024 * 1024) /* commands unread while stalled */
+#define CALLS_MAX  1024                   /* of one client in flight: others come between them */
+#define IN_PAUSE   (1u * 1024 * 1024)     /* commands unread while stalled */
+#define REPLY_ROOM (16u * 1024 * 1024)    /* for the replies that one client waits for */
+#define WRITE_ROOM (8u * 1024 * 1024)     /* for the writes that it waits for */
+#define ALL_ROOM   (256ull * 1024 * 1024) /* for the writes that a worker's clients wait for */
 
 void client_mark_dirty(struct client *c)
 {
@@ -44,7 +46,14 @@ static void send_replies(struct client *c)
             c->last_call = NULL;
         c->ncalls--;
         count_call(c->all, call);
-        buf_add(&c->stream.out, buf_head(&call->reply), call->reply.len);
+        c->held -= call->reply.len;
+        if (c->stream.out.len == 0 && call->reply.len > OUT_PAUSE) {
+            struct buf empty = c->stream.out; /* a large one isn't copied */
+            c->stream.out = call->reply;
+            call->reply = empty;
+        } else {
+            buf_add(&c->stream.out, buf_head(&call->reply), call->reply.len);
+        }
         buf_fini(&call->reply);
         mem_free(call);
     }
@@ -63,10 +72,21 @@ static void protocol_error(struct client *c, const char *text)
     c->closing = true;
 }
 
+/* How large a reply will be isn't known when its command starts: the ones before tell what to
+ * expect, and a new connection starts with one at a time. A client that has nothing in flight may
+ * always start something, so that all get on. */
+static bool has_room(const struct client *c)
+{
+    if (c->ncalls == 0)
+        return true;
+    return c->held + c->stream.out.len + (c->ncalls + 1) * c->guess <= REPLY_ROOM &&
+           c->pending < WRITE_ROOM && c->all->pending < ALL_ROOM;
+}
+
 static bool may_run(const struct client *c)
 {
     return !c->closing && !c->stream.closed && c->ncalls < CALLS_MAX &&
-           c->stream.out.len < OUT_PAUSE;
+           c->stream.out.len < client_pause_at(c) && has_room(c);
 }
 
 /* As many commands as may run now. */
@@ -74,7 +94,7 @@ static void run_commands(struct client *c)
 {
     struct stream *st = &c->stream;
     struct error e;
-    c->stalled = false;
+    c->stalled = c->lagging = false;
     while (st->in.len && may_run(c)) {
         enum resp_status rc =
             resp_request_parse(&c->parser, buf_head(&st->in), st->in.len, &c->cmd, &e);
@@ -91,10 +111,12 @@ static void run_commands(struct client *c)
             c->stalled = true; /* parsed again when something has finished */
             break;
         }
+        c->lag_until = 0;
         buf_eat(&st->in, c->cmd.size);
         if (c->first_call && c->first_call->done)
             send_replies(c);
     }
+    c->full = st->in.len && !may_run(c);
     if (c->closing)
         buf_eat(&st->in, st->in.len);
 }
@@ -102,11 +124,22 @@ static void run_commands(struct client *c)
 static void hold_or_resume(struct client *c)
 {
     bool hold = c->closing || ((c->stalled || !may_run(c)) && c->stream.in.len >= IN_PAUSE) ||
-                c->stream.out.len >= OUT_PAUSE;
+                c->stream.out.len >= client_pause_at(c);
     if (hold && !c->stream.paused)
         stream_pause(&c->stream);
     else if (!hold && c->stream.paused)
         stream_resume(&c->stream);
+}
+
+/* Commands were left because the replies filled the buffer, and the socket has taken them all: no
+ * event will come. */
+static void go_on_later(struct client *c)
+{
+    c->again = c->full && c->stream.in.len && may_run(c);
+    if (!c->again)
+        return;
+    c->all->later = true;
+    actor_again(c->all->worker);
 }
 
 static void settle(struct client *c)
@@ -116,21 +149,31 @@ static void settle(struct client *c)
         run_commands(c);
     } while (c->first_call && c->first_call->done);
     stream_flush(&c->stream);
-    if (c->stream.out.len > c->all->config->client_output_max_bytes) {
-        log_limited(1000, LOG_LEVEL_WARN,
-                    "client %llu: %zu bytes of replies unread; allowed at most %llu: closed",
-                    (unsigned long long)c->id, c->stream.out.len,
-                    (unsigned long long)c->all->config->client_output_max_bytes);
+    if (c->ended && c->stream.broken) {
         stream_close(&c->stream);
-    } else if (c->closing && !c->first_call && c->stream.out.len == 0) {
-        stream_close(&c->stream);
+        return;
     }
+    go_on_later(c);
+    bool over =
+        c->closing || (c->ended && !c->lagging && !c->again); /* half a command at most is left */
+    if (over && !c->first_call && c->stream.out.len == 0)
+        stream_close(&c->stream);
     if (!c->stream.closed)
         hold_or_resume(c);
 }
 
+/* Nothing tells that a replica has caught up: it is looked at again in each turn. */
+static void wake_later(struct clients *all)
+{
+    for (struct client *c = all->later ? all->first : NULL; c; c = c->next)
+        if (c->lagging || c->again)
+            client_mark_dirty(c);
+    all->later = false;
+}
+
 void clients_flush(struct clients *all)
 {
+    wake_later(all);
     while (all->dirty) {
         struct client *c = all->dirty;
         all->dirty = c->next_dirty;
@@ -153,8 +196,13 @@ static void on_data(struct stream *st)
 
 static void on_end(struct stream *st, const char *reason)
 {
-    (void)reason; /* clients come and go */
-    stream_close(st);
+    struct client *c = st->owner;
+    if (c->ended || strcmp(reason, STREAM_EOF) != 0) {
+        stream_close(st); /* clients come and go */
+        return;
+    }
+    c->ended = true; /* it may wait for answers */
+    client_mark_dirty(c);
 }
 
 static void on_drain(struct stream *st)
@@ -176,11 +224,7 @@ static void drop_calls(struct client *c)
 {
     for (struct call *call = c->first_call, *next; call; call = next) {
         next = call->next;
-        call->client = NULL; /* frees itself with its last part */
-        if (!call->done)
-            continue;
-        buf_fini(&call->reply);
-        mem_free(call);
+        call_orphan(call);
     }
 }
 
@@ -196,7 +240,7 @@ static void on_closed(struct stream *st)
     resp_parser_fini(&c->parser);
     resp_command_fini(&c->cmd);
     resp_command_fini(&c->normal);
-    mem_free(c->recent);
+    recent_fini(&c->recent);
     mem_free(c->name);
     mem_free(c);
 }
@@ -226,6 +270,7 @@ void client_accept(struct clients *all, int fd)
     struct client *c = MEM_NEW(struct client);
     c->all = all;
     c->parser.bulk = -1;
+    c->guess = REPLY_ROOM / 2;
     if (!stream_open(&c->stream, &all->worker->loop, fd, &client_ops, c, &e)) {
         log_limited(1000, LOG_LEVEL_WARN, "client: %s", e.text);
         mem_free(c);

@@ -27,6 +27,8 @@ struct clients {
     bool has_peers;
     uint64_t started_ms; /* mono */
     struct client *first, *dirty;
+    size_t pending; /* bytes of writes in flight */
+    bool later;     /* some client is to be looked at again in the next turn */
     uint64_t last_id;
     unsigned id_step, id_offset; /* ids are unique over workers */
 };

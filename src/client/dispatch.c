@@ -39,6 +39,18 @@ static bool fail_unknown(struct client *c)
     return true;
 }
 
+/* A browser that was led here: what follows are lines of its request, and they must not run. */
+static bool is_http(struct slice name)
+{
+    return slice_is(name, "POST") || slice_is(name, "Host:");
+}
+
+static bool fail_http(struct client *c)
+{
+    c->closing = true;
+    return fail(c, NULL, "ERR Protocol error: this is the port for Redis clients, not for HTTP");
+}
+
 static bool hidden(struct slice key)
 {
     size_t n = sizeof STORE_HIDDEN_PREFIX - 1;
@@ -51,21 +63,33 @@ static bool must_wait(const struct client *c, uint32_t token, bool write)
     return (write ? c->reads : c->writes)[token % HAZARDS] != 0;
 }
 
-static int recent_node(const struct client *c, uint32_t token)
+/* No replica of this key is known to have the client's earlier writes: wait, but not for ever. */
+static bool lags(struct client *c, uint32_t token)
 {
-    if (!c->recent || c->recent[token % RECENT].token != token)
-        return -1;
-    return c->recent[token % RECENT].node;
+    if (recent_replica(&c->recent, c->all->requests, token) != RECENT_WAIT)
+        return false;
+    uint64_t now = clock_mono_ms();
+    if (!c->lag_until)
+        c->lag_until = now + c->all->config->timeout / 5;
+    if (now >= c->lag_until)
+        return false;
+    return c->lagging = c->all->later = true;
+}
+
+static bool not_yet(struct client *c, uint32_t token, bool write)
+{
+    return must_wait(c, token, write) || (!write && lags(c, token));
 }
 
 static void start_read(struct client *c, struct part *p, const struct command_spec *spec,
                        const struct resp_command *cmd, struct slice key)
 {
+    int prefer = recent_replica(&c->recent, c->all->requests, p->token);
     c->reads[p->token % HAZARDS]++;
     struct operation op = {.spec = spec,
                            .cmd = cmd,
                            .key = key,
-                           .prefer = recent_node(c, p->token),
+                           .prefer = prefer == RECENT_WAIT ? RECENT_ANY : prefer,
                            .done = call_part_done,
                            .arg = p};
     request_read(c->all->requests, &op);
@@ -91,7 +115,7 @@ static bool run_whole(struct client *c, const struct command_spec *spec, struct 
 {
     struct error e;
     uint32_t token = request_token(c->all->requests, key);
-    if (must_wait(c, token, write))
+    if (not_yet(c, token, write))
         return false;
     if (!write) {
         struct call *call = call_new(c, spec, 1);
@@ -107,7 +131,7 @@ static bool run_whole(struct client *c, const struct command_spec *spec, struct 
     struct blob *command = blob_new(buf_head(&b), b.len);
     buf_fini(&b);
     struct call *call = call_new(c, spec, 1);
-    call->write = true;
+    call_is_write(call, c->cmd.size);
     call->parts[0].token = token;
     if (resp_command_parse(blob_slice(command), &c->normal))
         start_write(c, &call->parts[0], key, command, &c->normal);
@@ -148,11 +172,12 @@ static bool run_split(struct client *c, const struct command_spec *spec, const s
                       size_t n, bool write)
 {
     for (size_t i = 0; i < n; i++)
-        if (must_wait(c, request_token(c->all->requests, c->cmd.argv[keys[i]]), write))
+        if (not_yet(c, request_token(c->all->requests, c->cmd.argv[keys[i]]), write))
             return false;
     struct call *call = call_new(c, spec, n);
     call->merge = merge_of(spec);
-    call->write = write;
+    if (write)
+        call_is_write(call, c->cmd.size);
     for (size_t i = 0; i < n; i++)
         call->parts[i].token = request_token(c->all->requests, c->cmd.argv[keys[i]]);
     /* the last part's answer may free nothing: a call stays until its client has sent it */
@@ -199,7 +224,7 @@ bool dispatch_command(struct client *c)
     const struct command_spec *spec = command_find(c->cmd.argv[0]);
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
     if (!spec)
-        return fail_unknown(c);
+        return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
     if (spec->class_ == COMMAND_REFUSED) {

@@ -2,13 +2,14 @@
 #include "client/call.h"
 #include "core/clock.h"
 #include "core/mem.h"
-#include <config.h>
 #include <ctype.h>
-#include <inttypes.h>
-#include <sys/resource.h>
-#include <unistd.h>
+#include <stdio.h>
 
-#define REDIS_VERSION "7.0.15" /* whose commands and errors we speak */
+/* How much of an argument an error quotes. */
+static int quoted(struct slice s)
+{
+    return (int)(s.len < 128 ? s.len : 128);
+}
 
 static bool answer(struct client *c, const struct command_spec *spec, struct buf *b)
 {
@@ -99,16 +100,18 @@ static void do_hello(struct client *c, struct buf *b)
         if (slice_is(arg(c, i), "SETNAME") && i + 1 < c->cmd.argc) {
             if (!set_name(c, arg(c, ++i), b))
                 return;
+        } else if (slice_is(arg(c, i), "AUTH") && i + 2 < c->cmd.argc) {
+            resp_add_error(b, "ERR 'AUTH' isn't supported by this server");
+            return;
         } else {
-            resp_add_error(b, "ERR Syntax error in HELLO option '%.*s'",
-                           (int)(arg(c, i).len < 64 ? arg(c, i).len : 64),
+            resp_add_error(b, "ERR Syntax error in HELLO option '%.*s'", quoted(arg(c, i)),
                            (const char *)arg(c, i).ptr);
             return;
         }
     }
     resp_add_array(b, 14);
     add_pair(b, "server", "redis");
-    add_pair(b, "version", REDIS_VERSION);
+    add_pair(b, "version", SESSION_REDIS_VERSION);
     resp_add_bulk_str(b, "proto");
     resp_add_int(b, 2);
     resp_add_bulk_str(b, "id");
@@ -119,32 +122,116 @@ static void do_hello(struct client *c, struct buf *b)
     resp_add_array(b, 0);
 }
 
+/* ---- CLIENT COMMAND: subcommands ---------------------------------------------------------------
+ */
+
+struct subcommand {
+    const char *name;
+    int arity; /* with both names; negative: at least */
+    void (*run)(struct client *c, struct buf *b);
+    const char *help; /* its arguments, what it does */
+};
+
+static bool arity_ok(size_t argc, int arity)
+{
+    return arity < 0 ? argc >= (size_t)-arity : argc == (size_t)arity;
+}
+
+static void add_lower(struct buf *b, const char *name)
+{
+    for (; *name; name++) {
+        char c = (char)tolower((unsigned char)*name);
+        buf_add(b, &c, 1);
+    }
+}
+
+static void add_help(struct buf *b, const char *container, const struct subcommand *subs, size_t n)
+{
+    char line[200];
+    resp_add_array(b, n + 2);
+    snprintf(line, sizeof line, "%s <subcommand> [<arg> ...]. Subcommands are:", container);
+    resp_add_status(b, line);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(line, sizeof line, "%s%s", subs[i].name, subs[i].help);
+        resp_add_status(b, line);
+    }
+    resp_add_status(b, "HELP -- This text.");
+}
+
+static void run_sub(struct client *c, struct buf *b, const char *container,
+                    const struct subcommand *subs, size_t n)
+{
+    struct slice name = arg(c, 1);
+    struct buf full = BUF_INIT;
+    bool help = slice_is(name, "HELP");
+    const struct subcommand *s = NULL;
+    for (size_t i = 0; i < n && !s; i++)
+        if (slice_is(name, subs[i].name))
+            s = &subs[i];
+    if (!s && !help) {
+        resp_add_error(b, "ERR unknown subcommand '%.*s'. Try %s HELP.", quoted(name),
+                       (const char *)name.ptr, container);
+        return;
+    }
+    if (!arity_ok(c->cmd.argc, help ? 2 : s->arity)) {
+        add_lower(&full, container);
+        buf_add_str(&full, "|");
+        add_lower(&full, help ? "HELP" : s->name);
+        resp_add_error(b, "ERR wrong number of arguments for '%.*s' command", (int)full.len,
+                       (const char *)buf_head(&full));
+        buf_fini(&full);
+    } else if (help) {
+        add_help(b, container, subs, n);
+    } else {
+        s->run(c, b);
+    }
+}
+
 /* ---- CLIENT
  * --------------------------------------------------------------------------------------- */
 
+static void client_id(struct client *c, struct buf *b)
+{
+    resp_add_int(b, (int64_t)c->id);
+}
+
+static void client_getname(struct client *c, struct buf *b)
+{
+    if (c->name)
+        resp_add_bulk_str(b, c->name);
+    else
+        resp_add_nil(b);
+}
+
+static void client_setname(struct client *c, struct buf *b)
+{
+    if (set_name(c, arg(c, 2), b))
+        resp_add_status(b, "OK");
+}
+
+/* Libraries tell their name; there is no CLIENT LIST to show it in. */
+static void client_setinfo(struct client *c, struct buf *b)
+{
+    struct slice what = arg(c, 2);
+    const char *lower = slice_is(what, "LIB-NAME")  ? "lib-name"
+                        : slice_is(what, "LIB-VER") ? "lib-ver"
+                                                    : NULL;
+    if (!lower)
+        resp_add_error(b, "ERR Unrecognized option '%.*s'", quoted(what), (const char *)what.ptr);
+    else if (!valid_name(arg(c, 3)))
+        resp_add_error(b, "ERR %s cannot contain spaces, newlines or special characters.", lower);
+    else
+        resp_add_status(b, "OK");
+}
+
 static void do_client(struct client *c, struct buf *b)
 {
-    struct slice sub = arg(c, 1);
-    size_t argc = c->cmd.argc;
-    if (slice_is(sub, "ID") && argc == 2)
-        resp_add_int(b, (int64_t)c->id);
-    else if (slice_is(sub, "GETNAME") && argc == 2)
-        c->name ? resp_add_bulk_str(b, c->name) : resp_add_nil(b);
-    else if (slice_is(sub, "SETNAME") && argc == 3) {
-        if (set_name(c, arg(c, 2), b))
-            resp_add_status(b, "OK");
-    } else if (slice_is(sub, "SETINFO") && argc == 4) {
-        if (slice_is(arg(c, 2), "LIB-NAME") || slice_is(arg(c, 2), "LIB-VER"))
-            resp_add_status(b, "OK");
-        else
-            resp_add_error(b, "ERR Unrecognized option '%.*s'",
-                           (int)(arg(c, 2).len < 64 ? arg(c, 2).len : 64),
-                           (const char *)arg(c, 2).ptr);
-    } else
-        resp_add_error(b,
-                       "ERR Unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT "
-                       "HELP.",
-                       (int)(sub.len < 64 ? sub.len : 64), (const char *)sub.ptr);
+    static const struct subcommand subs[] = {
+        {"GETNAME", 2, client_getname, " -- The name of this connection."},
+        {"ID", 2, client_id, " -- The id of this connection."},
+        {"SETINFO", 4, client_setinfo, " <LIB-NAME|LIB-VER> <value> -- Taken, not kept."},
+        {"SETNAME", 3, client_setname, " <name> -- Give this connection a name."}};
+    run_sub(c, b, "CLIENT", subs, ARRAY_LEN(subs));
 }
 
 /* ---- COMMAND
@@ -158,157 +245,117 @@ static bool served(const struct clients *all, const struct command_spec *s)
            (s->flags & COMMAND_EMBEDDED);
 }
 
-static void add_command_info(struct buf *b, const struct command_spec *s)
-{
-    char name[64];
-    size_t n = 0;
-    for (; s->name[n] && n + 1 < sizeof name; n++)
-        name[n] = (char)tolower((unsigned char)s->name[n]);
-    name[n] = 0;
-    resp_add_array(b, 6);
-    resp_add_bulk_str(b, name);
-    resp_add_int(b, s->arity);
-    resp_add_array(b, 1);
-    resp_add_status(b, s->class_ == COMMAND_OVERWRITE || s->class_ == COMMAND_CHANGE ? "write"
-                                                                                     : "readonly");
-    resp_add_int(b, s->first);
-    resp_add_int(b, s->last);
-    resp_add_int(b, s->step);
-}
-
-static void list_commands(const struct clients *all, struct buf *b, bool infos)
+static size_t count_served(const struct clients *all)
 {
     size_t n, count = 0;
     const struct command_spec *t = command_table(&n);
     for (size_t i = 0; i < n; i++)
         count += served(all, &t[i]);
-    if (!infos) {
-        resp_add_int(b, (int64_t)count);
-        return;
-    }
-    resp_add_array(b, count);
+    return count;
+}
+
+static void add_command_name(struct buf *b, const struct command_spec *s)
+{
+    struct buf name = BUF_INIT;
+    add_lower(&name, s->name);
+    resp_add_bulk(b, buf_slice(&name));
+    buf_fini(&name);
+}
+
+static void add_command_info(struct buf *b, const struct command_spec *s)
+{
+    bool write = s->class_ == COMMAND_OVERWRITE || s->class_ == COMMAND_CHANGE;
+    resp_add_array(b, 6);
+    add_command_name(b, s);
+    resp_add_int(b, s->arity);
+    resp_add_array(b, 1);
+    resp_add_status(b, write ? "write" : "readonly");
+    resp_add_int(b, s->first);
+    resp_add_int(b, s->last);
+    resp_add_int(b, s->step);
+}
+
+/* Everything that is served here, by `add`. */
+static void list_commands(const struct clients *all, struct buf *b,
+                          void (*add)(struct buf *b, const struct command_spec *s))
+{
+    size_t n;
+    const struct command_spec *t = command_table(&n);
+    resp_add_array(b, count_served(all));
     for (size_t i = 0; i < n; i++)
         if (served(all, &t[i]))
-            add_command_info(b, &t[i]);
+            add(b, &t[i]);
+}
+
+static void command_count(struct client *c, struct buf *b)
+{
+    resp_add_int(b, (int64_t)count_served(c->all));
+}
+
+static void command_info(struct client *c, struct buf *b)
+{
+    if (c->cmd.argc == 2) {
+        list_commands(c->all, b, add_command_info);
+        return;
+    }
+    resp_add_array(b, c->cmd.argc - 2);
+    for (size_t i = 2; i < c->cmd.argc; i++) {
+        const struct command_spec *s = command_find(arg(c, i));
+        if (s && served(c->all, s))
+            add_command_info(b, s);
+        else
+            buf_add_str(b, "*-1\r\n");
+    }
+}
+
+/* No texts: redis-cli and others then show none. */
+static void command_docs(struct client *c, struct buf *b)
+{
+    (void)c;
+    resp_add_array(b, 0);
+}
+
+static void command_list(struct client *c, struct buf *b)
+{
+    if (c->cmd.argc == 2)
+        list_commands(c->all, b, add_command_name);
+    else
+        resp_add_error(b, "ERR syntax error");
+}
+
+static void command_getkeys(struct client *c, struct buf *b)
+{
+    struct resp_command of = {.argv = c->cmd.argv + 2, .argc = c->cmd.argc - 2};
+    const struct command_spec *s = command_find(of.argv[0]);
+    if (!s) {
+        resp_add_error(b, "ERR Invalid command specified");
+        return;
+    }
+    size_t *keys = mem_calloc(of.argc, sizeof *keys), n = command_keys(s, &of, keys, of.argc);
+    if (n == 0 && s->first == 0)
+        resp_add_error(b, "ERR The command has no key arguments");
+    else if (!arity_ok(of.argc, s->arity))
+        resp_add_error(b, "ERR Invalid number of arguments specified for command");
+    else {
+        resp_add_array(b, n);
+        for (size_t i = 0; i < n; i++)
+            resp_add_bulk(b, of.argv[keys[i]]);
+    }
+    mem_free(keys);
 }
 
 static void do_command(struct client *c, struct buf *b)
 {
-    struct slice sub = arg(c, 1);
-    if (c->cmd.argc == 1) {
-        list_commands(c->all, b, true);
-    } else if (slice_is(sub, "COUNT") && c->cmd.argc == 2) {
-        list_commands(c->all, b, false);
-    } else if (slice_is(sub, "DOCS")) {
-        resp_add_array(b, 0);
-    } else if (slice_is(sub, "INFO")) {
-        resp_add_array(b, c->cmd.argc - 2);
-        for (size_t i = 2; i < c->cmd.argc; i++) {
-            const struct command_spec *s = command_find(arg(c, i));
-            if (s && served(c->all, s))
-                add_command_info(b, s);
-            else
-                buf_add_str(b, "*-1\r\n");
-        }
-    } else {
-        resp_add_error(b, "ERR unknown subcommand '%.*s'. Try COMMAND HELP.",
-                       (int)(sub.len < 64 ? sub.len : 64), (const char *)sub.ptr);
-    }
-}
-
-/* ---- INFO
- * ------------------------------------------------------------------------------------------ */
-
-static long resident_kb(void)
-{
-    long pages = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (!f)
-        return 0;
-    if (fscanf(f, "%ld %ld", &pages, &resident) != 2)
-        resident = 0;
-    fclose(f);
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static uint64_t sum_requests(const struct clients *all)
-{
-    uint64_t n = 0;
-    for (unsigned w = 0; w < all->nworkers; w++)
-        for (unsigned i = 0; i < STATS_COMMANDS_MAX; i++)
-            for (unsigned k = 0; k < RESULTS; k++)
-                n += STATS_LOAD(all->all_stats[w], requests[i][k]);
-    return n;
-}
-
-static void info_server(const struct client *c, struct buf *t)
-{
-    uint64_t up = (clock_mono_ms() - c->all->started_ms) / 1000;
-    buf_printf(t,
-               "# Server\r\nredis_version:%s\r\ndynomited_version:%s\r\nredis_mode:standalone\r\n"
-               "arch_bits:64\r\nprocess_id:%d\r\nrun_id:%s\r\nuptime_in_seconds:%" PRIu64
-               "\r\nuptime_in_days:%" PRIu64 "\r\n\r\n",
-               REDIS_VERSION, PACKAGE_VERSION, (int)getpid(), c->all->me->id, up, up / 86400);
-}
-
-static void info_clients(const struct client *c, struct buf *t)
-{
-    uint64_t n = 0;
-    for (unsigned i = 0; i < c->all->nworkers; i++)
-        n += STATS_LOAD(c->all->all_stats[i], connections);
-    buf_printf(t, "# Clients\r\nconnected_clients:%" PRIu64 "\r\nblocked_clients:0\r\n\r\n", n);
-}
-
-static void info_memory(struct buf *t)
-{
-    long kb = resident_kb();
-    buf_printf(t, "# Memory\r\nused_memory:%ld\r\nused_memory_rss:%ld\r\nmaxmemory:0\r\n\r\n",
-               kb * 1024, kb * 1024);
-}
-
-static void info_stats(const struct client *c, struct buf *t)
-{
-    uint64_t total = 0;
-    for (unsigned i = 0; i < c->all->nworkers; i++)
-        total += STATS_LOAD(c->all->all_stats[i], connections_total);
-    buf_printf(t,
-               "# Stats\r\ntotal_connections_received:%" PRIu64
-               "\r\ntotal_commands_processed:%" PRIu64 "\r\n\r\n",
-               total, sum_requests(c->all));
-}
-
-static void info_keyspace(const struct client *c, struct buf *t)
-{
-    uint64_t keys = __atomic_load_n(&store_stats(c->all->requests->store)->keys, __ATOMIC_RELAXED);
-    buf_add_str(t, "# Keyspace\r\n");
-    if (keys)
-        buf_printf(t, "db0:keys=%" PRIu64 ",expires=0,avg_ttl=0\r\n", keys);
-}
-
-static void do_info(struct client *c, struct buf *b)
-{
-    struct buf t = BUF_INIT;
-    struct slice want = arg(c, 1);
-    bool all = c->cmd.argc == 1 || slice_is(want, "all") || slice_is(want, "default") ||
-               slice_is(want, "everything");
-    if (all || slice_is(want, "server"))
-        info_server(c, &t);
-    if (all || slice_is(want, "clients"))
-        info_clients(c, &t);
-    if (all || slice_is(want, "memory"))
-        info_memory(&t);
-    if (all || slice_is(want, "persistence"))
-        buf_add_str(&t, "# Persistence\r\nloading:0\r\n\r\n");
-    if (all || slice_is(want, "stats"))
-        info_stats(c, &t);
-    if (all || slice_is(want, "replication"))
-        buf_add_str(&t, "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n");
-    if (all || slice_is(want, "cluster"))
-        buf_add_str(&t, "# Cluster\r\ncluster_enabled:0\r\n\r\n");
-    if (all || slice_is(want, "keyspace"))
-        info_keyspace(c, &t);
-    resp_add_bulk(b, buf_slice(&t));
-    buf_fini(&t);
+    static const struct subcommand subs[] = {
+        {"COUNT", 2, command_count, " -- How many commands there are."},
+        {"DOCS", -2, command_docs, " [<command> ...] -- Nothing: there are no texts."},
+        {"GETKEYS", -4, command_getkeys, " <command line> -- The keys in it."},
+        {"INFO", -2, command_info, " [<command> ...] -- Arity, class, places of the keys."},
+        {"LIST", -2, command_list, " -- Names."}};
+    if (c->cmd.argc == 1)
+        list_commands(c->all, b, add_command_info);
+    else
+        run_sub(c, b, "COMMAND", subs, ARRAY_LEN(subs));
 }
 
 /* ---- DBSIZE SCAN: this node's store
@@ -332,9 +379,9 @@ static bool ask_store(struct client *c, const struct command_spec *spec)
 static const struct session {
     const char *name;
     void (*run)(struct client *c, struct buf *b);
-} sessions[] = {{"PING", do_ping},       {"ECHO", do_echo},   {"QUIT", do_quit},
-                {"SELECT", do_select},   {"HELLO", do_hello}, {"CLIENT", do_client},
-                {"COMMAND", do_command}, {"INFO", do_info}};
+} sessions[] = {{"PING", do_ping},       {"ECHO", do_echo},     {"QUIT", do_quit},
+                {"SELECT", do_select},   {"HELLO", do_hello},   {"CLIENT", do_client},
+                {"COMMAND", do_command}, {"INFO", session_info}};
 
 bool session_command(struct client *c, const struct command_spec *spec)
 {

@@ -53,7 +53,7 @@ static void read_some(struct stream *s)
         buf_commit(&s->in, (size_t)n);
         s->ops->on_data(s);
     } else if (n == 0) {
-        end(s, "closed by the other side");
+        end(s, STREAM_EOF);
     } else if (errno != EAGAIN && errno != EINTR) {
         end(s, strerror(errno));
     }
@@ -84,7 +84,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
         int err = 0;
         socklen_t len = sizeof err;
         getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-        s->connecting = false;
+        s->connecting = s->half_end = false; /* who waits after an end is told of the error too */
         end(s, err ? strerror(err) : uv_strerror(status));
         return;
     }
@@ -174,8 +174,10 @@ void stream_flush(struct stream *s)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            if (errno != EAGAIN)
+            if (errno != EAGAIN) {
+                s->broken = true;
                 buf_eat(&s->out, s->out.len); /* the reading side reports the broken socket */
+            }
             break;
         }
         buf_eat(&s->out, (size_t)n);

@@ -16,14 +16,16 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#define STREAM_EOF "closed by the other side"
+
 struct stream;
 struct stream_ops {
     void (*on_connect)(
         struct stream *s);             /* after stream_connect: it stands; may be NULL otherwise */
     void (*on_data)(struct stream *s); /* `in` has grown */
-    void (*on_end)(
-        struct stream *s,
-        const char *reason); /* the other side or the system ended it; call stream_close */
+    /* The other side or the system ended it; call stream_close. At STREAM_EOF the other side may
+     * still read: who has something to say may close later, and is told when that fails. */
+    void (*on_end)(struct stream *s, const char *reason);
     void (*on_progress)(struct stream *s); /* the socket was full at a flush and has taken bytes
                                               since; may be NULL */
     void (*on_drain)(
@@ -40,6 +42,7 @@ struct stream {
     size_t in_want; /* read ahead: how many bytes `in` should have room for, 0 = no wish */
     int events;
     bool paused, blocked, closed, connecting, half_end;
+    bool broken; /* a send has failed */
 };
 
 /* Takes fd (non-blocking is set here). False: it couldn't be polled; fd is closed. */

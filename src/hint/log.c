@@ -490,14 +490,21 @@ bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struc
 /* ---- the sender: acknowledging
  * --------------------------------------------------------------------- */
 
+/* A record of 512 MB is a window of 512 MB. */
+static void leave_window(struct segment_window *w, const struct segment *s)
+{
+    if (w->of != s)
+        return;
+    w->of = NULL;
+    buf_fini(&w->bytes);
+}
+
 static void retire(struct hint_log *l, struct segment *s)
 {
     bool caught_up = LOAD(l->acked.records) == LOAD(l->appended.records);
     bool keep = s->map && !s->found && s->fd >= 0 && (!caught_up || s->size == l->o.segment_min);
-    if (l->read.window.of == s)
-        l->read.window.of = NULL;
-    if (l->ack.window.of == s)
-        l->ack.window.of = NULL;
+    leave_window(&l->read.window, s);
+    leave_window(&l->ack.window, s);
     segment_set_acked(s, l->acked.seq); /* a start that finds the file knows that it is done with */
     if (keep)
         s = RCU_SWAP(l->spare, s);

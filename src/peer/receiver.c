@@ -6,8 +6,11 @@
 #include "wire/frame.h"
 #include <string.h>
 
-#define UNREAD_MAX (8u * 1024 * 1024)  /* bytes at the writer before the link is read no more */
-#define OUT_MAX    (64u * 1024 * 1024) /* replies that wait before the link is read no more */
+#define UNREAD_MAX (8u * 1024 * 1024) /* bytes at the writer before the link is read no more */
+#define BUSY_MS    30000              /* longer than any single write should take */
+#define OUT_MAX                                                                                    \
+    (8u * 1024 * 1024) /* replies that a peer hasn't taken: its link is read no more               \
+                        */
 
 enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED };
 
@@ -22,6 +25,7 @@ struct receiver {
     uint64_t heard_ms;
     size_t at_writer; /* bytes of frames that the writer hasn't dealt with */
     bool dirty;
+    bool full; /* frames were left for want of room for replies */
 };
 
 struct link_read {
@@ -154,6 +158,17 @@ static void pass_on(struct receiver *r, const uint8_t *frames, size_t size)
     actor_send(r->all->writer, &m->msg);
 }
 
+/* Reads no more while too much waits on either side; one reply may have any size. */
+static void hold_or_resume(struct receiver *r)
+{
+    size_t writes = r->stream.paused ? UNREAD_MAX / 2 : UNREAD_MAX;
+    bool hold = r->at_writer > writes || r->stream.out.len > OUT_MAX;
+    if (hold && !r->stream.paused)
+        stream_pause(&r->stream);
+    else if (!hold && r->stream.paused)
+        stream_resume(&r->stream);
+}
+
 static void on_frame(struct receiver *r, const struct frame *f)
 {
     if (r->phase == WAIT_HELLO && f->kind == FRAME_HELLO) {
@@ -182,15 +197,13 @@ static bool is_numbered(const struct receiver *r, const struct frame *f)
 }
 
 /* Writes that follow one another go to the writer as one piece. */
-static void on_data(struct stream *st)
+static void take_frames(struct receiver *r)
 {
     struct error e;
-    struct receiver *r = st->owner;
+    struct stream *st = &r->stream;
     const uint8_t *data = buf_head(&st->in);
     size_t done = 0, run = 0; /* [run, done) are writes not passed on yet */
-    r->heard_ms = clock_mono_ms();
-    r->dirty = true;
-    while (!st->closed && done < st->in.len) {
+    while (!st->closed && done < st->in.len && st->out.len <= OUT_MAX) {
         struct frame f;
         size_t size = 0, max = r->phase == LINKED ? FRAME_PAYLOAD_MAX : HANDSHAKE_MAX;
         enum frame_status rc = frame_parse(data + done, st->in.len - done, max, &f, &size);
@@ -219,6 +232,17 @@ static void on_data(struct stream *st)
         return;
     pass_on(r, data + run, done - run);
     buf_eat(&st->in, done);
+    r->full = st->in.len && st->out.len > OUT_MAX;
+    hold_or_resume(r);
+}
+
+static void on_data(struct stream *st)
+{
+    struct receiver *r = st->owner;
+    r->heard_ms = clock_mono_ms();
+    r->dirty = true;
+    if (!r->full)
+        take_frames(r);
 }
 
 static void on_end(struct stream *st, const char *reason)
@@ -227,23 +251,11 @@ static void on_end(struct stream *st, const char *reason)
     shut(st->owner);
 }
 
-/* Back-pressure: no more is read while too much waits for the writer, or for the peer to take its
- * replies. A reply of any size passes: only what is asked behind it waits. */
-static void throttle(struct receiver *r)
-{
-    bool full = r->at_writer > UNREAD_MAX || r->stream.out.len > OUT_MAX;
-    bool low = r->at_writer <= UNREAD_MAX / 2 && r->stream.out.len <= OUT_MAX / 2;
-    if (full && !r->stream.paused)
-        stream_pause(&r->stream);
-    else if (low && r->stream.paused)
-        stream_resume(&r->stream);
-}
-
 static void on_progress(struct stream *st)
 {
     struct receiver *r = st->owner;
     r->heard_ms = clock_mono_ms();
-    throttle(r);
+    r->dirty = true;
 }
 
 static void on_closed(struct stream *st)
@@ -290,26 +302,50 @@ void receiver_mail(struct receivers *all, struct mail_link *m)
         if (m->close) {
             stream_flush(&r->stream);
             shut(r);
+        } else {
+            hold_or_resume(r);
         }
     }
     buf_fini(&m->frames);
     mem_free(m);
 }
 
-/* Nothing came, or (a sender that asks and doesn't listen) nothing was taken. What waits for our
- * own writer is no fault of the peer's. */
-static bool is_silent(const struct receiver *r, uint64_t now_ms)
+/* A beat stands behind a large frame that takes its time, to come in or to be applied: the sender
+ * hears that this goes on. */
+static void say_alive(struct receiver *r)
 {
-    bool waits_for_us = r->stream.paused && r->stream.out.len == 0;
-    return !waits_for_us && now_ms - r->heard_ms > r->all->silence_ms;
+    frame_add(&r->stream.out, &(struct frame){.kind = FRAME_BEAT});
+    r->dirty = true;
 }
 
 void receivers_tick(struct receivers *all, uint64_t now_ms)
 {
     uint32_t at = 0;
-    for (struct receiver *r; (r = slots_next(&all->links, &at));)
-        if (!r->stream.closed && is_silent(r, now_ms))
+    for (struct receiver *r; (r = slots_next(&all->links, &at));) {
+        if (r->stream.closed)
+            continue;
+        uint64_t silent = now_ms - r->heard_ms;
+        bool busy = r->phase == LINKED && (r->stream.in.len || r->at_writer);
+        /* what waits for our own writer is no fault of the peer's */
+        bool waits_for_us = r->stream.paused && r->stream.out.len == 0;
+        if (!waits_for_us && silent > all->silence_ms)
             shut(r);
+        else if (busy && silent < BUSY_MS)
+            say_alive(r);
+    }
+}
+
+/* There is room for replies again. */
+static void go_on(struct receiver *r)
+{
+    if (r->full && r->stream.out.len <= OUT_MAX) {
+        r->full = false;
+        r->dirty = true; /* what it answers now leaves in the next turn */
+        take_frames(r);
+        actor_again(r->all->worker);
+    }
+    if (!r->stream.closed)
+        hold_or_resume(r);
 }
 
 void receivers_flush(struct receivers *all)
@@ -320,7 +356,7 @@ void receivers_flush(struct receivers *all)
             continue;
         r->dirty = false;
         stream_flush(&r->stream);
-        throttle(r);
+        go_on(r);
     }
 }
 

@@ -433,7 +433,8 @@ static void on_link_frame(struct sender *s, const struct frame *f)
         on_read_reply(s, f);
         break;
     case FRAME_BEAT:
-        PEER_STORE(s->peer, rtt_us, clock_mono_us() - f->seq);
+        if (f->seq) /* else nobody asked: it is busy with something large */
+            PEER_STORE(s->peer, rtt_us, clock_mono_us() - f->seq);
         break;
     default:
         refuse(s, "protocol", "a frame that doesn't belong here");

@@ -194,14 +194,16 @@ static bool normalize_getex(const struct command_spec *spec, const struct resp_c
     struct string_options o = {0};
     if (!parse_string_options(cmd, 2, take_getex_option, &o))
         return syntax_error(e);
-    if (!o.how)
-        return pass_on(cmd, out);
-    int64_t at;
-    if (!positive_lifetime(spec, o.lifetime, o.how, now_ms, &at, e))
-        return false;
     struct line l = {.argc = 0};
     add_word(&l, "GETEX");
     add(&l, cmd->argv[1]);
+    if (o.persist)
+        add_word(&l, "PERSIST"); /* Redis takes it more than once */
+    if (!o.how)
+        return write_out(&l, out);
+    int64_t at;
+    if (!positive_lifetime(spec, o.lifetime, o.how, now_ms, &at, e))
+        return false;
     add_word(&l, "PXAT");
     add_number(&l, at);
     return write_out(&l, out);

@@ -159,10 +159,10 @@ static enum resp_status count_read(struct resp_parser *p, const uint8_t *data, s
 
 static void expected_dollar(uint8_t got, struct error *e)
 {
-    if (isprint(got))
+    if (got)
         error_set(e, "Protocol error: expected '$', got '%c'", got);
     else
-        error_set(e, "Protocol error: expected '$', got '\\x%02x'", got);
+        error_set(e, "Protocol error: expected '$', got '\\x00'");
 }
 
 static enum resp_status bulk_header(struct resp_parser *p, const uint8_t *data, size_t len,
@@ -311,9 +311,15 @@ static bool inline_quoted(struct inliner *s, uint8_t quote)
     return false;
 }
 
+/* Redis skips more kinds of blanks between words than it ends a word at. */
+static inline bool ends_word(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static bool inline_word(struct inliner *s)
 {
-    while (s->p < s->end && !isspace(*s->p)) {
+    while (s->p < s->end && !ends_word(*s->p)) {
         uint8_t c = *s->p++;
         if (c == '"' || c == '\'')
             return inline_quoted(s, c);
@@ -588,6 +594,8 @@ void resp_add_error(struct buf *b, const char *fmt, ...)
     to[0] = '-';
     vsnprintf(to + 1, n + 1, fmt, again);
     va_end(again);
+    while (n > 0 && (to[n] == '\r' || to[n] == '\n'))
+        n--;
     for (size_t i = 1; i <= n; i++)
         if (to[i] == '\r' || to[i] == '\n')
             to[i] = ' ';

@@ -84,7 +84,7 @@ void resp_add_nil(struct buf *b); /* $-1 */
 void resp_add_int(struct buf *b, int64_t v);
 void resp_add_status(struct buf *b, const char *s); /* +s */
 void resp_add_error(struct buf *b, const char *fmt, ...)
-    PRINTF_LIKE(2, 3); /* -text; CR and LF become blanks */
+    PRINTF_LIKE(2, 3); /* -text; CR and LF become blanks, at its end nothing */
 void resp_add_command(struct buf *b, const struct slice *argv, size_t argc);
 
 /* Reading a whole reply: of type ':' its number. */

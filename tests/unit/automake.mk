@@ -68,3 +68,6 @@ test_clock_SOURCES = tests/unit/test_clock.c tests/unit/unit.h
 test_clock_LDADD = $(TEST_LIBS)
 test_stream_SOURCES = tests/unit/test_stream.c tests/unit/unit.h
 test_stream_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_session
+test_session_SOURCES = tests/unit/test_session.c tests/unit/unit.h
+test_session_LDADD = $(TEST_LIBS)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -409,6 +410,31 @@ START_TEST(lapsed_keys_are_swept_to_tombstones)
 }
 END_TEST
 
+static bool one_key(void)
+{
+    return store_stats(b.store)->keys == 1;
+}
+
+static bool some_are_swept(void)
+{
+    return store_stats(b.store)->keys < 600;
+}
+
+/* Batches wait for one slice at most. */
+START_TEST(the_sweeper_takes_a_slice_at_a_time)
+{
+    for (int i = 0; i < 600; i++)
+        write_now(printed("SET key%d value PXAT 1", i));
+    run_until(some_are_swept);
+    ck_assert_uint_eq(store_stats(b.store)->keys, 600 - 256);
+    ck_assert_str_eq(read_now("MGET key0 key599"), "*2\r\n$-1\r\n$-1\r\n");
+    ck_assert_str_eq(read_now("SCAN 0 COUNT 1000"), "*2\r\n$1\r\n0\r\n*0\r\n");
+    write_now("SET key599 again");
+    run_until(one_key);
+    ck_assert_str_eq(read_now("GET key599"), "$5\r\nagain\r\n");
+}
+END_TEST
+
 /* A change that was stamped in the life that is over doesn't start another one. */
 START_TEST(a_late_change_dies_with_its_key)
 {
@@ -587,10 +613,32 @@ START_TEST(long_keys)
 }
 END_TEST
 
-static bool one_key_left(void)
+/* Longer than an LMDB key, and the same up to there and far beyond. */
+START_TEST(long_keys_that_begin_alike)
 {
-    return store_stats(b.store)->keys == 1;
+    static const size_t lengths[] = {512, 600, MB};
+    static uint8_t one[MB], other[MB];
+    memset(one, 'k', sizeof one);
+    memset(other, 'k', sizeof other);
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+        size_t n = lengths[i];
+        other[n - 1] = 'l';
+        set_bytes(slice_of(one, n), slice_str("one"), b.clock++);
+        set_bytes(slice_of(other, n), slice_str("other"), b.clock++);
+        ck_assert_str_eq(read_key("GET", slice_of(one, n)), "$3\r\none\r\n");
+        ck_assert_str_eq(read_key("GET", slice_of(other, n)), "$5\r\nother\r\n");
+        struct slice argv[] = {slice_str("DEL"), slice_of(one, n)};
+        struct resp_command cmd;
+        command_of(&cmd, argv, 2);
+        write_cmd(&cmd, b.clock++, 0);
+        ck_assert_str_eq(last_reply(), ":1\r\n");
+        ck_assert_str_eq(read_key("GET", slice_of(one, n)), "$-1\r\n");
+        ck_assert_str_eq(read_key("GET", slice_of(other, n)), "$5\r\nother\r\n");
+        other[n - 1] = 'k';
+    }
+    ck_assert_uint_eq(store_stats(b.store)->keys, ARRAY_LEN(lengths));
 }
+END_TEST
 
 START_TEST(a_long_key_is_swept)
 {
@@ -604,7 +652,7 @@ START_TEST(a_long_key_is_swept)
     uint64_t stamp = b.clock++;
     ck_assert_int_eq(write_cmd(&cmd, stamp, 0), STORE_APPLIED);
     write_now("SET stays 1");
-    run_until(one_key_left);
+    run_until(one_key);
     ck_assert_int_eq(set_bytes(key, slice_str("old"), stamp - 1), STORE_STALE);
     ck_assert_int_eq(set_bytes(key, slice_str("new"), stamp + 1), STORE_APPLIED);
     ck_assert_str_eq(read_key("GET", key), "$3\r\nnew\r\n");
@@ -846,6 +894,19 @@ START_TEST(a_full_store_can_be_emptied)
         ck_assert_str_eq(write_now(printed("DEL fill%d", i)), ":1\r\n");
     ck_assert_str_eq(read_now("DBSIZE"), ":0\r\n");
     ck_assert_int_gt(fill(), n / 2);
+}
+END_TEST
+
+START_TEST(a_full_store_gives_its_room_back_each_time)
+{
+    small_store();
+    int first = fill();
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 2 * first; i++)
+            write_now(printed("DEL fill%d", i));
+        ck_assert_str_eq(read_now("DBSIZE"), ":0\r\n");
+        ck_assert_int_gt(fill(), first / 2);
+    }
 }
 END_TEST
 
@@ -1115,6 +1176,36 @@ START_TEST(the_interval_sync_runs)
 }
 END_TEST
 
+/* In front of the C library's: how often the store asks the disk. */
+static unsigned flushes;
+int fdatasync(int fd)
+{
+    flushes++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+static const struct {
+    int policy;
+    unsigned least, most; /* flushes for a hundred batches */
+} flush_rows[] = {{SYNC_ALWAYS, 100, 102}, {SYNC_INTERVAL, 100, 102}, {SYNC_NEVER, 0, 0}};
+
+START_TEST(flushes_are_what_store_sync_says)
+{
+    close_store();
+    b.options.sync = flush_rows[_i].policy;
+    open_store();
+    flushes = 0;
+    for (int i = 0; i < 100; i++)
+        write_now(printed("SET key%d value", i));
+    ck_assert_uint_ge(flushes, flush_rows[_i].least);
+    ck_assert_uint_le(flushes, flush_rows[_i].most);
+    flushes = 0;
+    reopen_store();
+    ck_assert(flush_rows[_i].policy == SYNC_ALWAYS || flushes > 0); /* a clean end keeps all */
+    ck_assert_str_eq(read_now("GET key99"), "$5\r\nvalue\r\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("embedded");
@@ -1128,6 +1219,7 @@ int main(void)
     tcase_add_test(with, a_lapsed_key_is_absent);
     tcase_add_test(with, ttl_counts_down);
     tcase_add_test(with, lapsed_keys_are_swept_to_tombstones);
+    tcase_add_test(with, the_sweeper_takes_a_slice_at_a_time);
     tcase_add_test(with, a_late_change_dies_with_its_key);
     tcase_add_test(with, tombstones_have_their_time);
     tcase_add_test(with, an_older_write_is_dropped);
@@ -1136,6 +1228,7 @@ int main(void)
     tcase_add_test(with, many_keys_are_judged_one_by_one);
     tcase_add_loop_test(with, any_order_ends_in_the_same_record, 0, ARRAY_LEN(orders));
     tcase_add_test(with, long_keys);
+    tcase_add_test(with, long_keys_that_begin_alike);
     tcase_add_test(with, a_long_key_is_swept);
     tcase_add_test(with, scan_misses_nothing_that_stays);
     tcase_add_test(with, dbsize_counts_what_lives);
@@ -1144,11 +1237,13 @@ int main(void)
     tcase_add_test(with, numbers_survive);
     tcase_add_test(with, done_may_bring_the_next_batch);
     tcase_add_test(with, a_full_store_can_be_emptied);
+    tcase_add_test(with, a_full_store_gives_its_room_back_each_time);
     tcase_add_test(with, delivery_stops_at_what_does_not_fit);
     tcase_add_test(with, a_write_that_fails_halfway_leaves_nothing);
     tcase_add_test(with, the_map_itself_is_full);
     tcase_add_test(with, a_failed_commit_takes_the_whole_batch_back);
     tcase_add_test(with, the_interval_sync_runs);
+    tcase_add_loop_test(with, flushes_are_what_store_sync_says, 0, ARRAY_LEN(flush_rows));
     tcase_add_loop_test(own, a_damaged_file_is_refused, 0, ARRAY_LEN(damages));
     tcase_add_test(own, a_missing_directory_is_an_error);
     tcase_add_loop_test(own, kill_nine_takes_nothing_that_was_answered, 0, ARRAY_LEN(policies));

@@ -147,7 +147,7 @@ static const struct row {
     ROW("*1\r\n$4\r\nPING\rx", "!Protocol error: invalid bulk length"),
     ROW("*2\r\n$4\r\nECHO\r\nfoo", "!Protocol error: expected '$', got 'f'"),
     ROW("*1\r\n:1\r\n", "!Protocol error: expected '$', got ':'"),
-    ROW("*1\r\n\r\n", "!Protocol error: expected '$', got '\\x0d'"),
+    ROW("*1\r\n\r\n", "!Protocol error: expected '$', got '\r'"),
     ROW("*1\r\n\0", "!Protocol error: expected '$', got '\\x00'"),
     ROW("*1\r\n$4\r\nPING\r\n*z\r\n*1\r\n$4\r\nPING\r\n",
         "[PING];!Protocol error: invalid multibulk length"),

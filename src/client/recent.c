@@ -1,0 +1,90 @@
+#include "client/recent.h"
+#include "core/mem.h"
+#include "core/rcu.h"
+#include "hint/log.h"
+
+static void forget(struct recent *r, const struct peers *peers)
+{
+    if (!r->floors)
+        r->floors = mem_calloc(peers->n, sizeof *r->floors);
+    for (unsigned i = 0; i < peers->n; i++)
+        if (i != peers->self)
+            r->floors[i] = hint_log_appended(peers->at[i]->log).seq;
+}
+
+void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node)
+{
+    if (node < 0)
+        return;
+    if (!r->slots) {
+        r->slots = mem_calloc(RECENT_SLOTS, sizeof *r->slots);
+        for (unsigned i = 0; i < RECENT_SLOTS; i++)
+            r->slots[i].node = -1;
+    }
+    struct recent_slot *slot = &r->slots[token % RECENT_SLOTS];
+    if (slot->node >= 0 && slot->token != token)
+        forget(r, rs->peers);
+    *slot = (struct recent_slot){.token = token, .node = node};
+}
+
+/* The replicas of a token, sorted by what they have of what was forgotten. -1: none. */
+struct choice {
+    int normal, standby; /* peers that have all of it; the nearest of each kind */
+    bool own, lagging;   /* this node is a replica; a peer is up that hasn't got that far */
+};
+
+static void consider(struct choice *c, const struct recent *r, const struct peer *p)
+{
+    enum node_state state = peer_state(p);
+    if (!PEER_LOAD(p, link_up) || state == NODE_DOWN)
+        return;
+    if (hint_log_acked(p->log).seq < r->floors[p->node])
+        c->lagging = true;
+    else if (state == NODE_NORMAL && c->normal < 0)
+        c->normal = (int)p->node;
+    else if (c->standby < 0)
+        c->standby = (int)p->node;
+}
+
+static struct choice choose(const struct recent *r, const struct requests *rs, uint32_t token)
+{
+    struct choice c = {.normal = -1, .standby = -1};
+    uint16_t nodes[RING_REPLICAS_MAX];
+    rcu_read_begin();
+    unsigned n = topology_replicas(RCU_GET(*rs->topology), token, nodes);
+    rcu_read_end();
+    for (unsigned i = 0; i < n; i++) {
+        if (nodes[i] == rs->peers->self)
+            c.own = store_is_up(rs->store);
+        else
+            consider(&c, r, rs->peers->at[nodes[i]]);
+    }
+    return c;
+}
+
+int recent_replica(const struct recent *r, const struct requests *rs, uint32_t token)
+{
+    const struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
+    if (slot && slot->node >= 0 && slot->token == token)
+        return slot->node;
+    if (!r->floors)
+        return RECENT_ANY;
+    struct choice c = choose(r, rs, token);
+    bool own_normal = __atomic_load_n(rs->own_state, __ATOMIC_ACQUIRE) == NODE_NORMAL;
+    if (c.own && own_normal)
+        return RECENT_ANY; /* the nearest */
+    if (c.normal >= 0)
+        return c.normal;
+    if (c.own)
+        return (int)rs->peers->self;
+    if (c.standby >= 0)
+        return c.standby;
+    return c.lagging ? RECENT_WAIT : RECENT_ANY;
+}
+
+void recent_fini(struct recent *r)
+{
+    mem_free(r->slots);
+    mem_free(r->floors);
+    *r = (struct recent){0};
+}

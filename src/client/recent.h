@@ -1,0 +1,33 @@
+/* client/recent: which replicas have what a connection has written, so that it reads its own writes
+ * (DESIGN.md section 8). The worker's thread.
+ *
+ * The last writes are known one by one, in a table by token: a replica that has acknowledged the
+ * write. What the table has no room for is forgotten, but not without a trace: for each peer the
+ * end of its log at that moment is kept. A peer that has acknowledged that much has all that was
+ * forgotten, so a read of a key that isn't in the table goes to such a peer, or to this node if it
+ * is a replica: its own store had the write before it was answered. When none has got that far,
+ * the read waits. */
+#ifndef CLIENT_RECENT_H
+#define CLIENT_RECENT_H
+
+#include "request/request.h"
+
+#define RECENT_SLOTS 256
+
+struct recent { /* zeroed: nothing written */
+    struct recent_slot {
+        uint32_t token;
+        int32_t node; /* -1: empty */
+    } * slots;
+    uint64_t *floors; /* by node; NULL: nothing forgotten */
+};
+
+enum { RECENT_ANY = -1, RECENT_WAIT = -2 };
+
+/* `node` has acknowledged this connection's newest write of this token; -1: none is known. */
+void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node);
+/* Whom to ask first: a node, RECENT_ANY, or RECENT_WAIT: ask again soon. */
+int recent_replica(const struct recent *r, const struct requests *rs, uint32_t token);
+void recent_fini(struct recent *r);
+
+#endif

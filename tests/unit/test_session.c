@@ -1,0 +1,160 @@
+/* A connection reads its own writes: which replica client/recent names, from logs and states alone.
+ */
+#include "client/recent.h"
+#include "core/mem.h"
+#include "core/rcu.h"
+#include "hint/log.h"
+#include "store/internal.h"
+#include "unit.h"
+
+#define HALF 2147483648u /* tokens from 1 to here are node 1's in rack 1, the others node 0's */
+
+/* Node 0 (this one) and 1 share rack 1, node 2 has all of rack 2. */
+static struct {
+    struct requests rs;
+    struct topology *topology;
+    struct peers peers;
+    struct peer peer[3], *at[3];
+    struct store store;
+    uint32_t own_state;
+    struct recent recent;
+} t;
+
+static void setup(void)
+{
+    static const uint32_t zero[] = {0}, half[] = {HALF};
+    struct ring_node nodes[] = {
+        {.address = "a", .datacenter = "d", .rack = "r1", .tokens = zero, .ntokens = 1},
+        {.address = "b", .datacenter = "d", .rack = "r1", .tokens = half, .ntokens = 1},
+        {.address = "c", .datacenter = "d", .rack = "r2", .tokens = zero, .ntokens = 1}};
+    struct hint_log_options options = {.peer = "p"};
+    struct hint_log_report report;
+    struct error e;
+    memset(&t, 0, sizeof t);
+    rcu_start();
+    t.topology = topology_new(nodes, 3, 0, &e);
+    for (unsigned i = 1; i < 3; i++) {
+        t.peer[i] = (struct peer){.node = i, .state = NODE_NORMAL, .link_up = 1};
+        t.peer[i].log = hint_log_open(&options, 1ull << 32, &report, &e);
+        ck_assert_ptr_nonnull(t.peer[i].log);
+        t.at[i] = &t.peer[i];
+    }
+    t.peers = (struct peers){.n = 3, .self = 0, .at = t.at};
+    t.own_state = NODE_NORMAL;
+    t.rs = (struct requests){
+        .topology = &t.topology, .peers = &t.peers, .store = &t.store, .own_state = &t.own_state};
+}
+
+static void teardown(void)
+{
+    recent_fini(&t.recent);
+    for (unsigned i = 1; i < 3; i++)
+        hint_log_close(t.peer[i].log);
+    topology_free(t.topology);
+    rcu_stop();
+}
+
+/* A write to both peers, which `node` has acknowledged to us. */
+static void write_one(uint32_t token, int node)
+{
+    for (unsigned i = 1; i < 3; i++) {
+        struct frame f = {.kind = FRAME_WRITE, .payload = slice_str("*1\r\n$1\r\nx\r\n")};
+        ck_assert_int_eq(hint_log_append(t.peer[i].log, &f, true), HINT_APPENDED);
+    }
+    recent_note(&t.recent, &t.rs, token, node);
+}
+
+/* Tokens 1 to n are written; node 2 was the first to have them. */
+static void write_many(uint32_t n)
+{
+    for (uint32_t token = 1; token <= n; token++)
+        write_one(token, 2);
+}
+
+static void acknowledge_all(unsigned node)
+{
+    hint_log_ack(t.peer[node].log, hint_log_appended(t.peer[node].log).seq);
+}
+
+#define ck_replica(token, expected)                                                                \
+    ck_assert_int_eq(recent_replica(&t.recent, &t.rs, token), expected)
+
+START_TEST(what_the_table_holds_is_named)
+{
+    ck_replica(7, RECENT_ANY);
+    write_many(RECENT_SLOTS);
+    write_one(7, 1);
+    recent_note(&t.recent, &t.rs, 9, -1); /* nobody is known: what was known stays */
+    for (uint32_t token = 1; token <= RECENT_SLOTS; token++)
+        ck_replica(token, token == 7 ? 1 : 2);
+    ck_replica(RECENT_SLOTS + 1, RECENT_ANY); /* nothing was forgotten: not ours */
+    ck_assert_ptr_null(t.recent.floors);
+}
+END_TEST
+
+/* Token 1 gives its place to token 257. */
+START_TEST(what_it_forgot_is_asked_of_who_has_it_all)
+{
+    write_many(RECENT_SLOTS + 1);
+    ck_replica(RECENT_SLOTS + 1, 2);
+    ck_replica(1, RECENT_WAIT);
+    write_one(2, 2); /* later writes in the table set no new floor */
+    hint_log_ack(t.peer[2].log, hint_log_appended(t.peer[2].log).seq - 2);
+    ck_replica(1, RECENT_WAIT);
+    hint_log_ack(t.peer[2].log, hint_log_appended(t.peer[2].log).seq - 1);
+    ck_replica(1, 2);
+    acknowledge_all(1);
+    ck_replica(1, 1); /* both have it: the nearest */
+}
+END_TEST
+
+START_TEST(who_is_away_or_behind_is_not_waited_for)
+{
+    write_many(RECENT_SLOTS + 1);
+    t.peer[2].state = NODE_DOWN;
+    ck_replica(1, RECENT_WAIT);
+    t.peer[1].link_up = 0;
+    ck_replica(1, RECENT_ANY); /* nobody is up */
+    t.peer[1].link_up = 1;
+    acknowledge_all(1);
+    ck_replica(1, 1);
+    t.peer[1].state = NODE_STANDBY; /* it lacks others' writes, but has ours */
+    ck_replica(1, 1);
+    t.peer[2].state = NODE_NORMAL;
+    acknowledge_all(2);
+    ck_replica(1, 2);
+}
+END_TEST
+
+/* Tokens above HALF are this node's too: its own store had each write before it was answered. */
+START_TEST(the_own_copy_has_it_always)
+{
+    store_set_up(&t.store);
+    write_one(HALF + 1, 0);
+    write_one(HALF + 1 + RECENT_SLOTS, 0);
+    ck_replica(HALF + 1, RECENT_ANY); /* NORMAL: it is asked first anyhow */
+    t.own_state = NODE_STANDBY;
+    ck_replica(HALF + 1, 0);
+    ck_replica(HALF + 1 + RECENT_SLOTS, 0);
+    acknowledge_all(2);
+    ck_replica(HALF + 1, 2); /* a NORMAL replica that has it comes before a STANDBY one */
+    store_set_down(&t.store, "gone");
+    t.peer[2].state = NODE_DOWN;
+    ck_replica(HALF + 1, RECENT_ANY);
+    store_set_up(&t.store);
+}
+END_TEST
+
+static void cases(TCase *c)
+{
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, what_the_table_holds_is_named);
+    tcase_add_test(c, what_it_forgot_is_asked_of_who_has_it_all);
+    tcase_add_test(c, who_is_away_or_behind_is_not_waited_for);
+    tcase_add_test(c, the_own_copy_has_it_always);
+}
+
+int main(void)
+{
+    return unit_main("session", cases);
+}
