@@ -10,6 +10,7 @@
 struct hint_mark {
     char *path;
     uint64_t since_ms;
+    char *unsaved; /* the line that isn't on disk yet */
 };
 
 struct hint_mark *hint_mark_open(const char *dir)
@@ -34,6 +35,7 @@ void hint_mark_close(struct hint_mark *m)
 {
     if (!m)
         return;
+    mem_free(m->unsaved);
     mem_free(m->path);
     mem_free(m);
 }
@@ -43,16 +45,30 @@ uint64_t hint_mark_since(const struct hint_mark *m)
     return m->since_ms;
 }
 
+static bool save(struct hint_mark *m, struct error *e)
+{
+    struct error ignored;
+    /* an empty one is a mark too, and on a full disk it finds its place */
+    if (!file_replace(m->path, slice_str(m->unsaved), e) &&
+        !file_replace(m->path, slice_of("", 0), &ignored))
+        return false;
+    mem_free(m->unsaved);
+    m->unsaved = NULL;
+    return true;
+}
+
 bool hint_mark_set(struct hint_mark *m, uint64_t now_ms, const char *reason, struct error *e)
 {
     if (m->since_ms)
         return true;
-    char *line = mem_printf("%" PRIu64 " %s\n", now_ms, reason);
-    struct error ignored;
-    /* an empty one is a mark too, and on a full disk it finds its place */
-    bool ok = file_replace(m->path, slice_str(line), e) ||
-              file_replace(m->path, slice_of("", 0), &ignored);
-    mem_free(line);
     m->since_ms = now_ms; /* also when the disk refuses: this run knows */
-    return ok;
+    m->unsaved = mem_printf("%" PRIu64 " %s\n", now_ms, reason);
+    return save(m, e);
+}
+
+void hint_mark_retry(struct hint_mark *m)
+{
+    struct error ignored;
+    if (m->unsaved)
+        (void)save(m, &ignored); /* why not was said when it was set */
 }

@@ -14,5 +14,7 @@ uint64_t hint_mark_since(const struct hint_mark *m); /* wall ms; 0: no mark */
 /* Sets it, on disk before this returns; nothing happens when it is set already. */
 bool hint_mark_set(struct hint_mark *m, uint64_t now_ms, const char *reason,
                    struct error *e) MUST_USE;
+/* Tries again to write what the disk refused. Cheap when there is nothing to do. */
+void hint_mark_retry(struct hint_mark *m);
 
 #endif

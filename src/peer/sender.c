@@ -674,6 +674,8 @@ static void on_sweep(uv_timer_t *t)
 {
     struct sender *s = t->data;
     check_damage(s);
+    if (s->mark)
+        hint_mark_retry(s->mark);
     if (s->phase == UP || !__atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; pump() passes over what expired */
     uint64_t n = hint_log_expire(s->peer->log, clock_steady_ms());

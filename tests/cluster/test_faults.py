@@ -509,6 +509,11 @@ def test_fault_no_descriptors_for_hints():
         assert lost > 0 and "Too many open files" in a.log_text()
         assert a.pending() == 301 - lost
         assert client.set("again", "1") and a.pending() == 302 - lost
+        rig.wait_until(lambda: glob.glob(os.path.join(a.directory, "hints", "*", "needs-repair")),
+                       "the mark, which had no descriptor either, is on disk")
+        a.kill()
+        a.start()
+        assert repair(a)[peer_id(d)] and a.pending() == 302 - lost
         d.start()
         c.wait_linked()
         c.wait_delivered()
