@@ -487,6 +487,41 @@ def test_fault_no_descriptors_left(port):
         assert a.http("/readyz") and a.admin("ping") == {} and a.client().set("k", "v")
 
 
+def test_fault_no_descriptors_for_hints():
+    """A log that can't open a segment refuses, counts and marks; the write succeeds where replicas have it. With
+    descriptors hints are kept again, behind those from before."""
+    with rig.Cluster(3) as c:
+        a, _, d = c.nodes
+        client = a.client()
+        d.kill()
+        down(a)
+        assert client.set("early", "1") and a.pending() == 1
+        used = len(os.listdir(f"/proc/{a.process.pid}/fd"))
+        resource.prlimit(a.process.pid, resource.RLIMIT_NOFILE, (used + 5, used + 1000))
+        held = [socket.create_connection(("127.0.0.1", a.client_port)) for _ in range(30)]
+        rig.wait_until(lambda: "accepting pauses" in a.log_text(), "no descriptor is left")
+        for i in range(300):
+            assert client.set(f"k{i}", "x" * 1000)
+        for s in held:
+            s.close()
+        rig.wait_until(lambda: repair(a)[peer_id(d)], "needs repair is shown")
+        lost = a.metrics()[no_space(d).replace("no_space", "io_error")]
+        assert lost > 0 and "Too many open files" in a.log_text()
+        assert a.pending() == 301 - lost
+        assert client.set("again", "1") and a.pending() == 302 - lost
+        rig.wait_until(lambda: glob.glob(os.path.join(a.directory, "hints", "*", "needs-repair")),
+                       "the mark, which had no descriptor either, is on disk")
+        a.kill()
+        a.start()
+        assert repair(a)[peer_id(d)] and a.pending() == 302 - lost
+        d.start()
+        c.wait_linked()
+        c.wait_delivered()
+        values = rig.own_values(c, 2, ["early", "again"] + [f"k{i}" for i in range(300)])
+        assert values["early"] == values["again"] == b"1"
+        assert list(values.values()).count(None) == lost
+
+
 # ---- the secret ---------------------------------------------------------------------------------------------
 
 

@@ -269,7 +269,7 @@ START_TEST(mark_that_cant_be_read_is_one)
 }
 END_TEST
 
-START_TEST(mark_without_a_disk_holds_for_this_run)
+START_TEST(mark_without_a_disk_holds_and_is_tried_again)
 {
     struct error e;
     char gone[200];
@@ -279,6 +279,14 @@ START_TEST(mark_without_a_disk_holds_for_this_run)
     ck_assert(!hint_mark_set(m, 1000, "why", &e));
     ck_assert_ptr_nonnull(strstr(e.text, "needs-repair"));
     ck_assert_uint_eq(hint_mark_since(m), 1000);
+    (void)!hint_mark_keep(m, &e); /* still none */
+    ck_assert(dir_make(gone, &e));
+    (void)!hint_mark_keep(m, &e);
+    (void)!hint_mark_keep(m, &e);
+    hint_mark_close(m);
+    m = hint_mark_open(gone);
+    ck_assert_uint_eq(hint_mark_since(m), 1000);
+    (void)!hint_mark_keep(m, &e);
     hint_mark_close(m);
 }
 END_TEST
@@ -295,7 +303,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, names_of_logs_of_places_never_met);
     tcase_add_test(c, mark_stays_with_its_first_reason);
     tcase_add_loop_test(c, mark_that_cant_be_read_is_one, 0, 4);
-    tcase_add_test(c, mark_without_a_disk_holds_for_this_run);
+    tcase_add_test(c, mark_without_a_disk_holds_and_is_tried_again);
 }
 
 int main(void)
