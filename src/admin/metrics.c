@@ -116,7 +116,7 @@ static void durations(const struct admin_sources *s, struct buf *b)
     uint64_t sum = 0;
     for (unsigned i = 0; i + 1 < HISTOGRAM_BUCKETS; i++) {
         sum += h.bucket[i];
-        buf_printf(b, "dynomite_request_duration_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
+        buf_printf(b, "dynomite_request_duration_seconds_bucket{le=\"%.9g\"} %" PRIu64 "\n",
                    (double)(1ull << i) / 1e6, sum);
     }
     sum += h.bucket[HISTOGRAM_BUCKETS - 1];

@@ -1,5 +1,6 @@
 #include "admin/view.h"
 #include "core/clock.h"
+#include "core/mem.h"
 #include <config.h>
 #include <inttypes.h>
 
@@ -153,22 +154,25 @@ static int by_token(const void *a, const void *b)
 
 json_t *view_ring(const struct admin_sources *s)
 {
-    json_t *rows[RING_NODES_MAX];
-    size_t n = 0;
+    size_t n = 0, all = 0;
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        for (size_t k = 0; k < t->nodes[i].ntokens && n < RING_NODES_MAX; k++) {
+        all += t->nodes[i].ntokens;
+    json_t **rows = mem_calloc(all, sizeof(json_t *));
+    for (unsigned i = 0; i < t->n; i++)
+        for (size_t k = 0; k < t->nodes[i].ntokens; k++) {
             json_t *o = place_of(&t->nodes[i]);
             set(o, "token", number(t->nodes[i].tokens[k]));
             set(o, "share", json_real(topology_share(t, i, t->nodes[i].tokens[k])));
             rows[n++] = o;
         }
     rcu_read_end();
-    qsort(rows, n, sizeof rows[0], by_token);
+    qsort(rows, n, sizeof(json_t *), by_token);
     json_t *a = json_array(), *o = json_object();
     for (size_t i = 0; i < n; i++)
         json_array_append_new(a, rows[i]);
+    mem_free(rows);
     set(o, "tokens", a);
     return o;
 }

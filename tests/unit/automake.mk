@@ -47,3 +47,6 @@ test_peer_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_stamps
 test_stamps_SOURCES = tests/unit/test_stamps.c tests/unit/unit.h
 test_stamps_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_log
+test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
+test_log_LDADD = $(TEST_LIBS)
