@@ -17,6 +17,7 @@
 #define MARKER_STEP  (16u * 1024)
 #define HEARTBEATS   3
 #define RATE_TICK_MS 20
+#define FLUSH_MS     1000
 
 enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
 
@@ -43,7 +44,7 @@ struct sender {
     enum phase phase;
     struct stream stream;
     bool stream_open, stopping;
-    uv_timer_t dial, beat, sweep, rate;
+    uv_timer_t dial, beat, sweep, rate, flush;
     unsigned backoff_ms;
     uint64_t phase_since_ms;
     uint8_t challenge[CHALLENGE_SIZE];
@@ -668,6 +669,18 @@ static void on_sweep(uv_timer_t *t)
     }
 }
 
+/* hint_sync: interval. A power cut takes at most what came since. */
+static void on_flush(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    struct error e;
+    uint64_t synced;
+    if (!peer_hints(s->peer).pending || hint_log_sync(s->peer->log, &synced, &e))
+        return;
+    log_limited(1000, LOG_LEVEL_ERROR, "hints: %s", e.text);
+    mark_repair(s, "hints could not be written to disk");
+}
+
 /* ---- the actor --------------------------------------------------------------------------------
  */
 
@@ -684,9 +697,12 @@ static void start(void *self)
     timer(s, &s->beat);
     timer(s, &s->sweep);
     timer(s, &s->rate);
+    timer(s, &s->flush);
     uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
     uv_timer_start(&s->sweep, on_sweep, s->o.config->hint_drain_interval_ms,
                    s->o.config->hint_drain_interval_ms);
+    if (s->hint_dir && s->o.config->hint_sync == SYNC_INTERVAL)
+        uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
     s->credit_ms = clock_mono_ms();
     check_damage(s);
     connect_now(s);
@@ -754,6 +770,7 @@ static void stop(void *self)
     uv_close((uv_handle_t *)&s->beat, NULL);
     uv_close((uv_handle_t *)&s->sweep, NULL);
     uv_close((uv_handle_t *)&s->rate, NULL);
+    uv_close((uv_handle_t *)&s->flush, NULL);
 }
 
 static void drop(struct msg *msg)
