@@ -331,6 +331,7 @@ int main(int argc, char **argv)
     const char *env = getenv("DYN_ADMIN_NODE");
     struct options o = {.node = env && *env ? env : "./data/admin.sock", .timeout = 10};
     char *end;
+    argv[0] = (char[]){"dyn-admin"}; /* what getopt's messages begin with */
     for (int c; (c = getopt_long(argc, argv, "n:o:hV", longs, NULL)) != -1;) {
         switch (c) {
         case 'n':

@@ -166,6 +166,7 @@ static void take_request(struct session *s, const uint8_t *packed, size_t n)
     AdminRequest *q = admin_request__unpack(NULL, n, packed);
     if (!q) {
         send_reason(s, "malformed request");
+        stream_close(&s->stream); /* what follows is no request either */
         return;
     }
     answer(s, q);
@@ -190,7 +191,7 @@ static bool take_next(struct session *s)
         return false;
     take_request(s, p + 4, n);
     buf_eat(&st->in, 4 + (size_t)n);
-    return true;
+    return !st->closed;
 }
 
 static void on_data(struct stream *st)
