@@ -1,4 +1,5 @@
 """`tools/dev up` and `down`: three nodes whose data lies in ./run."""
+import functools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import time
 import rig
 
 rig.Node.stderr = subprocess.DEVNULL  # the nodes outlive this process; their log is a file
+rig.subprocess.Popen = functools.partial(subprocess.Popen, start_new_session=True)  # and its terminal
 RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "run")
 RUN = os.path.normpath(RUN)
 STATE = os.path.join(RUN, "cluster.json")
