@@ -50,3 +50,5 @@ test_stamps_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_log
 test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
 test_log_LDADD = $(TEST_LIBS)
+TESTS += tests/unit/rules.sh
+EXTRA_DIST += tests/unit/rules.sh
