@@ -266,3 +266,116 @@ def test_build_dev_usage(tools):
     for words in ([], ["frobnicate"]):
         done = tools.run(*words)
         assert done.returncode == 1 and "usage: ./tools/dev" in done.stderr
+
+
+# ---- the cluster to play with (tools/dev up and down) ------------------------------------------
+
+class Playground:
+    """A tree of its own, so that ./run is, with this build in it."""
+
+    def __init__(self, where):
+        self.where = where
+        (where / "tests").mkdir()
+        shutil.copytree(os.path.dirname(os.path.abspath(__file__)), where / "tests" / "cluster",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        (where / "build").symlink_to(rig.BUILD)
+        self.env = {"DYN_BUILD": str(where / "build")}
+
+    def call(self, *words):
+        # to a file: a pipe would stay open as long as a node had it
+        with open(self.where / "out", "w+", encoding="utf-8") as f:
+            done = subprocess.run(["/usr/bin/python3", "tests/cluster/playground.py", *words], stdout=f,
+                                  stderr=subprocess.STDOUT, timeout=90, check=False, cwd=self.where,
+                                  env={**os.environ, **self.env}, stdin=subprocess.DEVNULL)
+            f.seek(0)
+            return done.returncode, f.read()
+
+    def up(self):
+        code, text = self.call("up")
+        assert code == 0, text
+        exported = re.search(r"(?m)^export (DYN_ADMIN_NODE)=(.*)$", text)
+        self.env[exported.group(1)] = exported.group(2)
+        self.ports = [int(p) for p in re.findall(r"(?m)^node\d: redis-cli -p (\d+) ", text)]
+        self.commands = [line.strip() for line in text.split("Try next:")[1].splitlines() if line.strip()]
+        return text
+
+    def shell(self, line):
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=False,
+                              cwd=self.where, env={**os.environ, **self.env})
+        assert done.returncode == 0, (line, done)
+        return done.stdout
+
+    def printed(self, word):
+        found = [c for c in self.commands if word in c]
+        assert len(found) == 1, (word, self.commands)
+        return self.shell(found[0])
+
+    def pids(self):
+        return [int((self.where / "run" / f"node{i}.pid").read_text()) for i in (1, 2, 3)]
+
+    def client(self, i):
+        return rig.redis.Redis(port=self.ports[i], socket_timeout=15)
+
+    def pending(self):
+        return self.shell("./build/dyn-admin hints")
+
+
+@pytest.fixture
+def playground(tmp_path):
+    p = Playground(tmp_path)
+    yield p
+    p.call("down", "--wipe")
+
+
+def test_build_playground_is_the_newcomers_story(playground):
+    """Every line that `up` prints, as it stands."""
+    text = playground.up()
+    assert len(playground.ports) == 3 and "http://" in text and "tools/dev down" in text
+    assert playground.printed("set greeting").split() == ["OK", "hello"]
+    assert playground.printed("dyn-admin status").count("NORMAL") == 3
+    first = playground.pids()
+    assert playground.up() and playground.pids() == first  # twice is harmless
+    playground.printed("kill -9")
+    for i in range(50):
+        playground.client(i % 2).set(f"k{i}", i)
+        playground.client(i % 2).incr("n")
+    assert re.search(r"(?m)^ +pending +[1-9]", playground.printed("dyn-admin hints"))
+    playground.up()
+    assert playground.pids()[:2] == first[:2] and playground.pids()[2] != first[2]
+    rig.wait_until(lambda: re.search(r"(?m)^ +pending +0$", playground.pending()), "hints are delivered", 5)
+    client = playground.client(2)
+    assert client.mget([f"k{i}" for i in range(50)]) == [b"%d" % i for i in range(50)]
+    assert client.get("n") == b"50" and client.get("greeting") == b"hello"
+    code, text = playground.call("down")
+    assert code == 0 and "data stays" in text and (playground.where / "run" / "node1").is_dir()
+    code, text = playground.call("down")
+    assert code == 0 and "0 nodes" in text
+    playground.up()
+    assert playground.client(1).get("n") == b"50"
+    code, text = playground.call("down", "--wipe")
+    assert code == 0 and not (playground.where / "run").exists()
+
+
+def test_build_playground_takes_free_ports(playground):
+    """Also after a `down` that left hints: who listens elsewhere now still gets them."""
+    import socket
+    playground.up()
+    playground.printed("kill -9")
+    for i in range(20):
+        playground.client(0).set(f"k{i}", i)
+    assert playground.call("down")[0] == 0
+    before = playground.ports
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", before[2]))
+        s.listen()
+        playground.up()
+        assert playground.ports[2] != before[2]
+        rig.wait_until(lambda: re.search(r"(?m)^ +pending +0$", playground.pending()), "hints are delivered")
+        assert playground.client(2).get("k19") == b"19"
+
+
+def test_build_playground_usage(playground):
+    for words in ([], ["frobnicate"], ["up", "more"], ["down", "--wype"]):
+        code, text = playground.call(*words)
+        assert code != 0 and "usage" in text
