@@ -282,8 +282,7 @@ static bool start_admin(struct server *s, struct error *e)
                               .worker = worker_actor(s->workers[0]),
                               .own_state = &s->own_state,
                               .started_ms = s->started_ms};
-    s->admin = admin_start(&o, e);
-    return s->admin != NULL;
+    return admin_start(s->admin, &o, e);
 }
 
 static bool start_workers(struct server *s, struct error *e)
@@ -316,7 +315,8 @@ static bool bind_ports(struct server *s, struct error *e)
         return error_set(e, "listen: %s", why.text);
     if (!listener_bind(s->config->dyn_listen, &s->peer_fd, &why))
         return error_set(e, "dyn_listen: %s", why.text);
-    return true;
+    s->admin = admin_bind(s->config, e);
+    return s->admin != NULL;
 }
 
 struct server *server_start(const struct config *c, struct error *e)

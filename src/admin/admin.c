@@ -296,9 +296,8 @@ static void end(void *self)
 static const struct actor_ops admin_ops = {
     .name = "admin", .start = start, .receive = receive, .stop = stop, .end = end, .drop = drop};
 
-static bool bind_ports(struct admin *a, struct error *e)
+static bool bind_ports(struct admin *a, const struct config *c, struct error *e)
 {
-    const struct config *c = a->sources.config;
     struct error why;
     struct address address;
     char *path = *c->admin_listen ? mem_strdup(c->admin_listen)
@@ -315,15 +314,20 @@ static bool bind_ports(struct admin *a, struct error *e)
     return ok;
 }
 
-struct admin *admin_start(const struct admin_sources *sources, struct error *e)
+struct admin *admin_bind(const struct config *c, struct error *e)
 {
     struct admin *a = MEM_NEW(struct admin);
-    a->sources = *sources;
-    actor_init(&a->actor, &admin_ops, a);
-    if (bind_ports(a, e) && actor_start(&a->actor, e))
+    if (bind_ports(a, c, e))
         return a;
     mem_free(a);
     return NULL;
+}
+
+bool admin_start(struct admin *a, const struct admin_sources *sources, struct error *e)
+{
+    a->sources = *sources;
+    actor_init(&a->actor, &admin_ops, a);
+    return actor_start(&a->actor, e);
 }
 
 void admin_stop(struct admin *a)

@@ -114,6 +114,7 @@ def test_config_port_taken(tmp_path, option):
         done = run("--data-dir", "d", *free_addresses(), "--" + option.replace("_", "-"), address,
                    cwd=tmp_path)
         expect_start_fails(done, option + ": ", address, "in use")
+        assert not [f for f in os.listdir(tmp_path / "d") if f.endswith(".mdb")]  # nothing was opened
 
 
 def test_config_places_that_cannot_be_written(tmp_path):
@@ -335,11 +336,13 @@ def test_config_workers(tmp_path):
     for want in (1, 3):
         (tmp_path / str(want)).mkdir()
         with Alone(tmp_path / str(want), workers=want) as n:
-            names = []
-            for task in os.listdir(f"/proc/{n.process.pid}/task"):
-                with open(f"/proc/{n.process.pid}/task/{task}/comm", encoding="ascii") as f:
-                    names.append(f.read().strip())
-            assert sum(name.startswith("worker") for name in names) == want, names
+            def workers():
+                count = 0
+                for task in os.listdir(f"/proc/{n.process.pid}/task"):
+                    with open(f"/proc/{n.process.pid}/task/{task}/comm", encoding="ascii") as f:
+                        count += f.read().startswith("worker")
+                return count
+            rig.wait_until(lambda: workers() == want, f"{want} workers run", 10)
 
 
 def test_config_hash_and_hash_tag(tmp_path):
