@@ -14,6 +14,13 @@ static void set(json_t *o, const char *key, json_t *v)
     json_object_set_new(o, key, v);
 }
 
+/* Never NULL: what a peer says of itself may be no UTF-8. */
+static json_t *words(const char *s)
+{
+    json_t *v = json_string(s);
+    return v ? v : json_string("(not UTF-8)");
+}
+
 static json_t *tokens_of(const struct ring_node *n)
 {
     json_t *a = json_array();
@@ -25,10 +32,10 @@ static json_t *tokens_of(const struct ring_node *n)
 static json_t *place_of(const struct ring_node *n)
 {
     json_t *o = json_object();
-    set(o, "id", json_string(n->id));
-    set(o, "address", json_string(n->address));
-    set(o, "datacenter", json_string(n->datacenter));
-    set(o, "rack", json_string(n->rack));
+    set(o, "id", words(n->id));
+    set(o, "address", words(n->address));
+    set(o, "datacenter", words(n->datacenter));
+    set(o, "rack", words(n->rack));
     return o;
 }
 
@@ -103,9 +110,9 @@ static json_t *hints_of_peer(const struct ring_node *n, const struct peer *p)
 {
     struct peer_hints h = peer_hints(p);
     json_t *o = json_object();
-    set(o, "id", json_string(n->id));
-    set(o, "address", json_string(n->address));
-    set(o, "rack", json_string(n->rack));
+    set(o, "id", words(n->id));
+    set(o, "address", words(n->address));
+    set(o, "rack", words(n->rack));
     set(o, "pending", number(h.pending));
     set(o, "bytes", number(h.bytes));
     set(o, "oldest_seconds", number(h.oldest_ms / 1000));

@@ -498,6 +498,19 @@ def test_admin_metrics_names_and_labels(node):
     assert run("-n", sock_of(node), "metrics").stdout.startswith("# HELP dynomite_build_info")
 
 
+def test_admin_names_are_escaped():
+    """Racks and datacenters may have any name but blanks, ':' and '/'."""
+    strange = 'a"b\\c{}=,é'
+    seeds = [f"127.0.0.1:1:{strange}:{strange}:0"]
+    with rig.Cluster(1, flags={"rack": "'\\\"", "dyn-seeds": seeds}) as c:
+        n = c.nodes[0]
+        check_with_promtool(n.http("/metrics"))
+        peer = n.admin("status")["peers"][0]
+        assert peer["rack"] == peer["datacenter"] == strange
+        escaped = strange.replace("\\", "\\\\").replace('"', '\\"')
+        assert f'peer_up{{peer="127.0.0.1:1",rack="{escaped}",datacenter="{escaped}"}} 0' in n.http("/metrics")
+
+
 def test_admin_metrics_move():
     """A dead peer, under load: each figure moves when it should, and promtool takes every scrape."""
     with rig.Cluster(3) as c:
