@@ -2,6 +2,7 @@
 import functools
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -69,12 +70,12 @@ def show(nodes):
     sock = os.path.join(nodes[0].directory, "admin.sock")
     victim = nodes[2]
     print(f"""
-export DYN_ADMIN_NODE={sock}
+export DYN_ADMIN_NODE={shlex.quote(sock)}
 
 Try next:
   redis-cli -p {nodes[0].client_port} set greeting hello; redis-cli -p {victim.client_port} get greeting
   ./build/dyn-admin status
-  kill -9 $(cat {victim.directory}.pid)        # then write through the other nodes and look at
+  kill -9 $(cat {shlex.quote(victim.directory + ".pid")})        # then write through the other nodes and look at
   ./build/dyn-admin hints
   ./tools/dev up                # starts what isn't running: the hints are delivered
   ./tools/dev down              # stops them, keeps their data""")
@@ -142,4 +143,4 @@ if __name__ == "__main__":
     elif sys.argv[1:] in (["down"], ["down", "--wipe"]):
         down("--wipe" in sys.argv)
     else:
-        sys.exit("usage: playground.py up | down [--wipe]")
+        sys.exit("usage: ./tools/dev up | down [--wipe]")

@@ -1,6 +1,7 @@
 """What surrounds the program: configure and its messages, what an install lays down, tools/dev, the README's examples."""
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import textwrap
@@ -294,7 +295,7 @@ class Playground:
         code, text = self.call("up")
         assert code == 0, text
         exported = re.search(r"(?m)^export (DYN_ADMIN_NODE)=(.*)$", text)
-        self.env[exported.group(1)] = exported.group(2)
+        self.env[exported.group(1)] = shlex.split(exported.group(2))[0]
         self.ports = [int(p) for p in re.findall(r"(?m)^node\d: redis-cli -p (\d+) ", text)]
         self.commands = [line.strip() for line in text.split("Try next:")[1].splitlines() if line.strip()]
         return text
@@ -322,7 +323,8 @@ class Playground:
 
 @pytest.fixture
 def playground(tmp_path):
-    p = Playground(tmp_path)
+    (tmp_path / "a tree").mkdir()
+    p = Playground(tmp_path / "a tree")
     yield p
     p.call("down", "--wipe")
 
