@@ -580,3 +580,25 @@ def test_admin_metrics_of_hints_that_are_gone():
         assert of_peer(a, "hints_pending", dead) == 0
         assert a.admin("hints")["totals"]["expired_total"] == stored
         assert [p["needs_repair"] for p in a.admin("status")["peers"]].count(True) == 1
+
+
+def test_admin_metrics_of_a_write_that_cannot_be_judged():
+    """With a stamp table too small for what was overwritten since, a late write is applied and counted."""
+    with rig.Cluster(3, store="redis", flags={"stamp-table-bytes": "4096"}) as c:
+        a, b, d = c.nodes
+        d.kill()
+        rig.wait_until(lambda: of_peer(a, "peer_up", d) == 0, "node 3 is down")
+        a.client().set("late", "v")
+        a.kill()
+        d.start()
+        rig.wait_until(lambda: d.state() == "NORMAL" and b.pending() == 0, "node 3 is back")
+        pipe = b.client().pipeline(transaction=False)
+        for i in range(3000):
+            pipe.set(f"k{i}", i)
+        pipe.execute()
+        rig.wait_until(lambda: c.backends[2].client().exists("k2999"), "node 3 has them")
+        before = d.metrics()["dynomite_unguarded_total"]
+        a.start()
+        c.wait_delivered()
+        assert d.metrics()["dynomite_unguarded_total"] > before
+        assert c.backends[2].client().get("late") == b"v"
