@@ -66,7 +66,8 @@ def make_nodes(ports):
 
 def show(nodes):
     for n in nodes:
-        print(f"{n.name}: redis-cli -p {n.client_port}   http://127.0.0.1:{n.http_port}/metrics")
+        print(f"{n.name}: clients 127.0.0.1:{n.client_port}   peers 127.0.0.1:{n.peer_port}   "
+              f"http://127.0.0.1:{n.http_port}/metrics   log {os.path.relpath(n.log)}")
     sock = os.path.join(nodes[0].directory, "admin.sock")
     victim = nodes[2]
     print(f"""

@@ -296,7 +296,7 @@ class Playground:
         assert code == 0, text
         exported = re.search(r"(?m)^export (DYN_ADMIN_NODE)=(.*)$", text)
         self.env[exported.group(1)] = shlex.split(exported.group(2))[0]
-        self.ports = [int(p) for p in re.findall(r"(?m)^node\d: redis-cli -p (\d+) ", text)]
+        self.ports = [int(p) for p in re.findall(r"(?m)^node\d: clients 127.0.0.1:(\d+) ", text)]
         self.commands = [line.strip() for line in text.split("Try next:")[1].splitlines() if line.strip()]
         return text
 
