@@ -268,6 +268,33 @@ def test_config_term_with_clients_pipelines_and_a_dead_peer(tmp_path):
         dead.start()
 
 
+def test_config_term_with_what_never_ends():
+    """A client that doesn't read, one in the middle of a command, peers that don't answer, half a request to HTTP."""
+    flags = {"write-consistency": "DC_QUORUM", "sloppy-quorum": "false", "gos-interval": "3000", "timeout": "3000"}
+    with rig.Cluster(3, flags=flags) as c:
+        a, others = c.nodes[0], c.nodes[1:]
+        a.client().set("fat", b"x" * (30 << 20))
+        for n in others:
+            n.process.send_signal(signal.SIGSTOP)
+        try:
+            held = [socket.create_connection(("127.0.0.1", port), timeout=10) for port in
+                    (a.client_port, a.client_port, a.client_port, a.http_port)]
+            held.append(socket.socket(socket.AF_UNIX))
+            held[4].connect(os.path.join(a.directory, "admin.sock"))
+            for s, said in zip(held, (b"GET fat\r\n" * 5, b"SET k v\r\n" * 5, b"*2\r\n$3\r\n", b"GET /m",
+                                      b"\x10\0")):
+                s.sendall(said)
+            start = time.monotonic()
+            a.stop()
+            assert time.monotonic() - start < 10
+            assert held[1].recv(100).startswith(b"-")  # the write in flight was answered
+            for s in held:
+                s.close()
+        finally:
+            for n in others:
+                n.process.send_signal(signal.SIGCONT)
+
+
 def test_config_int_stops_too(tmp_path):
     with Alone(tmp_path) as n:
         n.process.send_signal(signal.SIGINT)
