@@ -230,14 +230,25 @@ static void print_object(json_t *o, const char *indent)
     }
 }
 
+/* With -o json every answer is one object. */
+static void print_json_text(const char *text)
+{
+    json_t *o = json_pack("{s:s}", "text", text);
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(o);
+}
+
 static int print_reply(const struct options *o, const AdminReply *r)
 {
     if (!r->ok) {
         fprintf(stderr, "dyn-admin: %s\n", r->reason ? r->reason : "refused");
         return REFUSED;
     }
-    if (r->text)
+    if (r->text && !o->json)
         fputs(r->text, stdout);
+    if (r->text && o->json)
+        print_json_text(r->text);
     if (r->json && o->json)
         puts(r->json);
     if (r->json && !o->json) {

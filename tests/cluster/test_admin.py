@@ -243,6 +243,7 @@ def test_admin_json_shapes(cluster, node):
     peers = node.admin("peers")["peers"]
     assert {p["id"] for p in peers} == ids - {status["node"]["id"]}
     assert node.admin("ping") == {} and node.admin("log-level", "5") == {}
+    assert node.admin("metrics")["text"].startswith("# HELP dynomite_build_info")
 
 
 def test_admin_key_takes_any_bytes(node):
