@@ -117,6 +117,11 @@ def test_config_port_taken(tmp_path, option):
         assert not [f for f in os.listdir(tmp_path / "d") if f.endswith(".mdb")]  # nothing was opened
 
 
+def test_config_one_token_twice(tmp_path):
+    done = run("--data-dir", "d", *free_addresses(), "--dyn-seeds", "127.0.0.1:9:localrack:localdc:0", cwd=tmp_path)
+    expect_start_fails(done, "token 0 is found twice in rack localrack of localdc")
+
+
 def test_config_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     for args in (["--data-dir", "file"], ["--data-dir", "file/d"], ["--data-dir", "d", "-o", "no/log"],
