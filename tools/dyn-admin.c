@@ -41,6 +41,12 @@ static int usage(const char *what, const char *found, const char *allowed)
     return USAGE;
 }
 
+static bool misused(const char *what, const char *found, const char *allowed)
+{
+    usage(what, found, allowed);
+    return false;
+}
+
 /* ---- the socket
  * ----------------------------------------------------------------------------------- */
 
@@ -283,7 +289,7 @@ static bool take_argument(const struct word *w, char *text, AdminRequest *q)
     }
     int64_t level;
     if (!slice_to_i64(slice_str(text), &level) || level < 0 || level > 11)
-        return usage("log-level", text, "0..11") == DONE;
+        return misused("log-level", text, "0..11");
     q->has_level = true;
     q->level = (uint32_t)level;
     return true;
@@ -295,12 +301,12 @@ static bool make_request(const struct options *o, AdminRequest *q)
     while (w < end && strcmp(w->command, o->words[0]) != 0)
         w++;
     if (w == end)
-        return usage("command", o->words[0], "one of those below") == DONE;
+        return misused("command", o->words[0], "one of those below");
     int arguments = is_hints_list(o) ? 0 : o->nwords - 1, wanted = w->argument ? 1 : 0;
     if (arguments < wanted)
-        return usage(w->command, "", w->argument) == DONE;
+        return misused(w->command, "", w->argument);
     if (arguments > wanted)
-        return usage(w->command, o->words[1 + wanted], "what stands below") == DONE;
+        return misused(w->command, o->words[1 + wanted], "what stands below");
     q->command = o->words[0];
     return !wanted || take_argument(w, o->words[1], q);
 }
