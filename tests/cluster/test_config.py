@@ -35,7 +35,12 @@ class Alone:
                              {k.replace("_", "-"): v for k, v in flags.items()})
 
     def __enter__(self):
-        return self.node.start()
+        try:
+            return self.node.start()
+        except BaseException:
+            if self.node.process:
+                self.node.kill()
+            raise
 
     def __exit__(self, kind, value, trace):
         if self.node.process and kind is None:
