@@ -69,8 +69,6 @@ static bool load_identity(struct server *s, struct error *e)
     s->me.data_store = c->data_store == DATA_STORE_EMBEDDED ? "embedded" : "redis";
     s->me.tokens = c->tokens;
     s->me.ntokens = c->ntokens;
-    if (!*c->cluster_secret && c->nseeds)
-        log_warn("cluster_secret is empty: peers are not authenticated");
     return true;
 }
 
@@ -287,8 +285,7 @@ static bool start_admin(struct server *s, struct error *e)
                               .worker = worker_actor(s->workers[0]),
                               .own_state = &s->own_state,
                               .started_ms = s->started_ms};
-    s->admin = admin_start(&o, e);
-    return s->admin != NULL;
+    return admin_start(s->admin, &o, e);
 }
 
 static bool start_workers(struct server *s, struct error *e)
@@ -321,7 +318,19 @@ static bool bind_ports(struct server *s, struct error *e)
         return error_set(e, "listen: %s", why.text);
     if (!listener_bind(s->config->dyn_listen, &s->peer_fd, &why))
         return error_set(e, "dyn_listen: %s", why.text);
-    return true;
+    s->admin = admin_bind(s->config, e);
+    return s->admin != NULL;
+}
+
+/* After the start: when it fails, stderr has one line, which says why. */
+static void warn_of_open_doors(const struct config *c)
+{
+    struct address a;
+    struct error ignored;
+    if (!*c->cluster_secret && c->nseeds)
+        log_warn("cluster_secret is empty: peers are not authenticated");
+    if (address_parse(c->listen, 0, &a, &ignored) && !address_is_loopback(&a))
+        log_warn("listen: %s isn't loopback and clients need no password", c->listen);
 }
 
 struct server *server_start(const struct config *c, struct error *e)
@@ -337,10 +346,7 @@ struct server *server_start(const struct config *c, struct error *e)
         !open_logs(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_admin(s, e) ||
         !start_workers(s, e))
         return NULL; /* the process ends */
-    struct address a;
-    struct error ignored;
-    if (address_parse(c->listen, 0, &a, &ignored) && !address_is_loopback(&a))
-        log_warn("listen: %s isn't loopback and clients need no password", c->listen);
+    warn_of_open_doors(c);
     log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,
                s->me.address, s->me.data_store, s->peers.n - 1);
     return s;

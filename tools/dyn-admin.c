@@ -33,18 +33,38 @@ static const char usage_text[] =
     "  status ping ring peers key KEY hints [list] stats metrics log-level N\n"
     "ADDRESS: unix socket path or host:port; default $DYN_ADMIN_NODE, else ./data/admin.sock\n";
 
-static int usage(const char *what, const char *found)
+static int usage(const char *what, const char *found, const char *allowed)
 {
     if (what)
-        fprintf(stderr, "dyn-admin: %s: found '%s'\n", what, found);
+        fprintf(stderr, "dyn-admin: %s: found '%s'; allowed %s\n", what, found, allowed);
     fputs(usage_text, stderr);
     return USAGE;
+}
+
+static bool misused(const char *what, const char *found, const char *allowed)
+{
+    usage(what, found, allowed);
+    return false;
 }
 
 /* ---- the socket
  * ----------------------------------------------------------------------------------- */
 
-static int connect_to(const struct options *o, struct error *e)
+/* What is left until the deadline, for the next call that may block. False: nothing. */
+static bool arm(int fd, uint64_t deadline_us)
+{
+    uint64_t now = clock_mono_us(), left = deadline_us - now;
+    struct timeval tv = {.tv_sec = (time_t)(left / 1000000),
+                         .tv_usec = (suseconds_t)(left % 1000000)};
+    if (now >= deadline_us) {
+        errno = ETIMEDOUT;
+        return false;
+    }
+    return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv) == 0;
+}
+
+static int connect_to(const struct options *o, uint64_t deadline_us, struct error *e)
 {
     struct address a;
     struct sockaddr_storage to;
@@ -52,12 +72,9 @@ static int connect_to(const struct options *o, struct error *e)
     if (!address_parse(o->node, 0, &a, e) || !address_resolve(&a, &to, &len, e))
         return -1;
     int fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval tv = {.tv_sec = (time_t)o->timeout,
-                         .tv_usec = (suseconds_t)((o->timeout - (double)(time_t)o->timeout) * 1e6)};
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv) < 0 ||
-        connect(fd, (struct sockaddr *)&to, len) < 0) {
-        error_set(e, "%s: %s", o->node, strerror(errno));
+    if (fd < 0 || !arm(fd, deadline_us) || connect(fd, (struct sockaddr *)&to, len) < 0) {
+        bool late = errno == EINPROGRESS || errno == EAGAIN;
+        error_set(e, "%s: %s", o->node, strerror(late ? ETIMEDOUT : errno));
         if (fd >= 0)
             close(fd);
         return -1;
@@ -65,9 +82,11 @@ static int connect_to(const struct options *o, struct error *e)
     return fd;
 }
 
-static bool transfer(int fd, uint8_t *p, size_t n, bool out)
+static bool transfer(int fd, uint64_t deadline_us, uint8_t *p, size_t n, bool out)
 {
     while (n) {
+        if (!arm(fd, deadline_us))
+            return false;
         ssize_t k = out ? send(fd, p, n, MSG_NOSIGNAL) : recv(fd, p, n, 0);
         if (k < 0 && errno == EINTR)
             continue;
@@ -81,20 +100,26 @@ static bool transfer(int fd, uint8_t *p, size_t n, bool out)
     return true;
 }
 
-static AdminReply *ask(int fd, const AdminRequest *q)
+/* NULL: errno says why. */
+static AdminReply *ask(int fd, uint64_t deadline_us, const AdminRequest *q)
 {
     size_t n = admin_request__get_packed_size(q);
     uint8_t *out = mem_alloc(4 + n), head[4];
     for (int i = 0; i < 4; i++)
         out[i] = (uint8_t)(n >> (8 * i));
     admin_request__pack(q, out + 4);
-    bool ok = transfer(fd, out, 4 + n, true) && transfer(fd, head, 4, false);
+    bool ok =
+        transfer(fd, deadline_us, out, 4 + n, true) && transfer(fd, deadline_us, head, 4, false);
     mem_free(out);
-    uint32_t size = (uint32_t)(head[0] | head[1] << 8 | head[2] << 16) | (uint32_t)head[3] << 24;
-    if (!ok || size > REPLY_MAX)
+    if (!ok)
         return NULL;
-    uint8_t *in = mem_alloc(size);
-    AdminReply *r = transfer(fd, in, size, false) ? admin_reply__unpack(NULL, size, in) : NULL;
+    uint32_t size = (uint32_t)(head[0] | head[1] << 8 | head[2] << 16) | (uint32_t)head[3] << 24;
+    AdminReply *r = NULL;
+    uint8_t *in = size <= REPLY_MAX ? mem_alloc(size) : NULL;
+    if (!in || transfer(fd, deadline_us, in, size, false)) {
+        r = in ? admin_reply__unpack(NULL, size, in) : NULL;
+        errno = EPROTO;
+    }
     mem_free(in);
     return r;
 }
@@ -102,84 +127,122 @@ static AdminReply *ask(int fd, const AdminRequest *q)
 /* ---- tables
  * --------------------------------------------------------------------------------------- */
 
-static void print_cell(const json_t *v, int width)
+#define LISTED     4 /* of a list inside a cell */
+#define NAME_WIDTH 32
+
+/* What a cell says; the caller frees. */
+static char *cell(const json_t *v)
 {
-    char text[64];
-    if (json_is_string(v)) {
-        printf("%-*s", width, json_string_value(v));
-        return;
-    }
+    if (json_is_string(v))
+        return mem_strdup(*json_string_value(v) ? json_string_value(v) : "-");
     if (json_is_integer(v))
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
-    else if (json_is_real(v))
-        snprintf(text, sizeof text, "%.4f", json_real_value(v));
-    else if (json_is_boolean(v))
-        snprintf(text, sizeof text, "%s", json_is_true(v) ? "yes" : "no");
-    else if (json_is_array(v))
-        snprintf(text, sizeof text, "%lld%s", (long long)json_integer_value(json_array_get(v, 0)),
-                 json_array_size(v) > 1 ? ",..." : "");
-    else
-        snprintf(text, sizeof text, "-");
-    printf("%-*s", width, text);
+        return mem_printf("%lld", (long long)json_integer_value(v));
+    if (json_is_real(v))
+        return mem_printf("%.4f", json_real_value(v));
+    if (json_is_boolean(v))
+        return mem_strdup(json_is_true(v) ? "yes" : "no");
+    if (!json_is_array(v))
+        return mem_strdup("-");
+    char *all = mem_strdup("");
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        char *one = i < LISTED ? cell(json_array_get(v, i)) : mem_strdup("...");
+        char *more = mem_printf("%s%s%s", all, i ? "," : "", one);
+        mem_free(one);
+        mem_free(all);
+        all = more;
+        if (i == LISTED)
+            break;
+    }
+    return all;
 }
 
-static int width_of(const char *column)
+static int column_width(const json_t *rows, const char *key)
 {
-    if (strcmp(column, "id") == 0)
-        return 38;
-    if (strcmp(column, "address") == 0)
-        return 24;
-    if (strcmp(column, "stamp") == 0)
-        return 22;
-    return strlen(column) < 12 ? 14 : (int)strlen(column) + 2;
+    size_t width = strlen(key), i;
+    const json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        char *text = cell(json_object_get(row, key));
+        if (strlen(text) > width)
+            width = strlen(text);
+        mem_free(text);
+    }
+    return (int)width + 2;
+}
+
+static void print_row(const json_t *columns, const int *widths, const json_t *row)
+{
+    size_t c = 0, last = json_object_size(columns) - 1;
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)columns, key, v)
+    {
+        char *text = row ? cell(json_object_get(row, key)) : mem_strdup(key);
+        printf("%-*s", c == last ? 0 : widths[c], text);
+        mem_free(text);
+        c++;
+    }
+    putchar('\n');
 }
 
 /* An array of flat objects; the first one's members are the columns. */
 static void print_rows(const json_t *rows)
 {
-    const json_t *row, *first = json_array_get(rows, 0);
-    size_t i;
+    const json_t *row, *columns = json_array_get(rows, 0);
+    size_t i, c = 0;
     const char *key;
     json_t *v;
-    if (!first) {
+    if (!columns) {
         puts("(none)");
         return;
     }
-    json_object_foreach((json_t *)(uintptr_t)first, key, v) printf("%-*s", width_of(key), key);
-    putchar('\n');
-    json_array_foreach(rows, i, row)
-    {
-        json_object_foreach((json_t *)(uintptr_t)first, key, v)
-            print_cell(json_object_get(row, key), width_of(key));
-        putchar('\n');
-    }
+    int *widths = mem_calloc(json_object_size(columns), sizeof *widths);
+    json_object_foreach((json_t *)(uintptr_t)columns, key, v) widths[c++] = column_width(rows, key);
+    print_row(columns, widths, NULL);
+    json_array_foreach(rows, i, row) print_row(columns, widths, row);
+    mem_free(widths);
 }
 
-static void print_table(json_t *o)
+static bool is_table(const json_t *v)
+{
+    return json_is_array(v) && (json_array_size(v) == 0 || json_is_object(json_array_get(v, 0)));
+}
+
+static unsigned paragraphs; /* printed so far: an empty line stands between two */
+
+/* Single values first, then what has members of its own, under its name. */
+static void print_object(json_t *o, const char *indent)
 {
     const char *key;
     json_t *v;
     json_object_foreach(o, key, v)
     {
-        if (json_is_array(v)) {
-            printf("\n%s\n", key);
-            print_rows(v);
-        } else if (json_is_object(v)) {
-            printf("%s\n", key);
-            const char *inner;
-            json_t *w;
-            json_object_foreach(v, inner, w)
-            {
-                printf("  %-32s", inner);
-                print_cell(w, 0);
-                putchar('\n');
-            }
-        } else {
-            printf("%-34s", key);
-            print_cell(v, 0);
-            putchar('\n');
-        }
+        if (json_is_object(v) || is_table(v))
+            continue;
+        char *text = cell(v);
+        printf("%s%-*s%s\n", indent, NAME_WIDTH - (int)strlen(indent), key, text);
+        mem_free(text);
+        paragraphs = paragraphs ? paragraphs : 1;
     }
+    json_object_foreach(o, key, v)
+    {
+        if (!json_is_object(v) && !is_table(v))
+            continue;
+        printf("%s%s\n", paragraphs++ ? "\n" : "", key);
+        if (json_is_object(v))
+            print_object(v, "  ");
+        else
+            print_rows(v);
+    }
+}
+
+/* With -o json every answer is one object. */
+static void print_json_text(const char *text)
+{
+    json_t *o = json_pack("{s:s}", "text", text);
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(o);
 }
 
 static int print_reply(const struct options *o, const AdminReply *r)
@@ -188,13 +251,15 @@ static int print_reply(const struct options *o, const AdminReply *r)
         fprintf(stderr, "dyn-admin: %s\n", r->reason ? r->reason : "refused");
         return REFUSED;
     }
-    if (r->text)
+    if (r->text && !o->json)
         fputs(r->text, stdout);
+    if (r->text && o->json)
+        print_json_text(r->text);
     if (r->json && o->json)
         puts(r->json);
     if (r->json && !o->json) {
         json_t *v = json_loads(r->json, 0, NULL);
-        print_table(v);
+        print_object(v, "");
         json_decref(v);
     }
     return fflush(stdout) == 0 ? DONE : REFUSED;
@@ -205,31 +270,45 @@ static int print_reply(const struct options *o, const AdminReply *r)
 
 static const struct word {
     const char *command;
-    int arguments;
-} words[] = {{"status", 0}, {"ping", 0},  {"ring", 0},    {"peers", 0},    {"key", 1},
-             {"hints", 0},  {"stats", 0}, {"metrics", 0}, {"log-level", 1}};
+    const char *argument; /* what stands behind it; NULL: nothing */
+} words[] = {{"status", NULL}, {"ping", NULL},    {"ring", NULL},
+             {"peers", NULL},  {"key", "KEY"},    {"hints", NULL},
+             {"stats", NULL},  {"metrics", NULL}, {"log-level", "N"}};
+
+static bool is_hints_list(const struct options *o)
+{
+    return o->nwords == 2 && strcmp(o->words[0], "hints") == 0 && strcmp(o->words[1], "list") == 0;
+}
+
+static bool take_argument(const struct word *w, char *text, AdminRequest *q)
+{
+    if (strcmp(w->command, "key") == 0) {
+        q->has_key = true;
+        q->key = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+        return true;
+    }
+    int64_t level;
+    if (!slice_to_i64(slice_str(text), &level) || level < 0 || level > 11)
+        return misused("log-level", text, "0..11");
+    q->has_level = true;
+    q->level = (uint32_t)level;
+    return true;
+}
 
 static bool make_request(const struct options *o, AdminRequest *q)
 {
-    int n = o->nwords;
-    if (n == 2 && strcmp(o->words[0], "hints") == 0 && strcmp(o->words[1], "list") == 0)
-        n = 1;
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (strcmp(words[i].command, o->words[0]) != 0 || words[i].arguments != n - 1)
-            continue;
-        q->command = o->words[0];
-        if (strcmp(q->command, "key") == 0) {
-            q->has_key = true;
-            q->key = (ProtobufCBinaryData){strlen(o->words[1]), (uint8_t *)o->words[1]};
-        } else if (words[i].arguments) {
-            char *end;
-            q->has_level = true;
-            q->level = (uint32_t)strtoul(o->words[1], &end, 10);
-            return *o->words[1] && !*end && q->level <= 11;
-        }
-        return true;
-    }
-    return false;
+    const struct word *w = words, *end = words + ARRAY_LEN(words);
+    while (w < end && strcmp(w->command, o->words[0]) != 0)
+        w++;
+    if (w == end)
+        return misused("command", o->words[0], "one of those below");
+    int arguments = is_hints_list(o) ? 0 : o->nwords - 1, wanted = w->argument ? 1 : 0;
+    if (arguments < wanted)
+        return misused(w->command, "", w->argument);
+    if (arguments > wanted)
+        return misused(w->command, o->words[1 + wanted], "what stands below");
+    q->command = o->words[0];
+    return !wanted || take_argument(w, o->words[1], q);
 }
 
 static int run(const struct options *o)
@@ -237,21 +316,21 @@ static int run(const struct options *o)
     AdminRequest q = ADMIN_REQUEST__INIT;
     struct error e;
     if (o->nwords == 0)
-        return usage(NULL, NULL);
+        return usage(NULL, NULL, NULL);
     if (!make_request(o, &q))
-        return usage("command", o->words[0]);
-    int fd = connect_to(o, &e);
+        return USAGE;
+    uint64_t started = clock_mono_us(), deadline_us = started + (uint64_t)(o->timeout * 1e6);
+    int fd = connect_to(o, deadline_us, &e);
     if (fd < 0) {
         fprintf(stderr, "dyn-admin: %s\n", e.text);
         return UNREACHABLE;
     }
-    uint64_t started = clock_mono_us();
-    AdminReply *r = ask(fd, &q);
+    AdminReply *r = ask(fd, deadline_us, &q);
+    int why = errno;
     close(fd);
     if (!r) {
-        bool late = errno == ETIMEDOUT;
-        fprintf(stderr, "dyn-admin: %s: %s\n", o->node, strerror(errno));
-        return late ? REFUSED : UNREACHABLE;
+        fprintf(stderr, "dyn-admin: %s: %s\n", o->node, strerror(why));
+        return why == ETIMEDOUT ? REFUSED : UNREACHABLE;
     }
     int status = print_reply(o, r);
     if (r->ok && strcmp(q.command, "ping") == 0 && !o->json)
@@ -269,6 +348,7 @@ int main(int argc, char **argv)
     const char *env = getenv("DYN_ADMIN_NODE");
     struct options o = {.node = env && *env ? env : "./data/admin.sock", .timeout = 10};
     char *end;
+    argv[0] = (char[]){"dyn-admin"}; /* what getopt's messages begin with */
     for (int c; (c = getopt_long(argc, argv, "n:o:hV", longs, NULL)) != -1;) {
         switch (c) {
         case 'n':
@@ -276,13 +356,13 @@ int main(int argc, char **argv)
             break;
         case 'o':
             if (strcmp(optarg, "json") != 0 && strcmp(optarg, "table") != 0)
-                return usage("-o: allowed table, json", optarg);
+                return usage("-o", optarg, "table, json");
             o.json = strcmp(optarg, "json") == 0;
             break;
         case 't':
             o.timeout = strtod(optarg, &end);
-            if (*end || !(o.timeout > 0))
-                return usage("--timeout: allowed seconds above 0", optarg);
+            if (*end || !(o.timeout >= 0.001 && o.timeout <= 1e6))
+                return usage("--timeout", optarg, "seconds, 0.001 to 1000000");
             break;
         case 'h':
             fputs(usage_text, stdout);
@@ -291,7 +371,7 @@ int main(int argc, char **argv)
             puts("dyn-admin " PACKAGE_VERSION);
             return DONE;
         default:
-            return usage(NULL, NULL);
+            return usage(NULL, NULL, NULL);
         }
     }
     o.words = argv + optind;

@@ -11,7 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REQUEST_MAX (1024u * 1024)
+#define REQUEST_MAX  (1024u * 1024)
+#define OUT_PAUSE    (1024u * 1024) /* replies unread: nothing more is answered before they leave */
+#define SESSIONS_MAX 256
 
 struct admin {
     struct actor actor;
@@ -21,13 +23,15 @@ struct admin {
     struct listener port;
     struct http *http;
     struct slots sessions, questions;
+    unsigned nsessions;
 };
 
-/* One dyn-admin connection. */
+/* One dyn-admin connection. Requests are answered one after the other, in their order. */
 struct session {
     struct admin *a;
     struct stream stream;
     uint64_t ticket;
+    bool waiting; /* for a worker's answer to the request before */
 };
 
 /* A `key` that a worker was asked for. */
@@ -89,15 +93,21 @@ static void ask_key(struct session *s, const AdminRequest *q)
     m->asker = &a->actor;
     m->ticket = slots_put(&a->questions, question);
     m->key = blob_ref(question->key);
+    s->waiting = true;
     actor_send(a->sources.worker, &m->msg);
 }
+
+static void on_data(struct stream *st);
 
 static void on_inspected(struct admin *a, struct mail_inspected *m)
 {
     struct question *q = slots_get(&a->questions, m->ticket);
     struct session *s = q ? slots_get(&a->sessions, q->session) : NULL;
-    if (s && !s->stream.closed)
+    if (s && !s->stream.closed) {
         send_json(s, view_key(&a->sources, blob_slice(q->key), m));
+        s->waiting = false;
+        on_data(&s->stream);
+    }
     if (q) {
         slots_drop(&a->questions, m->ticket);
         blob_unref(q->key);
@@ -151,30 +161,50 @@ static void answer(struct session *s, const AdminRequest *q)
     }
 }
 
+static void take_request(struct session *s, const uint8_t *packed, size_t n)
+{
+    AdminRequest *q = admin_request__unpack(NULL, n, packed);
+    if (!q) {
+        send_reason(s, "malformed request");
+        stream_close(&s->stream); /* what follows is no request either */
+        return;
+    }
+    answer(s, q);
+    admin_request__free_unpacked(q, NULL);
+}
+
+/* Answers what `in` holds in full; false: no more now. */
+static bool take_next(struct session *s)
+{
+    struct stream *st = &s->stream;
+    if (st->closed || s->waiting || st->out.len >= OUT_PAUSE || st->in.len < 4)
+        return false;
+    const uint8_t *p = buf_head(&st->in);
+    uint32_t n = (uint32_t)(p[0] | p[1] << 8 | p[2] << 16) | (uint32_t)p[3] << 24;
+    if (n > REQUEST_MAX) {
+        log_limited(1000, LOG_LEVEL_WARN, "admin: a request of %u bytes; allowed at most %u", n,
+                    REQUEST_MAX);
+        stream_close(st);
+        return false;
+    }
+    if (st->in.len < 4 + (size_t)n)
+        return false;
+    take_request(s, p + 4, n);
+    buf_eat(&st->in, 4 + (size_t)n);
+    return !st->closed;
+}
+
 static void on_data(struct stream *st)
 {
     struct session *s = st->owner;
-    while (st->in.len >= 4 && !st->closed) {
-        const uint8_t *p = buf_head(&st->in);
-        uint32_t n = (uint32_t)(p[0] | p[1] << 8 | p[2] << 16) | (uint32_t)p[3] << 24;
-        if (n > REQUEST_MAX) {
-            log_limited(1000, LOG_LEVEL_WARN, "admin: a request of %u bytes; allowed at most %u", n,
-                        REQUEST_MAX);
-            stream_close(st);
-            return;
-        }
-        if (st->in.len < 4 + (size_t)n)
-            return;
-        AdminRequest *q = admin_request__unpack(NULL, n, p + 4);
-        if (!q) {
-            send_reason(s, "malformed request");
-            stream_close(st); /* what follows is no request either */
-            return;
-        }
-        answer(s, q);
-        admin_request__free_unpacked(q, NULL);
-        buf_eat(&st->in, 4 + (size_t)n);
-    }
+    while (take_next(s))
+        ;
+    if (st->closed)
+        return;
+    if (s->waiting || st->out.len >= OUT_PAUSE)
+        stream_pause(st);
+    else
+        stream_resume(st);
 }
 
 static void on_end(struct stream *st, const char *reason)
@@ -187,22 +217,31 @@ static void on_closed(struct stream *st)
 {
     struct session *s = st->owner;
     slots_drop(&s->a->sessions, s->ticket);
+    s->a->nsessions--;
     mem_free(s);
 }
 
 static const struct stream_ops session_ops = {
-    .on_data = on_data, .on_end = on_end, .on_closed = on_closed};
+    .on_data = on_data, .on_end = on_end, .on_drain = on_data, .on_closed = on_closed};
 
 static void on_accept(void *arg, int fd)
 {
     struct admin *a = arg;
     struct error e;
+    if (a->nsessions == SESSIONS_MAX) {
+        log_limited(1000, LOG_LEVEL_WARN, "admin: more than %d connections at once: refused",
+                    SESSIONS_MAX);
+        close(fd);
+        return;
+    }
     struct session *s = MEM_NEW(struct session);
     s->a = a;
-    if (stream_open(&s->stream, &a->actor.loop, fd, &session_ops, s, &e))
-        s->ticket = slots_put(&a->sessions, s);
-    else
+    if (!stream_open(&s->stream, &a->actor.loop, fd, &session_ops, s, &e)) {
         mem_free(s);
+        return;
+    }
+    s->ticket = slots_put(&a->sessions, s);
+    a->nsessions++;
 }
 
 /* ---- the actor
@@ -257,9 +296,8 @@ static void end(void *self)
 static const struct actor_ops admin_ops = {
     .name = "admin", .start = start, .receive = receive, .stop = stop, .end = end, .drop = drop};
 
-static bool bind_ports(struct admin *a, struct error *e)
+static bool bind_ports(struct admin *a, const struct config *c, struct error *e)
 {
-    const struct config *c = a->sources.config;
     struct error why;
     struct address address;
     char *path = *c->admin_listen ? mem_strdup(c->admin_listen)
@@ -276,15 +314,20 @@ static bool bind_ports(struct admin *a, struct error *e)
     return ok;
 }
 
-struct admin *admin_start(const struct admin_sources *sources, struct error *e)
+struct admin *admin_bind(const struct config *c, struct error *e)
 {
     struct admin *a = MEM_NEW(struct admin);
-    a->sources = *sources;
-    actor_init(&a->actor, &admin_ops, a);
-    if (bind_ports(a, e) && actor_start(&a->actor, e))
+    if (bind_ports(a, c, e))
         return a;
     mem_free(a);
     return NULL;
+}
+
+bool admin_start(struct admin *a, const struct admin_sources *sources, struct error *e)
+{
+    a->sources = *sources;
+    actor_init(&a->actor, &admin_ops, a);
+    return actor_start(&a->actor, e);
 }
 
 void admin_stop(struct admin *a)

@@ -26,9 +26,11 @@ struct admin_sources {
 };
 
 struct admin;
-/* Binds both addresses and starts the actor. Errors name the address (exit status 2). A stale unix
- * socket is replaced, one that answers is not. admin_listen '' is <data_dir>/admin.sock. */
-struct admin *admin_start(const struct admin_sources *sources, struct error *e) MUST_USE;
+/* Binds both addresses; before anything else is opened, so that a taken port changes nothing.
+ * Errors name the address (exit status 2). A stale unix socket is replaced, one that answers is
+ * not. admin_listen '' is <data_dir>/admin.sock. */
+struct admin *admin_bind(const struct config *c, struct error *e) MUST_USE;
+bool admin_start(struct admin *a, const struct admin_sources *sources, struct error *e) MUST_USE;
 void admin_stop(struct admin *a); /* doesn't wait */
 void admin_join(struct admin *a); /* frees */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define IDLE_SECONDS 10
-#define CONNECTIONS  64
+#define CONNECTIONS  256
 
 struct http {
     const struct admin_sources *sources;

@@ -16,6 +16,25 @@ static void one(struct buf *b, const char *name, const char *type, const char *h
     buf_printf(b, "dynomite_%s %" PRIu64 "\n", name, v);
 }
 
+/* name="value", with what the format wants escaped. */
+static void label(struct buf *b, const char *name, const char *value)
+{
+    buf_printf(b, "%s=\"", name);
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\')
+            buf_add_str(b, "\\");
+        buf_add(b, value, 1);
+    }
+    buf_add_str(b, "\"");
+}
+
+/* dynomite_NAME{peer="ADDRESS" */
+static void open_peer(struct buf *b, const char *name, const struct ring_node *n)
+{
+    buf_printf(b, "dynomite_%s{", name);
+    label(b, "peer", n->address);
+}
+
 typedef uint64_t peer_figure(const struct peer *p);
 
 static void per_peer(const struct admin_sources *s, struct buf *b, const char *name,
@@ -25,9 +44,10 @@ static void per_peer(const struct admin_sources *s, struct buf *b, const char *n
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self)
-            buf_printf(b, "dynomite_%s{peer=\"%s\"} %" PRIu64 "\n", name, t->nodes[i].address,
-                       figure(s->peers->at[i]));
+        if (i != t->self) {
+            open_peer(b, name, &t->nodes[i]);
+            buf_printf(b, "} %" PRIu64 "\n", figure(s->peers->at[i]));
+        }
     rcu_read_end();
 }
 
@@ -70,10 +90,14 @@ static void peers_up(const struct admin_sources *s, struct buf *b)
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self)
-            buf_printf(b, "dynomite_peer_up{peer=\"%s\",rack=\"%s\",datacenter=\"%s\"} %d\n",
-                       t->nodes[i].address, t->nodes[i].rack, t->nodes[i].datacenter,
-                       peer_state(s->peers->at[i]) != NODE_DOWN);
+        if (i != t->self) {
+            open_peer(b, "peer_up", &t->nodes[i]);
+            buf_add_str(b, ",");
+            label(b, "rack", t->nodes[i].rack);
+            buf_add_str(b, ",");
+            label(b, "datacenter", t->nodes[i].datacenter);
+            buf_printf(b, "} %d\n", peer_state(s->peers->at[i]) != NODE_DOWN);
+        }
     rcu_read_end();
 }
 
@@ -83,10 +107,11 @@ static void rejected(const struct admin_sources *s, struct buf *b)
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        for (unsigned r = 0; i != t->self && r < REJECT_REASONS; r++)
-            buf_printf(b, "dynomite_hints_rejected_total{peer=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
-                       t->nodes[i].address, peer_reject_name((enum peer_reject)r),
+        for (unsigned r = 0; i != t->self && r < REJECT_REASONS; r++) {
+            open_peer(b, "hints_rejected_total", &t->nodes[i]);
+            buf_printf(b, ",reason=\"%s\"} %" PRIu64 "\n", peer_reject_name((enum peer_reject)r),
                        PEER_LOAD(s->peers->at[i], rejected[r]));
+        }
     rcu_read_end();
 }
 
@@ -116,7 +141,7 @@ static void durations(const struct admin_sources *s, struct buf *b)
     uint64_t sum = 0;
     for (unsigned i = 0; i + 1 < HISTOGRAM_BUCKETS; i++) {
         sum += h.bucket[i];
-        buf_printf(b, "dynomite_request_duration_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
+        buf_printf(b, "dynomite_request_duration_seconds_bucket{le=\"%.9g\"} %" PRIu64 "\n",
                    (double)(1ull << i) / 1e6, sum);
     }
     sum += h.bucket[HISTOGRAM_BUCKETS - 1];

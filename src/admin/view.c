@@ -1,5 +1,6 @@
 #include "admin/view.h"
 #include "core/clock.h"
+#include "core/mem.h"
 #include <config.h>
 #include <inttypes.h>
 
@@ -13,6 +14,13 @@ static void set(json_t *o, const char *key, json_t *v)
     json_object_set_new(o, key, v);
 }
 
+/* Never NULL: what a peer says of itself may be no UTF-8. */
+static json_t *words(const char *s)
+{
+    json_t *v = json_string(s);
+    return v ? v : json_string("(not UTF-8)");
+}
+
 static json_t *tokens_of(const struct ring_node *n)
 {
     json_t *a = json_array();
@@ -24,10 +32,10 @@ static json_t *tokens_of(const struct ring_node *n)
 static json_t *place_of(const struct ring_node *n)
 {
     json_t *o = json_object();
-    set(o, "id", json_string(n->id));
-    set(o, "address", json_string(n->address));
-    set(o, "datacenter", json_string(n->datacenter));
-    set(o, "rack", json_string(n->rack));
+    set(o, "id", words(n->id));
+    set(o, "address", words(n->address));
+    set(o, "datacenter", words(n->datacenter));
+    set(o, "rack", words(n->rack));
     return o;
 }
 
@@ -102,9 +110,9 @@ static json_t *hints_of_peer(const struct ring_node *n, const struct peer *p)
 {
     struct peer_hints h = peer_hints(p);
     json_t *o = json_object();
-    set(o, "id", json_string(n->id));
-    set(o, "address", json_string(n->address));
-    set(o, "rack", json_string(n->rack));
+    set(o, "id", words(n->id));
+    set(o, "address", words(n->address));
+    set(o, "rack", words(n->rack));
     set(o, "pending", number(h.pending));
     set(o, "bytes", number(h.bytes));
     set(o, "oldest_seconds", number(h.oldest_ms / 1000));
@@ -153,22 +161,25 @@ static int by_token(const void *a, const void *b)
 
 json_t *view_ring(const struct admin_sources *s)
 {
-    json_t *rows[RING_NODES_MAX];
-    size_t n = 0;
+    size_t n = 0, all = 0;
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        for (size_t k = 0; k < t->nodes[i].ntokens && n < RING_NODES_MAX; k++) {
+        all += t->nodes[i].ntokens;
+    json_t **rows = mem_calloc(all, sizeof(json_t *));
+    for (unsigned i = 0; i < t->n; i++)
+        for (size_t k = 0; k < t->nodes[i].ntokens; k++) {
             json_t *o = place_of(&t->nodes[i]);
             set(o, "token", number(t->nodes[i].tokens[k]));
             set(o, "share", json_real(topology_share(t, i, t->nodes[i].tokens[k])));
             rows[n++] = o;
         }
     rcu_read_end();
-    qsort(rows, n, sizeof rows[0], by_token);
+    qsort(rows, n, sizeof(json_t *), by_token);
     json_t *a = json_array(), *o = json_object();
     for (size_t i = 0; i < n; i++)
         json_array_append_new(a, rows[i]);
+    mem_free(rows);
     set(o, "tokens", a);
     return o;
 }

@@ -23,8 +23,6 @@ static void print_row(const struct option *o, FILE *outf)
         print_words(o, outf);
     if (o->type == &type_fixed)
         fprintf(outf, " (only %s so far)", *o->fallback ? o->fallback : "''");
-    else if (o->type == &type_fixed_list)
-        fputs(" (not supported yet)", outf);
     else if (o->fallback && *o->fallback)
         fprintf(outf, " (default %s)", o->fallback);
     fputc('\n', outf);
@@ -35,7 +33,7 @@ static void print_row(const struct option *o, FILE *outf)
 static void print_rows(bool of_process, FILE *outf)
 {
     for (const struct option *o = option_table; o < option_table + option_count; o++)
-        if ((o->scope == OPTION_PROCESS) == of_process && !o->type->ignored)
+        if ((o->scope == OPTION_PROCESS) == of_process && !o->type->ignored && !o->type->later)
             print_row(o, outf);
 }
 

@@ -38,7 +38,7 @@ struct option {
     const struct option_word *words; /* of what has words */
     const char *fallback;            /* the default as a user would write it; NULL: none */
     const char *value;               /* what --help calls the value */
-    const char *help;                /* one line; of an ignored option: what replaced it */
+    const char *help;                /* one line; of an ignored option: what replaced it; of a later one none */
 };
 
 struct option_type {
@@ -46,6 +46,7 @@ struct option_type {
     bool is_list;   /* a sequence in YAML, a repeated flag; `add` appends */
     bool is_text;   /* printed in quotes */
     bool ignored;   /* means nothing here: a warning and no more */
+    bool later;     /* doesn't work yet: refused with any value */
     /* Takes one value. The error reads "found VALUE; allowed ...". */
     bool (*add)(const struct option *o, const char *text, struct config *c, struct error *e);
     size_t (*items)(const struct option *o, const struct config *c); /* NULL: one */
@@ -56,7 +57,7 @@ struct option_type {
 
 extern const struct option_type type_bool, type_switch, type_number, type_bytes, type_string,
     type_name, type_address, type_word, type_choice, type_hash_tag, type_tokens, type_seeds,
-    type_servers, type_fixed, type_fixed_list, type_fixed_switch, type_ignored, type_ignored_switch;
+    type_servers, type_fixed, type_later, type_later_switch, type_ignored, type_ignored_switch;
 
 extern const struct option option_table[];
 extern const size_t option_count;

@@ -46,7 +46,7 @@ static bool emit_list(yaml_emitter_t *em, const struct option *o, const struct c
 static bool emit_options(yaml_emitter_t *em, const struct config *c)
 {
     for (const struct option *o = option_table; o < option_table + option_count; o++) {
-        if (o->scope != OPTION_KEY || o->type->ignored)
+        if (o->scope != OPTION_KEY || o->type->ignored || o->type->later)
             continue;
         if (!emit_text(em, o->name, false))
             return false;

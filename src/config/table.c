@@ -51,12 +51,8 @@ static const struct option_word hash_words[] = {
     {NULL, 0, WORD_NAME},
 };
 
-/* What an option that doesn't work yet may be set to: nothing but its default. */
-static const struct option_word only_false[] = {
-    {"false", 0, WORD_NAME}, {"no", 0, WORD_ALSO}, {"off", 0, WORD_ALSO}, {NULL, 0, WORD_NAME}};
-static const struct option_word only_zero[] = {{"0", 0, WORD_NAME}, {NULL, 0, WORD_NAME}};
+/* Of several words so far only one works. */
 static const struct option_word only_none[] = {{"none", 0, WORD_NAME}, {NULL, 0, WORD_NAME}};
-static const struct option_word only_empty[] = {{"", 0, WORD_NAME}, {NULL, 0, WORD_NAME}};
 static const struct option_word only_simple[] = {{"simple_provider", 0, WORD_NAME},
                                                  {NULL, 0, WORD_NAME}};
 
@@ -84,7 +80,6 @@ const struct option option_table[] = {
      .help = "check the configuration and exit"},
     {PROCESS("print_conf", 0, type_switch), FIELD(bool, print_conf),
      .help = "print the effective configuration as YAML, with its passwords, and exit"},
-    {PROCESS("describe_stats", 'D', type_fixed_switch), .help = "not supported yet"},
     {PROCESS("daemonize", 'd', type_switch), FIELD(bool, daemonize),
      .help = "run in the background"},
     {PROCESS("verbosity", 'v', type_number), FIELD(unsigned, verbosity), .max = 11, .fallback = "5",
@@ -138,10 +133,6 @@ const struct option option_table[] = {
      .value = "HOST:PORT:RACK:DC:TOKENS", .help = "a peer; repeated for each"},
     {KEY("dyn_seed_provider", type_fixed), .words = only_simple, .fallback = "simple_provider",
      .value = "NAME", .help = "where seeds come from"},
-    {KEY("seeds_name", type_fixed), .words = only_empty, .fallback = "", .value = "NAME",
-     .help = "of dns_provider"},
-    {KEY("seeds_url", type_fixed), .words = only_empty, .fallback = "", .value = "URL",
-     .help = "of florida_provider"},
     {KEY("hash", type_choice), FIELD(char *, hash), .words = hash_words, .fallback = "murmur",
      .value = "NAME", .help = "key to token"},
     {KEY("hash_tag", type_hash_tag), FIELD(char *, hash_tag), .fallback = "", .value = "XY",
@@ -152,16 +143,8 @@ const struct option option_table[] = {
     {KEY("write_consistency", type_word), FIELD(unsigned, write_consistency),
      .words = consistency_words, .fallback = "DC_ONE", .value = "LEVEL",
      .help = "who must have applied it"},
-    {KEY("bucket_types", type_fixed_list), .value = "PREFIX:LEVEL:LEVEL",
-     .help = "levels by prefix of the key"},
-    {KEY("read_repairs_enabled", type_fixed), .words = only_false, .fallback = "false",
-     .value = "BOOL", .help = "mend replicas that a read finds behind"},
     {KEY("sloppy_quorum", type_bool), FIELD(bool, sloppy_quorum), .fallback = "true",
      .value = "BOOL", .help = "a durable hint counts for a replica that is down"},
-    {KEY("requirepass", type_fixed), .words = only_empty, .fallback = "", .value = "TEXT",
-     .help = "password of clients"},
-    {KEY("allow_flush", type_fixed), .words = only_false, .fallback = "false", .value = "BOOL",
-     .help = "let clients throw everything away"},
     {KEY("timeout", type_number), FIELD(unsigned, timeout), .min = 1, .max = MS_MAX,
      .fallback = "5000", .value = "MS", .help = "a client request, end to end"},
     {KEY("workers", type_number), FIELD(unsigned, workers), .max = 256, .fallback = "0",
@@ -171,8 +154,6 @@ const struct option option_table[] = {
     {KEY("client_output_max_bytes", type_bytes), FIELD(uint64_t, client_output_max_bytes),
      .min = KIB, .max = BYTES_MAX, .fallback = "268435456", .value = "BYTES",
      .help = "replies that wait for one client"},
-    {KEY("enable_gossip", type_fixed), .words = only_false, .fallback = "false", .value = "BOOL",
-     .help = "learn of peers from peers"},
     {KEY("gos_interval", type_number), FIELD(unsigned, gos_interval), .min = 10, .max = MS_MAX,
      .fallback = "1000", .value = "MS", .help = "heartbeat; a peer is DOWN after three without"},
     {KEY("enable_hinted_handoff", type_bool), FIELD(bool, enable_hinted_handoff),
@@ -188,8 +169,6 @@ const struct option option_table[] = {
     {KEY("hint_store_max_bytes", type_bytes), FIELD(uint64_t, hint_store_max_bytes),
      .max = BYTES_MAX, .fallback = "1073741824", .value = "BYTES",
      .help = "hints of all peers together; 0 is no cap"},
-    {KEY("hint_store_max_bytes_per_peer", type_fixed), .words = only_zero, .fallback = "0",
-     .value = "BYTES", .help = "hints of one peer"},
     {KEY("hint_drain_rate", type_bytes), FIELD(uint64_t, hint_drain_rate), .max = BYTES_MAX,
      .fallback = "0", .value = "BYTES/S", .help = "per peer; 0 is as fast as the peer takes it"},
     {KEY("hint_drain_interval_ms", type_number), FIELD(unsigned, hint_drain_interval_ms), .min = 1,
@@ -200,10 +179,6 @@ const struct option option_table[] = {
     {KEY("stamp_table_bytes", type_bytes), FIELD(uint64_t, stamp_table_bytes), .min = 4 * KIB,
      .max = KIB * GIB, .fallback = "67108864", .value = "BYTES",
      .help = "redis: stamps of recent overwrites"},
-    {KEY("dc_compression", type_fixed), .words = only_none, .fallback = "none", .value = "NAME",
-     .help = "links between datacenters"},
-    {KEY("dc_rate", type_fixed), .words = only_zero, .fallback = "0", .value = "BYTES/S",
-     .help = "links between datacenters"},
     {KEY("secure_server_option", type_fixed), .words = only_none, .fallback = "none",
      .value = "NAME", .help = "which links are encrypted"},
     {KEY("store_sync", type_word), FIELD(unsigned, store_sync), .words = sync_words,
@@ -215,7 +190,20 @@ const struct option option_table[] = {
     {KEY("log_format", type_word), FIELD(unsigned, log_format), .words = format_words,
      .fallback = "text", .value = "NAME", .help = "of each line"},
 
-    {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},
+    /* known, so that whoever sets one is told that it isn't a slip of the pen */
+    {PROCESS("describe_stats", 'D', type_later_switch)},
+    {KEY("seeds_name", type_later)},
+    {KEY("seeds_url", type_later)},
+    {KEY("bucket_types", type_later)},
+    {KEY("read_repairs_enabled", type_later)},
+    {KEY("requirepass", type_later)},
+    {KEY("allow_flush", type_later)},
+    {KEY("enable_gossip", type_later)},
+    {KEY("hint_store_max_bytes_per_peer", type_later)},
+    {KEY("dc_compression", type_later)},
+    {KEY("dc_rate", type_later)},
+
+    {PROCESS("gossip", 'g', type_ignored_switch), .help = "dyn_seeds names the peers"},
     {PROCESS("admin_operation", 'x', type_ignored), .help = "dyn-admin does it"},
     {KEY("mbuf_size", type_ignored), .letter = 'm',
      .help = "buffers grow as they must, up to client_output_max_bytes"},

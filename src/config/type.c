@@ -89,7 +89,7 @@ const struct option_type type_switch = {.is_switch = true, .add = bool_add};
 
 static bool take_number(const struct option *o, const char *text, uint64_t *out, struct error *e)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!slice_to_i64(slice_str(text), &n) || n < 0 || (uint64_t)n < o->min || (uint64_t)n > o->max)
         return error_set(e, "found %.100s; allowed %" PRIu64 "..%" PRIu64, option_show(text),
                          o->min, o->max);
@@ -99,7 +99,7 @@ static bool take_number(const struct option *o, const char *text, uint64_t *out,
 
 static bool number_add(const struct option *o, const char *text, struct config *c, struct error *e)
 {
-    uint64_t n;
+    uint64_t n = 0;
     if (!take_number(o, text, &n, e))
         return false;
     *(unsigned *)option_at(o, c) = (unsigned)n; /* the table's range fits */
@@ -217,7 +217,7 @@ static bool address_add(const struct option *o, const char *text, struct config 
 const struct option_type type_address = {
     .is_text = true, .add = address_add, .item = string_item, .clear = string_clear};
 
-/* --- options that don't work yet: accepted with their default, so that it can be said ----------
+/* --- an option of which so far one word works -------------------------------------------------
  */
 
 static bool fixed_add(const struct option *o, const char *text, struct config *c UNUSED,
@@ -236,28 +236,26 @@ static char *fixed_item(const struct option *o, const struct config *c UNUSED, s
 
 const struct option_type type_fixed = {.add = fixed_add, .item = fixed_item};
 
-static bool nothing_add(const struct option *o UNUSED, const char *text, struct config *c UNUSED,
-                        struct error *e)
+/* --- options that don't work yet: refused with any value, and listed nowhere -------------------
+ */
+
+static bool later_add(const struct option *o UNUSED, const char *text, struct config *c UNUSED,
+                      struct error *e)
 {
     return error_set(e, "found %.100s; allowed nothing, it is not supported yet",
                      option_show(text));
 }
 
-static size_t no_items(const struct option *o UNUSED, const struct config *c UNUSED)
-{
-    return 0;
-}
+const struct option_type type_later = {.later = true, .add = later_add};
 
-const struct option_type type_fixed_list = {
-    .is_list = true, .add = nothing_add, .items = no_items, .item = fixed_item};
-
-static bool never_add(const struct option *o UNUSED, const char *text UNUSED,
-                      struct config *c UNUSED, struct error *e)
+static bool later_switch_add(const struct option *o UNUSED, const char *text UNUSED,
+                             struct config *c UNUSED, struct error *e)
 {
     return error_set(e, "found the flag; allowed is going without, it is not supported yet");
 }
 
-const struct option_type type_fixed_switch = {.is_switch = true, .add = never_add};
+const struct option_type type_later_switch = {
+    .later = true, .is_switch = true, .add = later_switch_add};
 
 /* --- options of Netflix Dynomite that mean nothing here ----------------------------------------
  */

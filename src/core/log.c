@@ -74,22 +74,47 @@ void log_close(void)
     log_path = NULL;
 }
 
-static size_t json_escape(char *out, size_t room, const char *in)
+/* How many bytes the UTF-8 character at `p` has; 0: what stands there is none. */
+static size_t utf8_length(const unsigned char *p)
 {
-    size_t n = 0;
-    for (; *in && n + 7 < room; in++) {
-        unsigned char c = (unsigned char)*in;
-        if (c == '"' || c == '\\') {
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t least;
+    } forms[] = {{0x80, 0, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        if ((*p & forms[i].mask) != forms[i].lead)
+            continue;
+        uint32_t c = (uint32_t)(*p & ~forms[i].mask & 0xff);
+        for (size_t k = 1; k <= i; k++) {
+            if ((p[k] & 0xc0) != 0x80) /* the end of the text too */
+                return 0;
+            c = c << 6 | (p[k] & 0x3f);
+        }
+        return c < forms[i].least || c > 0x10ffff || (c & 0xfffff800) == 0xd800 ? 0 : i + 1;
+    }
+    return 0;
+}
+
+/* What isn't UTF-8 becomes U+FFFD: a line must stay JSON whatever an outsider put into it. */
+static void json_escape(char *out, size_t room, const char *in)
+{
+    size_t n = 0, len;
+    for (const unsigned char *p = (const unsigned char *)in; *p && n + 7 < room; p += len) {
+        len = utf8_length(p);
+        if (*p == '"' || *p == '\\') {
             out[n++] = '\\';
-            out[n++] = (char)c;
-        } else if (c < 0x20) {
-            n += (size_t)snprintf(out + n, room - n, "\\u%04x", c);
+            out[n++] = (char)*p;
+        } else if (*p < 0x20) {
+            n += (size_t)snprintf(out + n, room - n, "\\u%04x", *p);
+        } else if (len == 0) {
+            len = 1;
+            n += (size_t)snprintf(out + n, room - n, "\\ufffd");
         } else {
-            out[n++] = (char)c;
+            memcpy(out + n, p, len);
+            n += len;
         }
     }
     out[n] = 0;
-    return n;
 }
 
 void log_at(enum log_level level, const char *fmt, ...)

@@ -19,6 +19,7 @@
 #define GREETING_MS  3000
 #define TAKEN_PER_MS 50000 /* bytes; a slow disk's 50 MB/s */
 #define RATE_TICK_MS 20
+#define FLUSH_MS     1000
 
 enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
 
@@ -41,7 +42,7 @@ struct sender {
     struct stream stream;
     bool stream_open, resolving, stopping;
     uv_getaddrinfo_t names;
-    uv_timer_t dial, beat, sweep, rate;
+    uv_timer_t dial, beat, sweep, rate, flush;
     unsigned backoff_ms;
     uint64_t phase_since_ms, beat_ms;
     uint8_t challenge[CHALLENGE_SIZE];
@@ -656,6 +657,18 @@ static void on_sweep(uv_timer_t *t)
     }
 }
 
+/* hint_sync: interval. A power cut takes at most what came since. */
+static void on_flush(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    struct error e;
+    uint64_t synced;
+    if (!peer_hints(s->peer).pending || hint_log_sync(s->peer->log, &synced, &e))
+        return;
+    log_limited(1000, LOG_LEVEL_ERROR, "hints: %s", e.text);
+    mark_repair(s, "hints could not be written to disk");
+}
+
 /* ---- the actor --------------------------------------------------------------------------------
  */
 
@@ -672,9 +685,12 @@ static void start(void *self)
     timer(s, &s->beat);
     timer(s, &s->sweep);
     timer(s, &s->rate);
+    timer(s, &s->flush);
     uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
     uv_timer_start(&s->sweep, on_sweep, s->o.config->hint_drain_interval_ms,
                    s->o.config->hint_drain_interval_ms);
+    if (s->hint_dir && s->o.config->hint_sync == SYNC_INTERVAL)
+        uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
     s->beat_ms = clock_mono_ms();
     check_damage(s);
     connect_now(s);
@@ -750,6 +766,7 @@ static void stop(void *self)
     uv_close((uv_handle_t *)&s->beat, NULL);
     uv_close((uv_handle_t *)&s->sweep, NULL);
     uv_close((uv_handle_t *)&s->rate, NULL);
+    uv_close((uv_handle_t *)&s->flush, NULL);
 }
 
 static void drop(struct msg *msg)

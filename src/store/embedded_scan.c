@@ -66,7 +66,7 @@ static bool wanted(const struct scan *s, const struct record *r, struct slice ke
 /* From the cursor on, into `keys`; ends between two places of the order, never within one. */
 static int collect(struct embedded_reader *r, struct scan *s, struct buf *keys, size_t *found)
 {
-    uint8_t start[8];
+    uint8_t start[8] = {0}; /* gcc -O0 would warn */
     MDB_cursor *c;
     MDB_val k = mdb_val_of(start, sizeof start), v;
     struct embedded *store = container_of_(r->base.store, struct embedded, base);

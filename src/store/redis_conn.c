@@ -77,7 +77,7 @@ static void fail_expected(struct redis_conn *c)
     /* callbacks may come back here: they find an empty queue and state WAITING */
     struct buf old = c->expected;
     c->expected = (struct buf)BUF_INIT;
-    while (old.len) {
+    while (old.data && old.len) { /* without the first half gcc -O3 warns */
         struct expectation x;
         memcpy(&x, buf_head(&old), sizeof x);
         buf_eat(&old, sizeof x);

@@ -1,6 +1,7 @@
 #include "store/string_commands.h"
 #include <ctype.h>
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,7 +76,7 @@ static bool to_float(struct slice s, long double *out)
     long double v = strtold(text, &end);
     if (isspace((unsigned char)text[0]) || end != text + s.len || isnan(v))
         return false;
-    if (errno == ERANGE && (isinf(v) || fpclassify(v) == FP_ZERO))
+    if (errno == ERANGE && (fabsl(v) > LDBL_MAX || fabsl(v) <= 0))
         return false;
     *out = v;
     return true;

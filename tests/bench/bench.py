@@ -2,9 +2,11 @@
 """Side by side in one run: redis, twemproxy, one dynomited on each store, three nodes at two levels.
 
 redis-benchmark -c 50, 64-byte values, 100,000 keys, SET and GET, pipelines of 1 and 16. Prints throughput, p50, p99 and
-CPU microseconds per request (user + system, from /proc/PID/stat) of each process in front. Absolute times say little on a
-shared machine: compare the rows of one run."""
+CPU microseconds per request (user + system, from /proc/PID/stat) of each process. Absolute times say little on a shared
+machine: compare the rows of one run. BENCH_REQUESTS: how many requests a row (four times as many with pipelines);
+BENCH_SECONDS: when a row that doesn't end is given up."""
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import rig  # noqa: E402
 
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "100000"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "120"))
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,9 +33,12 @@ def measure(name, port, processes):
                 out = subprocess.run(
                     ["redis-benchmark", "-p", str(port), "-c", "50", "-P", str(pipeline), "-d", "64",
                      "-r", "100000", "-n", str(REQUESTS * (4 if pipeline > 1 else 1)), "-t", command,
-                     "--csv"], capture_output=True, text=True, timeout=120, check=True).stdout
+                     "--csv"], capture_output=True, text=True, timeout=SECONDS, check=True).stdout
             except subprocess.TimeoutExpired:
-                print(f"{name:34} {command} P{pipeline}: no end within 120 s")
+                print(f"{name:34} {command.upper()} P{pipeline}: no end within {SECONDS} s", flush=True)
+                continue
+            except subprocess.CalledProcessError as error:
+                print(f"{name:34} {command.upper()} P{pipeline}: {error.stderr.strip()[-200:]}", flush=True)
                 continue
             row = [v.strip('"') for v in out.splitlines()[1].split(",")]
             served = REQUESTS * (4 if pipeline > 1 else 1)
@@ -43,6 +49,12 @@ def measure(name, port, processes):
 
 
 def main():
+    os.environ["PATH"] += ":/usr/sbin"  # where nutcracker lies
+    missing = [program for program in ("redis-server", "redis-benchmark", "nutcracker")
+               if not shutil.which(program)]
+    if missing:
+        sys.exit(f"bench needs {', '.join(missing)}: ./tools/dev packages installs redis-server, redis-tools "
+                 "and nutcracker")
     with tempfile.TemporaryDirectory(prefix="dynbench.") as directory:
         redis_port, proxy_port, proxy_stats = rig.free_ports(3)
         server = subprocess.Popen(["redis-server", "--port", str(redis_port), "--save", "", "--dir",
@@ -55,19 +67,17 @@ def main():
             with open(conf, "w", encoding="ascii") as f:
                 f.write(f"pool:\n  listen: 127.0.0.1:{proxy_port}\n  hash: murmur\n  redis: true\n"
                         f"  servers:\n   - 127.0.0.1:{redis_port}:1\n")
-            try:
-                proxy = subprocess.Popen(["nutcracker", "-c", conf, "-s", str(proxy_stats)],
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                others.append(proxy)
-                rig.wait_until(lambda: rig.redis.Redis(port=proxy_port).get("x") is None or True,
-                               "nutcracker answers")
-                measure("twemproxy, redis behind", proxy_port, {"twemproxy": proxy.pid})
-            except FileNotFoundError:
-                print("twemproxy: nutcracker isn't installed, left out")
+            proxy = subprocess.Popen(["nutcracker", "-c", conf, "-s", str(proxy_stats)],
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            others.append(proxy)
+            rig.wait_until(lambda: rig.redis.Redis(port=proxy_port).get("x") is None or True,
+                           "nutcracker answers")
+            measure("twemproxy, redis behind", proxy_port, {"twemproxy": proxy.pid, "redis": server.pid})
             with rig.Cluster(1, flags={"data-store": "redis",
                                        "servers": f"127.0.0.1:{redis_port}:1"}) as c:
                 n = c.nodes[0]
-                measure("dynomited, redis behind", n.client_port, {"dynomited": n.process.pid})
+                measure("dynomited, redis behind", n.client_port,
+                        {"dynomited": n.process.pid, "redis": server.pid})
             for sync in ("always", "interval"):
                 with rig.Cluster(1, flags={"store-sync": sync}) as c:
                     n = c.nodes[0]

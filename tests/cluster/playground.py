@@ -1,6 +1,8 @@
 """`tools/dev up` and `down`: three nodes whose data lies in ./run."""
+import functools
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import time
 import rig
 
 rig.Node.stderr = subprocess.DEVNULL  # the nodes outlive this process; their log is a file
+rig.subprocess.Popen = functools.partial(subprocess.Popen, start_new_session=True)  # and its terminal
 RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "run")
 RUN = os.path.normpath(RUN)
 STATE = os.path.join(RUN, "cluster.json")
@@ -63,16 +66,17 @@ def make_nodes(ports):
 
 def show(nodes):
     for n in nodes:
-        print(f"{n.name}: redis-cli -p {n.client_port}   http://127.0.0.1:{n.http_port}/metrics")
+        print(f"{n.name}: clients 127.0.0.1:{n.client_port}   peers 127.0.0.1:{n.peer_port}   "
+              f"http://127.0.0.1:{n.http_port}/metrics   log {os.path.relpath(n.log)}")
     sock = os.path.join(nodes[0].directory, "admin.sock")
     victim = nodes[2]
     print(f"""
-export DYN_ADMIN_NODE={sock}
+export DYN_ADMIN_NODE={shlex.quote(sock)}
 
 Try next:
   redis-cli -p {nodes[0].client_port} set greeting hello; redis-cli -p {victim.client_port} get greeting
   ./build/dyn-admin status
-  kill -9 $(cat {victim.directory}.pid)        # then write through the other nodes and look at
+  kill -9 $(cat {shlex.quote(victim.directory + ".pid")})        # then write through the other nodes and look at
   ./build/dyn-admin hints
   ./tools/dev up                # starts what isn't running: the hints are delivered
   ./tools/dev down              # stops them, keeps their data""")
@@ -140,4 +144,4 @@ if __name__ == "__main__":
     elif sys.argv[1:] in (["down"], ["down", "--wipe"]):
         down("--wipe" in sys.argv)
     else:
-        sys.exit("usage: playground.py up | down [--wipe]")
+        sys.exit("usage: ./tools/dev up | down [--wipe]")

@@ -120,21 +120,15 @@ static const struct {
     {"dyn_seeds", "127.0.0.1:8201:r2:dc1:0", "['127.0.0.1:8201:r2:dc1:0']", "[]", NULL},
     {"dyn_seeds", "\"[::1]:8201:r2:dc1:0,7\"", "['[::1]:8201:r2:dc1:0,7']", "[]", NULL},
     {"dyn_seed_provider", "simple_provider", "simple_provider", "simple_provider", NULL},
-    {"seeds_name", "''", "''", "''", NULL},
-    {"seeds_url", "''", "''", "''", NULL},
     {"hash", "murmur3_x64_64", "murmur3_x64_64", "murmur", NULL},
     {"hash_tag", "'{}'", "'{}'", "''", NULL},
     {"read_consistency", "dc_quorum", "DC_QUORUM", "DC_ONE", NULL},
     {"write_consistency", "DC_Quorum", "DC_QUORUM", "DC_ONE", NULL},
-    {"read_repairs_enabled", "no", "false", "false", NULL},
     {"sloppy_quorum", "off", "false", "true", NULL},
-    {"requirepass", "''", "''", "''", NULL},
-    {"allow_flush", "false", "false", "false", NULL},
     {"timeout", "1", "1", "5000", NULL},
     {"workers", "256", "256", "0", NULL},
     {"client_connections", "1000", "1000", "0", NULL},
     {"client_output_max_bytes", "1048576", "1048576", "268435456", NULL},
-    {"enable_gossip", "false", "false", "false", NULL},
     {"gos_interval", "100", "100", "1000", NULL},
     {"enable_hinted_handoff", "no", "false", "true", NULL},
     {"hint_dir", "memory", "'memory'", "''", NULL},
@@ -143,13 +137,10 @@ static const struct {
     {"hint_ttl_seconds", "5", "5", "86400", NULL},
     {"hint_store_max_bytes", "0", "0", "1073741824", NULL},
     {"hint_store_max_bytes", "9223372036854775807", "9223372036854775807", "1073741824", NULL},
-    {"hint_store_max_bytes_per_peer", "0", "0", "0", NULL},
     {"hint_drain_rate", "1000000", "1000000", "0", NULL},
     {"hint_drain_interval_ms", "50", "50", "1000", NULL},
     {"send_window", "65536", "65536", "4194304", NULL},
     {"stamp_table_bytes", "1048576", "1048576", "67108864", NULL},
-    {"dc_compression", "none", "none", "none", NULL},
-    {"dc_rate", "0", "0", "0", NULL},
     {"secure_server_option", "none", "none", "none", NULL},
     {"store_sync", "never", "never", "always", NULL},
     {"store_max_bytes", "1048576", "1048576", "68719476736", NULL},
@@ -232,7 +223,7 @@ START_TEST(every_printed_key_is_tested)
     char *all = printed(&r.c), *save, *line = strtok_r(all, "\n", &save);
     ck_assert_str_eq(line, "dyn_o_mite:");
     for (line = strtok_r(NULL, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        bool known = strncmp(line, "  bucket_types:", 15) == 0;
+        bool known = false;
         for (size_t i = 0; i < ARRAY_LEN(keys); i++)
             known |= strncmp(line + 2, keys[i].key, strlen(keys[i].key)) == 0 &&
                      line[2 + strlen(keys[i].key)] == ':';
@@ -399,8 +390,7 @@ END_TEST
 
 START_TEST(an_empty_value_is_an_empty_text_or_list)
 {
-    struct run r =
-        run_yaml("p:\n  cluster_secret:\n  dyn_seeds:\n  servers: []\n  bucket_types: []\n");
+    struct run r = run_yaml("p:\n  cluster_secret:\n  dyn_seeds:\n  servers: []\n");
     ck_assert_msg(r.result == CONFIG_RUN, "%s", r.err);
     ck_assert_str_eq(r.c.cluster_secret, "");
     ck_assert_uint_eq(r.c.nseeds, 0);
@@ -508,20 +498,27 @@ static const struct {
     {"write_consistency: ALL", "2: write_consistency: found ALL; allowed DC_ONE, DC_QUORUM"},
     {"dyn_seed_provider: dns_provider",
      "2: dyn_seed_provider: found dns_provider; allowed simple_provider " LATER},
-    {"seeds_name: x", "2: seeds_name: found x; allowed '' " LATER},
-    {"seeds_url: x", "2: seeds_url: found x; allowed '' " LATER},
-    {"bucket_types: ['a:DC_ONE:DC_ONE']",
-     "2: bucket_types: found a:DC_ONE:DC_ONE; allowed nothing, it is not supported yet"},
-    {"read_repairs_enabled: true", "2: read_repairs_enabled: found true; allowed false " LATER},
-    {"requirepass: x", "2: requirepass: found x; allowed '' " LATER},
-    {"allow_flush: yes", "2: allow_flush: found yes; allowed false " LATER},
-    {"enable_gossip: true", "2: enable_gossip: found true; allowed false " LATER},
-    {"hint_store_max_bytes_per_peer: 5",
-     "2: hint_store_max_bytes_per_peer: found 5; allowed 0 " LATER},
-    {"dc_compression: lz4", "2: dc_compression: found lz4; allowed none " LATER},
-    {"dc_rate: 1", "2: dc_rate: found 1; allowed 0 " LATER},
     {"secure_server_option: datacenter",
      "2: secure_server_option: found datacenter; allowed none " LATER},
+};
+
+/* What doesn't work yet, and what it may be set to once it does: refused with any value, also with
+ * the one that would change nothing, and not in --help, --print-conf or the example. */
+static const struct {
+    const char *key, *value;
+} later[] = {
+    {"seeds_name", "''"},
+    {"seeds_url", "''"},
+    {"bucket_types", "[]"},
+    {"bucket_types", "a:b:c"},
+    {"read_repairs_enabled", "no"},
+    {"requirepass", "x"},
+    {"allow_flush", "false"},
+    {"enable_gossip", "true"},
+    {"enable_gossip", "false"},
+    {"dc_compression", "none"},
+    {"dc_rate", "0"},
+    {"hint_store_max_bytes_per_peer", "0"},
 };
 
 static void expect_error(struct run *r, const char *prefix, const char *said)
@@ -538,6 +535,36 @@ START_TEST(mistake_in_the_file)
 {
     struct run r = run_key(mistakes[_i].yaml);
     expect_error(&r, "t.yaml:", mistakes[_i].said);
+}
+END_TEST
+
+START_TEST(later_options_are_refused)
+{
+    const char *key = later[_i].key, *value = later[_i].value;
+    const char *found = strcmp(value, "[]") == 0 ? "a list" : value;
+    char *line = mem_printf("%s: %s", key, value);
+    char *said =
+        mem_printf("2: %s: found %s; allowed nothing, it is not supported yet", key, found);
+    struct run r = run_key(line);
+    expect_error(&r, "t.yaml:", said);
+    mem_free(line);
+    mem_free(said);
+
+    char *flag = mem_printf("--%s", key), *file = mem_printf("%s:", key);
+    for (char *p = flag; *p; p++)
+        *p = *p == '_' ? '-' : *p;
+    r = run_flags(flag, "x", NULL);
+    said = mem_printf("%s: found x; allowed nothing, it is not supported yet", flag);
+    expect_error(&r, "", said);
+    r = run_flags("--help", NULL);
+    ck_assert_ptr_null(strstr(r.out, flag));
+    done(&r);
+    r = run_flags("--print-conf", NULL);
+    ck_assert_ptr_null(strstr(r.out, file));
+    done(&r);
+    mem_free(said);
+    mem_free(flag);
+    mem_free(file);
 }
 END_TEST
 
@@ -623,7 +650,6 @@ static const struct {
     {"--tokens", "", "--tokens: found none; allowed one or more"},
     {"--data-store", "redis", "--servers: found 0; allowed exactly one with data_store redis"},
     {"--servers", "h:1:1", "--servers: found 1; allowed none with data_store embedded"},
-    {"--enable-gossip", "true", "--enable-gossip: found true; allowed false " LATER},
     {"-D", NULL,
      "--describe-stats: found the flag; allowed is going without, it is not supported yet"},
     {"-c", "missing.yaml",
@@ -718,7 +744,7 @@ START_TEST(flags_that_mean_nothing_are_warned_about)
     struct run r = run_flags("-g", "-x", "1", "-m", "16384", "-M2000", "-m1", NULL);
     ck_assert_int_eq(r.result, CONFIG_RUN);
     ck_assert_str_eq(r.err,
-                     "--gossip: warning: ignored; enable_gossip says it\n"
+                     "--gossip: warning: ignored; dyn_seeds names the peers\n"
                      "--admin-operation: warning: ignored; dyn-admin does it\n"
                      "--mbuf-size: warning: ignored; buffers grow as they must, up to "
                      "client_output_max_bytes\n"
@@ -773,7 +799,7 @@ START_TEST(help_names_every_flag)
     }
     ck_assert_ptr_nonnull(strstr(r.out, "  -v, --verbosity N"));
     ck_assert_ptr_nonnull(strstr(r.out, "(default 5)"));
-    ck_assert_ptr_nonnull(strstr(r.out, "(only false so far)"));
+    ck_assert_ptr_nonnull(strstr(r.out, "(only none so far)"));
     ck_assert_ptr_nonnull(strstr(r.out, ": DC_ONE, DC_QUORUM (default DC_ONE)"));
     done(&r);
 }
@@ -993,6 +1019,7 @@ static Suite *suite(void)
 
     t = add_case(s, "mistakes");
     tcase_add_loop_test(t, mistake_in_the_file, 0, (int)ARRAY_LEN(mistakes));
+    tcase_add_loop_test(t, later_options_are_refused, 0, (int)ARRAY_LEN(later));
     tcase_add_loop_test(t, mistake_in_the_document, 0, (int)ARRAY_LEN(documents));
     tcase_add_loop_test(t, mistake_in_the_flags, 0, (int)ARRAY_LEN(flag_mistakes));
     tcase_add_test(t, only_the_first_mistake_is_told);
