@@ -17,11 +17,14 @@ struct pending {
     struct redis *r;
     store_read_fn *fn;
     void *arg;
-    uint64_t key; /* hash; 0: none */
+    struct stamp label; /* the key's, when the read was sent: see redis.h */
     enum { PLAIN, SIZE, SCAN, INSPECT } kind;
-    unsigned got;
-    int64_t number; /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
-    char type[16];  /* INSPECT */
+    unsigned left;   /* replies still to come */
+    char fault[256]; /* Redis couldn't serve: why; "": it could */
+    int64_t number;  /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
+    int64_t expires; /* INSPECT: ms, -1: never, or too old a Redis to ask */
+    char type[16];   /* INSPECT */
+    struct buf dump; /* INSPECT */
 };
 
 static void side_ready(void *owner)
@@ -59,11 +62,10 @@ void redis_reader_free(struct store_reader *reader)
 
 static void answer(struct pending *p, bool ok, struct slice reply)
 {
-    struct stamp s = {0};
-    if (ok && p->key)
-        s = stamps_get(p->r->stamps, p->key);
-    struct store_read_reply r = {.ok = ok, .reply = reply, .stamp = s.stamp, .tag = s.tag};
+    struct store_read_reply r = {
+        .ok = ok, .reply = reply, .stamp = p->label.stamp, .tag = p->label.tag};
     p->fn(p->arg, &r);
+    buf_fini(&p->dump);
     mem_free(p);
 }
 
@@ -75,11 +77,20 @@ static void answer_down(struct pending *p, const char *why)
     buf_fini(&b);
 }
 
+/* Redis says that it can't serve: so says the store, and its writing side looks after it. */
+static void doubt(struct redis *r, const char *why)
+{
+    if (!__atomic_load_n(&r->doubt_open, __ATOMIC_ACQUIRE))
+        return;
+    store_set_down(&r->base, why);
+    uv_async_send(&r->doubt);
+}
+
 static void answer_size(struct pending *p, struct slice reply)
 {
     int64_t n = 0;
     struct buf b = BUF_INIT;
-    if (p->got == 1) {
+    if (p->left > 0) {
         if (!resp_reply_int(reply, &p->number))
             p->number = 0;
         return;
@@ -126,58 +137,86 @@ static void answer_scan(struct pending *p, struct slice reply)
     buf_fini(&list);
 }
 
-static void add_digest(struct buf *b, const char *type, struct slice dump)
+/* The same key with another lifetime isn't the same copy. */
+static void add_digest(struct buf *b, const struct pending *p)
 {
     char text[20];
-    uint64_t h = XXH64(dump.ptr, dump.len - DUMP_TAIL, XXH64(type, strlen(type), 0));
+    uint64_t h = XXH64(buf_head(&p->dump), p->dump.len, XXH64(p->type, strlen(p->type), 0));
+    if (p->expires >= 0)
+        h = XXH64(&p->expires, sizeof p->expires, h);
     snprintf(text, sizeof text, "%016llx", (unsigned long long)h);
     resp_add_bulk_str(b, text);
 }
 
-/* TYPE, STRLEN, DUMP */
-static void answer_inspect(struct pending *p, struct slice reply)
+static void finish_inspect(struct pending *p)
 {
-    struct slice dump;
-    if (p->got == 1) {
-        struct slice t = redis_text(reply);
-        snprintf(p->type, sizeof p->type, "%.*s", (int)t.len, (const char *)t.ptr);
-        return;
-    }
-    if (p->got == 2) {
-        if (!resp_reply_int(reply, &p->number))
-            p->number = -1;
-        return;
-    }
-    bool exists = resp_reply_bulk(reply, &dump) && dump.len > DUMP_TAIL;
+    bool exists = p->dump.len > 0;
     struct buf b = BUF_INIT;
     resp_add_array(&b, 5);
     resp_add_int(&b, exists);
     resp_add_status(&b, exists ? p->type : "none");
-    resp_add_int(&b, !exists ? 0 : p->number >= 0 ? p->number : (int64_t)(dump.len - DUMP_TAIL));
-    resp_add_int(&b, (int64_t)stamps_get(p->r->stamps, p->key).stamp);
+    resp_add_int(&b, !exists ? 0 : p->number >= 0 ? p->number : (int64_t)p->dump.len);
+    resp_add_int(&b, (int64_t)p->label.stamp);
     if (exists)
-        add_digest(&b, p->type, dump);
+        add_digest(&b, p);
     else
         resp_add_bulk_str(&b, "");
     answer(p, true, buf_slice(&b));
     buf_fini(&b);
 }
 
+/* TYPE, STRLEN, DUMP, PEXPIRETIME */
+static void take_inspect(struct pending *p, struct slice reply)
+{
+    struct slice s = redis_text(reply);
+    switch (p->left) {
+    case 3:
+        snprintf(p->type, sizeof p->type, "%.*s", (int)s.len, (const char *)s.ptr);
+        break;
+    case 2:
+        if (!resp_reply_int(reply, &p->number))
+            p->number = -1;
+        break;
+    case 1:
+        if (resp_reply_bulk(reply, &s) && s.len > DUMP_TAIL)
+            buf_add(&p->dump, s.ptr, s.len - DUMP_TAIL);
+        break;
+    default:
+        if (!resp_reply_int(reply, &p->expires))
+            p->expires = -1;
+        finish_inspect(p);
+    }
+}
+
+/* A command of the read was refused by Redis's state. */
+static void note_fault(struct pending *p, struct slice reply)
+{
+    struct slice text = redis_text(reply);
+    enum redis_fault fault = redis_fault_of(text);
+    if (!resp_reply_is_error(reply) || fault == REDIS_FAULT_COMMAND || p->fault[0])
+        return;
+    snprintf(p->fault, sizeof p->fault, "%.*s", (int)text.len, (const char *)text.ptr);
+    if (fault == REDIS_FAULT_STATE)
+        doubt(p->r, p->fault);
+}
+
 static void on_reply(void *arg, const struct slice *reply)
 {
     struct pending *p = arg;
-    p->got++;
     if (!reply) {
         answer_down(p, "");
         return;
     }
+    p->left--;
+    note_fault(p, *reply);
+    if (p->fault[0]) {
+        if (p->left == 0)
+            answer_down(p, p->fault);
+        return;
+    }
     switch (p->kind) {
     case PLAIN:
-        if (resp_reply_is_error(*reply) &&
-            redis_fault_of(redis_text(*reply)) != REDIS_FAULT_COMMAND)
-            answer(p, false, *reply);
-        else
-            answer(p, true, *reply);
+        answer(p, true, *reply);
         break;
     case SIZE:
         answer_size(p, *reply);
@@ -186,19 +225,13 @@ static void on_reply(void *arg, const struct slice *reply)
         answer_scan(p, *reply);
         break;
     case INSPECT:
-        answer_inspect(p, *reply);
+        take_inspect(p, *reply);
         break;
     }
 }
 
 /* ---- questions
  * ------------------------------------------------------------------------------------- */
-
-static void add(struct redis_side *s, const char *name, struct slice arg)
-{
-    struct slice argv[2] = {slice_str(name), arg};
-    resp_add_command(redis_conn_out(s->conn), argv, 2);
-}
 
 static struct pending *begin(struct redis_side *s, store_read_fn *fn, void *arg)
 {
@@ -221,17 +254,17 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
     if (!p)
         return;
     resp_add_command(redis_conn_out(s->conn), cmd->argv, cmd->argc);
-    size_t replies = 1;
+    p->left = 1;
     if (strcmp(spec->name, "DBSIZE") == 0) {
         p->kind = SIZE;
-        add(s, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
-        replies = 2;
+        redis_add_pair(s->conn, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
+        p->left = 2;
     } else if (strcmp(spec->name, "SCAN") == 0) {
         p->kind = SCAN;
     } else if (command_keys(spec, cmd, key, 1)) {
-        p->key = stamps_hash(cmd->argv[key[0]]);
+        p->label = stamps_get(p->r->stamps, stamps_hash(cmd->argv[key[0]]));
     }
-    redis_conn_expect(s->conn, replies, on_reply, p);
+    redis_conn_expect(s->conn, p->left, on_reply, p);
     redis_conn_flush_later(s->conn);
 }
 
@@ -242,10 +275,12 @@ void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn 
     if (!p)
         return;
     p->kind = INSPECT;
-    p->key = stamps_hash(key);
-    add(s, "TYPE", key);
-    add(s, "STRLEN", key);
-    add(s, "DUMP", key);
-    redis_conn_expect(s->conn, 3, on_reply, p);
+    p->label = stamps_get(p->r->stamps, stamps_hash(key));
+    redis_add_pair(s->conn, "TYPE", key);
+    redis_add_pair(s->conn, "STRLEN", key);
+    redis_add_pair(s->conn, "DUMP", key);
+    redis_add_pair(s->conn, "PEXPIRETIME", key); /* since 7.0; else its digest is without */
+    p->left = 4;
+    redis_conn_expect(s->conn, p->left, on_reply, p);
     redis_conn_flush_later(s->conn);
 }
