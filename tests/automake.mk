@@ -5,7 +5,8 @@ AM_TESTS_ENVIRONMENT = CK_FORK=$${CK_FORK-yes}; export CK_FORK; \
 include tests/unit/automake.mk
 include tests/fuzz/automake.mk
 EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/cluster/playground.py \
-	tests/cluster/test_basic.py tests/cluster/test_three_nodes.py tests/cluster/test_kill.py tests/cluster/test_redis.py tests/cluster/test_promises.py \
+	tests/cluster/test_basic.py tests/cluster/test_three_nodes.py tests/cluster/test_kill.py tests/cluster/test_redis.py \
+	tests/cluster/test_redis_fence.py tests/cluster/redis_proxy.py tests/cluster/test_promises.py \
 	tests/bench/bench.py
 
 # Not tests: a table of throughput, latency and CPU per request, side by side in one run.

@@ -57,10 +57,12 @@ static void on_script(void *arg, const struct slice *reply)
     struct redis *r = arg;
     if (!reply)
         return;
-    if (resp_reply_is_error(*reply))
-        refuse(r, "it is full, and EVAL is refused: ", *reply);
-    else
+    if (!resp_reply_is_error(*reply))
         ask_numbers(r);
+    else if (redis_fault_of(redis_text(*reply)) == REDIS_FAULT_STATE)
+        refuse(r, "", *reply);
+    else
+        refuse(r, "it is full, and EVAL is refused: ", *reply);
 }
 
 /* MULTI, HSET, EXEC */

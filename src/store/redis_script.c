@@ -7,6 +7,11 @@
 
 /* KEYS: the numbers. ARGV: fence, node id, its number before, its number afterwards ('': leave it),
  * the command. 6.2 puts the line of the script before the text of some errors. */
+#define RETURN_ERRORS                                                                              \
+    "if type(reply) == 'table' and reply.err then\n"                                               \
+    "  return {err = string.match(reply.err, '^@user_script: %d+: %-(.*)') or reply.err}\n"        \
+    "end\n"
+
 static const char write_script[] =
     "local have = redis.pcall('HMGET', KEYS[1], '" REDIS_FENCE_FIELD "', ARGV[2])\n"
     "if have.err or have[1] ~= ARGV[1] or (ARGV[4] ~= '' and (have[2] or '0') ~= ARGV[3]) then\n"
@@ -14,14 +19,11 @@ static const char write_script[] =
     "end\n"
     "local reply\n"
     "if ARGV[5] then reply = redis.pcall(unpack(ARGV, 5))\n"
-    "else reply = redis.pcall('HDEL', KEYS[1], '') end\n"
-    "if type(reply) == 'table' and reply.err then\n"
-    "  return {err = string.match(reply.err, '^@user_script: %d+: %-(.*)') or reply.err}\n"
-    "end\n"
+    "else reply = redis.pcall('HDEL', KEYS[1], '') end\n" RETURN_ERRORS
     "if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[4]) end\n"
     "return reply\n";
 
-static const char fence_script[] = "redis.call('HDEL', KEYS[1], '')\n"
+static const char fence_script[] = "local reply = redis.pcall('HDEL', KEYS[1], '')\n" RETURN_ERRORS
                                    "redis.call('HSET', KEYS[1], '" REDIS_FENCE_FIELD "', ARGV[1])\n"
                                    "return redis.status_reply('OK')\n";
 

@@ -189,3 +189,22 @@ def test_redis_stopped_gets_no_silence_and_nothing_twice():
         for w in writers:
             w.join()
         compare(c, writers)
+
+
+def test_redis_killed_and_started_again_under_load():
+    """With appendonly and appendfsync always: what was answered is there, once."""
+    c = rig.Cluster(2, store="redis")
+    with c:
+        writers = [Writer(c.nodes[0], "a0"), Writer(c.nodes[1], "b0"), Writer(c.nodes[1], "b1")]
+        for w in writers:
+            w.start()
+        for _ in range(8):
+            before = writers[1].written
+            rig.wait_until(lambda: writers[1].written > before + 40 or writers[1].errors, "writes go on")
+            c.backends[1].kill()
+            c.backends[1].start()
+        for w in writers:
+            w.stop = True
+        for w in writers:
+            w.join()
+        compare(c, writers)

@@ -47,3 +47,6 @@ test_peer_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_stamps
 test_stamps_SOURCES = tests/unit/test_stamps.c tests/unit/unit.h
 test_stamps_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_redis
+test_redis_SOURCES = tests/unit/test_redis.c tests/unit/unit.h
+test_redis_LDADD = $(TEST_LIBS)
