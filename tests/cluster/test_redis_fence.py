@@ -69,6 +69,26 @@ class Writer(threading.Thread):
         return True
 
 
+class Popper(Writer):
+    """Takes from a list, what a full Redis allows; knows how many are gone."""
+
+    def one_pipeline(self):
+        pipe = self.client.pipeline(transaction=False)
+        for _ in range(COMMANDS):
+            pipe.lpop("list-" + self.name)
+        try:
+            answers = pipe.execute(raise_on_error=False)
+        except (redis.RedisError, OSError) as error:
+            self.errors.append(error)
+            return
+        self.written += COMMANDS
+        for answer in answers:
+            if answer is None:
+                self.errors.append("the list is empty")
+            elif self.took_effect(answer):
+                self.counter += 1
+
+
 def cluster_behind(plan, **options):
     """Two nodes, each with a Redis; the second one's stands behind a proxy."""
     c = rig.Cluster(2, store="redis", flags={"workers": 2})
@@ -124,6 +144,40 @@ def test_redis_cut_at_any_byte(late):
               f"{sum(w.written for w in writers)} pipelines' commands")
         assert proxy.stale_bytes > 0
         compare(c, writers)
+    proxy.close()
+
+
+def test_redis_cut_while_it_is_full():
+    """Scripts instead of transactions: they are fenced too."""
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    print(f"seed {seed} (SEED={seed} replays)")
+    dice = random.Random(seed)
+    cuts, elements = 60, 100000
+    armed = []
+    c, proxy = cluster_behind(lambda: any_byte(dice) if armed and proxy.cuts < cuts else None,
+                              late=lambda: dice.random() < 0.5)
+    with c:
+        poppers = [Popper(c.nodes[0], "a0"), Popper(c.nodes[1], "b0")]
+        for p in poppers:
+            for i in range(0, elements, 1000):
+                p.client.rpush("list-" + p.name, *range(i, i + 1000))
+        c.wait_delivered()
+        behind = c.backends[1].client()
+        for p in poppers:
+            rig.wait_until(lambda p=p: behind.llen("list-" + p.name) == elements, "the lists are there")
+        behind.config_set("maxmemory", "100kb")
+        armed.append(True)
+        behind.client_kill_filter(_type="normal", skipme=True)
+        run_until(poppers, lambda: proxy.released >= cuts, f"{cuts} cuts")
+        print(f"{proxy.released} cuts, {proxy.stale_bytes} bytes came late, "
+              f"{[p.counter for p in poppers]} elements gone")
+        c.wait_linked()
+        c.wait_delivered(40)
+        for p in poppers:
+            assert not p.errors, p.errors[:3]
+            left = [backend.client().llen("list-" + p.name) for backend in c.backends]
+            assert left == [elements - p.counter] * 2, p.name
+        assert behind.info("commandstats")["cmdstat_eval"]["calls"] > cuts
     proxy.close()
 
 
