@@ -1,4 +1,6 @@
-/* The reading side of the Redis store: one pipelined connection in each worker. */
+/* The reading side of the Redis store: one pipelined connection in each worker. While the store is
+ * up and this connection isn't, because it comes back later than the writing side's, reads wait for
+ * its next attempt. */
 #include "core/mem.h"
 #include "store/redis.h"
 #include <stdio.h>
@@ -10,11 +12,14 @@
 struct redis_side {
     struct store_reader base;
     struct redis_conn *conn;
+    struct pending *parked, **parked_end; /* reads that wait for the connection, in order */
 };
 
 /* One store_read or store_inspect on its way. */
 struct pending {
     struct redis *r;
+    struct pending *next; /* while parked, and its commands */
+    struct buf question;
     store_read_fn *fn;
     void *arg;
     struct stamp label; /* the key's, when the read was sent: see redis.h */
@@ -27,36 +32,6 @@ struct pending {
     struct buf dump; /* INSPECT */
 };
 
-static void side_ready(void *owner)
-{
-    struct redis_side *s = owner;
-    redis_conn_settled(s->conn);
-}
-
-static void side_lost(void *owner, const char *reason)
-{
-    (void)owner; /* the writing side says that the backend is gone */
-    (void)reason;
-}
-
-static const struct redis_conn_ops side_ops = {.ready = side_ready, .lost = side_lost};
-
-struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
-{
-    struct redis *r = (struct redis *)(void *)store;
-    struct redis_side *s = MEM_NEW(struct redis_side);
-    s->base.store = store;
-    s->conn = redis_conn_new(loop, &r->address, &side_ops, s);
-    return &s->base;
-}
-
-void redis_reader_free(struct store_reader *reader)
-{
-    struct redis_side *s = (struct redis_side *)(void *)reader;
-    redis_conn_free(s->conn);
-    mem_free(s);
-}
-
 /* ---- answers
  * ---------------------------------------------------------------------------------------- */
 
@@ -65,6 +40,7 @@ static void answer(struct pending *p, bool ok, struct slice reply)
     struct store_read_reply r = {
         .ok = ok, .reply = reply, .stamp = p->label.stamp, .tag = p->label.tag};
     p->fn(p->arg, &r);
+    buf_fini(&p->question);
     buf_fini(&p->dump);
     mem_free(p);
 }
@@ -230,57 +206,139 @@ static void on_reply(void *arg, const struct slice *reply)
     }
 }
 
+/* ---- the connection
+ * -------------------------------------------------------------------------------- */
+
+static struct pending *take_parked(struct redis_side *s)
+{
+    struct pending *first = s->parked;
+    s->parked = NULL;
+    s->parked_end = &s->parked;
+    return first;
+}
+
+static void park(struct redis_side *s, struct pending *p)
+{
+    *s->parked_end = p;
+    s->parked_end = &p->next;
+    redis_conn_hurry(s->conn);
+}
+
+static void drop_parked(struct redis_side *s, const char *why)
+{
+    for (struct pending *p = take_parked(s), *next; p; p = next) {
+        next = p->next;
+        answer_down(p, why);
+    }
+}
+
+static void side_ready(void *owner)
+{
+    struct redis_side *s = owner;
+    redis_conn_settled(s->conn);
+    for (struct pending *p = take_parked(s); p; p = p->next) {
+        buf_add(redis_conn_out(s->conn), buf_head(&p->question), p->question.len);
+        redis_conn_expect(s->conn, p->left, on_reply, p);
+        redis_conn_flush_later(s->conn);
+    }
+}
+
+static void side_lost(void *owner, const char *reason)
+{
+    drop_parked(owner, reason); /* the writing side says that the backend is gone */
+}
+
+static const struct redis_conn_ops side_ops = {.ready = side_ready, .lost = side_lost};
+
+struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
+{
+    struct redis *r = (struct redis *)(void *)store;
+    struct redis_side *s = MEM_NEW(struct redis_side);
+    s->base.store = store;
+    s->parked_end = &s->parked;
+    s->conn = redis_conn_new(loop, &r->address, &side_ops, s);
+    return &s->base;
+}
+
+void redis_reader_free(struct store_reader *reader)
+{
+    struct redis_side *s = (struct redis_side *)(void *)reader;
+    redis_conn_free(s->conn);
+    drop_parked(s, "closed");
+    mem_free(s);
+}
+
 /* ---- questions
  * ------------------------------------------------------------------------------------- */
 
-static struct pending *begin(struct redis_side *s, store_read_fn *fn, void *arg)
+static void add(struct buf *out, const char *name, struct slice arg)
+{
+    struct slice argv[2] = {slice_str(name), arg};
+    resp_add_command(out, argv, 2);
+}
+
+/* NULL: answered, it can't be asked. Else its commands go to *out, then finish_question. */
+static struct pending *begin(struct redis_side *s, store_read_fn *fn, void *arg, struct buf **out)
 {
     struct pending *p = MEM_NEW(struct pending);
+    bool ready = redis_conn_ready(s->conn);
     p->r = (struct redis *)(void *)s->base.store;
     p->fn = fn;
     p->arg = arg;
-    if (redis_conn_ready(s->conn))
+    if (ready || store_is_up(s->base.store)) {
+        *out = ready ? redis_conn_out(s->conn) : &p->question;
         return p;
+    }
     answer_down(p, redis_conn_why(s->conn));
     return NULL;
+}
+
+static void finish_question(struct redis_side *s, struct pending *p, unsigned replies)
+{
+    p->left = replies;
+    if (!redis_conn_ready(s->conn)) {
+        park(s, p);
+        return;
+    }
+    redis_conn_expect(s->conn, replies, on_reply, p);
+    redis_conn_flush_later(s->conn);
 }
 
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg)
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
-    struct pending *p = begin(s, fn, arg);
+    struct buf *out;
+    struct pending *p = begin(s, fn, arg, &out);
+    unsigned replies = 1;
     size_t key[1];
     if (!p)
         return;
-    resp_add_command(redis_conn_out(s->conn), cmd->argv, cmd->argc);
-    p->left = 1;
+    resp_add_command(out, cmd->argv, cmd->argc);
     if (strcmp(spec->name, "DBSIZE") == 0) {
         p->kind = SIZE;
-        redis_add_pair(s->conn, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
-        p->left = 2;
+        add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
+        replies = 2;
     } else if (strcmp(spec->name, "SCAN") == 0) {
         p->kind = SCAN;
     } else if (command_keys(spec, cmd, key, 1)) {
         p->label = stamps_get(p->r->stamps, stamps_hash(cmd->argv[key[0]]));
     }
-    redis_conn_expect(s->conn, p->left, on_reply, p);
-    redis_conn_flush_later(s->conn);
+    finish_question(s, p, replies);
 }
 
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg)
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
-    struct pending *p = begin(s, fn, arg);
+    struct buf *out;
+    struct pending *p = begin(s, fn, arg, &out);
     if (!p)
         return;
     p->kind = INSPECT;
     p->label = stamps_get(p->r->stamps, stamps_hash(key));
-    redis_add_pair(s->conn, "TYPE", key);
-    redis_add_pair(s->conn, "STRLEN", key);
-    redis_add_pair(s->conn, "DUMP", key);
-    redis_add_pair(s->conn, "PEXPIRETIME", key); /* since 7.0; else its digest is without */
-    p->left = 4;
-    redis_conn_expect(s->conn, p->left, on_reply, p);
-    redis_conn_flush_later(s->conn);
+    add(out, "TYPE", key);
+    add(out, "STRLEN", key);
+    add(out, "DUMP", key);
+    add(out, "PEXPIRETIME", key); /* since 7.0; else its digest is without */
+    finish_question(s, p, 4);
 }

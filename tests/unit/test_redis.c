@@ -778,6 +778,26 @@ START_TEST(intents_of_a_write_are_all_or_none)
 }
 END_TEST
 
+/* Redis comes back; the writing side sees it first, the reading side is still waiting to try. */
+START_TEST(a_read_waits_for_its_connection)
+{
+    for (int i = 0; i < 3; i++) {
+        int ups = b.ups, downs = b.downs;
+        stop_server();
+        run_until(&b.downs, downs + 3 + i); /* the back-off has grown */
+        start_server();
+        ask("SET k v");
+        run_until(&b.ups, ups + 1);
+        ck_assert_str_eq(read_now("GET k"), "$1\r\nv\r\n");
+        ck_assert_ptr_nonnull(strstr(inspect_now("k"), "+string"));
+    }
+    stop_server();
+    run_until(&b.downs, b.downs + 2);
+    ck_assert(strncmp(read_now("GET k"), "-BACKEND ", 9) == 0);
+    start_server();
+}
+END_TEST
+
 START_TEST(own_keys_are_not_counted)
 {
     wait_for_reader();
@@ -810,6 +830,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, the_digest_has_the_expiry_in_it);
     tcase_add_test(c, a_label_is_never_newer_than_its_value);
     tcase_add_test(c, intents_of_a_write_are_all_or_none);
+    tcase_add_test(c, a_read_waits_for_its_connection);
     tcase_add_test(c, own_keys_are_not_counted);
 }
 
