@@ -38,7 +38,7 @@ struct option {
     const struct option_word *words; /* of what has words */
     const char *fallback;            /* the default as a user would write it; NULL: none */
     const char *value;               /* what --help calls the value */
-    const char *help;                /* one line; of an ignored option: what replaced it; of a later one none */
+    const char *help; /* one line; of an ignored option: what replaced it; of a later one none */
 };
 
 struct option_type {

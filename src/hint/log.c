@@ -502,7 +502,8 @@ static void leave_window(struct segment_window *w, const struct segment *s)
 static void retire(struct hint_log *l, struct segment *s)
 {
     bool caught_up = LOAD(l->acked.records) == LOAD(l->appended.records);
-    bool keep = s->map && !s->found && s->fd >= 0 && (!caught_up || s->size == l->o.segment_min);
+    bool keep = s->map && !s->found && s->fd >= 0 && s->size <= l->o.segment_max &&
+                (!caught_up || s->size == l->o.segment_min);
     leave_window(&l->read.window, s);
     leave_window(&l->ack.window, s);
     segment_set_acked(s, l->acked.seq); /* a start that finds the file knows that it is done with */

@@ -87,7 +87,7 @@ struct mail_verdicts {
 struct mail_waiter {
     uint64_t seq, ticket;
     struct actor *worker;
-    bool late; /* appended more than send_window behind: its hint is verdict enough */
+    bool hint; /* it counted as one when it was appended: to be on disk is verdict enough */
 };
 struct mail_appended {
     struct msg msg;

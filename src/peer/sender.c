@@ -95,7 +95,7 @@ static enum verdict hint_verdict(const struct sender *s)
 }
 
 /* Everything appended is a hint now: on disk, then the verdicts. */
-static void sync_hints(struct sender *s, bool late_only)
+static void sync_hints(struct sender *s, bool hints_only)
 {
     struct error e;
     uint64_t synced = hint_log_appended(s->peer->log).seq;
@@ -107,8 +107,8 @@ static void sync_hints(struct sender *s, bool late_only)
         v = VERDICT_REFUSED;
         why = REFUSAL_DISK;
     }
-    if (late_only)
-        waiters_settle_late(&s->waiters, s->node, synced, v, why);
+    if (hints_only)
+        waiters_settle_hints(&s->waiters, s->node, synced, v, why);
     else
         waiters_settle(&s->waiters, s->node, synced, v, why);
 }
@@ -698,16 +698,16 @@ static void start(void *self)
 
 static void on_appended(struct sender *s, struct mail_appended *m)
 {
-    bool late = false;
+    bool hints = false;
     for (size_t i = 0; i < m->n; i++) {
         waiters_add(&s->waiters, &m->waiter[i]);
-        late |= m->waiter[i].late;
+        hints |= m->waiter[i].hint;
     }
     delivery_allow(&s->delivery, m->upto);
     if (s->phase >= GREETING && m->upto >> 32 > s->upper_max)
         drop_link(s, "numbers go on above what it was told to expect");
     /* others of a peer that is up wait for its acknowledgement, not for the disk */
-    s->sync_wanted |= late || (m->n && PEER_LOAD(s->peer, hinting));
+    s->sync_wanted |= hints || (m->n && PEER_LOAD(s->peer, hinting));
     mem_free(m);
 }
 

@@ -77,11 +77,11 @@ void waiters_settle(struct waiters *w, uint16_t node, uint64_t seq, enum verdict
     drop_settled(w);
 }
 
-void waiters_settle_late(struct waiters *w, uint16_t node, uint64_t seq, enum verdict v,
-                         enum refusal why)
+void waiters_settle_hints(struct waiters *w, uint16_t node, uint64_t seq, enum verdict v,
+                          enum refusal why)
 {
     for (size_t i = 0; i < w->n && place(w, i)->seq <= seq; i++)
-        if (place(w, i)->late)
+        if (place(w, i)->hint)
             settle(w, place(w, i),
                    (struct mail_verdict){.node = node, .verdict = (uint8_t)v, .why = (uint8_t)why});
     drop_settled(w);

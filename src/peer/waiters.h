@@ -22,9 +22,9 @@ void waiters_add(struct waiters *w, const struct mail_waiter *new);
 /* The verdict on every number up to `seq` that is still waited for. */
 void waiters_settle(struct waiters *w, uint16_t node, uint64_t seq, enum verdict v,
                     enum refusal why);
-/* The same for those only that were late (appended more than send_window behind). */
-void waiters_settle_late(struct waiters *w, uint16_t node, uint64_t seq, enum verdict v,
-                         enum refusal why);
+/* The same for those only whose write counted as a hint when it was appended. */
+void waiters_settle_hints(struct waiters *w, uint16_t node, uint64_t seq, enum verdict v,
+                          enum refusal why);
 /* One number's, with the reply (taken over). */
 void waiters_reply(struct waiters *w, uint16_t node, uint64_t seq, struct blob *reply);
 /* Sends what has gathered. */

@@ -134,7 +134,7 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct mail_
         count_late(p);
     bool wait = hinting || late || m->want_replies;
     struct mail_waiter waiter = {
-        .seq = f.seq, .ticket = m->ticket, .worker = m->worker, .late = late};
+        .seq = f.seq, .ticket = m->ticket, .worker = m->worker, .hint = hinting || late};
     tell_sender(r, node, wait ? &waiter : NULL);
     return hinting || late ? VERDICT_NONE : VERDICT_LOGGED;
 }

@@ -1,5 +1,32 @@
-/* store/redis: the struct that the two sides of the Redis store share. Internal to the room:
- * redis.c is the writing side, redis_read.c the reading side. */
+/* store/redis: the struct that the parts of the Redis store share. Internal to the room:
+ *     redis.c         opening; the writing side's ups and downs
+ *     redis_greet.c   what is asked and said on each new connection of the writing side
+ *     redis_tx.c      a batch becomes transactions, or scripts where Redis is full
+ *     redis_read.c    the reading sides
+ *     redis_probe.c   one look before the start
+ *
+ * The fence. Bytes of an old connection may reach Redis after a new one has read the numbers: they
+ * lie in a socket buffer, also of a process that was killed. A transaction among them would do once
+ * more what the new connection does. So each transaction is sent under a WATCH of the numbers' key,
+ * which has been acknowledged before, and each greeting changes that key before it reads it:
+ *
+ *     greeting:     HSET the fence (in MULTI)   WATCH   HGETALL
+ *     transaction:  MULTI writes HSET EXEC  WATCH       the next one when WATCH is answered
+ *
+ * An EXEC of the old connection that comes before the HSET is seen by HGETALL; one that comes later
+ * gives nil, and nothing behind it does anything. A nil on the living connection says that somebody
+ * else has changed the numbers: the connection is broken and they are read anew. HSET comes first,
+ * since one's own change breaks one's own WATCH; HGETALL last, so that what changes in between is
+ * read, or breaks the WATCH, or both. Scripts (redis_script.h) look at the fence themselves.
+ *
+ * Read labels. A reply carries the stamp that the key had in the table when the read was sent; the
+ * table gets a stamp when its overwrite is known to be in Redis, and before anybody is told so. So
+ * a label is never newer than the value: a stale value can't pass for a newer one. It may be older
+ * than the value, while the transaction that wrote it is on its way; and changes (INCR, APPEND)
+ * leave it as it is. Then two replicas have one label and two values, and request/quorum asks the
+ * others. What was acknowledged before the read began has its label. 0 says nothing: no overwrite
+ * is known, or the table has given it up (store/stamps.h). A command of many keys has the label of
+ * its first one. */
 #ifndef STORE_REDIS_H
 #define STORE_REDIS_H
 
@@ -10,34 +37,77 @@
 #include "store/redis_reply.h"
 #include "store/stamps.h"
 
+/* One write of the batch at the store. */
+struct redis_write {
+    size_t reply_at; /* where its reply stands in the batch's buffer */
+    bool kept;       /* Redis wouldn't queue it, by its own fault: the reply stands, its number is
+                        still to be moved */
+};
+
 struct redis {
     struct store base;
     struct redis_address address;
     const char *self_id;
     char *texts[5];        /* owns the strings of the two above */
     struct stamps *stamps; /* written by the writing side, read by all */
-    /* the writing side's */
+    /* A reading side has heard that Redis can't serve: the writing side looks after it. */
+    uv_async_t doubt;
+    bool doubt_open; /* atomic */
+    /* all below is the writing side's: its connection */
     struct store_events events;
     struct redis_conn *conn;
     struct redis_numbers numbers;
-    bool numbers_known; /* read from this connection */
-    bool going_up;      /* a batch is finished first, then `up` */
+    char fence[REDIS_ID_MAX + 40]; /* what this connection has put up */
+    uint64_t greetings, fenced_ms; /* how many; when another one's fence was last met */
+    bool quarrel;                  /* twice in a short time: the back-off goes on growing */
+    char said[256];                /* the reason last logged while it didn't come up */
+    bool numbers_known;            /* read from this connection */
+    bool armed;                    /* its WATCH is acknowledged */
+    bool going_up;                 /* a batch is finished first, then `up` */
+    /* the batch */
     struct store_batch *batch;
-    size_t pos;  /* first write of the batch that isn't settled */
-    bool single; /* each write alone: Redis refused to queue one */
-    size_t tx_end, ntx, got;
-    uint32_t *tx;     /* the writes that the transaction on its way holds */
-    size_t *reply_at; /* by write: where its reply stands in the batch's buffer */
+    size_t pos; /* first write of the batch that isn't settled */
+    struct redis_write *writes;
     size_t room;
-    bool has_numbers, kept_reply;
-    char queue_error[256];
+    bool full;                       /* Redis is: the rest of the batch goes as scripts */
     bool stopped[STORE_SOURCES_MAX]; /* senders one of whose writes failed in this batch */
+    /* what is on its way */
+    size_t tx_end, ntx, got;
+    uint32_t *tx; /* the writes that the transaction holds */
+    bool has_numbers, any_kept;
+    bool bare; /* MULTI was refused: what came behind it may have run by itself */
+    const struct resp_command *script_cmd; /* NULL: numbers only */
+    enum redis_fault fault;                /* the worst so far that isn't a write's own */
+    char trouble[256];                     /* its text; "": none */
 };
 
+/* redis.c */
+void redis_go_up(struct redis *r); /* greeted: numbers are known, WATCH is acknowledged */
+/* redis_greet.c */
+void redis_greet(struct redis *r);
+/* redis_tx.c */
+void redis_apply(struct store *s, struct store_batch *batch);
+/* After a greeting: what the last transaction did before its answer was lost is settled. */
+void redis_tx_resume(struct redis *r);
+void redis_tx_advance(struct redis *r);
+/* redis_probe.c */
+bool redis_probe(const struct redis_address *to, struct error *e) MUST_USE;
+/* redis_read.c */
 struct store_reader *redis_reader_new(struct store *s, uv_loop_t *loop);
 void redis_reader_free(struct store_reader *reader);
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg);
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg);
+
+static inline void redis_add_word(struct redis_conn *c, const char *word)
+{
+    struct slice s = slice_str(word);
+    resp_add_command(redis_conn_out(c), &s, 1);
+}
+static inline void redis_add_pair(struct redis_conn *c, const char *word, struct slice arg)
+{
+    struct slice argv[2] = {slice_str(word), arg};
+    resp_add_command(redis_conn_out(c), argv, 2);
+}
 
 #endif

@@ -124,10 +124,15 @@ static bool is_asked(const struct redis_conn *c)
     return c->state == CONNECTING || c->expected.len > 0;
 }
 
+/* That there is one is the point; and where Redis can't serve (LOADING, MISCONF, ...) it says so.
+ */
 static void on_pong(void *arg, const struct slice *reply)
 {
-    (void)arg;
-    (void)reply; /* that there is one is the point */
+    char text[256];
+    if (!reply || !resp_reply_is_error(*reply))
+        return;
+    snprintf(text, sizeof text, "%.*s", (int)(reply->len - 3), (const char *)reply->ptr + 1);
+    redis_conn_break(arg, text);
 }
 
 static void tick(struct redis_conn *c)
@@ -144,7 +149,7 @@ static void tick(struct redis_conn *c)
         redis_conn_break(c, text);
     } else if (c->state == READY && !is_asked(c)) {
         resp_add_command(redis_conn_out(c), &(struct slice){(const uint8_t *)"PING", 4}, 1);
-        redis_conn_expect(c, 1, on_pong, NULL);
+        redis_conn_expect(c, 1, on_pong, c);
         redis_conn_flush(c);
     }
 }

@@ -9,7 +9,8 @@
  *
  * Replies come in order. When the connection breaks, each expectation that isn't fulfilled gets
  * NULL once, then `lost` is called. A backend that is asked something and for timeout_ms neither
- * takes nor gives a byte counts as broken; an idle connection is asked (PING) now and then. */
+ * takes nor gives a byte counts as broken; an idle connection is asked (PING) now and then, and one
+ * that answers with an error counts as broken too. */
 #ifndef STORE_REDIS_CONN_H
 #define STORE_REDIS_CONN_H
 

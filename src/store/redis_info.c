@@ -22,15 +22,30 @@ static void field(struct slice info, const char *name, char *out, size_t size)
     }
 }
 
+static bool read_version(struct slice info, char text[64], unsigned *major, unsigned *minor)
+{
+    field(info, "redis_version", text, 64);
+    return sscanf(text, "%u.%u", major, minor) == 2;
+}
+
+bool redis_info_too_old(struct slice info, struct error *e)
+{
+    char v[64];
+    unsigned major, minor;
+    if (!read_version(info, v, &major, &minor) || major > 6 || (major == 6 && minor >= 2))
+        return false;
+    (void)error_set(e, "its version is %s; allowed: 6.2 or newer", v);
+    return true;
+}
+
 bool redis_info_ok(struct slice info, struct error *e)
 {
     char v[64];
-    unsigned major = 0, minor = 0;
-    field(info, "redis_version", v, sizeof v);
-    if (sscanf(v, "%u.%u", &major, &minor) != 2)
+    unsigned major, minor;
+    if (!read_version(info, v, &major, &minor))
         return error_set(e, "INFO names no redis_version");
-    if (major < 6 || (major == 6 && minor < 2))
-        return error_set(e, "its version is %s; allowed: 6.2 or newer", v);
+    if (redis_info_too_old(info, e))
+        return false;
     field(info, "cluster_enabled", v, sizeof v);
     if (strcmp(v, "1") == 0)
         return error_set(e, "it is part of a Redis Cluster; allowed: a single server");

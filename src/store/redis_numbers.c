@@ -32,6 +32,23 @@ static uint32_t find_or_add(struct redis_numbers *m, struct slice id)
     return (uint32_t)m->n++;
 }
 
+/* As snprintf's PRIu64 writes it, nothing else. Above INT64_MAX are the numbers of all starts from
+ * 2038 on: their upper half is the time. */
+static bool parse_number(struct slice text, uint64_t *out)
+{
+    uint64_t v = 0;
+    if (text.len == 0 || (text.len > 1 && text.ptr[0] == '0'))
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = text.ptr[i] - (unsigned)'0';
+        if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+            return false;
+        v = v * 10 + digit;
+    }
+    *out = v;
+    return true;
+}
+
 bool redis_numbers_load(struct redis_numbers *m, struct slice reply)
 {
     struct redis_array a;
@@ -41,14 +58,15 @@ bool redis_numbers_load(struct redis_numbers *m, struct slice reply)
     for (size_t i = 0; i < m->n; i++)
         m->all[i].last = 0;
     while (redis_array_next(&a, &element)) {
-        int64_t v;
+        uint64_t v;
         if (!resp_reply_bulk(element, &id) || !redis_array_next(&a, &element) ||
             !resp_reply_bulk(element, &value))
             return false;
-        if (id.len == 0 || id.len > REDIS_ID_MAX || !slice_to_i64(value, &v) || v < 0)
+        if (id.len == 0 || id.len > REDIS_ID_MAX || slice_eq(id, slice_str(REDIS_FENCE_FIELD)) ||
+            !parse_number(value, &v))
             continue; /* nobody but us writes there; a stranger's field is no number */
         uint32_t i = find_or_add(m, id); /* may move m->all */
-        m->all[i].last = (uint64_t)v;
+        m->all[i].last = v;
     }
     return a.left == 0;
 }

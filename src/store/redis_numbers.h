@@ -1,13 +1,14 @@
 /* store/redis_numbers: for each sending node the number of its last write that the Redis behind
  * this node has applied. They live there, in one hash: field = node id, value = number in decimal;
- * here is what was read from it, and what a transaction on its way is going to make of it. The
- * writer's thread. */
+ * here is what was read from it, and what a transaction on its way is going to make of it. A field
+ * more is the fence: who has greeted last (store/redis.h). The writer's thread. */
 #ifndef STORE_REDIS_NUMBERS_H
 #define STORE_REDIS_NUMBERS_H
 
 #include "store/store.h"
 
 #define REDIS_NUMBERS_KEY STORE_HIDDEN_PREFIX "seq"
+#define REDIS_FENCE_FIELD "fence"
 #define REDIS_ID_MAX      64
 
 struct redis_number {
@@ -26,7 +27,8 @@ struct redis_numbers {
 };
 
 void redis_numbers_fini(struct redis_numbers *m);
-/* Takes the answer to HGETALL; what isn't in it becomes 0. False: not such an answer. */
+/* Takes the answer to HGETALL; what isn't in it becomes 0. The fence and what isn't a number are
+ * passed over. False: not such an answer. */
 bool redis_numbers_load(struct redis_numbers *m, struct slice reply) MUST_USE;
 /* Makes a source known; returns its number. */
 uint64_t redis_numbers_name(struct redis_numbers *m, unsigned source, const char *id);

@@ -1,4 +1,6 @@
-/* The reading side of the Redis store: one pipelined connection in each worker. */
+/* The reading side of the Redis store: one pipelined connection in each worker. While the store is
+ * up and this connection isn't, because it comes back later than the writing side's, reads wait for
+ * its next attempt. */
 #include "core/mem.h"
 #include "store/redis.h"
 #include <stdio.h>
@@ -10,60 +12,36 @@
 struct redis_side {
     struct store_reader base;
     struct redis_conn *conn;
+    struct pending *parked, **parked_end; /* reads that wait for the connection, in order */
 };
 
 /* One store_read or store_inspect on its way. */
 struct pending {
     struct redis *r;
+    struct pending *next; /* while parked, and its commands */
+    struct buf question;
     store_read_fn *fn;
     void *arg;
-    uint64_t key; /* hash; 0: none */
+    struct stamp label; /* the key's, when the read was sent: see redis.h */
     enum { PLAIN, SIZE, SCAN, INSPECT } kind;
-    unsigned got;
-    int64_t number; /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
-    char type[16];  /* INSPECT */
+    unsigned left;   /* replies still to come */
+    char fault[256]; /* Redis couldn't serve: why; "": it could */
+    int64_t number;  /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
+    int64_t expires; /* INSPECT: ms, -1: never, or too old a Redis to ask */
+    char type[16];   /* INSPECT */
+    struct buf dump; /* INSPECT */
 };
-
-static void side_ready(void *owner)
-{
-    struct redis_side *s = owner;
-    redis_conn_settled(s->conn);
-}
-
-static void side_lost(void *owner, const char *reason)
-{
-    (void)owner; /* the writing side says that the backend is gone */
-    (void)reason;
-}
-
-static const struct redis_conn_ops side_ops = {.ready = side_ready, .lost = side_lost};
-
-struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
-{
-    struct redis *r = (struct redis *)(void *)store;
-    struct redis_side *s = MEM_NEW(struct redis_side);
-    s->base.store = store;
-    s->conn = redis_conn_new(loop, &r->address, &side_ops, s);
-    return &s->base;
-}
-
-void redis_reader_free(struct store_reader *reader)
-{
-    struct redis_side *s = (struct redis_side *)(void *)reader;
-    redis_conn_free(s->conn);
-    mem_free(s);
-}
 
 /* ---- answers
  * ---------------------------------------------------------------------------------------- */
 
 static void answer(struct pending *p, bool ok, struct slice reply)
 {
-    struct stamp s = {0};
-    if (ok && p->key)
-        s = stamps_get(p->r->stamps, p->key);
-    struct store_read_reply r = {.ok = ok, .reply = reply, .stamp = s.stamp, .tag = s.tag};
+    struct store_read_reply r = {
+        .ok = ok, .reply = reply, .stamp = p->label.stamp, .tag = p->label.tag};
     p->fn(p->arg, &r);
+    buf_fini(&p->question);
+    buf_fini(&p->dump);
     mem_free(p);
 }
 
@@ -75,11 +53,20 @@ static void answer_down(struct pending *p, const char *why)
     buf_fini(&b);
 }
 
+/* Redis says that it can't serve: so says the store, and its writing side looks after it. */
+static void doubt(struct redis *r, const char *why)
+{
+    if (!__atomic_load_n(&r->doubt_open, __ATOMIC_ACQUIRE))
+        return;
+    store_set_down(&r->base, why);
+    uv_async_send(&r->doubt);
+}
+
 static void answer_size(struct pending *p, struct slice reply)
 {
     int64_t n = 0;
     struct buf b = BUF_INIT;
-    if (p->got == 1) {
+    if (p->left > 0) {
         if (!resp_reply_int(reply, &p->number))
             p->number = 0;
         return;
@@ -126,58 +113,86 @@ static void answer_scan(struct pending *p, struct slice reply)
     buf_fini(&list);
 }
 
-static void add_digest(struct buf *b, const char *type, struct slice dump)
+/* The same key with another lifetime isn't the same copy. */
+static void add_digest(struct buf *b, const struct pending *p)
 {
     char text[20];
-    uint64_t h = XXH64(dump.ptr, dump.len - DUMP_TAIL, XXH64(type, strlen(type), 0));
+    uint64_t h = XXH64(buf_head(&p->dump), p->dump.len, XXH64(p->type, strlen(p->type), 0));
+    if (p->expires >= 0)
+        h = XXH64(&p->expires, sizeof p->expires, h);
     snprintf(text, sizeof text, "%016llx", (unsigned long long)h);
     resp_add_bulk_str(b, text);
 }
 
-/* TYPE, STRLEN, DUMP */
-static void answer_inspect(struct pending *p, struct slice reply)
+static void finish_inspect(struct pending *p)
 {
-    struct slice dump;
-    if (p->got == 1) {
-        struct slice t = redis_text(reply);
-        snprintf(p->type, sizeof p->type, "%.*s", (int)t.len, (const char *)t.ptr);
-        return;
-    }
-    if (p->got == 2) {
-        if (!resp_reply_int(reply, &p->number))
-            p->number = -1;
-        return;
-    }
-    bool exists = resp_reply_bulk(reply, &dump) && dump.len > DUMP_TAIL;
+    bool exists = p->dump.len > 0;
     struct buf b = BUF_INIT;
     resp_add_array(&b, 5);
     resp_add_int(&b, exists);
     resp_add_status(&b, exists ? p->type : "none");
-    resp_add_int(&b, !exists ? 0 : p->number >= 0 ? p->number : (int64_t)(dump.len - DUMP_TAIL));
-    resp_add_int(&b, (int64_t)stamps_get(p->r->stamps, p->key).stamp);
+    resp_add_int(&b, !exists ? 0 : p->number >= 0 ? p->number : (int64_t)p->dump.len);
+    resp_add_int(&b, (int64_t)p->label.stamp);
     if (exists)
-        add_digest(&b, p->type, dump);
+        add_digest(&b, p);
     else
         resp_add_bulk_str(&b, "");
     answer(p, true, buf_slice(&b));
     buf_fini(&b);
 }
 
+/* TYPE, STRLEN, DUMP, PEXPIRETIME */
+static void take_inspect(struct pending *p, struct slice reply)
+{
+    struct slice s = redis_text(reply);
+    switch (p->left) {
+    case 3:
+        snprintf(p->type, sizeof p->type, "%.*s", (int)s.len, (const char *)s.ptr);
+        break;
+    case 2:
+        if (!resp_reply_int(reply, &p->number))
+            p->number = -1;
+        break;
+    case 1:
+        if (resp_reply_bulk(reply, &s) && s.len > DUMP_TAIL)
+            buf_add(&p->dump, s.ptr, s.len - DUMP_TAIL);
+        break;
+    default:
+        if (!resp_reply_int(reply, &p->expires))
+            p->expires = -1;
+        finish_inspect(p);
+    }
+}
+
+/* A command of the read was refused by Redis's state. */
+static void note_fault(struct pending *p, struct slice reply)
+{
+    struct slice text = redis_text(reply);
+    enum redis_fault fault = redis_fault_of(text);
+    if (!resp_reply_is_error(reply) || fault == REDIS_FAULT_COMMAND || p->fault[0])
+        return;
+    snprintf(p->fault, sizeof p->fault, "%.*s", (int)text.len, (const char *)text.ptr);
+    if (fault == REDIS_FAULT_STATE)
+        doubt(p->r, p->fault);
+}
+
 static void on_reply(void *arg, const struct slice *reply)
 {
     struct pending *p = arg;
-    p->got++;
     if (!reply) {
         answer_down(p, "");
         return;
     }
+    p->left--;
+    note_fault(p, *reply);
+    if (p->fault[0]) {
+        if (p->left == 0)
+            answer_down(p, p->fault);
+        return;
+    }
     switch (p->kind) {
     case PLAIN:
-        if (resp_reply_is_error(*reply) &&
-            redis_fault_of(redis_text(*reply)) != REDIS_FAULT_COMMAND)
-            answer(p, false, *reply);
-        else
-            answer(p, true, *reply);
+        answer(p, true, *reply);
         break;
     case SIZE:
         answer_size(p, *reply);
@@ -186,66 +201,144 @@ static void on_reply(void *arg, const struct slice *reply)
         answer_scan(p, *reply);
         break;
     case INSPECT:
-        answer_inspect(p, *reply);
+        take_inspect(p, *reply);
         break;
     }
+}
+
+/* ---- the connection
+ * -------------------------------------------------------------------------------- */
+
+static struct pending *take_parked(struct redis_side *s)
+{
+    struct pending *first = s->parked;
+    s->parked = NULL;
+    s->parked_end = &s->parked;
+    return first;
+}
+
+static void park(struct redis_side *s, struct pending *p)
+{
+    *s->parked_end = p;
+    s->parked_end = &p->next;
+    redis_conn_hurry(s->conn);
+}
+
+static void drop_parked(struct redis_side *s, const char *why)
+{
+    for (struct pending *p = take_parked(s), *next; p; p = next) {
+        next = p->next;
+        answer_down(p, why);
+    }
+}
+
+static void side_ready(void *owner)
+{
+    struct redis_side *s = owner;
+    redis_conn_settled(s->conn);
+    for (struct pending *p = take_parked(s); p; p = p->next) {
+        buf_add(redis_conn_out(s->conn), buf_head(&p->question), p->question.len);
+        redis_conn_expect(s->conn, p->left, on_reply, p);
+        redis_conn_flush_later(s->conn);
+    }
+}
+
+static void side_lost(void *owner, const char *reason)
+{
+    drop_parked(owner, reason); /* the writing side says that the backend is gone */
+}
+
+static const struct redis_conn_ops side_ops = {.ready = side_ready, .lost = side_lost};
+
+struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
+{
+    struct redis *r = (struct redis *)(void *)store;
+    struct redis_side *s = MEM_NEW(struct redis_side);
+    s->base.store = store;
+    s->parked_end = &s->parked;
+    s->conn = redis_conn_new(loop, &r->address, &side_ops, s);
+    return &s->base;
+}
+
+void redis_reader_free(struct store_reader *reader)
+{
+    struct redis_side *s = (struct redis_side *)(void *)reader;
+    redis_conn_free(s->conn);
+    drop_parked(s, "closed");
+    mem_free(s);
 }
 
 /* ---- questions
  * ------------------------------------------------------------------------------------- */
 
-static void add(struct redis_side *s, const char *name, struct slice arg)
+static void add(struct buf *out, const char *name, struct slice arg)
 {
     struct slice argv[2] = {slice_str(name), arg};
-    resp_add_command(redis_conn_out(s->conn), argv, 2);
+    resp_add_command(out, argv, 2);
 }
 
-static struct pending *begin(struct redis_side *s, store_read_fn *fn, void *arg)
+/* NULL: answered, it can't be asked. Else its commands go to *out, then finish_question. */
+static struct pending *begin(struct redis_side *s, store_read_fn *fn, void *arg, struct buf **out)
 {
     struct pending *p = MEM_NEW(struct pending);
+    bool ready = redis_conn_ready(s->conn);
     p->r = (struct redis *)(void *)s->base.store;
     p->fn = fn;
     p->arg = arg;
-    if (redis_conn_ready(s->conn))
+    if (ready || store_is_up(s->base.store)) {
+        *out = ready ? redis_conn_out(s->conn) : &p->question;
         return p;
+    }
     answer_down(p, redis_conn_why(s->conn));
     return NULL;
+}
+
+static void finish_question(struct redis_side *s, struct pending *p, unsigned replies)
+{
+    p->left = replies;
+    if (!redis_conn_ready(s->conn)) {
+        park(s, p);
+        return;
+    }
+    redis_conn_expect(s->conn, replies, on_reply, p);
+    redis_conn_flush_later(s->conn);
 }
 
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg)
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
-    struct pending *p = begin(s, fn, arg);
+    struct buf *out;
+    struct pending *p = begin(s, fn, arg, &out);
+    unsigned replies = 1;
     size_t key[1];
     if (!p)
         return;
-    resp_add_command(redis_conn_out(s->conn), cmd->argv, cmd->argc);
-    size_t replies = 1;
+    resp_add_command(out, cmd->argv, cmd->argc);
     if (strcmp(spec->name, "DBSIZE") == 0) {
         p->kind = SIZE;
-        add(s, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
+        add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
         replies = 2;
     } else if (strcmp(spec->name, "SCAN") == 0) {
         p->kind = SCAN;
     } else if (command_keys(spec, cmd, key, 1)) {
-        p->key = stamps_hash(cmd->argv[key[0]]);
+        p->label = stamps_get(p->r->stamps, stamps_hash(cmd->argv[key[0]]));
     }
-    redis_conn_expect(s->conn, replies, on_reply, p);
-    redis_conn_flush_later(s->conn);
+    finish_question(s, p, replies);
 }
 
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg)
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
-    struct pending *p = begin(s, fn, arg);
+    struct buf *out;
+    struct pending *p = begin(s, fn, arg, &out);
     if (!p)
         return;
     p->kind = INSPECT;
-    p->key = stamps_hash(key);
-    add(s, "TYPE", key);
-    add(s, "STRLEN", key);
-    add(s, "DUMP", key);
-    redis_conn_expect(s->conn, 3, on_reply, p);
-    redis_conn_flush_later(s->conn);
+    p->label = stamps_get(p->r->stamps, stamps_hash(key));
+    add(out, "TYPE", key);
+    add(out, "STRLEN", key);
+    add(out, "DUMP", key);
+    add(out, "PEXPIRETIME", key); /* since 7.0; else its digest is without */
+    finish_question(s, p, 4);
 }

@@ -49,17 +49,30 @@ struct slice redis_text(struct slice reply)
     return slice_of(reply.ptr + 1, reply.len - 3);
 }
 
+bool redis_error_is(struct slice text, const char *word)
+{
+    const uint8_t *blank = text.len ? memchr(text.ptr, ' ', text.len) : NULL;
+    return slice_is(blank ? slice_of(text.ptr, (size_t)(blank - text.ptr)) : text, word);
+}
+
+static struct slice without_prefix(struct slice text, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    if (text.len < n || memcmp(text.ptr, prefix, n) != 0)
+        return text;
+    return slice_of(text.ptr + n, text.len - n);
+}
+
 enum redis_fault redis_fault_of(struct slice text)
 {
+    text = without_prefix(text, "EXECABORT Transaction discarded because of: ");
     static const char *const state[] = {"READONLY",    "LOADING",    "MISCONF", "MASTERDOWN",
                                         "NOAUTH",      "NOREPLICAS", "BUSY",    "TRYAGAIN",
                                         "CLUSTERDOWN", "MOVED",      "ASK",     "UNKILLABLE"};
-    const uint8_t *blank = text.len ? memchr(text.ptr, ' ', text.len) : NULL;
-    struct slice word = blank ? slice_of(text.ptr, (size_t)(blank - text.ptr)) : text;
-    if (slice_is(word, "OOM"))
+    if (redis_error_is(text, "OOM"))
         return REDIS_FAULT_FULL;
     for (size_t i = 0; i < ARRAY_LEN(state); i++)
-        if (slice_is(word, state[i]))
+        if (redis_error_is(text, state[i]))
             return REDIS_FAULT_STATE;
     return REDIS_FAULT_COMMAND;
 }

@@ -22,11 +22,15 @@ bool redis_is_nil(struct slice reply);
 /* The text of an error or status, without its first character and its line end. */
 struct slice redis_text(struct slice reply);
 
+/* The error's first word, ASCII case ignored. */
+bool redis_error_is(struct slice error_text, const char *word);
+
 enum redis_fault {
     REDIS_FAULT_COMMAND, /* the command's own (WRONGTYPE, a bad argument): it counts as applied */
     REDIS_FAULT_FULL,    /* OOM */
     REDIS_FAULT_STATE,   /* the backend's: READONLY, LOADING, MISCONF, MASTERDOWN, NOAUTH, ... */
 };
+/* Also of "EXECABORT Transaction discarded because of: OOM ...": what was the matter at EXEC. */
 enum redis_fault redis_fault_of(struct slice error_text);
 
 #endif

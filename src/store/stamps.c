@@ -138,6 +138,11 @@ static void chain_in(struct stamps *t, size_t i)
     *first = (uint16_t)(i + 1);
 }
 
+size_t stamps_room(const struct stamps *t)
+{
+    return STAMPS_INTENTS - t->head->intents;
+}
+
 bool stamps_intend(struct stamps *t, const struct stamp_intent *i)
 {
     uint64_t n = t->head->intents;

@@ -64,6 +64,8 @@ uint64_t stamps_hash(struct slice bytes);
 struct stamp stamps_get(const struct stamps *t, uint64_t hash);
 enum stamp_verdict stamps_judge(const struct stamps *t, uint64_t hash, struct stamp s);
 
+/* How many overwrites may be noted before the next stamps_settle. */
+size_t stamps_room(const struct stamps *t);
 /* Notes an overwrite. False: STAMPS_INTENTS are noted already; settle first. */
 bool stamps_intend(struct stamps *t, const struct stamp_intent *i) MUST_USE;
 /* Forgets all intents; those of which applied(arg, intent) is true become entries. */

@@ -76,3 +76,6 @@ test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
 test_log_LDADD = $(TEST_LIBS)
 TESTS += tests/unit/rules.sh
 EXTRA_DIST += tests/unit/rules.sh
+check_PROGRAMS += test_redis
+test_redis_SOURCES = tests/unit/test_redis.c tests/unit/unit.h
+test_redis_LDADD = $(TEST_LIBS)

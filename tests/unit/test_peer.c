@@ -254,7 +254,7 @@ static struct actor worker; /* only its mailbox is used */
 static void add(struct waiters *w, uint64_t seq, bool late)
 {
     waiters_add(
-        w, &(struct mail_waiter){.seq = seq, .ticket = seq * 10, .worker = &worker, .late = late});
+        w, &(struct mail_waiter){.seq = seq, .ticket = seq * 10, .worker = &worker, .hint = late});
 }
 
 static void expect(struct waiters *w, const char *text)
@@ -286,7 +286,7 @@ START_TEST(verdicts_once_each_in_order)
     expect(&w, "20:5r ");
     waiters_settle(&w, 3, 2, VERDICT_APPLIED, REFUSAL_NONE);
     expect(&w, "10:5 ");
-    waiters_settle_late(&w, 3, 5, VERDICT_DURABLE, REFUSAL_NONE);
+    waiters_settle_hints(&w, 3, 5, VERDICT_DURABLE, REFUSAL_NONE);
     expect(&w, "40:3 ");
     waiters_settle(&w, 3, 9, VERDICT_APPLIED, REFUSAL_NONE);
     expect(&w, "30:5 50:5 ");

@@ -1,6 +1,8 @@
 /* The stamp table: old never beats new, outcomes decide, it survives, a full one says so. */
+#include "store/redis_info.h"
 #include "store/redis_numbers.h"
 #include "store/redis_reply.h"
+#include "store/redis_script.h"
 #include "store/stamps.h"
 #include "unit.h"
 #include <unistd.h>
@@ -94,6 +96,76 @@ START_TEST(a_full_table_says_what_it_doesnt_know)
 }
 END_TEST
 
+START_TEST(room_is_told_before_it_is_needed)
+{
+    struct stamps *t = open_table(65536);
+    struct stamp_intent i = {.hash = 1, .stamp = 2, .seq = 3};
+    ck_assert_uint_eq(stamps_room(t), STAMPS_INTENTS);
+    for (unsigned k = 0; k < STAMPS_INTENTS; k++)
+        ck_assert(stamps_intend(t, &i));
+    ck_assert_uint_eq(stamps_room(t), 0);
+    ck_assert(!stamps_intend(t, &i));
+    stamps_settle(t, no, NULL);
+    ck_assert_uint_eq(stamps_room(t), STAMPS_INTENTS);
+    stamps_close(t);
+}
+END_TEST
+
+START_TEST(numbers_have_64_bits_and_the_fence_is_none)
+{
+    struct redis_numbers m = {0};
+    ck_assert(redis_numbers_load(&m, slice_str("*12\r\n$1\r\na\r\n$20\r\n18446744073709551615\r\n"
+                                               "$1\r\nb\r\n$20\r\n18446744073709551616\r\n"
+                                               "$1\r\nc\r\n$19\r\n9223372036854775808\r\n"
+                                               "$1\r\nd\r\n$2\r\n01\r\n"
+                                               "$1\r\ne\r\n$2\r\n-1\r\n"
+                                               "$5\r\nfence\r\n$1\r\n7\r\n")));
+    ck_assert_uint_eq(m.n, 2);
+    ck_assert_uint_eq(redis_numbers_name(&m, 0, "a"), UINT64_MAX);
+    ck_assert_uint_eq(redis_numbers_name(&m, 1, "c"), 1ull << 63);
+    ck_assert_uint_eq(redis_numbers_name(&m, 2, "b"), 0);
+    redis_numbers_fini(&m);
+}
+END_TEST
+
+START_TEST(what_a_script_loses_is_given_back)
+{
+    struct slice pop[3] = {slice_str("lpop"), slice_str("k"), slice_str("2")};
+    struct resp_command cmd = {.argv = pop, .argc = 3};
+    struct slice nil = slice_str("$-1\r\n");
+    ck_assert(slice_eq(redis_script_reply(&cmd, nil), slice_str("*-1\r\n")));
+    ck_assert(slice_eq(redis_script_reply(&cmd, slice_str("*0\r\n")), slice_str("*0\r\n")));
+    cmd.argc = 2;
+    ck_assert(slice_eq(redis_script_reply(&cmd, nil), nil));
+    ck_assert(redis_script_was_fenced(slice_str("-FENCED another connection\r\n")));
+    ck_assert(!redis_script_was_fenced(slice_str("-FENCE\r\n")));
+    ck_assert(!redis_script_was_fenced(slice_str("-OOM command not allowed\r\n")));
+    ck_assert(!redis_script_was_fenced(slice_str("+FENCED off\r\n")));
+}
+END_TEST
+
+START_TEST(versions)
+{
+    static const struct {
+        const char *info;
+        bool old;
+    } cases[] = {
+        {"redis_version:5.0.7\r\n", true},
+        {"# Server\r\nredis_version:6.0.16\r\n", true},
+        {"redis_version:6.2.0\r\n", false},
+        {"redis_version:7.0.15\r\n", false},
+        {"redis_version:10.0\r\n", false},
+        {"redis_version:?\r\n", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error e = {{0}};
+        ck_assert_int_eq(redis_info_too_old(slice_str(cases[i].info), &e), cases[i].old);
+        ck_assert_int_eq(strstr(e.text, "6.2 or newer") != NULL, cases[i].old);
+    }
+}
+END_TEST
+
 START_TEST(numbers_and_faults)
 {
     struct redis_numbers m = {0};
@@ -115,6 +187,15 @@ START_TEST(numbers_and_faults)
     ck_assert_int_eq(redis_fault_of(slice_str("OOM command not allowed")), REDIS_FAULT_FULL);
     ck_assert_int_eq(redis_fault_of(slice_str("READONLY You can't write")), REDIS_FAULT_STATE);
     ck_assert_int_eq(redis_fault_of(slice_str("LOADING Redis is loading")), REDIS_FAULT_STATE);
+    static const char at_exec[] = "EXECABORT Transaction discarded because of: ";
+    char text[128];
+    snprintf(text, sizeof text, "%sOOM command not allowed", at_exec);
+    ck_assert_int_eq(redis_fault_of(slice_str(text)), REDIS_FAULT_FULL);
+    snprintf(text, sizeof text, "%sREADONLY You can't write", at_exec);
+    ck_assert_int_eq(redis_fault_of(slice_str(text)), REDIS_FAULT_STATE);
+    ck_assert_int_eq(
+        redis_fault_of(slice_str("EXECABORT Transaction discarded because of previous errors.")),
+        REDIS_FAULT_COMMAND);
 }
 END_TEST
 
@@ -123,6 +204,10 @@ static void add_cases(TCase *c)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, older_is_dropped_and_survives);
     tcase_add_test(c, a_full_table_says_what_it_doesnt_know);
+    tcase_add_test(c, room_is_told_before_it_is_needed);
+    tcase_add_test(c, numbers_have_64_bits_and_the_fence_is_none);
+    tcase_add_test(c, what_a_script_loses_is_given_back);
+    tcase_add_test(c, versions);
     tcase_add_test(c, numbers_and_faults);
 }
 

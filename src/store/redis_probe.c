@@ -1,0 +1,66 @@
+/* One look at the Redis behind this node before anything else starts: one that is too old is a
+ * mistake in the configuration, and waiting won't help. One that can't be reached or asked now is
+ * no mistake; it is tried again for as long as the node runs. The main thread. */
+#include "store/redis.h"
+
+#define LIMIT_MS 1000 /* of the start's time; the name's resolver has limits of its own */
+
+struct probe {
+    struct redis_conn *conn;
+    uv_timer_t limit;
+    bool ended, too_old;
+    struct error why;
+};
+
+static void end(struct probe *p)
+{
+    if (p->ended)
+        return;
+    p->ended = true;
+    redis_conn_free(p->conn);
+    uv_close((uv_handle_t *)&p->limit, NULL);
+}
+
+static void on_info(void *arg, const struct slice *reply)
+{
+    struct probe *p = arg;
+    struct slice info;
+    if (reply && resp_reply_bulk(*reply, &info))
+        p->too_old = redis_info_too_old(info, &p->why);
+    end(p);
+}
+
+static void on_ready(void *owner)
+{
+    struct probe *p = owner;
+    redis_add_word(p->conn, "INFO");
+    redis_conn_expect(p->conn, 1, on_info, p);
+    redis_conn_flush(p->conn);
+}
+
+static void on_lost(void *owner, const char *reason)
+{
+    (void)reason; /* the writing side will say it */
+    end(owner);
+}
+
+static void on_limit(uv_timer_t *t)
+{
+    end(t->data);
+}
+
+bool redis_probe(const struct redis_address *to, struct error *e)
+{
+    static const struct redis_conn_ops ops = {.ready = on_ready, .lost = on_lost};
+    struct probe p = {.limit.data = &p};
+    uv_loop_t loop;
+    int rc = uv_loop_init(&loop);
+    if (rc < 0)
+        return error_set(e, "an event loop can't be made: %s", uv_strerror(rc));
+    uv_timer_init(&loop, &p.limit);
+    uv_timer_start(&p.limit, on_limit, LIMIT_MS, 0);
+    p.conn = redis_conn_new(&loop, to, &ops, &p);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    return !p.too_old || error_set(e, "backend: %s", p.why.text);
+}

@@ -1,0 +1,465 @@
+/* How a batch gets into Redis:
+ *
+ *   batch -> MULTI, the writes that are due, HSET of the numbers, EXEC, WATCH -> outcomes
+ *
+ * A batch may take several transactions: one ends before a write that must know the outcome of an
+ * earlier one. When Redis refuses to queue a command by that command's own fault, this is its
+ * reply, and the others are sent again without it. When Redis is full, the rest of the batch goes
+ * one by one as scripts. When it can't serve (read-only, ...), nothing of the transaction happened:
+ * what is left of the batch fails, and the connection is broken, so that the greeting finds out
+ * when it can. When the connection breaks by itself, the batch stays (redis_tx_resume). */
+#include "core/clock.h"
+#include "core/mem.h"
+#include "store/redis.h"
+#include "store/redis_script.h"
+#include <string.h>
+
+#define KEYS_MAX 64 /* keys of one command that are judged; commands of many keys come split */
+
+#define QUARREL_MS 10000 /* foreign fences closer than this come from somebody who lives */
+
+#define FOREIGN_FENCE                                                                              \
+    "another connection has changed this server's numbers in the backend: is a second dynomited "  \
+    "on it?"
+
+/* ---- outcomes
+ * ------------------------------------------------------------------------------------- */
+
+/* Replies are put into the batch's buffer, which moves as it grows: until the end each write keeps
+ * its offset; see finish_batch. */
+static void settle_write(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply)
+{
+    struct store_write *w = &r->batch->writes[i];
+    w->outcome = outcome;
+    r->writes[i].reply_at = r->batch->replies.len;
+    w->reply.len = reply.len;
+    buf_add(&r->batch->replies, reply.ptr, reply.len);
+}
+
+static void settle_text(struct redis *r, size_t i, enum store_outcome outcome, const char *text,
+                        const char *second_half)
+{
+    struct buf b = BUF_INIT;
+    resp_add_error(&b, "%s%s", text, second_half);
+    settle_write(r, i, outcome, buf_slice(&b));
+    buf_fini(&b);
+}
+
+static void finish_batch(struct redis *r)
+{
+    struct store_batch *b = r->batch;
+    const uint8_t *base = buf_head(&b->replies);
+    for (size_t i = 0; i < b->n; i++) {
+        b->writes[i].reply.ptr = base + r->writes[i].reply_at;
+        if (b->writes[i].outcome == STORE_STALE)
+            STORE_COUNT(r->base.stats.stale_dropped, 1);
+    }
+    r->batch = NULL;
+    r->full = false;
+    memset(r->stopped, 0, sizeof r->stopped);
+    bool going_up = r->going_up;
+    r->going_up = false;
+    r->events.done(r->events.arg, b);
+    if (!going_up)
+        return;
+    store_set_up(&r->base);
+    r->events.up(r->events.arg);
+}
+
+/* ---- stamps
+ * --------------------------------------------------------------------------------------- */
+
+static size_t written_keys(const struct store_write *w, size_t *keys)
+{
+    enum command_class c = command_class_of(w->spec, w->cmd);
+    size_t n = c == COMMAND_OVERWRITE ? command_overwritten(w->spec, w->cmd, keys, KEYS_MAX)
+                                      : command_keys(w->spec, w->cmd, keys, KEYS_MAX);
+    return n < KEYS_MAX ? n : KEYS_MAX;
+}
+
+static enum stamp_verdict judge(struct redis *r, const struct store_write *w)
+{
+    size_t keys[KEYS_MAX], n = written_keys(w, keys);
+    struct stamp s = {.stamp = w->stamp, .tag = w->tag};
+    bool unknown = false;
+    for (size_t i = 0; i < n; i++) {
+        enum stamp_verdict v = stamps_judge(r->stamps, stamps_hash(w->cmd->argv[keys[i]]), s);
+        if (v == STAMP_OLDER || v == STAMP_PENDING)
+            return v;
+        unknown |= v == STAMP_UNKNOWN;
+    }
+    return unknown ? STAMP_UNKNOWN : STAMP_FRESH;
+}
+
+/* Notes what it overwrites. False: no room; the transaction must end before it. */
+static bool intend(struct redis *r, size_t i)
+{
+    const struct store_write *w = &r->batch->writes[i];
+    size_t keys[KEYS_MAX];
+    if (command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE)
+        return true;
+    size_t n = command_overwritten(w->spec, w->cmd, keys, KEYS_MAX);
+    n = n < KEYS_MAX ? n : KEYS_MAX;
+    if (stamps_room(r->stamps) < n)
+        return false; /* all or nothing: an intent must have its write in the transaction */
+    for (size_t k = 0; k < n; k++) {
+        struct stamp_intent in = {.hash = stamps_hash(w->cmd->argv[keys[k]]),
+                                  .stamp = w->stamp,
+                                  .tag = w->tag,
+                                  .seq = w->seq,
+                                  .source = redis_numbers_of(&r->numbers, w->source)->id_hash,
+                                  .mark = (uint32_t)i};
+        (void)!stamps_intend(r->stamps, &in);
+    }
+    return true;
+}
+
+static bool never(void *arg, const struct stamp_intent *in)
+{
+    (void)arg;
+    (void)in;
+    return false;
+}
+
+static bool by_reply(void *arg, const struct stamp_intent *in)
+{
+    struct redis *r = arg;
+    const uint8_t *reply = buf_head(&r->batch->replies) + r->writes[in->mark].reply_at;
+    return *reply != '-';
+}
+
+/* ---- what needs no answer of Redis
+ * ------------------------------------------------------------------ */
+
+enum due { DUE_NOW, DUE_NOT /* settled; at most its number moves */, DUE_LATER };
+
+/* Skips, stale writes, those refused when they were queued, and what follows a refusal of the same
+ * sender. */
+static enum due judge_due(struct redis *r, size_t i)
+{
+    struct store_write *w = &r->batch->writes[i];
+    if (r->stopped[w->source]) {
+        settle_text(r, i, STORE_FAILED, "BACKEND an earlier write of this node failed", "");
+        return DUE_NOT;
+    }
+    if (r->writes[i].kept || w->skip) {
+        if (!r->writes[i].kept)
+            settle_write(r, i, STORE_APPLIED, slice_of("", 0));
+        redis_numbers_move(&r->numbers, w->source, w->seq);
+        return DUE_NOT;
+    }
+    switch (judge(r, w)) {
+    case STAMP_PENDING:
+        return DUE_LATER;
+    case STAMP_OLDER: {
+        const char *blind = command_blind_reply(w->spec, w->cmd);
+        settle_write(r, i, STORE_STALE, slice_str(blind ? blind : ":0\r\n"));
+        redis_numbers_move(&r->numbers, w->source, w->seq);
+        return DUE_NOT;
+    }
+    case STAMP_UNKNOWN:
+        if (w->source)
+            STORE_COUNT(r->base.stats.unguarded, 1);
+        return DUE_NOW;
+    case STAMP_FRESH:
+        break;
+    }
+    return DUE_NOW;
+}
+
+/* ---- how what was sent ends
+ * ------------------------------------------------------------------------- */
+
+static void forget_sent(struct redis *r)
+{
+    stamps_settle(r->stamps, never, r);
+    redis_numbers_settle(&r->numbers, false);
+}
+
+/* Nothing of what was sent happened, and Redis can't serve. */
+static void backend_refuses(struct redis *r)
+{
+    char text[256];
+    forget_sent(r);
+    snprintf(text, sizeof text, "BACKEND %.240s", r->trouble);
+    STORE_COUNT(r->base.stats.errors, 1);
+    for (; r->pos < r->batch->n; r->pos++)
+        settle_text(r, r->pos, STORE_FAILED, text, "; nothing was written");
+    r->going_up = false;
+    finish_batch(r);
+    redis_conn_break(r->conn, r->trouble);
+}
+
+static void fenced(struct redis *r)
+{
+    uint64_t now = clock_mono_ms();
+    r->quarrel = r->fenced_ms && now - r->fenced_ms < QUARREL_MS;
+    r->fenced_ms = now;
+    redis_conn_break(r->conn, FOREIGN_FENCE);
+}
+
+static void keep_refusal(struct redis *r, size_t i, struct slice reply)
+{
+    settle_write(r, i, STORE_APPLIED, reply);
+    r->writes[i].kept = true;
+}
+
+static void note_trouble(struct redis *r, enum redis_fault fault, struct slice reply)
+{
+    struct slice text = redis_text(reply);
+    if (r->trouble[0] && fault <= r->fault)
+        return;
+    r->fault = fault;
+    snprintf(r->trouble, sizeof r->trouble, "%.*s", (int)text.len, (const char *)text.ptr);
+}
+
+/* The next transaction may be sent when this is answered. */
+static void on_watch(void *arg, const struct slice *reply)
+{
+    struct redis *r = arg;
+    if (!reply)
+        return;
+    if (resp_reply_is_error(*reply)) {
+        struct slice text = redis_text(*reply);
+        snprintf(r->trouble, sizeof r->trouble, "%.*s", (int)text.len, (const char *)text.ptr);
+        redis_conn_break(r->conn, r->trouble);
+        return;
+    }
+    r->armed = true;
+    redis_tx_advance(r);
+}
+
+static void arm(struct redis *r)
+{
+    r->armed = false;
+    redis_add_pair(r->conn, "WATCH", slice_str(REDIS_NUMBERS_KEY));
+    redis_conn_expect(r->conn, 1, on_watch, r);
+}
+
+/* ---- a transaction
+ * ---------------------------------------------------------------------------------- */
+
+static void transaction_applied(struct redis *r, struct slice exec)
+{
+    struct redis_array a;
+    struct slice element;
+    if (!redis_array_open(exec, &a) || a.left != r->ntx + r->has_numbers) {
+        redis_conn_break(r->conn, "EXEC doesn't answer what was sent");
+        return;
+    }
+    for (size_t i = 0; i < r->ntx && redis_array_next(&a, &element); i++)
+        settle_write(r, r->tx[i], STORE_APPLIED, element);
+    stamps_settle(r->stamps, by_reply, r);
+    redis_numbers_settle(&r->numbers, true);
+    r->pos = r->tx_end;
+    redis_tx_advance(r);
+}
+
+static void transaction_refused(struct redis *r)
+{
+    if (r->bare || (r->trouble[0] && r->fault == REDIS_FAULT_COMMAND)) {
+        redis_conn_break(r->conn, r->trouble); /* MULTI, HSET or EXEC: the numbers will tell */
+        return;
+    }
+    if (r->trouble[0] && r->fault == REDIS_FAULT_STATE) {
+        backend_refuses(r);
+        return;
+    }
+    forget_sent(r);
+    r->full = r->trouble[0] != 0;
+    redis_tx_advance(r);
+}
+
+/* MULTI, the writes, HSET, EXEC: in this order. */
+static void on_tx_reply(void *arg, const struct slice *reply)
+{
+    struct redis *r = arg;
+    if (!reply)
+        return; /* on_lost follows */
+    size_t at = r->got++;
+    bool last = r->got == 2 + r->ntx + r->has_numbers, is_write = at > 0 && at <= r->ntx;
+    if (last && redis_is_nil(*reply)) {
+        fenced(r);
+        return;
+    }
+    if (last && reply->ptr[0] == '*') {
+        transaction_applied(r, *reply);
+        return;
+    }
+    if (resp_reply_is_error(*reply)) {
+        enum redis_fault fault = redis_fault_of(redis_text(*reply));
+        r->bare |= at == 0;
+        if (is_write && fault == REDIS_FAULT_COMMAND) {
+            keep_refusal(r, r->tx[at - 1], *reply);
+            r->any_kept = true;
+        } else if (!last || !r->any_kept) {
+            note_trouble(r, fault, *reply);
+        }
+    }
+    if (last)
+        transaction_refused(r);
+}
+
+/* Puts the next writes of the batch into one transaction; `pos` stays before it until it is done.
+ * False: there was nothing to send. */
+static bool send_transaction(struct redis *r)
+{
+    struct store_batch *b = r->batch;
+    struct buf *out = redis_conn_out(r->conn);
+    size_t before = out->len;
+    r->ntx = r->got = 0;
+    r->any_kept = r->bare = false;
+    r->trouble[0] = 0;
+    redis_add_word(r->conn, "MULTI");
+    for (r->tx_end = r->pos; r->tx_end < b->n; r->tx_end++) {
+        size_t i = r->tx_end;
+        enum due due = judge_due(r, i);
+        if (due == DUE_NOT)
+            continue;
+        if (due == DUE_LATER || !intend(r, i))
+            break;
+        r->tx[r->ntx++] = (uint32_t)i;
+        resp_add_command(out, b->writes[i].cmd->argv, b->writes[i].cmd->argc);
+        redis_numbers_move(&r->numbers, b->writes[i].source, b->writes[i].seq);
+    }
+    r->has_numbers = redis_numbers_encode(&r->numbers, out);
+    if (r->ntx + r->has_numbers == 0) {
+        out->len = before;
+        r->pos = r->tx_end;
+        return false;
+    }
+    redis_add_word(r->conn, "EXEC");
+    redis_conn_expect(r->conn, 2 + r->ntx + r->has_numbers, on_tx_reply, r);
+    arm(r);
+    redis_conn_flush(r->conn);
+    return true;
+}
+
+/* ---- scripts, while Redis is full
+ * --------------------------------------------------------------------- */
+
+static void no_room(struct redis *r)
+{
+    unsigned source = r->batch->writes[r->pos].source;
+    STORE_COUNT(r->base.stats.errors, 1);
+    settle_text(r, r->pos, STORE_FULL, r->trouble, "");
+    r->stopped[source] = source != 0; /* a client's write stands for itself */
+    r->pos++;
+}
+
+static void script_applied(struct redis *r, struct slice reply)
+{
+    if (r->script_cmd)
+        settle_write(r, r->pos, STORE_APPLIED, redis_script_reply(r->script_cmd, reply));
+    stamps_settle(r->stamps, by_reply, r);
+    redis_numbers_settle(&r->numbers, true);
+    r->pos++;
+    redis_tx_advance(r);
+}
+
+static void on_script(void *arg, const struct slice *reply)
+{
+    struct redis *r = arg;
+    if (!reply)
+        return;
+    if (redis_script_was_fenced(*reply)) {
+        fenced(r);
+        return;
+    }
+    if (!resp_reply_is_error(*reply)) {
+        script_applied(r, *reply);
+        return;
+    }
+    struct slice text = redis_text(*reply);
+    enum redis_fault fault = redis_fault_of(text);
+    if (fault == REDIS_FAULT_STATE) {
+        note_trouble(r, fault, *reply);
+        backend_refuses(r);
+    } else if (fault == REDIS_FAULT_FULL || !r->script_cmd || redis_error_is(text, "NOPERM")) {
+        forget_sent(r);
+        no_room(r); /* also when EVAL itself isn't allowed */
+        redis_tx_advance(r);
+    } else {
+        forget_sent(r);
+        keep_refusal(r, r->pos, *reply); /* its number is moved by the next script */
+        redis_tx_advance(r);
+    }
+}
+
+static void on_unwatch(void *arg, const struct slice *reply)
+{
+    (void)arg;
+    (void)reply; /* WATCH behind it tells */
+}
+
+/* One write. False: there was nothing to send. */
+static bool send_script(struct redis *r)
+{
+    size_t i = r->pos;
+    const struct store_write *w = &r->batch->writes[i];
+    struct redis_number *number = w->seq ? redis_numbers_of(&r->numbers, w->source) : NULL;
+    bool stopped = r->stopped[w->source];
+    r->script_cmd = judge_due(r, i) == DUE_NOW ? w->cmd : NULL;
+    if (!r->script_cmd && (stopped || !number)) {
+        r->pos++;
+        return false;
+    }
+    if (r->script_cmd && w->cmd->argc > REDIS_SCRIPT_ARGS_MAX) {
+        no_room(r);
+        return false;
+    }
+    if (r->script_cmd) {
+        (void)!intend(r, i); /* nothing else is noted: there is room */
+        redis_numbers_move(&r->numbers, w->source, w->seq);
+    }
+    redis_script_add(redis_conn_out(r->conn), r->fence, number, r->script_cmd);
+    redis_conn_expect(r->conn, 1, on_script, r);
+    redis_add_word(r->conn, "UNWATCH"); /* the script has broken our own WATCH */
+    redis_conn_expect(r->conn, 1, on_unwatch, r);
+    arm(r);
+    redis_conn_flush(r->conn);
+    return true;
+}
+
+/* ---- the batch
+ * -------------------------------------------------------------------------------------- */
+
+void redis_tx_advance(struct redis *r)
+{
+    while (r->batch && redis_conn_ready(r->conn) && r->numbers_known) {
+        if (r->pos == r->batch->n) {
+            finish_batch(r);
+            return;
+        }
+        if (!r->armed || (r->full ? send_script(r) : send_transaction(r)))
+            return;
+    }
+}
+
+void redis_tx_resume(struct redis *r)
+{
+    while (r->batch && r->pos < r->batch->n) {
+        const struct store_write *w = &r->batch->writes[r->pos];
+        if (!w->seq || w->seq > redis_numbers_of(&r->numbers, w->source)->last)
+            break;
+        if (!r->writes[r->pos].kept)
+            settle_text(r, r->pos, STORE_APPLIED,
+                        "BACKEND the connection to the backend was lost; the write took effect",
+                        "");
+        r->pos++;
+    }
+}
+
+void redis_apply(struct store *s, struct store_batch *batch)
+{
+    struct redis *r = (struct redis *)(void *)s;
+    if (r->room < batch->n) {
+        r->room = batch->n;
+        r->tx = mem_realloc(r->tx, r->room * sizeof *r->tx);
+        r->writes = mem_realloc(r->writes, r->room * sizeof *r->writes);
+    }
+    memset(r->writes, 0, batch->n * sizeof *r->writes);
+    r->batch = batch;
+    r->pos = 0;
+    redis_tx_advance(r);
+}
