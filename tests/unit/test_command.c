@@ -392,6 +392,7 @@ static const struct {
 
     {"GETEX k", "GETEX k"},
     {"GETEX k PERSIST", "GETEX k PERSIST"},
+    {"GETEX k PERSIST persist", "GETEX k PERSIST"},
     {"GETEX k EX 10", "GETEX k PXAT 1700000010000"},
     {"GETEX k PX 10", "GETEX k PXAT 1700000000010"},
     {"GETEX k EXAT 10", "GETEX k PXAT 10000"},

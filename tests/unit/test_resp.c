@@ -158,6 +158,7 @@ static const struct row {
     ROW("\n\n", ";;"),
     ROW("  \t \r\n", ";"),
     ROW(" SET  key\tvalue \r\n", "[SET][key][value];"),
+    ROW("\vECHO a\vb\r\n", "[ECHO][a\vb];"), /* begins like a blank, but ends no word */
     ROW("SET k \"a b\"\r\n", "[SET][k][a b];"),
     ROW("SET k \"\"\r\n", "[SET][k][];"),
     ROW("SET k ''\n", "[SET][k][];"),
