@@ -10,6 +10,7 @@
 #include "peer/sender.h"
 #include "request/writer.h"
 #include "worker.h"
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,8 @@ struct server {
     struct identity me;
     char *address;
     bool used_data_dir;
-    uint64_t clock_floor, clock_bound;
+    uint64_t clock_floor;
+    struct keep_start kept;
     uint64_t mark_wanted, mark_kept; /* see request/writer.h */
     struct topology *topology;
     struct store *store;
@@ -49,17 +51,17 @@ struct server {
 static bool load_identity(struct server *s, struct error *e)
 {
     const struct config *c = s->config;
-    uint64_t kept_ms = 0;
+    struct keep_start last;
     if (!datadir_lock(c->data_dir, &s->lock_fd, e) ||
         !keep_load_id(c->data_dir, s->me.id, &s->used_data_dir, e) ||
-        !keep_next_mark(c->data_dir, 0, &s->me.start_mark, &kept_ms, e))
+        !keep_next_start(c->data_dir, 0, &last, &s->me.start_mark, e))
         return false;
-    s->mark_kept = s->me.start_mark;
-    s->clock_floor = kept_ms << 16;
-    s->clock_bound = kept_ms;
-    uint64_t now = clock_steady_ms();
-    uint64_t apart = now > kept_ms ? now - kept_ms : kept_ms - now;
-    s->clock_trusted = kept_ms == 0 || apart < CLOCK_NEAR_MS;
+    s->kept = last;
+    s->kept.mark = s->mark_kept = s->me.start_mark;
+    s->clock_floor = last.clock_ms << 16;
+    uint64_t now = clock_steady_ms(), seen = last.seen_ms ? last.seen_ms : last.clock_ms;
+    uint64_t apart = now > seen ? now - seen : seen - now;
+    s->clock_trusted = seen == 0 || apart < CLOCK_NEAR_MS;
     s->me.cluster = c->pool_name;
     s->me.secret = c->cluster_secret;
     s->address = mem_strdup(c->advertise ? c->advertise : c->dyn_listen);
@@ -193,6 +195,32 @@ static bool open_log(struct server *s, unsigned node, const char *root, struct e
     return true;
 }
 
+static bool is_ours(const struct server *s, const char *name)
+{
+    for (unsigned i = 0; i < s->peers.n; i++)
+        if (s->peers.at[i] && strcmp(s->peers.at[i]->log_name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Hints of a peer that nothing names any more (another rack, other tokens, no file `peers`) are
+ * kept.
+ */
+static void name_orphans(const struct server *s, const char *root)
+{
+    DIR *d = opendir(root);
+    if (!d)
+        return;
+    for (struct dirent *entry; (entry = readdir(d));) {
+        char *path = mem_printf("%s/%s", root, entry->d_name);
+        if (entry->d_name[0] != '.' && !is_ours(s, entry->d_name) && hint_log_exists(path))
+            log_warn("%s: hints of a peer that isn't configured; they are orphaned, and kept",
+                     path);
+        mem_free(path);
+    }
+    closedir(d);
+}
+
 static bool open_logs(struct server *s, struct error *e)
 {
     unsigned n = s->topology->n;
@@ -207,6 +235,8 @@ static bool open_logs(struct server *s, struct error *e)
     for (unsigned i = 0; ok && i < n; i++)
         if (i != s->topology->self)
             ok = open_log(s, i, root, e);
+    if (ok && root)
+        name_orphans(s, root);
     mem_free(root);
     return ok;
 }
@@ -355,34 +385,39 @@ struct server *server_start(const struct config *c, struct error *e)
 /* The writer's numbers run out: a new upper half, kept before it is used. */
 static void keep_wanted_mark(struct server *s)
 {
-    uint64_t wanted = __atomic_load_n(&s->mark_wanted, __ATOMIC_ACQUIRE), mark, ignored;
+    uint64_t wanted = __atomic_load_n(&s->mark_wanted, __ATOMIC_ACQUIRE), mark;
+    struct keep_start ignored;
     struct error e;
-    if (wanted <= s->mark_kept)
+    if (wanted <= s->kept.mark)
         return;
-    if (keep_next_mark(s->config->data_dir, wanted, &mark, &ignored, &e))
-        __atomic_store_n(&s->mark_kept, mark, __ATOMIC_RELEASE);
-    else
+    if (!keep_next_start(s->config->data_dir, wanted, &ignored, &mark, &e)) {
         log_error("%s", e.text);
+        return;
+    }
+    s->kept.mark = mark;
+    __atomic_store_n(&s->mark_kept, mark, __ATOMIC_RELEASE);
 }
 
-static void keep_clock_bound(struct server *s)
+static void keep_clock(struct server *s)
 {
     uint64_t now = clock_wall_ms(), hlc = __atomic_load_n(&s->clock_now, __ATOMIC_RELAXED) >> 16;
-    if (now + CLOCK_BOUND_MS / 2 <= s->clock_bound && hlc < s->clock_bound)
+    if (now + CLOCK_BOUND_MS / 2 <= s->kept.clock_ms && hlc < s->kept.clock_ms)
         return;
     /* stamps go with the wall clock, or, where that is behind, count on from the last one: slowly,
      * so that restarts one after the other don't carry them away from the peers' */
     struct error e;
     uint64_t by_wall = now + CLOCK_BOUND_MS, by_count = hlc + CLOCK_COUNT_MS;
-    s->clock_bound = by_wall > by_count ? by_wall : by_count;
-    if (!keep_clock(s->config->data_dir, s->mark_kept, s->clock_bound, &e))
+    s->kept.clock_ms = by_wall > by_count ? by_wall : by_count;
+    if (__atomic_load_n(&s->clock_trusted, __ATOMIC_RELAXED))
+        s->kept.seen_ms = clock_steady_ms();
+    if (!keep_start(s->config->data_dir, &s->kept, &e))
         log_error("%s", e.text);
 }
 
 void server_tick(struct server *s)
 {
     keep_wanted_mark(s);
-    keep_clock_bound(s);
+    keep_clock(s);
 }
 
 static void free_peers(struct server *s)

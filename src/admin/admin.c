@@ -20,7 +20,7 @@ struct admin {
     struct admin_sources sources;
     int admin_fd, http_fd;
     char *unix_path; /* to remove at the end; NULL: TCP */
-    struct listener port;
+    struct listener port, http_port;
     struct http *http;
     struct slots sessions, questions;
     unsigned nsessions;
@@ -244,6 +244,13 @@ static void on_accept(void *arg, int fd)
     a->nsessions++;
 }
 
+/* Here and not in libmicrohttpd, which spins when it finds no descriptor. */
+static void on_http(void *arg, int fd)
+{
+    struct admin *a = arg;
+    http_accept(a->http, fd);
+}
+
 /* ---- the actor
  * ------------------------------------------------------------------------------------- */
 
@@ -253,9 +260,9 @@ static void start(void *self)
     struct error e;
     if (!listener_start(&a->port, &a->actor.loop, a->admin_fd, on_accept, a, &e))
         log_error("admin_listen: %s", e.text);
-    a->http = http_start(&a->actor.loop, a->http_fd, &a->sources, &e);
-    if (!a->http)
-        log_error("%s", e.text);
+    a->http = http_start(&a->actor.loop, &a->sources, &e);
+    if (!a->http || !listener_start(&a->http_port, &a->actor.loop, a->http_fd, on_http, a, &e))
+        log_error("stats_listen: %s", e.text);
 }
 
 static void drop(struct msg *msg)
@@ -276,6 +283,7 @@ static void stop(void *self)
     struct admin *a = self;
     uint32_t at = 0;
     listener_stop(&a->port);
+    listener_stop(&a->http_port);
     http_stop(a->http);
     for (struct session *s; (s = slots_next(&a->sessions, &at));)
         stream_close(&s->stream);

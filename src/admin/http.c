@@ -3,6 +3,8 @@
 #include "core/mem.h"
 #include <microhttpd.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define IDLE_SECONDS 10
 #define CONNECTIONS  256
@@ -111,16 +113,16 @@ static void on_poll(uv_poll_t *p, int status, int events)
     run(p->data);
 }
 
-struct http *http_start(uv_loop_t *loop, int fd, const struct admin_sources *s, struct error *e)
+struct http *http_start(uv_loop_t *loop, const struct admin_sources *s, struct error *e)
 {
     struct http *h = MEM_NEW(struct http);
     h->sources = s;
     h->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, h,
                          MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
                          MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_END);
     if (!h->daemon) {
-        error_set(e, "stats_listen: the HTTP server can't start");
+        error_set(e, "the HTTP server can't start");
         mem_free(h);
         return NULL;
     }
@@ -131,6 +133,19 @@ struct http *http_start(uv_loop_t *loop, int fd, const struct admin_sources *s, 
     h->handles = 2;
     uv_poll_start(&h->poll, UV_READABLE, on_poll);
     return h;
+}
+
+void http_accept(struct http *h, int fd)
+{
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof from;
+    if (getpeername(fd, (struct sockaddr *)&from, &len) < 0) {
+        close(fd); /* gone already */
+        return;
+    }
+    /* where it says no it has closed the socket */
+    (void)MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from, len);
+    run(h);
 }
 
 static void closed(uv_handle_t *handle)

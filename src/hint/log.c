@@ -118,6 +118,19 @@ static bool list_segments(const char *path, char ***names, size_t *n, struct err
     return true;
 }
 
+bool hint_log_exists(const char *dir)
+{
+    char **names = NULL;
+    size_t n = 0;
+    struct error ignored;
+    if (!list_segments(dir, &names, &n, &ignored))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        mem_free(names[i]);
+    mem_free(names);
+    return n > 0;
+}
+
 static void note(struct hint_log_report *r, const char *text)
 {
     if (!r->detail[0])

@@ -72,6 +72,11 @@ static bool read_lines(const char *path, size_t max, struct buf *b, bool *missin
     return true;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static bool parse_number(const char *text, size_t n, uint64_t *out)
 {
     int64_t v;
@@ -81,54 +86,58 @@ static bool parse_number(const char *text, size_t n, uint64_t *out)
     return true;
 }
 
-static bool parse_start(const char *path, const char *line, uint64_t *mark, uint64_t *clock_ms,
-                        struct error *e)
+/* "mark clock seen"; a file of two numbers has no `seen`. */
+static bool parse_start(const char *path, const char *line, struct keep_start *out, struct error *e)
 {
-    size_t n = strcspn(line, "\n"), first = strcspn(line, " \n");
-    if (first < n && parse_number(line, first, mark) &&
-        parse_number(line + first + 1, n - first - 1, clock_ms))
-        return true;
-    return error_set(e, "%s: found '%.*s'; allowed two numbers", path, (int)(n < 40 ? n : 40),
-                     line);
+    uint64_t *const to[] = {&out->mark, &out->clock_ms, &out->seen_ms};
+    const char *p = line, *end = line + strcspn(line, "\n");
+    for (size_t i = 0; i < ARRAY_LEN(to); i++) {
+        size_t len = strcspn(p, " \n");
+        if (!parse_number(p, len, to[i]))
+            break;
+        p += len;
+        if (p == end && i > 0)
+            return true;
+        p++;
+    }
+    int shown = (int)(end - line < 40 ? end - line : 40);
+    return error_set(e, "%s: found '%.*s'; allowed two or three numbers", path, shown, line);
 }
 
-static bool write_start(const char *data_dir, uint64_t mark, uint64_t clock_ms, struct error *e)
+bool keep_start(const char *data_dir, const struct keep_start *s, struct error *e)
 {
-    char *path = mem_printf("%s/start", data_dir), line[64];
-    snprintf(line, sizeof line, "%" PRIu64 " %" PRIu64 "\n", mark, clock_ms);
+    char *path = mem_printf("%s/start", data_dir), line[80];
+    snprintf(line, sizeof line, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", s->mark, s->clock_ms,
+             s->seen_ms);
     bool ok = file_replace(path, slice_str(line), e);
     mem_free(path);
     return ok;
 }
 
-bool keep_next_mark(const char *data_dir, uint64_t least, uint64_t *mark, uint64_t *clock_ms,
-                    struct error *e)
+bool keep_next_start(const char *data_dir, uint64_t least, struct keep_start *last, uint64_t *mark,
+                     struct error *e)
 {
     char *path = mem_printf("%s/start", data_dir);
     struct buf b = BUF_INIT;
+    struct keep_start found = {0};
     bool missing = false, ok = read_lines(path, SMALL_FILE, &b, &missing, e);
-    uint64_t last = 0, bound = 0;
     if (ok && !missing)
-        ok = parse_start(path, (const char *)buf_head(&b), &last, &bound, e);
-    uint64_t now = clock_wall_ms() / 1000, next = last + 1 > now ? last + 1 : now;
-    next = next > least ? next : least;
-    if (ok && next > UINT32_MAX)
-        ok = error_set(e, "%s: start mark %" PRIu64 " found; allowed at most %u", path, next,
+        ok = parse_start(path, (const char *)buf_head(&b), &found, e);
+    struct keep_start next = found;
+    uint64_t now = clock_wall_ms(), by_wall = now + CLOCK_WALL_MS;
+    next.mark = larger(larger(found.mark + 1, now / 1000), least);
+    next.clock_ms = larger(by_wall, found.clock_ms + CLOCK_COUNT_MS);
+    if (ok && next.mark > UINT32_MAX)
+        ok = error_set(e, "%s: start mark %" PRIu64 " found; allowed at most %u", path, next.mark,
                        UINT32_MAX);
-    uint64_t by_wall = clock_wall_ms() + CLOCK_WALL_MS, by_count = bound + CLOCK_COUNT_MS;
-    ok = ok && write_start(data_dir, next, by_wall > by_count ? by_wall : by_count, e);
+    ok = ok && keep_start(data_dir, &next, e);
     if (ok) {
-        *mark = next;
-        *clock_ms = bound;
+        *mark = next.mark;
+        *last = found;
     }
     buf_fini(&b);
     mem_free(path);
     return ok;
-}
-
-bool keep_clock(const char *data_dir, uint64_t mark, uint64_t clock_ms, struct error *e)
-{
-    return write_start(data_dir, mark, clock_ms, e);
 }
 
 static void add_tokens(struct buf *b, const struct ring_node *n)

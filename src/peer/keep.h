@@ -1,9 +1,9 @@
 /* peer/keep: what a node keeps about itself and its peers in data_dir, besides data and hints.
  *
  *     node_id   its UUID, made once
- *     start     "mark clock": the start mark, one higher at each start (and each time that the
+ *     start     "mark clock seen": the start mark, one higher at each start (and each time that the
  *               numbers of a log run out) and never below the wall clock's seconds; the clock's
- *               bound in ms, below which no stamp was given
+ *               bound in ms; the steady clock when it was written
  *     peers     one line for each peer met: id address datacenter rack tokens
  *
  * Main thread; keep_peers later by the writer. */
@@ -20,11 +20,17 @@ bool keep_is_id(const char *text);
 /* `*used`: there was an id before, this isn't the first start. */
 bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used,
                   struct error *e) MUST_USE;
+/* What `start` holds. */
+struct keep_start {
+    uint64_t mark;
+    uint64_t clock_ms; /* no stamp above this was given; 0: none was */
+    uint64_t seen_ms;  /* the steady clock then: a wall clock near it may be trusted; 0: unknown */
+};
 /* Takes the next start mark, at least `least`, and writes it before it returns, with a clock bound
- * for the beginning of this run; `*clock_ms` is the bound of the last run (0: none). */
-bool keep_next_mark(const char *data_dir, uint64_t least, uint64_t *mark, uint64_t *clock_ms,
-                    struct error *e) MUST_USE;
-bool keep_clock(const char *data_dir, uint64_t mark, uint64_t clock_ms, struct error *e) MUST_USE;
+ * for the beginning of this run; `*last` is what stood there before (zeros: nothing). */
+bool keep_next_start(const char *data_dir, uint64_t least, struct keep_start *last, uint64_t *mark,
+                     struct error *e) MUST_USE;
+bool keep_start(const char *data_dir, const struct keep_start *s, struct error *e) MUST_USE;
 
 bool keep_peers(const char *data_dir, const struct topology *t, struct error *e) MUST_USE;
 /* Fills the ids of nodes whose place is found there. */

@@ -140,3 +140,17 @@ def test_clock_an_hour_back_stamps_go_on():
         c.wait_linked()
         c.wait_delivered()
         assert rig.own_values(c, 2, ["k"]) == {"k": b"hinted"}
+
+
+def test_clock_a_restart_after_the_jump_expires_nothing():
+    """What is kept is the clock that a jump doesn't move: the next start doesn't trust the one that jumped."""
+    with rig.Cluster(3, flags=TTL) as c:
+        clock, a = with_clock(c), c.nodes[0]
+        hold(c)
+        clock.set(DAY)
+        sweeps(a)
+        a.stop()
+        a.start()
+        sweeps(a)
+        assert a.pending() == 100
+        all_delivered(c)

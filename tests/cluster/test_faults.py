@@ -682,3 +682,43 @@ def test_fault_after_a_restart_the_last_write_still_wins():
             for i in range(3):
                 rig.wait_until(lambda i=i, n=n: rig.own_values(c, i, ["k"])["k"] == b"b%d" % n, "node 2's is the last")
         assert [n.metrics()["dynomite_stale_dropped_total"] for n in c.nodes] == [0, 0, 0]
+
+
+def test_fault_http_waits_for_descriptors_without_spinning():
+    """Accepting pauses on the port of the figures, too."""
+    with rig.Cluster(1) as c:
+        a = c.nodes[0]
+        used = len(os.listdir(f"/proc/{a.process.pid}/fd"))
+        resource.prlimit(a.process.pid, resource.RLIMIT_NOFILE, (used + 10, used + 1000))
+        held = [socket.create_connection(("127.0.0.1", a.client_port)) for _ in range(30)]
+        rig.wait_until(lambda: "accepting pauses" in a.log_text(), "no descriptor is left")
+        with socket.create_connection(("127.0.0.1", a.http_port)) as waiting:
+            before, start = cpu_seconds(a), time.monotonic()
+            rig.wait_until(lambda: time.monotonic() - start > 1, "a second")
+            used = (cpu_seconds(a) - before) / (time.monotonic() - start)
+            for s in held:
+                s.close()
+            waiting.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+            assert waiting.recv(100).startswith(b"HTTP/1.1 200")
+        assert used < 0.2, f"{used:.2f} of a CPU"
+
+
+def test_fault_hints_of_a_peer_that_is_known_no_more():
+    """Without the file peers the log is looked for under the place's name: the one under the id is told of, and kept."""
+    with rig.Cluster(3) as c:
+        a, _, d = c.nodes
+        for n in c.nodes:
+            n.stop()
+        for n in c.nodes:  # logs now lie under their peers' ids
+            n.start(wait=False)
+        c.wait_linked()
+        d.kill()
+        down(a)
+        a.client().set("k", "1")
+        a.stop()
+        os.unlink(os.path.join(a.directory, "peers"))
+        a.start()
+        d.start()
+        c.wait_linked()
+        c.wait_delivered()
+        assert rig.own_values(c, 2, ["k"]) == {"k": b"1"} or any(repair(a).values()) or "orphan" in a.log_text()

@@ -93,27 +93,32 @@ END_TEST
 START_TEST(marks_grow_and_the_clock_is_kept)
 {
     struct error e;
-    uint64_t mark = 0, last, clock_ms = 7, wall = clock_wall_ms();
-    ck_assert(keep_next_mark(root, 0, &mark, &clock_ms, &e));
+    uint64_t mark = 0, last, wall = clock_wall_ms();
+    struct keep_start was = {.clock_ms = 7};
+    ck_assert(keep_next_start(root, 0, &was, &mark, &e));
     ck_assert_uint_ge(mark, wall / 1000);
-    ck_assert_uint_eq(clock_ms, 0);
+    ck_assert_uint_eq(was.clock_ms + was.mark + was.seen_ms, 0);
     last = mark;
     /* killed before it kept anything: the bound covers what it may have stamped meanwhile */
-    ck_assert(keep_next_mark(root, 0, &mark, &clock_ms, &e));
+    ck_assert(keep_next_start(root, 0, &was, &mark, &e));
     ck_assert_uint_gt(mark, last);
-    ck_assert_uint_gt(clock_ms, wall);
-    ck_assert_uint_le(clock_ms, clock_wall_ms() + 10000);  /* peers follow no further */
-    ck_assert(keep_clock(root, mark, wall + 3600000, &e)); /* the wall clock went back since */
+    ck_assert_uint_gt(was.clock_ms, wall);
+    ck_assert_uint_le(was.clock_ms, clock_wall_ms() + 10000); /* peers follow no further */
+    was = (struct keep_start){.mark = mark, .clock_ms = wall + 3600000, .seen_ms = 99};
+    ck_assert(keep_start(root, &was, &e)); /* the wall clock went back since */
     last = mark;
     for (int i = 0; i < 20; i++) {
-        uint64_t before = clock_ms;
-        ck_assert(keep_next_mark(root, 0, &mark, &clock_ms, &e));
+        uint64_t before = was.clock_ms;
+        ck_assert(keep_next_start(root, 0, &was, &mark, &e));
         ck_assert_uint_eq(mark, last + 1);
-        ck_assert_uint_ge(clock_ms, wall + 3600000);
-        ck_assert(i == 0 || clock_ms > before); /* each run has room of its own to count in */
+        ck_assert_uint_ge(was.clock_ms, wall + 3600000);
+        ck_assert(i == 0 || was.clock_ms > before); /* each run has room of its own to count in */
+        ck_assert_uint_eq(was.seen_ms, 99);
         last = mark;
     }
-    ck_assert_uint_le(clock_ms, wall + 3600000 + 20 * 1000);
+    ck_assert(keep_next_start(root, mark + 7, &was, &last, &e));
+    ck_assert_uint_eq(last, mark + 7);
+    ck_assert_uint_le(was.clock_ms, wall + 3600000 + 20 * 1000);
 }
 END_TEST
 
@@ -122,25 +127,28 @@ static const struct {
 } bad_starts[] = {{"", "cut off"},
                   {"12", "cut off"},
                   {"12 34", "cut off"},
-                  {"12\n", "found '12'; allowed two numbers"},
-                  {"12 \n", "allowed two numbers"},
-                  {" 12 34\n", "allowed two numbers"},
-                  {"-1 34\n", "allowed two numbers"},
-                  {"12 -34\n", "allowed two numbers"},
-                  {"12 34 56\n", "allowed two numbers"},
-                  {"1e3 34\n", "allowed two numbers"},
-                  {"99999999999999999999 34\n", "allowed two numbers"},
+                  {"12\n", "found '12'; allowed two or three numbers"},
+                  {"12 \n", "allowed two or three numbers"},
+                  {" 12 34\n", "allowed two or three numbers"},
+                  {"-1 34\n", "allowed two or three numbers"},
+                  {"12 -34\n", "allowed two or three numbers"},
+                  {"12 34 56 78\n", "allowed two or three numbers"},
+                  {"12 34 x\n", "allowed two or three numbers"},
+                  {"12 34 \n", "allowed two or three numbers"},
+                  {"1e3 34\n", "allowed two or three numbers"},
+                  {"99999999999999999999 34\n", "allowed two or three numbers"},
                   {"4294967295 34\n", "start mark 4294967296 found; allowed at most 4294967295"}};
 
 START_TEST(start_damaged)
 {
     struct error e;
-    uint64_t mark = 1, clock_ms = 2;
+    uint64_t mark = 1;
+    struct keep_start was = {.mark = 2};
     put("start", bad_starts[_i].text, strlen(bad_starts[_i].text));
-    ck_assert_msg(!keep_next_mark(root, 0, &mark, &clock_ms, &e), "took %s", bad_starts[_i].text);
+    ck_assert_msg(!keep_next_start(root, 0, &was, &mark, &e), "took %s", bad_starts[_i].text);
     expect_reason(&e, "/start: ", bad_starts[_i].reason);
     ck_assert_uint_eq(mark, 1);
-    ck_assert_uint_eq(clock_ms, 2);
+    ck_assert_uint_eq(was.mark, 2);
 }
 END_TEST
 
