@@ -26,6 +26,7 @@ struct request {
     struct blob *command; /* for peers */
     unsigned need, asked;
     struct read_word *reads;
+    struct blob *own_failure; /* what the own store said when it couldn't */
 };
 
 /* One answer that a read of the own store is waited for. */
@@ -67,6 +68,7 @@ static void free_request(struct request *r)
     for (unsigned i = 0; i < r->n; i++)
         blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
     blob_unref(r->command);
+    blob_unref(r->own_failure);
     mem_free(r->words);
     mem_free(r->why);
     mem_free(r->reads);
@@ -107,15 +109,18 @@ static void add_backend_error(struct requests *rs, const char *second_half)
                    *reason ? reason : "the store behind this node can't serve", second_half);
 }
 
-/* Nobody answers a read. At DC_ONE on a node whose own store is gone that is the reason to name. */
+/* Nobody answers a read. At DC_ONE, where the own store was asked or would have been, its reason is
+ * the one to name. */
 static void fail_read(struct request *r, unsigned have, unsigned need)
 {
-    if (r->level != CONSISTENCY_DC_ONE || store_is_up(r->rs->store)) {
+    if (r->level == CONSISTENCY_DC_ONE && r->own_failure) {
+        finish(r, blob_slice(r->own_failure), -1);
+    } else if (r->level == CONSISTENCY_DC_ONE && !store_is_up(r->rs->store)) {
+        add_backend_error(r->rs, "");
+        finish_error(r);
+    } else {
         fail_quorum(r, have, need, "");
-        return;
     }
-    add_backend_error(r->rs, "");
-    finish_error(r);
 }
 
 /* ---- the replicas of a key
@@ -236,7 +241,9 @@ static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp,
     }
     r->reads[i] = (struct read_word){
         .answered = true, .failed = !ok, .stamp = stamp, .tag = tag, .reply = ok ? reply : NULL};
-    if (!ok)
+    if (!ok && node == r->rs->peers->self)
+        r->own_failure = reply;
+    else if (!ok)
         blob_unref(reply);
     weigh_read(r);
 }

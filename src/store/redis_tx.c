@@ -14,6 +14,10 @@
 #include "store/redis_script.h"
 #include <string.h>
 
+/* Bytes after which a transaction ends: Redis keeps it whole until EXEC, within its
+ * client-query-buffer-limit (1 GB). */
+#define TX_BYTES (64u * 1024 * 1024)
+
 #define KEYS_MAX 64 /* keys of one command that are judged; commands of many keys come split */
 
 #define QUARREL_MS 10000 /* foreign fences closer than this come from somebody who lives */
@@ -316,7 +320,8 @@ static bool send_transaction(struct redis *r)
         enum due due = judge_due(r, i);
         if (due == DUE_NOT)
             continue;
-        if (due == DUE_LATER || !intend(r, i))
+        bool large = r->ntx && out->len - before > TX_BYTES;
+        if (due == DUE_LATER || large || !intend(r, i))
             break;
         r->tx[r->ntx++] = (uint32_t)i;
         resp_add_command(out, b->writes[i].cmd->argv, b->writes[i].cmd->argc);
