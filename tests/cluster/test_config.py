@@ -406,16 +406,6 @@ def test_config_client_connections(tmp_path):
             s.close()
 
 
-def test_config_client_output_max_bytes(tmp_path):
-    with Alone(tmp_path, client_output_max_bytes=1 << 20) as n:
-        n.client().set("fat", b"x" * (8 << 20))
-        with socket.create_connection(("127.0.0.1", n.client_port), timeout=10) as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            s.sendall(b"GET fat\r\n")
-            rig.wait_until(lambda: "bytes of replies unread" in n.log_text(), "the log says so")
-        assert n.client().ping()
-
-
 def test_config_store_max_bytes(tmp_path):
     with Alone(tmp_path, store_max_bytes=1 << 20) as n:
         client = n.client()
