@@ -103,6 +103,7 @@ struct scene {
     uint32_t trusted;
     int port, link;
     struct buf in;
+    size_t used; /* of it: the frame heard last */
     unsigned writes_heard;
 };
 
@@ -130,14 +131,13 @@ static void say_state(struct scene *s, bool up)
 /* The next frame of this kind; others are passed over. Its payload is in s->in. */
 static struct frame hear(struct scene *s, uint8_t kind)
 {
-    static size_t used;
     struct frame f;
     for (;;) {
         size_t size;
-        buf_eat(&s->in, used);
-        used = 0;
+        buf_eat(&s->in, s->used);
+        s->used = 0;
         if (frame_parse(buf_head(&s->in), s->in.len, HANDSHAKE_MAX, &f, &size) == FRAME_OK) {
-            used = size;
+            s->used = size;
             s->writes_heard += f.kind == FRAME_WRITE;
             if (f.kind == kind)
                 return f;
@@ -206,6 +206,8 @@ static void close_scene(struct scene *s)
     sender_free(s->sender);
     for (struct msg *m; (m = mailbox_take(&s->writer.mailbox));)
         mem_free(m);
+    for (struct msg *m; (m = mailbox_take(&s->worker.mailbox));)
+        mem_free(m); /* reads that end with the sender: they have no reply */
     hint_log_close(s->peer.log);
     topology_free(s->topology);
     buf_fini(&s->in);
