@@ -2,6 +2,7 @@
 #include "admin/http.h"
 #include "admin/view.h"
 #include "core/address.h"
+#include "core/bytes.h"
 #include "core/listener.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -43,17 +44,11 @@ struct question {
 /* ---- replies ------------------------------------------------------------------------------------
  */
 
-static void put_u32(uint8_t *p, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
 static void send_reply(struct session *s, const AdminReply *r)
 {
     size_t n = admin_reply__get_packed_size(r);
     uint8_t head[4];
-    put_u32(head, (uint32_t)n);
+    put32(head, (uint32_t)n);
     buf_add(&s->stream.out, head, sizeof head);
     admin_reply__pack(r, buf_reserve(&s->stream.out, n));
     buf_commit(&s->stream.out, n);
@@ -180,7 +175,7 @@ static bool take_next(struct session *s)
     if (st->closed || s->waiting || st->out.len >= OUT_PAUSE || st->in.len < 4)
         return false;
     const uint8_t *p = buf_head(&st->in);
-    uint32_t n = (uint32_t)(p[0] | p[1] << 8 | p[2] << 16) | (uint32_t)p[3] << 24;
+    uint32_t n = get32(p);
     if (n > REQUEST_MAX) {
         log_limited(1000, LOG_LEVEL_WARN, "admin: a request of %u bytes; allowed at most %u", n,
                     REQUEST_MAX);

@@ -1,4 +1,5 @@
 #include "hint/segment.h"
+#include "core/bytes.h"
 #include "core/mem.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,36 +22,20 @@
 /* ---- the header ---------------------------------------------------------------------------------
  */
 
-static void put_u64(uint8_t *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
-
 static void write_header(uint8_t *to, const char *peer, uint64_t first)
 {
     uint8_t h[SEGMENT_HEAD] = MAGIC; /* built aside: what is mapped changes in one go */
     h[8] = SEGMENT_VERSION;
-    put_u64(h + AT_FIRST, first);
+    put64(h + AT_FIRST, first);
     snprintf((char *)h + AT_PEER, SEGMENT_PEER, "%s", peer);
-    uint32_t crc = crc32c(0, h, AT_CRC);
-    memcpy(h + AT_CRC, &crc, sizeof crc);
-    put_u64(h + AT_ACKED, first - 1);
+    put32(h + AT_CRC, crc32c(0, h, AT_CRC));
+    put64(h + AT_ACKED, first - 1);
     memcpy(to, h, sizeof h);
 }
 
 static bool check_header(const uint8_t *h, const char *name, const char *peer, struct error *e)
 {
-    uint32_t crc, version = (uint32_t)(h[8] | h[9] << 8 | h[10] << 16) | (uint32_t)h[11] << 24;
-    memcpy(&crc, h + AT_CRC, sizeof crc);
+    uint32_t crc = get32(h + AT_CRC), version = get32(h + 8);
     if (memcmp(h, MAGIC, 8) != 0)
         return error_set(e, "segment %s: isn't one of ours", name);
     if (version > SEGMENT_VERSION)
@@ -199,7 +184,7 @@ void segment_unmap(struct segment *s)
 void segment_set_acked(struct segment *s, uint64_t seq)
 {
     uint8_t bytes[8];
-    put_u64(bytes, seq);
+    put64(bytes, seq);
     if (s->map)
         memcpy(s->map + AT_ACKED, bytes, sizeof bytes);
     else if (s->fd >= 0 && pwrite(s->fd, bytes, sizeof bytes, AT_ACKED) < 0)
@@ -233,16 +218,11 @@ static struct slice bytes_at(struct segment *s, struct segment_window *w, uint64
     return slice_of(buf_head(&w->bytes) + skip, w->bytes.len - skip);
 }
 
-static uint32_t get_u32(const uint8_t *p)
-{
-    return (uint32_t)(p[0] | p[1] << 8 | p[2] << 16) | (uint32_t)p[3] << 24;
-}
-
 /* Could a frame with a number above `above` begin here? Cheap: no CRC. */
 static bool plausible(struct slice b, uint64_t above, uint64_t room)
 {
-    return b.len >= FRAME_HEAD && get_u32(b.ptr) >= FRAME_HEAD && get_u32(b.ptr) <= room &&
-           b.ptr[8] == FRAME_WRITE && get_u32(b.ptr + 12) == 0 && get_u64(b.ptr + 16) > above;
+    return b.len >= FRAME_HEAD && get32(b.ptr) >= FRAME_HEAD && get32(b.ptr) <= room &&
+           b.ptr[8] == FRAME_WRITE && get32(b.ptr + 12) == 0 && get64(b.ptr + 16) > above;
 }
 
 /* The frame at exactly this place. */
@@ -252,7 +232,7 @@ static bool read_here(struct segment *s, struct segment_window *w, uint64_t end,
     struct slice b = bytes_at(s, w, end, at, FRAME_HEAD);
     if (!plausible(b, above, end - at))
         return false;
-    size_t size = get_u32(b.ptr);
+    size_t size = get32(b.ptr);
     if (b.len < size)
         b = bytes_at(s, w, end, at, size);
     if (b.len < size)
@@ -263,10 +243,10 @@ static bool read_here(struct segment *s, struct segment_window *w, uint64_t end,
     } else {
         *f = (struct frame){.kind = b.ptr[8],
                             .flags = b.ptr[9],
-                            .tag = (uint16_t)(b.ptr[10] | b.ptr[11] << 8),
-                            .seq = get_u64(b.ptr + 16),
-                            .stamp = get_u64(b.ptr + 24),
-                            .deadline = get_u64(b.ptr + 32),
+                            .tag = get16(b.ptr + 10),
+                            .seq = get64(b.ptr + 16),
+                            .stamp = get64(b.ptr + 24),
+                            .deadline = get64(b.ptr + 32),
                             .payload = slice_of(b.ptr + FRAME_HEAD, size - FRAME_HEAD)};
     }
     *out = slice_of(b.ptr, size);
@@ -295,7 +275,7 @@ bool segment_read(struct segment *s, struct segment_window *w, uint64_t end, uin
  * (segment_end), or the file's end. */
 static uint64_t torn_tail(const struct segment *s, uint64_t at)
 {
-    uint64_t room = s->size - at, size = room >= sizeof(uint32_t) ? get_u32(s->map + at) : 0;
+    uint64_t room = s->size - at, size = room >= sizeof(uint32_t) ? get32(s->map + at) : 0;
     if (size == 0)
         return 0;
     size = size > FRAME_HEAD ? size : FRAME_HEAD;
@@ -359,10 +339,10 @@ enum segment_found segment_open(int dir, const char *name, const char *peer, str
     }
     uint8_t *map = map_found(fd, &st, name, e);
     if (map && check_header(map, name, peer, e)) {
-        struct segment *s = new_struct(get_u64(map + AT_FIRST), (size_t)st.st_size, fd, dir, map);
+        struct segment *s = new_struct(get64(map + AT_FIRST), (size_t)st.st_size, fd, dir, map);
         s->found = true;
         s->named = strtoull(name, NULL, 16);
-        *acked = get_u64(map + AT_ACKED);
+        *acked = get64(map + AT_ACKED);
         *out = s;
         return SEGMENT_OPENED;
     }

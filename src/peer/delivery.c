@@ -77,11 +77,7 @@ void delivery_acked(struct delivery *d, uint64_t seq)
 
 static void add_skip(struct delivery *d, struct buf *out, uint64_t upto)
 {
-    uint8_t from[8];
-    for (int i = 0; i < 8; i++)
-        from[i] = (uint8_t)(d->told >> (8 * i));
-    struct frame f = {.kind = FRAME_SKIP, .seq = upto, .payload = slice_of(from, sizeof from)};
-    frame_add(out, &f);
+    frame_add_skip(out, d->told, upto);
     d->told = upto;
 }
 

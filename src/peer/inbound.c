@@ -3,16 +3,6 @@
 #include "store/store.h"
 #include <inttypes.h>
 
-#define SKIP_PAYLOAD 8
-
-static uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
-
 bool inbound_number_ok(const struct frame *f, uint64_t start_mark, struct error *e)
 {
     if (f->seq >> 32 > start_mark)
@@ -20,9 +10,9 @@ bool inbound_number_ok(const struct frame *f, uint64_t start_mark, struct error 
                          start_mark);
     if (f->kind != FRAME_SKIP)
         return true;
-    if (f->payload.len != SKIP_PAYLOAD)
-        return error_set(e, "a skip of %zu bytes found; allowed %d", f->payload.len, SKIP_PAYLOAD);
-    uint64_t from = get_u64(f->payload.ptr);
+    uint64_t from;
+    if (!frame_skip_from(f, &from))
+        return error_set(e, "a skip of %zu bytes found; allowed 8", f->payload.len);
     return from < f->seq ||
            error_set(e, "a skip of numbers from %" PRIx64 " back to %" PRIx64 " found", from,
                      f->seq);

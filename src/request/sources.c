@@ -120,14 +120,6 @@ void source_unlinked(struct source *s, struct link_ref link)
 /* ---- numbers ----------------------------------------------------------------------------------
  */
 
-static uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
-
 void source_stands_at(struct source *s, uint64_t applied)
 {
     s->applied = s->queued = applied;
@@ -136,8 +128,8 @@ void source_stands_at(struct source *s, uint64_t applied)
 
 enum number_verdict source_take(struct source *s, const struct frame *f)
 {
-    bool skip = f->kind == FRAME_SKIP;
-    uint64_t from = skip && f->payload.len == 8 ? get_u64(f->payload.ptr) : 0;
+    uint64_t from = 0;
+    bool skip = f->kind == FRAME_SKIP && frame_skip_from(f, &from);
     enum number_verdict v = number_check(s->queued, skip, from, f->seq);
     switch (v) {
     case NUMBER_APPLY:

@@ -1,44 +1,11 @@
 #include "wire/frame.h"
+#include "core/bytes.h"
 #include "wire/crc32c.h"
 #include <assert.h>
-#include <endian.h>
 
-#define CRC_AT   4 /* what follows the CRC is under it */
-#define UNDER_AT 8
-
-static void put16(uint8_t *p, uint16_t v)
-{
-    v = htole16(v);
-    memcpy(p, &v, sizeof v);
-}
-static void put32(uint8_t *p, uint32_t v)
-{
-    v = htole32(v);
-    memcpy(p, &v, sizeof v);
-}
-static void put64(uint8_t *p, uint64_t v)
-{
-    v = htole64(v);
-    memcpy(p, &v, sizeof v);
-}
-static uint16_t get16(const uint8_t *p)
-{
-    uint16_t v;
-    memcpy(&v, p, sizeof v);
-    return le16toh(v);
-}
-static uint32_t get32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return le32toh(v);
-}
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return le64toh(v);
-}
+#define CRC_AT       4 /* what follows the CRC is under it */
+#define UNDER_AT     8
+#define SKIP_PAYLOAD sizeof(uint64_t)
 
 void frame_head2(const struct frame *f, struct slice more, uint8_t head[FRAME_HEAD])
 {
@@ -70,6 +37,23 @@ void frame_add(struct buf *b, const struct frame *f)
     if (f->payload.len)
         memcpy(to + FRAME_HEAD, f->payload.ptr, f->payload.len);
     buf_commit(b, size);
+}
+
+void frame_add_skip(struct buf *b, uint64_t from, uint64_t upto)
+{
+    uint8_t payload[SKIP_PAYLOAD];
+    put64(payload, from);
+    frame_add(b, &(struct frame){.kind = FRAME_SKIP,
+                                 .seq = upto,
+                                 .payload = slice_of(payload, sizeof payload)});
+}
+
+bool frame_skip_from(const struct frame *f, uint64_t *from)
+{
+    if (f->payload.len != SKIP_PAYLOAD)
+        return false;
+    *from = get64(f->payload.ptr);
+    return true;
 }
 
 enum frame_status frame_parse(const uint8_t *data, size_t len, size_t max_payload,

@@ -56,6 +56,10 @@ void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD]);
 /* The same with the payload in two parts, which stand one behind the other. */
 void frame_head2(const struct frame *f, struct slice more, uint8_t head[FRAME_HEAD]);
 void frame_add(struct buf *b, const struct frame *f); /* head and payload */
+/* A FRAME_SKIP: the numbers above `from`, up to `upto`, will not come. */
+void frame_add_skip(struct buf *b, uint64_t from, uint64_t upto);
+/* False: its payload has another size. */
+bool frame_skip_from(const struct frame *f, uint64_t *from);
 static inline size_t frame_size(size_t payload)
 {
     return FRAME_HEAD + payload;

@@ -46,8 +46,7 @@ static bool take(struct buf *out, struct frame *f)
 static uint64_t skip_from(const struct frame *f)
 {
     uint64_t v;
-    ck_assert_uint_eq(f->payload.len, sizeof v);
-    memcpy(&v, f->payload.ptr, sizeof v);
+    ck_assert(frame_skip_from(f, &v));
     return v;
 }
 
