@@ -113,7 +113,7 @@ static void on_read_done(void *arg, const struct store_read_reply *reply)
                           .seq = read->id,
                           .stamp = reply->stamp,
                           .tag = reply->tag,
-                          .payload = reply->reply};
+                          .payload = frame_reply(reply->reply)};
         frame_add(&r->stream.out, &f);
         r->dirty = true;
     }

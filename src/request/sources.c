@@ -156,5 +156,6 @@ void source_applied(struct source *s, uint64_t seq)
 
 void source_reply(struct source *s, uint64_t seq, struct slice reply)
 {
-    frame_add(&s->out, &(struct frame){.kind = FRAME_REPLY, .seq = seq, .payload = reply});
+    frame_add(&s->out,
+              &(struct frame){.kind = FRAME_REPLY, .seq = seq, .payload = frame_reply(reply)});
 }

@@ -39,6 +39,12 @@ void frame_add(struct buf *b, const struct frame *f)
     buf_commit(b, size);
 }
 
+struct slice frame_reply(struct slice reply)
+{
+    static const char too_large[] = "-ERR the reply is larger than what nodes send each other\r\n";
+    return reply.len <= FRAME_PAYLOAD_MAX ? reply : slice_str(too_large);
+}
+
 void frame_add_skip(struct buf *b, uint64_t from, uint64_t upto)
 {
     uint8_t payload[SKIP_PAYLOAD];

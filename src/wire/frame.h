@@ -56,6 +56,9 @@ void frame_head(const struct frame *f, uint8_t head[FRAME_HEAD]);
 /* The same with the payload in two parts, which stand one behind the other. */
 void frame_head2(const struct frame *f, struct slice more, uint8_t head[FRAME_HEAD]);
 void frame_add(struct buf *b, const struct frame *f); /* head and payload */
+/* A store's reply as it goes between nodes: itself, or an error where it is larger than a frame may
+ * be (only a Redis gives such: one reply of many large elements). */
+struct slice frame_reply(struct slice reply);
 /* A FRAME_SKIP: the numbers above `from`, up to `upto`, will not come. */
 void frame_add_skip(struct buf *b, uint64_t from, uint64_t upto);
 /* False: its payload has another size. */
