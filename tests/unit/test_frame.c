@@ -229,6 +229,16 @@ START_TEST(lengths)
 }
 END_TEST
 
+START_TEST(a_reply_larger_than_a_frame_is_an_error)
+{
+    struct slice fits = {.ptr = (const uint8_t *)"$1", .len = FRAME_PAYLOAD_MAX}, large = fits;
+    large.len++; /* nobody reads it */
+    ck_assert_uint_eq(frame_reply(fits).len, FRAME_PAYLOAD_MAX);
+    ck_assert(slice_eq(frame_reply(large),
+                       slice_str("-ERR the reply is larger than what nodes send each other\r\n")));
+}
+END_TEST
+
 static Suite *frame_suite(void)
 {
     Suite *s = suite_create("frame");
@@ -246,6 +256,7 @@ static Suite *frame_suite(void)
     tcase_add_test(frames, every_cut_asks_for_more);
     tcase_add_test(frames, every_flipped_bit_is_found);
     tcase_add_test(frames, lengths);
+    tcase_add_test(frames, a_reply_larger_than_a_frame_is_an_error);
     suite_add_tcase(s, frames);
     return s;
 }
