@@ -91,21 +91,27 @@ class Node:
     def client(self, **options):
         return redis.Redis(port=self.client_port, socket_timeout=15, **options)
 
+    def ended(self):
+        """What it said on stderr; a checker's word fails the test."""
+        process, self.process = self.process, None
+        if not process.stderr:
+            return ""
+        text = process.stderr.read().decode(errors="replace")
+        process.stderr.close()
+        assert "Sanitizer" not in text, text
+        return text
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self.process.stderr.close()
-        self.process = None
+        self.ended()
 
     def stop(self):
         """TERM; the exit status must be 0."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=15)
-        text = self.process.stderr.read().decode()
-        self.process.stderr.close()
-        self.process = None
+        text = self.ended()
         assert code == 0, f"{self.name}: exit status {code}: {text} {self.log_text()[-3000:]}"
-        assert "Sanitizer" not in text, text
 
     def log_text(self):
         with open(self.log, encoding="utf-8", errors="replace") as f:
@@ -194,7 +200,11 @@ class Cluster:
             self.nodes.append(Node(self.directory, f"node{i + 1}", ports[i], mine))
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.end_all()
+            raise
         return self
 
     def start(self):
@@ -227,17 +237,21 @@ class Cluster:
                 for node in self.running():
                     node.stop()
         finally:
-            for node in self.running():
-                node.kill()
-            for backend in self.backends:
-                if backend.process:
-                    backend.kill()
+            self.end_all()
             if kind is not None:
                 for node in self.nodes:
                     if os.path.exists(node.log):
                         print(f"--- {node.name}\n{node.log_text()[-4000:]}")
             if not self.keep:
                 shutil.rmtree(self.directory, ignore_errors=True)
+
+    def end_all(self):
+        for node in self.running():
+            node.kill()
+        for backend in self.backends:
+            if backend.process:
+                backend.kill()
+
 
 
 def copies(node, key):
