@@ -8,6 +8,7 @@
 #include "store/internal.h"
 #include "unit.h"
 #include "wire/frame.h"
+#include <fcntl.h>
 #include <unistd.h>
 
 #define START   ((uint64_t)7 << 32)
@@ -52,6 +53,33 @@ START_TEST(an_acknowledged_window_is_open)
     delivery_fini(&d);
     hint_log_close(l);
     buf_fini(&out);
+}
+END_TEST
+
+/* A record that was whole when the log was opened, and is damaged when its turn comes. */
+START_TEST(damage_after_the_open_is_counted)
+{
+    char dir[] = "/tmp/review.XXXXXX", path[64];
+    struct hint_log_report report;
+    struct error e;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    struct hint_log_options o = {.dir = dir, .peer = "peer"};
+    struct hint_log *l = hint_log_open(&o, START, &report, &e);
+    for (int i = 0; i < 3; i++)
+        put(l, 100);
+    hint_log_close(l);
+    l = hint_log_open(&o, START + ((uint64_t)1 << 32), &report, &e);
+    ck_assert_uint_eq(report.records, 3);
+    snprintf(path, sizeof path, "%s/%016llx.log", dir, (unsigned long long)START + 1);
+    int fd = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(fd, "x", 1, 80 + (FRAME_HEAD + 100) + FRAME_HEAD + 50), 1);
+    close(fd);
+    hint_log_ack(l, START + 3);
+    uint64_t damaged = hint_log_damaged(l);
+    uint64_t pending = hint_log_appended(l).records - hint_log_acked(l).records;
+    hint_log_close(l);
+    ck_assert_uint_eq(pending, 0);
+    ck_assert_uint_eq(damaged, 1);
 }
 END_TEST
 
@@ -311,8 +339,8 @@ static bool is_welcomed(struct desk *d, unsigned ms)
     return false;
 }
 
-/* A full batch is gathered whenever the one at the store is done, and mail keeps coming: a link that
- * greets is welcomed between two batches all the same. */
+/* A full batch is gathered whenever the one at the store is done, and mail keeps coming: a link
+ * that greets is welcomed between two batches all the same. */
 START_TEST(greetings_are_answered_under_load)
 {
     struct desk d;
@@ -345,6 +373,7 @@ static void add_cases(TCase *c)
     tcase_add_checked_fixture(c, rcu_start, rcu_stop);
     tcase_set_timeout(c, 20);
     tcase_add_test(c, an_acknowledged_window_is_open);
+    tcase_add_test(c, damage_after_the_open_is_counted);
     tcase_add_test(c, greetings_are_answered_under_load);
     tcase_add_test(c, writes_of_one_key_keep_their_order_over_a_lost_store);
 }
