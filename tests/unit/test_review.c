@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "peer/delivery.h"
+#include "request/batch.h"
 #include "request/writer.h"
 #include "store/internal.h"
 #include "unit.h"
@@ -176,9 +177,20 @@ static void held_apply(struct store *s, struct store_batch *b)
 static const struct store_ops held_ops = {
     .writer_start = held_start, .writer_stop = held_stop, .last = held_last, .apply = held_apply};
 
-static void free_message(struct msg *m)
+static void free_message(struct msg *msg)
 {
-    mem_free(m);
+    if (msg->type == MAIL_WRITE)
+        mail_write_free(container_of_(msg, struct mail_write, msg));
+    else if (msg->type == MAIL_LINK)
+        buf_fini(&container_of_(msg, struct mail_link, msg)->frames);
+    if (msg->type != MAIL_WRITE)
+        mem_free(msg);
+}
+
+static void free_mail(struct actor *a)
+{
+    for (struct msg *m; (m = mailbox_take(&a->mailbox));)
+        free_message(m);
 }
 
 static const struct actor_ops bare_ops = {.name = "bare", .drop = free_message};
@@ -243,6 +255,8 @@ static void close_desk(struct desk *d)
     writer_free(d->writer);
     store_base_fini(&d->store.base);
     topology_free(d->topology);
+    free_mail(&d->worker);
+    free_mail(&d->sender);
 }
 
 static struct msg *a_write(struct desk *d, const char *key, const char *value, bool own)
@@ -331,10 +345,14 @@ static bool is_welcomed(struct desk *d, unsigned ms)
     uint64_t end = clock_mono_ms() + ms;
     while (clock_mono_ms() < end) {
         struct msg *m = mailbox_take(&d->worker.mailbox);
-        if (m && m->type == MAIL_LINK && container_of_(m, struct mail_link, msg)->welcome)
-            return true;
-        if (!m)
+        bool welcome =
+            m && m->type == MAIL_LINK && container_of_(m, struct mail_link, msg)->welcome;
+        if (m)
+            free_message(m);
+        else
             usleep(500);
+        if (welcome)
+            return true;
     }
     return false;
 }
