@@ -179,12 +179,13 @@ static const struct store_ops held_ops = {
 
 static void free_message(struct msg *msg)
 {
-    if (msg->type == MAIL_WRITE)
+    if (msg->type == MAIL_WRITE) {
         mail_write_free(container_of_(msg, struct mail_write, msg));
-    else if (msg->type == MAIL_LINK)
+        return;
+    }
+    if (msg->type == MAIL_LINK)
         buf_fini(&container_of_(msg, struct mail_link, msg)->frames);
-    if (msg->type != MAIL_WRITE)
-        mem_free(msg);
+    mem_free(msg);
 }
 
 static void free_mail(struct actor *a)
