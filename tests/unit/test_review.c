@@ -98,7 +98,7 @@ static struct config config = {.gos_interval = 60000,
                                .enable_hinted_handoff = true,
                                .hint_dir = empty};
 
-enum told { NOTHING, FINISH, GO_DOWN, COME_BACK };
+enum told { NOTHING, FINISH, REFUSE, GO_DOWN, COME_BACK };
 
 struct held_store {
     struct store base;
@@ -116,13 +116,13 @@ static struct held_store *held(struct store *s)
     return container_of_(s, struct held_store, base);
 }
 
-static void finish(struct held_store *h)
+static void finish(struct held_store *h, enum store_outcome outcome)
 {
     struct store_batch *b = __atomic_exchange_n(&h->batch, NULL, __ATOMIC_ACQ_REL);
     if (!b)
         return;
     for (size_t i = 0; i < b->n; i++) {
-        b->writes[i].outcome = STORE_APPLIED;
+        b->writes[i].outcome = outcome;
         b->writes[i].reply = slice_str("+OK\r\n");
     }
     h->events.done(h->events.arg, b);
@@ -137,10 +137,10 @@ static void on_told(uv_async_t *a)
     int told = __atomic_exchange_n(&h->told, NOTHING, __ATOMIC_ACQ_REL);
     if (told == GO_DOWN) {
         h->events.down(h->events.arg, "gone");
-    } else if (told == FINISH) {
-        finish(h);
+    } else if (told == FINISH || told == REFUSE) {
+        finish(h, told == FINISH ? STORE_APPLIED : STORE_FULL);
     } else if (told == COME_BACK) {
-        finish(h);
+        finish(h, STORE_APPLIED);
         h->events.up(h->events.arg);
     }
 }
@@ -358,6 +358,87 @@ static bool is_welcomed(struct desk *d, unsigned ms)
     return false;
 }
 
+static void greet(struct desk *d, const char *id)
+{
+    struct mail_greet *m = MEM_NEW(struct mail_greet);
+    m->msg.type = MAIL_GREET;
+    m->link = (struct link_ref){.worker = &d->worker, .ticket = 5};
+    m->node = 1;
+    memcpy(m->id, id, NODE_ID_SIZE);
+    m->start_mark = 7;
+    m->wall_ms = clock_wall_ms();
+    actor_send(writer_actor(d->writer), &m->msg);
+}
+
+/* What was sent to the writer before is gathered: it has refused a stranger, which it does at once.
+ */
+static void wait_for_gathering(struct desk *d)
+{
+    bool refused = false;
+    uint64_t end = clock_mono_ms() + SOON_MS;
+    greet(d, ids[0]);
+    while (!refused && clock_mono_ms() < end) {
+        struct msg *m = mailbox_take(&d->worker.mailbox);
+        refused = m && m->type == MAIL_LINK && container_of_(m, struct mail_link, msg)->close;
+        if (m)
+            free_message(m);
+        else
+            usleep(500);
+    }
+    ck_assert(refused);
+}
+
+/* A write of the peer on its link; the bytes of its frame. */
+static size_t send_write(struct desk *d, uint64_t seq)
+{
+    struct slice argv[] = {slice_str("SET"), slice_str("k"), slice_str("v")};
+    struct buf command = BUF_INIT, b = BUF_INIT;
+    resp_add_command(&command, argv, 3);
+    frame_add(&b, &(struct frame){.kind = FRAME_WRITE,
+                                  .seq = seq,
+                                  .stamp = clock_wall_ms() << 16,
+                                  .payload = buf_slice(&command)});
+    struct mail_inbound *m = MEM_NEW(struct mail_inbound);
+    m->msg.type = MAIL_INBOUND;
+    m->link = (struct link_ref){.worker = &d->worker, .ticket = 5};
+    m->node = 1;
+    size_t size = m->size = b.len;
+    m->frames = blob_new(buf_head(&b), b.len);
+    actor_send(writer_actor(d->writer), &m->msg);
+    buf_fini(&command);
+    buf_fini(&b);
+    return size;
+}
+
+/* What a full store makes the writer forget is dealt with: a link that was paused for want of
+ * credit would stay so. */
+START_TEST(credit_comes_back_for_what_is_forgotten)
+{
+    struct desk d;
+    open_desk(&d);
+    greet(&d, ids[1]);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    size_t want = send_write(&d, START + 1), sum = 0;
+    UNTIL(batches(&d) == 1);
+    want += send_write(&d, START + 2);
+    wait_for_gathering(&d);
+    tell(&d, REFUSE);
+    uint64_t end = clock_mono_ms() + 500; /* less than until the next attempt */
+    while (sum < want && clock_mono_ms() < end) {
+        struct msg *m = mailbox_take(&d.worker.mailbox);
+        if (m && m->type == MAIL_LINK)
+            sum += container_of_(m, struct mail_link, msg)->credit;
+        if (m)
+            free_message(m);
+        else
+            usleep(500);
+    }
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+    ck_assert_uint_eq(sum, want);
+}
+END_TEST
+
 /* A full batch is gathered whenever the one at the store is done, and mail keeps coming: a link
  * that greets is welcomed between two batches all the same. */
 START_TEST(greetings_are_answered_under_load)
@@ -369,15 +450,8 @@ START_TEST(greetings_are_answered_under_load)
     UNTIL(batches(&d) == 1);
     for (int i = 0; i < 5000; i++)
         actor_send(writer, a_write(&d, "own", "0", true));
-    struct mail_greet *m = MEM_NEW(struct mail_greet);
-    m->msg.type = MAIL_GREET;
-    m->link = (struct link_ref){.worker = &d.worker, .ticket = 5};
-    m->node = 1;
-    memcpy(m->id, ids[1], NODE_ID_SIZE);
-    m->start_mark = 7;
-    m->wall_ms = clock_wall_ms();
-    actor_send(writer, &m->msg);
-    usleep(100000); /* so that all of it is gathered; less gathers less and the test proves less */
+    greet(&d, ids[1]);
+    wait_for_gathering(&d);
     d.store.with_done = a_write(&d, "own", "0", true);
     tell(&d, FINISH);
     UNTIL(batches(&d) == 2);
@@ -393,6 +467,7 @@ static void add_cases(TCase *c)
     tcase_set_timeout(c, 20);
     tcase_add_test(c, an_acknowledged_window_is_open);
     tcase_add_test(c, damage_after_the_open_is_counted);
+    tcase_add_test(c, credit_comes_back_for_what_is_forgotten);
     tcase_add_test(c, greetings_are_answered_under_load);
     tcase_add_test(c, writes_of_one_key_keep_their_order_over_a_lost_store);
 }
