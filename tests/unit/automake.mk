@@ -79,3 +79,6 @@ EXTRA_DIST += tests/unit/rules.sh
 check_PROGRAMS += test_redis
 test_redis_SOURCES = tests/unit/test_redis.c tests/unit/unit.h
 test_redis_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_review
+test_review_SOURCES = tests/unit/test_review.c tests/unit/unit.h
+test_review_LDADD = $(TEST_LIBS)

@@ -1,0 +1,478 @@
+/* Faults found by reading: a sender's window smaller than what an acknowledgement is known to, and
+ * the writer over a store that is held, lost and found again. */
+#include "core/clock.h"
+#include "core/mem.h"
+#include "core/rcu.h"
+#include "peer/delivery.h"
+#include "request/batch.h"
+#include "request/writer.h"
+#include "store/internal.h"
+#include "unit.h"
+#include "wire/frame.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+#define START   ((uint64_t)7 << 32)
+#define SOON_MS 5000
+
+static struct hint_log *memory_log(void)
+{
+    struct hint_log_report r;
+    struct error e;
+    struct hint_log_options o = {.peer = "peer"};
+    struct hint_log *l = hint_log_open(&o, START, &r, &e);
+    ck_assert_ptr_nonnull(l);
+    return l;
+}
+
+static uint64_t put(struct hint_log *l, size_t size)
+{
+    static char bytes[4000];
+    struct frame f = {.kind = FRAME_WRITE, .stamp = 1 << 16, .payload = slice_of(bytes, size)};
+    ck_assert_int_eq(hint_log_append(l, &f, false), HINT_APPENDED);
+    return f.seq;
+}
+
+/* Everything is acknowledged, so what was written since has to go out. */
+START_TEST(an_acknowledged_window_is_open)
+{
+    struct hint_log *l = memory_log();
+    struct delivery d;
+    struct buf out = BUF_INIT;
+    uint64_t expired = 0;
+    struct delivery_now now = {0};
+    delivery_init(&d, l, 1024, 0); /* send_window: the smallest that is allowed */
+    ck_assert(delivery_go_on_from(&d, START));
+    delivery_allow(&d, put(l, 10));
+    delivery_allow(&d, put(l, 2000));
+    delivery_pump(&d, &out, 65536, &now, &expired);
+    ck_assert_uint_eq(d.sent, START + 2);
+    delivery_acked(&d, START + 2);
+    delivery_allow(&d, put(l, 10));
+    delivery_pump(&d, &out, 65536, &now, &expired);
+    ck_assert_uint_eq(d.sent, START + 3);
+    delivery_fini(&d);
+    hint_log_close(l);
+    buf_fini(&out);
+}
+END_TEST
+
+/* A record that was whole when the log was opened, and is damaged when its turn comes. */
+START_TEST(damage_after_the_open_is_counted)
+{
+    char dir[] = "/tmp/review.XXXXXX", path[64];
+    struct hint_log_report report;
+    struct error e;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    struct hint_log_options o = {.dir = dir, .peer = "peer"};
+    struct hint_log *l = hint_log_open(&o, START, &report, &e);
+    for (int i = 0; i < 3; i++)
+        put(l, 100);
+    hint_log_close(l);
+    l = hint_log_open(&o, START + ((uint64_t)1 << 32), &report, &e);
+    ck_assert_uint_eq(report.records, 3);
+    snprintf(path, sizeof path, "%s/%016llx.log", dir, (unsigned long long)START + 1);
+    int fd = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(fd, "x", 1, 80 + (FRAME_HEAD + 100) + FRAME_HEAD + 50), 1);
+    close(fd);
+    hint_log_ack(l, START + 3);
+    uint64_t damaged = hint_log_damaged(l);
+    uint64_t pending = hint_log_appended(l).records - hint_log_acked(l).records;
+    hint_log_close(l);
+    ck_assert_uint_eq(pending, 0);
+    ck_assert_uint_eq(damaged, 1);
+}
+END_TEST
+
+/* ---- the writer over a store that does what the test says --------------------------------------
+ */
+
+static const char *const ids[] = {"11111111-1111-4111-8111-111111111111",
+                                  "22222222-2222-4222-8222-222222222222"};
+static const uint32_t zero[] = {0};
+static char empty[] = "";
+static struct config config = {.gos_interval = 60000,
+                               .timeout = 60000,
+                               .send_window = 4u << 20,
+                               .hint_ttl_seconds = 86400,
+                               .enable_hinted_handoff = true,
+                               .hint_dir = empty};
+
+enum told { NOTHING, FINISH, REFUSE, GO_DOWN, COME_BACK };
+
+struct held_store {
+    struct store base;
+    struct store_events events;
+    uv_async_t async;
+    struct store_batch *batch; /* at the store; atomic */
+    int told;                  /* atomic, enum told */
+    unsigned applied;          /* batches; atomic */
+    struct actor *writer;
+    struct msg *with_done; /* mail that comes while a batch is finished */
+};
+
+static struct held_store *held(struct store *s)
+{
+    return container_of_(s, struct held_store, base);
+}
+
+static void finish(struct held_store *h, enum store_outcome outcome)
+{
+    struct store_batch *b = __atomic_exchange_n(&h->batch, NULL, __ATOMIC_ACQ_REL);
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->n; i++) {
+        b->writes[i].outcome = outcome;
+        b->writes[i].reply = slice_str("+OK\r\n");
+    }
+    h->events.done(h->events.arg, b);
+    if (h->with_done)
+        actor_send(h->writer, h->with_done);
+    h->with_done = NULL;
+}
+
+static void on_told(uv_async_t *a)
+{
+    struct held_store *h = a->data;
+    int told = __atomic_exchange_n(&h->told, NOTHING, __ATOMIC_ACQ_REL);
+    if (told == GO_DOWN) {
+        h->events.down(h->events.arg, "gone");
+    } else if (told == FINISH || told == REFUSE) {
+        finish(h, told == FINISH ? STORE_APPLIED : STORE_FULL);
+    } else if (told == COME_BACK) {
+        finish(h, STORE_APPLIED);
+        h->events.up(h->events.arg);
+    }
+}
+
+static void held_start(struct store *s, uv_loop_t *loop, const struct store_events *events)
+{
+    struct held_store *h = held(s);
+    h->events = *events;
+    h->async.data = h;
+    uv_async_init(loop, &h->async, on_told);
+    store_set_up(s);
+    h->events.up(h->events.arg);
+}
+
+static void held_stop(struct store *s)
+{
+    uv_close((uv_handle_t *)&held(s)->async, NULL);
+}
+
+static uint64_t held_last(struct store *s, unsigned source, const char *id)
+{
+    (void)s;
+    (void)source;
+    (void)id;
+    return START;
+}
+
+static void held_apply(struct store *s, struct store_batch *b)
+{
+    __atomic_store_n(&held(s)->batch, b, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&held(s)->applied, 1, __ATOMIC_RELEASE);
+}
+
+static const struct store_ops held_ops = {
+    .writer_start = held_start, .writer_stop = held_stop, .last = held_last, .apply = held_apply};
+
+static void free_message(struct msg *msg)
+{
+    if (msg->type == MAIL_WRITE) {
+        mail_write_free(container_of_(msg, struct mail_write, msg));
+        return;
+    }
+    if (msg->type == MAIL_LINK)
+        buf_fini(&container_of_(msg, struct mail_link, msg)->frames);
+    mem_free(msg);
+}
+
+static void free_mail(struct actor *a)
+{
+    for (struct msg *m; (m = mailbox_take(&a->mailbox));)
+        free_message(m);
+}
+
+static const struct actor_ops bare_ops = {.name = "bare", .drop = free_message};
+
+struct desk {
+    struct actor worker, sender;
+    struct identity me;
+    struct topology *topology;
+    struct peer peer;
+    struct peer *at[2];
+    struct peers peers;
+    struct held_store store;
+    struct writer *writer;
+    uint32_t trusted, state;
+    uint64_t now, mark_wanted;
+};
+
+static void nobody(void *arg, const struct topology *t)
+{
+    (void)arg;
+    (void)t;
+}
+
+static void open_desk(struct desk *d)
+{
+    struct error e;
+    memset(d, 0, sizeof *d);
+    actor_init(&d->worker, &bare_ops, NULL);
+    actor_init(&d->sender, &bare_ops, NULL);
+    struct ring_node nodes[] = {
+        {.address = "127.0.0.1:1", .datacenter = "d", .rack = "r1", .tokens = zero, .ntokens = 1},
+        {.address = "127.0.0.1:2", .datacenter = "d", .rack = "r2", .tokens = zero, .ntokens = 1}};
+    memcpy(nodes[0].id, ids[0], NODE_ID_SIZE);
+    memcpy(nodes[1].id, ids[1], NODE_ID_SIZE);
+    d->topology = topology_new(nodes, 2, 0, &e);
+    d->me = (struct identity){.start_mark = 7};
+    memcpy(d->me.id, ids[0], NODE_ID_SIZE);
+    d->peer = (struct peer){.node = 1, .log = memory_log(), .sender = &d->sender};
+    d->at[1] = &d->peer;
+    d->peers = (struct peers){.n = 2, .at = d->at};
+    store_base_init(&d->store.base, &held_ops);
+    struct writer_options o = {.config = &config,
+                               .me = &d->me,
+                               .topology = &d->topology,
+                               .peers = &d->peers,
+                               .store = &d->store.base,
+                               .mark_wanted = &d->mark_wanted,
+                               .mark_kept = &d->me.start_mark,
+                               .clock_trusted = &d->trusted,
+                               .own_state = &d->state,
+                               .clock_now = &d->now,
+                               .met = nobody};
+    d->writer = writer_start(&o, &e);
+    ck_assert_ptr_nonnull(d->writer);
+    d->store.writer = writer_actor(d->writer);
+}
+
+static void close_desk(struct desk *d)
+{
+    writer_stop(d->writer);
+    writer_join(d->writer);
+    writer_free(d->writer);
+    store_base_fini(&d->store.base);
+    topology_free(d->topology);
+    free_mail(&d->worker);
+    free_mail(&d->sender);
+}
+
+static struct msg *a_write(struct desk *d, const char *key, const char *value, bool own)
+{
+    struct slice argv[] = {slice_str("SET"), slice_str(key), slice_str(value)};
+    struct buf b = BUF_INIT;
+    resp_add_command(&b, argv, 3);
+    struct mail_write *m = mem_calloc(1, sizeof *m + 2 * sizeof m->replica[0]);
+    m->msg.type = MAIL_WRITE;
+    m->worker = &d->worker;
+    m->spec = command_find(argv[0]);
+    m->command = blob_new(buf_head(&b), b.len);
+    m->nreplicas = own ? 2 : 1;
+    m->replica[0].node = 1;
+    m->replica[1].node = 0;
+    buf_fini(&b);
+    return &m->msg;
+}
+
+static void tell(struct desk *d, enum told what)
+{
+    __atomic_store_n(&d->store.told, what, __ATOMIC_RELEASE);
+    uv_async_send(&d->store.async);
+}
+
+/* Waits for a condition. */
+#define UNTIL(condition)                                                                           \
+    do {                                                                                           \
+        uint64_t end_ = clock_mono_ms() + SOON_MS;                                                 \
+        while (!(condition) && clock_mono_ms() < end_)                                             \
+            usleep(500);                                                                           \
+        ck_assert_msg((condition), "in vain: %s", #condition);                                     \
+    } while (0)
+
+static unsigned batches(struct desk *d)
+{
+    return __atomic_load_n(&d->store.applied, __ATOMIC_ACQUIRE);
+}
+
+/* The value that the key's n-th record in the peer's log sets. */
+static void check_value(struct desk *d, const char *key, unsigned n, const char *value)
+{
+    struct frame f;
+    struct slice bytes;
+    struct resp_command cmd = {0};
+    uint64_t after = START;
+    for (; hint_log_next(d->peer.log, after, &f, &bytes); after = f.seq) {
+        ck_assert(resp_command_parse(f.payload, &cmd));
+        if (!slice_eq(cmd.argv[1], slice_str(key)) || n-- > 0)
+            continue;
+        ck_assert_msg(slice_eq(cmd.argv[2], slice_str(value)), "found %.*s; wanted %s",
+                      (int)cmd.argv[2].len, (const char *)cmd.argv[2].ptr, value);
+        resp_command_fini(&cmd);
+        return;
+    }
+    ck_abort_msg("it isn't there");
+}
+
+/* Two writes of one key that this node is no replica of. The first shares its batch with one of the
+ * own store, which goes away meanwhile; the second comes after that. */
+START_TEST(writes_of_one_key_keep_their_order_over_a_lost_store)
+{
+    struct desk d;
+    open_desk(&d);
+    struct actor *writer = writer_actor(d.writer);
+    actor_send(writer, a_write(&d, "own", "0", true));
+    UNTIL(batches(&d) == 1);
+    actor_send(writer, a_write(&d, "own", "0", true));
+    actor_send(writer, a_write(&d, "passing", "1", false));
+    tell(&d, FINISH); /* what was sent before is gathered by then, or in the same turn */
+    UNTIL(batches(&d) == 2);
+    tell(&d, GO_DOWN);
+    UNTIL(__atomic_load_n(&d.store.told, __ATOMIC_ACQUIRE) == NOTHING);
+    actor_send(writer, a_write(&d, "passing", "2", false));
+    UNTIL(hint_log_appended(d.peer.log).records >= 2);
+    tell(&d, COME_BACK);
+    UNTIL(hint_log_appended(d.peer.log).records == 4);
+    close_desk(&d);
+    check_value(&d, "passing", 0, "1");
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
+static bool is_welcomed(struct desk *d, unsigned ms)
+{
+    uint64_t end = clock_mono_ms() + ms;
+    while (clock_mono_ms() < end) {
+        struct msg *m = mailbox_take(&d->worker.mailbox);
+        bool welcome =
+            m && m->type == MAIL_LINK && container_of_(m, struct mail_link, msg)->welcome;
+        if (m)
+            free_message(m);
+        else
+            usleep(500);
+        if (welcome)
+            return true;
+    }
+    return false;
+}
+
+static void greet(struct desk *d, const char *id)
+{
+    struct mail_greet *m = MEM_NEW(struct mail_greet);
+    m->msg.type = MAIL_GREET;
+    m->link = (struct link_ref){.worker = &d->worker, .ticket = 5};
+    m->node = 1;
+    memcpy(m->id, id, NODE_ID_SIZE);
+    m->start_mark = 7;
+    m->wall_ms = clock_wall_ms();
+    actor_send(writer_actor(d->writer), &m->msg);
+}
+
+/* What was sent to the writer before is gathered: it has refused a stranger, which it does at once.
+ */
+static void wait_for_gathering(struct desk *d)
+{
+    bool refused = false;
+    uint64_t end = clock_mono_ms() + SOON_MS;
+    greet(d, ids[0]);
+    while (!refused && clock_mono_ms() < end) {
+        struct msg *m = mailbox_take(&d->worker.mailbox);
+        refused = m && m->type == MAIL_LINK && container_of_(m, struct mail_link, msg)->close;
+        if (m)
+            free_message(m);
+        else
+            usleep(500);
+    }
+    ck_assert(refused);
+}
+
+/* A write of the peer on its link; the bytes of its frame. */
+static size_t send_write(struct desk *d, uint64_t seq)
+{
+    struct slice argv[] = {slice_str("SET"), slice_str("k"), slice_str("v")};
+    struct buf command = BUF_INIT, b = BUF_INIT;
+    resp_add_command(&command, argv, 3);
+    frame_add(&b, &(struct frame){.kind = FRAME_WRITE,
+                                  .seq = seq,
+                                  .stamp = clock_wall_ms() << 16,
+                                  .payload = buf_slice(&command)});
+    struct mail_inbound *m = MEM_NEW(struct mail_inbound);
+    m->msg.type = MAIL_INBOUND;
+    m->link = (struct link_ref){.worker = &d->worker, .ticket = 5};
+    m->node = 1;
+    size_t size = m->size = b.len;
+    m->frames = blob_new(buf_head(&b), b.len);
+    actor_send(writer_actor(d->writer), &m->msg);
+    buf_fini(&command);
+    buf_fini(&b);
+    return size;
+}
+
+/* What a full store makes the writer forget is dealt with: a link that was paused for want of
+ * credit would stay so. */
+START_TEST(credit_comes_back_for_what_is_forgotten)
+{
+    struct desk d;
+    open_desk(&d);
+    greet(&d, ids[1]);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    size_t want = send_write(&d, START + 1), sum = 0;
+    UNTIL(batches(&d) == 1);
+    want += send_write(&d, START + 2);
+    wait_for_gathering(&d);
+    tell(&d, REFUSE);
+    uint64_t end = clock_mono_ms() + 500; /* less than until the next attempt */
+    while (sum < want && clock_mono_ms() < end) {
+        struct msg *m = mailbox_take(&d.worker.mailbox);
+        if (m && m->type == MAIL_LINK)
+            sum += container_of_(m, struct mail_link, msg)->credit;
+        if (m)
+            free_message(m);
+        else
+            usleep(500);
+    }
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+    ck_assert_uint_eq(sum, want);
+}
+END_TEST
+
+/* A full batch is gathered whenever the one at the store is done, and mail keeps coming: a link
+ * that greets is welcomed between two batches all the same. */
+START_TEST(greetings_are_answered_under_load)
+{
+    struct desk d;
+    open_desk(&d);
+    struct actor *writer = writer_actor(d.writer);
+    actor_send(writer, a_write(&d, "own", "0", true));
+    UNTIL(batches(&d) == 1);
+    for (int i = 0; i < 5000; i++)
+        actor_send(writer, a_write(&d, "own", "0", true));
+    greet(&d, ids[1]);
+    wait_for_gathering(&d);
+    d.store.with_done = a_write(&d, "own", "0", true);
+    tell(&d, FINISH);
+    UNTIL(batches(&d) == 2);
+    ck_assert(is_welcomed(&d, 500));
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
+static void add_cases(TCase *c)
+{
+    tcase_add_checked_fixture(c, rcu_start, rcu_stop);
+    tcase_set_timeout(c, 20);
+    tcase_add_test(c, an_acknowledged_window_is_open);
+    tcase_add_test(c, damage_after_the_open_is_counted);
+    tcase_add_test(c, credit_comes_back_for_what_is_forgotten);
+    tcase_add_test(c, greetings_are_answered_under_load);
+    tcase_add_test(c, writes_of_one_key_keep_their_order_over_a_lost_store);
+}
+
+int main(void)
+{
+    return unit_main("review", add_cases);
+}
