@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define CLOCK_BOUND_MS  5000 /* how far ahead the kept bound lies: peers must follow it */
-#define CLOCK_COUNT_MS  100
 #define CLOCK_NEAR_MS   (3600ull * 1000)
 #define TOMBSTONE_EXTRA (2 * 3600ull * 1000)
 
@@ -224,10 +223,8 @@ static void name_orphans(const struct server *s, const char *root)
 static bool open_logs(struct server *s, struct error *e)
 {
     unsigned n = s->topology->n;
-    s->peers = (struct peers){.n = n,
-                              .self = s->topology->self,
-                              .at = mem_calloc(n, sizeof *s->peers.at),
-                              .hint_bytes_max = s->config->hint_store_max_bytes};
+    s->peers =
+        (struct peers){.n = n, .self = s->topology->self, .at = mem_calloc(n, sizeof *s->peers.at)};
     s->hint_dirs = mem_calloc(n, sizeof *s->hint_dirs);
     s->senders = mem_calloc(n, sizeof *s->senders);
     char *root = hints_root(s->config);
@@ -406,7 +403,7 @@ static void keep_clock(struct server *s)
     /* stamps go with the wall clock, or, where that is behind, count on from the last one: slowly,
      * so that restarts one after the other don't carry them away from the peers' */
     struct error e;
-    uint64_t by_wall = now + CLOCK_BOUND_MS, by_count = hlc + CLOCK_COUNT_MS;
+    uint64_t by_wall = now + CLOCK_BOUND_MS, by_count = hlc + KEEP_COUNT_MS;
     s->kept.clock_ms = by_wall > by_count ? by_wall : by_count;
     if (__atomic_load_n(&s->clock_trusted, __ATOMIC_RELAXED))
         s->kept.seen_ms = clock_steady_ms();

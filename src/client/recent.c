@@ -42,7 +42,7 @@ static void consider(struct choice *c, const struct recent *r, const struct peer
         c->lagging = true;
     else if (state == NODE_NORMAL && c->normal < 0)
         c->normal = (int)p->node;
-    else if (c->standby < 0)
+    else if (state != NODE_NORMAL && c->standby < 0)
         c->standby = (int)p->node;
 }
 

@@ -22,10 +22,11 @@
 
 /* A place between two records, and how to get on from there. The sender's. */
 struct cursor {
-    struct segment *seg; /* NULL: before the first */
-    uint64_t at;         /* offset of the next record */
-    uint64_t prev;       /* the number before it in this segment; first - 1 at its start */
-    uint64_t unread;     /* bytes passed over since the last record: damaged */
+    struct segment *seg;     /* NULL: before the first */
+    uint64_t at;             /* offset of the next record */
+    uint64_t prev;           /* the number before it in this segment; first - 1 at its start */
+    uint64_t unread;         /* bytes passed over since the last record: damaged */
+    uint64_t records, bytes; /* of this segment, stepped over */
     struct hint_position pos;
     struct segment_window window;
 };
@@ -204,8 +205,13 @@ static void take_scan(struct opening *o, const struct segment *s, const struct s
 static void read_segment(struct opening *o, struct segment *s)
 {
     struct segment_scan scan;
-    segment_scan(s, o->acked, &scan);
+    /* what was acknowledged, or stands in the segment before (copied back), isn't owed by this one
+     */
+    uint64_t done = o->last && o->last->last > o->acked ? o->last->last : o->acked;
+    segment_scan(s, done, &scan);
     bool empty = s->last < s->first, known = o->last && s->last <= o->last->last;
+    s->records = scan.records;
+    s->bytes = scan.bytes;
     if (!empty && !known) {
         take_scan(o, s, &scan);
         if (s->last > o->l->appended.seq)
@@ -413,7 +419,25 @@ static void enter(struct cursor *c, struct segment *s)
 {
     c->seg = s;
     c->at = SEGMENT_HEAD;
+    c->records = c->bytes = 0;
     c->prev = s ? s->first - 1 : 0;
+}
+
+/* What could be read of a found segment when the log was opened and can't be any more. */
+static void count_lost_of_found(struct hint_log *l, struct cursor *c)
+{
+    struct segment *s = c->seg;
+    if (!s->found || c->records >= s->records)
+        return;
+    uint64_t lost = s->records - c->records;
+    c->pos.records += lost;
+    c->pos.bytes += s->bytes > c->bytes ? s->bytes - c->bytes : 0;
+    c->records = s->records;
+    c->bytes = s->bytes;
+    if (s->last > l->gap_seen) {
+        __atomic_fetch_add(&l->damaged, lost, __ATOMIC_RELAXED);
+        l->gap_seen = s->last;
+    }
 }
 
 /* The record behind the cursor, without moving past it. Records with numbers that were seen before
@@ -437,6 +461,7 @@ static bool peek(struct hint_log *l, struct cursor *c, struct frame *f, struct s
         if (!next)
             return false;
         c->unread += end - c->at;
+        count_lost_of_found(l, c);
         enter(c, next);
     }
     return false;
@@ -468,6 +493,8 @@ static void step_over(struct cursor *c, const struct frame *f, struct slice byte
     c->pos.seq = f->seq;
     c->pos.records++;
     c->pos.bytes += f->payload.len;
+    c->records++;
+    c->bytes += f->payload.len;
 }
 
 static void report_gap(struct hint_log *l, const struct cursor *c, uint64_t seq)
@@ -564,6 +591,8 @@ void hint_log_ack(struct hint_log *l, uint64_t seq)
         return;
     while ((more = peek(l, &l->ack, &f, &bytes)) && f.seq <= seq)
         step_over(&l->ack, &f, bytes);
+    if (!more && l->ack.seg)
+        count_lost_of_found(l, &l->ack);
     if (seq > l->ack.pos.seq) { /* the last ones are damaged, or a new upper half began */
         report_gap(l, &l->ack, seq + 1);
         count_lost(&l->ack, gap_before(&l->ack, seq + 1));

@@ -38,7 +38,8 @@ struct segment {
     int dir;              /* directory's descriptor, the log's; -1: anonymous */
     uint8_t *map;         /* NULL: sealed and unmapped */
     bool found;           /* was there at open: its records are checked when read */
-    uint64_t synced;      /* the sender's: bytes known to be on disk */
+    uint64_t records, bytes; /* found: what could be read then, as segment_scan counts */
+    uint64_t synced;         /* the sender's: bytes known to be on disk */
 };
 
 enum segment_make { SEGMENT_MADE, SEGMENT_NO_SPACE, SEGMENT_IO_ERROR };

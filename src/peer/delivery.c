@@ -70,6 +70,8 @@ void delivery_acked(struct delivery *d, uint64_t seq)
         return;
     memmove(d->markers, d->markers + i, (d->nmarkers - i) * sizeof *d->markers);
     d->nmarkers -= i;
+    if (d->nmarkers == 0)
+        d->acked_bytes = d->sent_bytes;
 }
 
 /* ---- sending ----------------------------------------------------------------------------------

@@ -10,10 +10,9 @@
 #include <xxhash.h>
 
 #define SMALL_FILE 4096
-/* how far stamps may come until the first keep_clock: with the wall clock, or counting */
-#define CLOCK_WALL_MS  1000
-#define CLOCK_COUNT_MS 100
-#define PEERS_FILE     (16u * 1024 * 1024)
+#define CLOCK_WALL_MS                                                                              \
+    1000 /* how far stamps may go with the wall clock before the first keep_start */
+#define PEERS_FILE (16u * 1024 * 1024)
 
 /* RFC 4122, version 4. */
 static void make_uuid(char id[NODE_ID_SIZE])
@@ -126,7 +125,7 @@ bool keep_next_start(const char *data_dir, uint64_t least, struct keep_start *la
     struct keep_start next = found;
     uint64_t now = clock_wall_ms(), by_wall = now + CLOCK_WALL_MS;
     next.mark = larger(larger(found.mark + 1, now / 1000), least);
-    next.clock_ms = larger(by_wall, found.clock_ms + CLOCK_COUNT_MS);
+    next.clock_ms = larger(by_wall, found.clock_ms + KEEP_COUNT_MS);
     if (ok && next.mark > UINT32_MAX)
         ok = error_set(e, "%s: start mark %" PRIu64 " found; allowed at most %u", path, next.mark,
                        UINT32_MAX);

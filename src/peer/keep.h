@@ -20,6 +20,10 @@ bool keep_is_id(const char *text);
 /* `*used`: there was an id before, this isn't the first start. */
 bool keep_load_id(const char *data_dir, char id[NODE_ID_SIZE], bool *used,
                   struct error *e) MUST_USE;
+/* How far stamps may count on where the wall clock is behind them, before the bound is kept again.
+ */
+#define KEEP_COUNT_MS 100
+
 /* What `start` holds. */
 struct keep_start {
     uint64_t mark;

@@ -4,7 +4,7 @@
 const char *peer_reject_name(enum peer_reject r)
 {
     static const char *const names[REJECT_REASONS] = {"over_capacity", "no_space", "io_error",
-                                                      "disabled"};
+                                                      "disabled", "dropped"};
     return names[r];
 }
 

@@ -13,6 +13,7 @@ enum peer_reject {
     REJECT_NO_SPACE,
     REJECT_IO_ERROR,
     REJECT_DISABLED,
+    REJECT_DROPPED, /* appended, and thrown away when the peer went down and handoff is off */
     REJECT_REASONS
 };
 const char *peer_reject_name(enum peer_reject r); /* the label in hints_rejected_total */
@@ -32,17 +33,17 @@ struct peer {
     uint64_t heard_ms; /* mono time */
     uint64_t rtt_us;
     uint64_t hinted_records,
-        hinted_bytes;         /* hint_log position up to which records count as hints */
-    uint64_t converted;       /* became hints when the peer went down, or were found at the start */
-    uint64_t delivered;       /* hints that the peer acknowledged */
-    uint64_t expired, lost;   /* lost: dropped because handoff is off */
+        hinted_bytes;   /* hint_log position up to which records count as hints */
+    uint64_t converted; /* became hints when the peer went down, or were found at the start */
+    uint64_t delivered; /* hints that the peer acknowledged */
+    uint64_t expired;
     uint64_t repair_since_ms; /* 0: fine; else needs repair since (wall) */
 
     /* the writer's */
     uint64_t late_records,
         late_bytes;  /* the same for what was appended more than send_window behind */
     uint64_t stored; /* appended while it counted as a hint */
-    uint64_t rejected[REJECT_REASONS];
+    uint64_t rejected[REJECT_REASONS]; /* REJECT_DROPPED: the sender's */
 };
 
 #define PEER_LOAD(p, field)     __atomic_load_n(&(p)->field, __ATOMIC_RELAXED)
@@ -68,7 +69,6 @@ static inline enum node_state peer_state(const struct peer *p)
 struct peers {
     unsigned n, self;
     struct peer **at;
-    uint64_t hint_bytes_max; /* hint_store_max_bytes */
 };
 /* Payload bytes of hints over all peers. */
 uint64_t peers_hint_bytes(const struct peers *p);

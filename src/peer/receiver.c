@@ -8,9 +8,7 @@
 
 #define UNREAD_MAX (8u * 1024 * 1024) /* bytes at the writer before the link is read no more */
 #define BUSY_MS    30000              /* longer than any single write should take */
-#define OUT_MAX                                                                                    \
-    (8u * 1024 * 1024) /* replies that a peer hasn't taken: its link is read no more               \
-                        */
+#define OUT_MAX    (8u * 1024 * 1024) /* the same of replies that the peer hasn't taken */
 
 enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED };
 
@@ -25,7 +23,7 @@ struct receiver {
     uint64_t heard_ms;
     size_t at_writer; /* bytes of frames that the writer hasn't dealt with */
     bool dirty;
-    bool full; /* frames were left for want of room for replies */
+    bool left_frames; /* for want of room for replies */
 };
 
 struct link_read {
@@ -203,6 +201,7 @@ static void take_frames(struct receiver *r)
     struct stream *st = &r->stream;
     const uint8_t *data = buf_head(&st->in);
     size_t done = 0, run = 0; /* [run, done) are writes not passed on yet */
+    st->in_want = 0;
     while (!st->closed && done < st->in.len && st->out.len <= OUT_MAX) {
         struct frame f;
         size_t size = 0, max = r->phase == LINKED ? FRAME_PAYLOAD_MAX : HANDSHAKE_MAX;
@@ -232,7 +231,7 @@ static void take_frames(struct receiver *r)
         return;
     pass_on(r, data + run, done - run);
     buf_eat(&st->in, done);
-    r->full = st->in.len && st->out.len > OUT_MAX;
+    r->left_frames = st->in.len && st->out.len > OUT_MAX;
     hold_or_resume(r);
 }
 
@@ -241,7 +240,7 @@ static void on_data(struct stream *st)
     struct receiver *r = st->owner;
     r->heard_ms = clock_mono_ms();
     r->dirty = true;
-    if (!r->full)
+    if (!r->left_frames)
         take_frames(r);
 }
 
@@ -338,8 +337,8 @@ void receivers_tick(struct receivers *all, uint64_t now_ms)
 /* There is room for replies again. */
 static void go_on(struct receiver *r)
 {
-    if (r->full && r->stream.out.len <= OUT_MAX) {
-        r->full = false;
+    if (r->left_frames && r->stream.out.len <= OUT_MAX) {
+        r->left_frames = false;
         r->dirty = true; /* what it answers now leaves in the next turn */
         take_frames(r);
         actor_again(r->all->worker);

@@ -129,7 +129,7 @@ static void drop_log(struct sender *s)
     struct hint_position end = hint_log_appended(s->peer->log);
     if (end.records == acked.records)
         return;
-    PEER_ADD(s->peer, lost, end.records - acked.records);
+    PEER_ADD(s->peer, rejected[REJECT_DROPPED], end.records - acked.records);
     hint_log_ack(s->peer->log, end.seq);
     waiters_settle(&s->waiters, s->node, end.seq, VERDICT_REFUSED, REFUSAL_DISABLED);
     mark_repair(s, "it went down and hinted handoff is off");
@@ -161,7 +161,7 @@ static void end_hinting(struct sender *s)
 static void publish(struct sender *s, const char *reason)
 {
     enum node_state now = !accepting(s) ? NODE_DOWN : s->word.state, was = peer_state(s->peer);
-    bool hinting = now != NODE_NORMAL;
+    bool hinting = s->o.config->enable_hinted_handoff ? now != NODE_NORMAL : now == NODE_DOWN;
     PEER_STORE(s->peer, link_up, s->phase == UP);
     if (now != was) {
         char address[300];
@@ -464,6 +464,7 @@ static void on_data(struct stream *st)
 {
     struct sender *s = st->owner;
     PEER_STORE(s->peer, heard_ms, clock_mono_ms());
+    st->in_want = 0;
     while (s->phase != IDLE && st->in.len) {
         struct frame f;
         size_t size = 0;
@@ -648,7 +649,7 @@ static void on_sweep(uv_timer_t *t)
     check_damage(s);
     if (s->mark && !hint_mark_keep(s->mark, &e))
         log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
-    if (s->phase == UP || !__atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED))
+    if (accepting(s) || !__atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; pump() passes over what expired */
     uint64_t n = hint_log_expire(s->peer->log, clock_steady_ms());
     if (n) {

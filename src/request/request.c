@@ -22,6 +22,7 @@ struct request {
     const char *blind;
     struct write_word *words;
     uint8_t *why; /* enum refusal, by replica */
+    bool unsure;  /* a sender has thrown away what a log had: it may have gone out before */
     /* read */
     struct blob *command; /* for peers */
     unsigned need, asked;
@@ -343,13 +344,14 @@ static bool hints_count(const struct config *c)
            strcmp(c->hint_dir, "memory") != 0;
 }
 
-/* Once the writer has answered, what wasn't refused is applied or lies in a log. */
+/* Once the writer has answered, what wasn't refused is applied or lies in a log; what was refused
+ * by the writer itself is nowhere. */
 static const char *took_effect(const struct request *r)
 {
     for (unsigned i = 0; i < r->n; i++)
         if (r->words[i].verdict != VERDICT_REFUSED)
             return "; it took effect on some";
-    return "; nothing was written";
+    return r->unsure ? "; it may still take effect" : "; nothing was written";
 }
 
 static void fail_nohint(struct request *r)
@@ -471,6 +473,7 @@ void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m)
             blob_unref(v->reply);
             continue;
         }
+        r->unsure |= v->verdict == VERDICT_REFUSED;
         take_verdict(r, v->node, v->verdict, v->why, v->reply);
         weigh_write(r);
     }

@@ -141,7 +141,7 @@ enum number_verdict source_take(struct source *s, const struct frame *f)
         break;
     case NUMBER_GAP:
         if (!s->rewinding)
-            frame_add(&s->out, &(struct frame){.kind = FRAME_REWIND, .seq = s->queued});
+            frame_add(&s->out, &(struct frame){.kind = FRAME_REWIND, .seq = s->applied});
         s->rewinding = true;
         break;
     }

@@ -26,7 +26,7 @@ struct writer {
     struct batch batches[2];
     struct batch *gathering, *at_store; /* at_store: NULL when none is */
     bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
-    bool missed;             /* the store was away, and peers may hold hints for it */
+    bool greetings_due; /* the store was away: the peers must greet again and name their hints */
     char refusal[200];
     struct standby standby;
     uv_timer_t tick, retry;
@@ -66,7 +66,7 @@ static void decide_state(struct writer *w)
  */
 static void ask_for_greetings(struct writer *w)
 {
-    w->missed = false;
+    w->greetings_due = false;
     standby_begin(&w->standby, clock_mono_ms());
     for (unsigned i = 0; i < w->sources.n; i++)
         source_hang_up(source_of(w, i));
@@ -311,7 +311,7 @@ static bool finish_inbound(struct writer *w, struct item *it)
     if (outcome != STORE_APPLIED && outcome != STORE_STALE) {
         snprintf(w->refusal, sizeof w->refusal, "%.*s", (int)it->at_store->reply.len,
                  (const char *)it->at_store->reply.ptr);
-        w->refusing = w->missed = true;
+        w->refusing = w->greetings_due = true;
         return false;
     }
     source_applied(s, it->seq);
@@ -336,8 +336,8 @@ static void give_credit(struct writer *w, const struct batch *b)
 /* A batch without work for the store is done at once. */
 static void on_store_done(void *arg, struct store_batch *sb);
 
-/* A batch waits for a store that is gone. What was gathered since needs no store (give_back_own,
- * on_inbound): it doesn't wait. */
+/* A batch waits for a store that is gone. What was gathered since needs no store (give_back,
+ * on_inbound): it doesn't wait; or nothing is left in it and only its memory goes. */
 static void pass_gathered(struct writer *w)
 {
     struct batch *b = w->gathering;
@@ -350,10 +350,11 @@ static void pass_gathered(struct writer *w)
 static void submit(struct writer *w)
 {
     struct batch *b = w->gathering;
-    if (w->at_store && !w->store_up)
+    if (b->n == 0 || (w->at_store && !w->store_up))
         pass_gathered(w);
     if (w->at_store || b->n == 0)
         return;
+    answer_greetings(w);
     w->at_store = b;
     w->gathering = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
     __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
@@ -381,9 +382,9 @@ static void on_store_done(void *arg, struct store_batch *sb)
     (void)sb;
     for (size_t i = 0; i < b->n; i++) {
         struct item *it = &b->items[i];
-        if (it->kind == ITEM_OWN)
+        if (it->kind == ITEM_OWN && it->order)
             finish_own(w, it);
-        else
+        else if (it->kind != ITEM_OWN)
             took_inbound |= finish_inbound(w, it);
     }
     w->at_store = NULL;
@@ -394,7 +395,7 @@ static void on_store_done(void *arg, struct store_batch *sb)
     if (w->refusing && !was_refusing) {
         start_refusing(w);
         uv_timer_start(&w->retry, on_retry, RETRY_MS, 0);
-    } else if (w->missed && !w->refusing && took_inbound) {
+    } else if (w->greetings_due && !w->refusing && took_inbound) {
         ask_for_greetings(w);
     }
     replicate_nudge(&w->replicate);
@@ -427,7 +428,7 @@ static void on_store_up(void *arg)
     if (own > w->own_seq)
         w->own_seq = own;
     log_notice("the store is up");
-    if (w->missed)
+    if (w->greetings_due)
         ask_for_greetings(w);
     decide_state(w);
     announce(w);
@@ -436,7 +437,7 @@ static void on_store_up(void *arg)
 static void on_store_down(void *arg, const char *reason)
 {
     struct writer *w = arg;
-    w->missed = true;
+    w->greetings_due = true;
     if (!w->store_up)
         return;
     w->store_up = false;
@@ -444,6 +445,9 @@ static void on_store_down(void *arg, const char *reason)
     for (unsigned i = 0; i < w->sources.n; i++)
         forget_gathered(w, i);
     batch_remove(w->gathering, give_back, NULL);
+    for (size_t i = 0; w->at_store && i < w->at_store->n; i++)
+        if (w->at_store->items[i].passing)
+            finish_own(w, &w->at_store->items[i]);
     announce(w);
 }
 

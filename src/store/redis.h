@@ -69,8 +69,9 @@ struct redis {
     size_t pos; /* first write of the batch that isn't settled */
     struct redis_write *writes;
     size_t room;
-    bool full;                       /* Redis is: the rest of the batch goes as scripts */
-    bool stopped[STORE_SOURCES_MAX]; /* senders one of whose writes failed in this batch */
+    bool full;                           /* Redis is: the rest of the batch goes as scripts */
+    uint32_t stopped[STORE_SOURCES_MAX]; /* by sender: its first write that failed in this batch,
+                                            plus one */
     /* what is on its way */
     size_t tx_end, ntx, got;
     uint32_t *tx; /* the writes that the transaction holds */

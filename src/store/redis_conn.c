@@ -424,11 +424,6 @@ void redis_conn_expect(struct redis_conn *c, size_t n, redis_reply_fn *fn, void 
             sizeof(struct expectation));
 }
 
-size_t redis_conn_waiting(const struct redis_conn *c)
-{
-    return c->expected.len / sizeof(struct expectation);
-}
-
 void redis_conn_flush(struct redis_conn *c)
 {
     if (c->streaming)

@@ -47,7 +47,6 @@ bool redis_conn_ready(const struct redis_conn *c);
 const char *redis_conn_why(const struct redis_conn *c); /* why it isn't; one line */
 struct buf *redis_conn_out(struct redis_conn *c);       /* only while ready */
 void redis_conn_expect(struct redis_conn *c, size_t n, redis_reply_fn *fn, void *arg);
-size_t redis_conn_waiting(const struct redis_conn *c); /* expectations not fulfilled */
 void redis_conn_flush(struct redis_conn *c);
 void redis_conn_flush_later(struct redis_conn *c);
 /* The owner doesn't like what it heard. Calls `lost`. */

@@ -2,9 +2,9 @@
  *
  *     INFO                     may it be our backend?
  *     HGET fence               who was here last
- *     MULTI HSET fence EXEC    from here on older connections can't write; and proof that this one
- * can or a script            where Redis is full: own clients may still read and delete WATCH,
- * HGETALL           the numbers
+ *     MULTI HSET fence EXEC    older connections can't write from here on, this one can
+ *     or a script              where Redis is full: own clients may still read and delete
+ *     WATCH, HGETALL           the numbers
  *
  * Whatever is refused breaks the connection, with Redis's reason; the next attempt asks again. So a
  * Redis that is read-only, or can't save, or lacks its replicas keeps the store down until it is

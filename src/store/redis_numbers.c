@@ -112,13 +112,6 @@ void redis_numbers_move(struct redis_numbers *m, unsigned source, uint64_t seq)
         touch(m, redis_numbers_of(m, source), seq);
 }
 
-void redis_numbers_move_all(struct redis_numbers *m)
-{
-    for (size_t i = 0; i < m->n; i++)
-        if (m->all[i].last)
-            touch(m, &m->all[i], m->all[i].last);
-}
-
 bool redis_numbers_encode(const struct redis_numbers *m, struct buf *out)
 {
     if (m->n_touched == 0)

@@ -39,8 +39,6 @@ uint64_t redis_numbers_by_hash(const struct redis_numbers *m, uint64_t id_hash);
 
 /* The transaction on its way sets this source's number; the larger one wins. */
 void redis_numbers_move(struct redis_numbers *m, unsigned source, uint64_t seq);
-/* It sets all that are known, because it empties the database. */
-void redis_numbers_move_all(struct redis_numbers *m);
 /* Appends the HSET that does it. False: nothing moves, nothing was appended. */
 bool redis_numbers_encode(const struct redis_numbers *m, struct buf *out) MUST_USE;
 /* How it ended. */

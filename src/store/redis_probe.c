@@ -1,9 +1,11 @@
 /* One look at the Redis behind this node before anything else starts: one that is too old is a
  * mistake in the configuration, and waiting won't help. One that can't be reached or asked now is
- * no mistake; it is tried again for as long as the node runs. The main thread. */
+ * no mistake; it is tried again for as long as the node runs, and so is one that has a name: its
+ * resolver may hang, and the first greeting looks at the version, too. The main thread. */
 #include "store/redis.h"
+#include <arpa/inet.h>
 
-#define LIMIT_MS 1000 /* of the start's time; the name's resolver has limits of its own */
+#define LIMIT_MS 1000 /* of the start's time */
 
 struct probe {
     struct redis_conn *conn;
@@ -49,9 +51,18 @@ static void on_limit(uv_timer_t *t)
     end(t->data);
 }
 
+static bool is_number(const struct redis_address *to)
+{
+    struct in6_addr ignored;
+    return (to->unix_path && *to->unix_path) || inet_pton(AF_INET, to->host, &ignored) == 1 ||
+           inet_pton(AF_INET6, to->host, &ignored) == 1;
+}
+
 bool redis_probe(const struct redis_address *to, struct error *e)
 {
     static const struct redis_conn_ops ops = {.ready = on_ready, .lost = on_lost};
+    if (!is_number(to))
+        return true;
     struct probe p = {.limit.data = &p};
     uv_loop_t loop;
     int rc = uv_loop_init(&loop);

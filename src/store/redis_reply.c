@@ -63,6 +63,20 @@ static struct slice without_prefix(struct slice text, const char *prefix)
     return slice_of(text.ptr + n, text.len - n);
 }
 
+static bool begins(struct slice text, const char *with)
+{
+    return text.len >= strlen(with) && memcmp(text.ptr, with, strlen(with)) == 0;
+}
+
+enum redis_inability redis_inability_of(struct slice text)
+{
+    if (redis_error_is(text, "NOPERM"))
+        return REDIS_FORBIDDEN;
+    if (begins(text, "ERR unknown command") || begins(text, "ERR unknown subcommand"))
+        return REDIS_UNKNOWN;
+    return REDIS_ABLE;
+}
+
 enum redis_fault redis_fault_of(struct slice text)
 {
     text = without_prefix(text, "EXECABORT Transaction discarded because of: ");

@@ -33,4 +33,12 @@ enum redis_fault {
 /* Also of "EXECABORT Transaction discarded because of: OOM ...": what was the matter at EXEC. */
 enum redis_fault redis_fault_of(struct slice error_text);
 
+/* A command's own fault that need not be the same on every Redis. */
+enum redis_inability {
+    REDIS_ABLE,
+    REDIS_FORBIDDEN, /* NOPERM: its user may not */
+    REDIS_UNKNOWN,   /* it has no such command or subcommand */
+};
+enum redis_inability redis_inability_of(struct slice error_text);
+
 #endif

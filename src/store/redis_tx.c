@@ -9,6 +9,7 @@
  * what is left of the batch fails, and the connection is broken, so that the greeting finds out
  * when it can. When the connection breaks by itself, the batch stays (redis_tx_resume). */
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "store/redis.h"
 #include "store/redis_script.h"
@@ -135,6 +136,20 @@ static bool by_reply(void *arg, const struct stamp_intent *in)
 /* ---- what needs no answer of Redis
  * ------------------------------------------------------------------ */
 
+/* A client's write stands for itself; what a peer sends keeps its order. */
+static void stop_sender(struct redis *r, size_t i)
+{
+    unsigned source = r->batch->writes[i].source;
+    if (source != 0 && !r->stopped[source])
+        r->stopped[source] = (uint32_t)i + 1;
+}
+
+static bool is_stopped(const struct redis *r, size_t i)
+{
+    uint32_t at = r->stopped[r->batch->writes[i].source];
+    return at && i >= at;
+}
+
 enum due { DUE_NOW, DUE_NOT /* settled; at most its number moves */, DUE_LATER };
 
 /* Skips, stale writes, those refused when they were queued, and what follows a refusal of the same
@@ -142,14 +157,15 @@ enum due { DUE_NOW, DUE_NOT /* settled; at most its number moves */, DUE_LATER }
 static enum due judge_due(struct redis *r, size_t i)
 {
     struct store_write *w = &r->batch->writes[i];
-    if (r->stopped[w->source]) {
+    if (is_stopped(r, i)) {
         settle_text(r, i, STORE_FAILED, "BACKEND an earlier write of this node failed", "");
         return DUE_NOT;
     }
     if (r->writes[i].kept || w->skip) {
         if (!r->writes[i].kept)
             settle_write(r, i, STORE_APPLIED, slice_of("", 0));
-        redis_numbers_move(&r->numbers, w->source, w->seq);
+        if (w->outcome == STORE_APPLIED)
+            redis_numbers_move(&r->numbers, w->source, w->seq);
         return DUE_NOT;
     }
     switch (judge(r, w)) {
@@ -202,10 +218,25 @@ static void fenced(struct redis *r)
     redis_conn_break(r->conn, FOREIGN_FENCE);
 }
 
+/* What this Redis can't run isn't applied. A client's then is written nowhere; a peer's, which
+ * another Redis took, waits where the user may not run it. A command that is unknown here is
+ * acknowledged, since a client's slip in a name, sent by a node that has no copy, would hold up
+ * everything. */
 static void keep_refusal(struct redis *r, size_t i, struct slice reply)
 {
-    settle_write(r, i, STORE_APPLIED, reply);
+    struct store_write *w = &r->batch->writes[i];
+    enum redis_inability why = redis_inability_of(redis_text(reply));
+    bool failed = why == REDIS_FORBIDDEN || (why == REDIS_UNKNOWN && w->source == 0);
+    settle_write(r, i, failed ? STORE_FAILED : STORE_APPLIED, reply);
     r->writes[i].kept = true;
+    if (failed)
+        stop_sender(r, i);
+    if (why == REDIS_ABLE || w->source == 0)
+        return;
+    STORE_COUNT(r->base.stats.errors, 1);
+    log_limited(1000, LOG_LEVEL_ERROR, "a write of a peer %s: the backend says %.*s",
+                failed ? "waits" : "has no effect here", (int)reply.len - 2,
+                (const char *)reply.ptr);
 }
 
 static void note_trouble(struct redis *r, enum redis_fault fault, struct slice reply)
@@ -317,11 +348,12 @@ static bool send_transaction(struct redis *r)
     redis_add_word(r->conn, "MULTI");
     for (r->tx_end = r->pos; r->tx_end < b->n; r->tx_end++) {
         size_t i = r->tx_end;
+        if (r->ntx && out->len - before > TX_BYTES)
+            break;
         enum due due = judge_due(r, i);
         if (due == DUE_NOT)
             continue;
-        bool large = r->ntx && out->len - before > TX_BYTES;
-        if (due == DUE_LATER || large || !intend(r, i))
+        if (due == DUE_LATER || !intend(r, i))
             break;
         r->tx[r->ntx++] = (uint32_t)i;
         resp_add_command(out, b->writes[i].cmd->argv, b->writes[i].cmd->argc);
@@ -345,10 +377,9 @@ static bool send_transaction(struct redis *r)
 
 static void no_room(struct redis *r)
 {
-    unsigned source = r->batch->writes[r->pos].source;
     STORE_COUNT(r->base.stats.errors, 1);
     settle_text(r, r->pos, STORE_FULL, r->trouble, "");
-    r->stopped[source] = source != 0; /* a client's write stands for itself */
+    stop_sender(r, r->pos);
     r->pos++;
 }
 
@@ -403,9 +434,8 @@ static bool send_script(struct redis *r)
     size_t i = r->pos;
     const struct store_write *w = &r->batch->writes[i];
     struct redis_number *number = w->seq ? redis_numbers_of(&r->numbers, w->source) : NULL;
-    bool stopped = r->stopped[w->source];
     r->script_cmd = judge_due(r, i) == DUE_NOW ? w->cmd : NULL;
-    if (!r->script_cmd && (stopped || !number)) {
+    if (!r->script_cmd && (w->outcome == STORE_FAILED || !number)) {
         r->pos++;
         return false;
     }

@@ -357,7 +357,7 @@ START_TEST(a_refused_command_takes_no_other_with_it)
         if (i == 100)
             expect_begins(i, STORE_APPLIED, "-ERR wrong number of arguments");
         else if (i == 101)
-            expect_begins(i, STORE_APPLIED, "-ERR ");
+            expect_begins(i, STORE_FAILED, "-ERR unknown subcommand");
         else if (i == 200)
             expect_begins(i, STORE_APPLIED, "-WRONGTYPE");
         else {
@@ -393,17 +393,29 @@ START_TEST(a_batch_of_nothing_but_refusals)
 }
 END_TEST
 
-START_TEST(no_permission_is_the_commands_fault)
+START_TEST(delivery_stops_at_what_the_user_may_not_run)
 {
     ask("ACL SETUSER default -append");
     fresh_batch();
     add_write(1, 1, "INCR n");
     add_write(1, 2, "APPEND s x");
+    add_write(0, 1, "APPEND s x");
+    add_write(1, 3, "INCR n");
+    add_write(0, 2, "INCR n");
+    apply_batch();
+    expect(0, STORE_APPLIED, ":1\r\n");
+    expect_begins(1, STORE_FAILED, "-NOPERM");
+    expect_begins(2, STORE_FAILED, "-NOPERM");
+    expect_begins(3, STORE_FAILED, "-BACKEND");
+    expect(4, STORE_APPLIED, ":2\r\n");
+    expect_number("peer1", "1");
+    ask("ACL SETUSER default +append");
+    fresh_batch();
+    add_write(1, 2, "APPEND s x");
     add_write(1, 3, "INCR n");
     apply_batch();
     expect(0, STORE_APPLIED, ":1\r\n");
-    expect_begins(1, STORE_APPLIED, "-NOPERM");
-    expect(2, STORE_APPLIED, ":2\r\n");
+    expect(1, STORE_APPLIED, ":3\r\n");
     expect_number("peer1", "3");
 }
 END_TEST
@@ -813,7 +825,7 @@ static void add_cases(TCase *c)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, a_refused_command_takes_no_other_with_it);
     tcase_add_test(c, a_batch_of_nothing_but_refusals);
-    tcase_add_test(c, no_permission_is_the_commands_fault);
+    tcase_add_test(c, delivery_stops_at_what_the_user_may_not_run);
     tcase_add_test(c, without_multi_nothing_is_written_twice);
     tcase_add_test(c, a_full_redis_can_be_emptied);
     tcase_add_test(c, delivery_stops_at_what_finds_no_room);

@@ -1,4 +1,4 @@
-/* Faults found by reading: a sender's window smaller than what an acknowledgement is known to, and
+/* A sender's window smaller than what an acknowledgement is known to, and
  * the writer over a store that is held, lost and found again. */
 #include "core/clock.h"
 #include "core/mem.h"
@@ -60,7 +60,7 @@ END_TEST
 /* A record that was whole when the log was opened, and is damaged when its turn comes. */
 START_TEST(damage_after_the_open_is_counted)
 {
-    char dir[] = "/tmp/review.XXXXXX", path[64];
+    char dir[] = "/tmp/writer.XXXXXX", path[64];
     struct hint_log_report report;
     struct error e;
     ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -474,5 +474,5 @@ static void add_cases(TCase *c)
 
 int main(void)
 {
-    return unit_main("review", add_cases);
+    return unit_main("writer", add_cases);
 }

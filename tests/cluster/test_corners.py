@@ -1,4 +1,4 @@
-"""Faults found by reading."""
+"""States that a node is seldom in: STANDBY without handoff, a store that is gone behind a living link, ..."""
 import os
 import signal
 import subprocess
@@ -8,7 +8,7 @@ import redis
 import rig
 
 
-def test_review_a_standby_peer_gets_writes_without_handoff():
+def test_corner_a_standby_peer_gets_writes_without_handoff():
     """Off is for peers that are DOWN; one that is STANDBY takes writes."""
     with rig.Cluster(2, flags={"enable-hinted-handoff": "false", "gos-interval": "2000"}) as c:
         a, b = c.nodes
@@ -21,7 +21,7 @@ def test_review_a_standby_peer_gets_writes_without_handoff():
         rig.wait_until(lambda: len(set(rig.copies(a, "k"))) == 1, "it has the write", 10)
 
 
-def test_review_hints_expire_while_only_the_store_is_gone():
+def test_corner_hints_expire_while_only_the_store_is_gone():
     """The node answers, its Redis doesn't: its hints live no longer than others."""
     with rig.Cluster(2, store="redis", flags={"hint-ttl-seconds": "2"}) as c:
         a, _ = c.nodes
@@ -33,7 +33,7 @@ def test_review_hints_expire_while_only_the_store_is_gone():
         c.backends[1].start()
 
 
-def test_review_an_unknown_effect_is_not_said_to_be_none():
+def test_corner_an_unknown_effect_is_not_said_to_be_none():
     """Handoff is off, and the link breaks while the only replica has the write in its socket."""
     places = [("dc1", "rack1", "0"), ("dc1", "rack1", "2147483648")]
     with rig.Cluster(places=places, flags={"enable-hinted-handoff": "false"}) as c:
@@ -51,7 +51,7 @@ def test_review_an_unknown_effect_is_not_said_to_be_none():
         assert answer and not (b.client().get(key) == b"1" and "nothing was written" in answer), answer
 
 
-def test_review_a_replica_that_may_not_write_says_so():
+def test_corner_a_replica_that_may_not_write_says_so():
     """Its Redis refuses the command to this user: that is no fault of the write's."""
     with rig.Cluster(2, store="redis") as c:
         a, b = c.nodes
@@ -75,7 +75,7 @@ print(code, time.monotonic() - start)
 """
 
 
-def test_review_term_while_a_name_is_looked_up(tmp_path):
+def test_corner_term_while_a_name_is_looked_up(tmp_path):
     conf = tmp_path / "resolv.conf"
     conf.write_text("nameserver 127.0.0.1\nnameserver 127.0.0.2\n")
     ports = rig.free_ports(3)
