@@ -73,12 +73,7 @@ def node(place):
 
 
 def resident_mb(n):
-    """0 under a sanitizer, whose memory isn't the program's."""
-    with open(f"/proc/{n.process.pid}/maps", encoding="ascii") as f:
-        if any("libasan" in line or "libtsan" in line for line in f):
-            return 0
-    with open(f"/proc/{n.process.pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS")) / 1024
+    return n.memory("VmRSS") / 1048576
 
 
 def connect(n, port):

@@ -430,12 +430,6 @@ def test_client_scan_tells_each_of_10000_keys_exactly_once(node):
 
 # ---- clients that flood, stall or are many ---------------------------------------------------------------
 
-def memory(node, field="RssAnon"):
-    """Bytes."""
-    with open(f"/proc/{node.process.pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith(field + ":")) * 1024
-
-
 def cpu_seconds(node):
     with open(f"/proc/{node.process.pid}/stat", encoding="ascii") as f:
         fields = f.read().rsplit(")", 1)[1].split()
@@ -503,16 +497,16 @@ MB = 1 << 20
 def test_client_slow_readers_cost_bounded_memory_and_hurt_nobody(node):
     node.client().set("fat", os.urandom(MB))
     p99(node, 20)
-    before, calm = memory(node), p99(node)
+    before, calm = node.memory(), p99(node)
     flood = Flood(node, command("GET", "fat") * 1000, 8)
     try:
         rig.wait_until(lambda: flood.sent > 8 * 100000, "they have asked for gigabytes")
         stays_calm(node, calm)
-        grown = memory(node) - before
+        grown = node.memory() - before
     finally:
         flood.end()
     assert grown < 8 * 40 * MB, f"{grown / MB:.0f} MB for 8 slow readers"
-    rig.wait_until(lambda: memory(node) - before < 30 * MB, "the memory is given back")
+    rig.wait_until(lambda: node.memory() - before < 30 * MB, "the memory is given back")
     node.client().delete("fat")
 
 
@@ -520,13 +514,13 @@ def test_client_a_pipeline_of_large_values_is_read_to_its_end(node):
     """More than client_output_max_bytes, but the client reads."""
     value = os.urandom(MB)
     node.client().set("fat", value)
-    before = memory(node)
+    before = node.memory()
     with Wire(node.client_port) as w:
         w.send(command("GET", "fat") * 400)
         peak = 0
         for _ in range(400):
             assert w.reply() == b"$%d\r\n%s\r\n" % (MB, value)
-            peak = max(peak, memory(node) - before)
+            peak = max(peak, node.memory() - before)
     assert peak < 100 * MB, f"{peak / MB:.0f} MB"
 
 
@@ -543,18 +537,18 @@ def test_client_a_reply_over_the_limit_is_an_error():
 
 
 def test_client_floods_of_writes_hurt_nobody(node):
-    before, calm = memory(node), p99(node)
+    before, calm = node.memory(), p99(node)
     flood = Flood(node, command("SET", "flood", "x" * 1000) * 20, 2)
     try:
         rig.wait_until(lambda: flood.sent > 40 * MB, "40 MB are written", 60)
         stays_calm(node, calm)
     finally:
         flood.end()
-    rig.wait_until(lambda: memory(node) - before < 30 * MB, "the memory is given back")
+    rig.wait_until(lambda: node.memory() - before < 30 * MB, "the memory is given back")
 
 
 def test_client_a_thousand_idle_clients_cost_little(node):
-    before = memory(node)
+    before = node.memory()
     socks = []
     try:
         for _ in range(1000):
@@ -564,7 +558,7 @@ def test_client_a_thousand_idle_clients_cost_little(node):
         for s in socks:
             assert s.recv(100) == b"+PONG\r\n"
         assert int(info(node)[0]["connected_clients"]) >= 1000
-        assert memory(node) - before < 64 * MB
+        assert node.memory() - before < 64 * MB
         used = cpu_seconds(node)
         assert p99(node, 100) < 0.1
         time.sleep(1)  # the time in which nothing happens
@@ -610,7 +604,7 @@ def bulk(value):
 
 def memory_is_back(nodes):
     for n in nodes:
-        rig.wait_until(lambda n=n: memory(n) < 40 * MB, f"{n.name} gives the memory back")
+        rig.wait_until(lambda n=n: n.memory() < 40 * MB, f"{n.name} gives the memory back")
 
 
 @pytest.mark.parametrize("store", ["embedded", "redis"])
@@ -629,7 +623,7 @@ def test_client_large_value_through_one_node(store, size):
             assert w.ask("DEL", "big") == b":1\r\n"
             w.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % (512 * MB + 1))
             assert w.rest() == b"-ERR Protocol error: invalid bulk length\r\n"
-        assert memory(n, "VmHWM") < (5 * size + 60) * MB  # a few copies on the way
+        assert n.memory("VmHWM") < (5 * size + 60) * MB  # a few copies on the way
         memory_is_back(c.nodes)
 
 
