@@ -45,7 +45,8 @@ enum verdict {
     VERDICT_LOGGED,  /* in the log of a peer that is up */
     VERDICT_KEPT,    /* a hint, but not one that a power cut can't take */
     VERDICT_DURABLE, /* a hint, on disk */
-    VERDICT_REFUSED, /* neither there nor kept: `why` */
+    VERDICT_REFUSED, /* not kept: `why`; by the writer: nor there. By a sender, which had it in its
+                        log: it may have gone out before */
     VERDICT_APPLIED, /* the replica has it; maybe with its reply */
 };
 

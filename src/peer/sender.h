@@ -8,7 +8,8 @@
  *
  * UP: records go out in the order of their numbers from what the peer said it had applied, hints
  * and live traffic by the same loop. While the peer is down, STANDBY or without its store, what is
- * in the log counts as hints: synced in groups, one fdatasync for all that came in one turn. */
+ * in the log counts as hints: synced in groups, one fdatasync for all that came in one turn. (With
+ * handoff off only a peer that is down is refused writes, and there are no hints.) */
 #ifndef PEER_SENDER_H
 #define PEER_SENDER_H
 

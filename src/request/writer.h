@@ -7,7 +7,9 @@
  *
  * While a batch is at the store, the next one gathers (group commit). A client's write goes first
  * to the own store, if that is one of its replicas, and then to the logs of the others: what the
- * own store refuses is written nowhere. */
+ * own store refuses is written nowhere. While a batch hangs at a store that is gone, writes that
+ * need only other nodes pass it by: each key's keep their order, those of different keys may not.
+ */
 #ifndef REQUEST_WRITER_H
 #define REQUEST_WRITER_H
 
@@ -24,9 +26,8 @@ struct writer_options {
     const struct peers *peers;
     struct store *store;
     bool used_data_dir;
-    uint64_t clock_floor; /* no stamp below this: the bound kept by the last run */
-    uint64_t
-        *mark_wanted; /* atomic, out: numbers run out; keep a start mark that is at least this */
+    uint64_t clock_floor;  /* no stamp below this: the bound kept by the last run */
+    uint64_t *mark_wanted; /* atomic, out: numbers run out; keep a start mark of at least this */
     const uint64_t *mark_kept; /* atomic, in: the newest that is kept */
     uint32_t *clock_trusted;   /* atomic, out: the wall clock agrees with a peer's */
     uint32_t *own_state;       /* atomic, out: enum node_state */
