@@ -12,14 +12,16 @@ struct histogram {
     uint64_t count, sum_us;
 };
 
+#define HISTOGRAM_ADD(field, v) __atomic_store_n(&(field), (field) + (v), __ATOMIC_RELAXED)
+
 static inline void histogram_add(struct histogram *h, uint64_t us)
 {
     unsigned i = us ? 64u - (unsigned)__builtin_clzll(us) : 0;
     if (i >= HISTOGRAM_BUCKETS)
         i = HISTOGRAM_BUCKETS - 1;
-    __atomic_fetch_add(&h->bucket[i], 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&h->count, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&h->sum_us, us, __ATOMIC_RELAXED);
+    HISTOGRAM_ADD(h->bucket[i], 1);
+    HISTOGRAM_ADD(h->count, 1);
+    HISTOGRAM_ADD(h->sum_us, us);
 }
 
 /* Adds what `from` has now to `sum`, which only the caller sees. */

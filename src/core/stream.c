@@ -7,9 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SHARED    (64u * 1024)
 #define READ_MIN  (16u * 1024)
 #define READ_MAX  (1024u * 1024) /* one turn's share of one stream */
 #define KEEP_IDLE (4u * 1024)    /* a buffer larger than this is given back when it is empty */
+
+/* What the streams of this thread read into while they have nothing left from before. */
+static _Thread_local uint8_t shared[SHARED];
 
 static void on_poll(uv_poll_t *h, int status, int events);
 
@@ -38,17 +42,35 @@ static void end(struct stream *s, const char *reason)
     s->ops->on_end(s, reason);
 }
 
-static void read_some(struct stream *s)
+/* Room for the next read: what is wanted of a large value at once, but in pieces of READ_MAX. */
+static size_t read_room(struct stream *s)
 {
     size_t room = READ_MIN;
     if (s->in_want > s->in.len && s->in_want - s->in.len > room)
         room = s->in_want - s->in.len;
     if (room > READ_MAX && s->in.cap - s->in.len < room)
-        buf_reserve(&s->in, room); /* a large value: room for all of it once, then pieces */
-    if (room > READ_MAX)
-        room = READ_MAX;
-    uint8_t *to = buf_reserve(&s->in, room);
-    ssize_t n = read(s->fd, to, room);
+        buf_reserve(&s->in, room);
+    return room > READ_MAX ? READ_MAX : room;
+}
+
+/* What on_data left goes into memory of the stream's own. */
+static void take_back(struct stream *s)
+{
+    struct slice left = buf_slice(&s->in);
+    s->in = (struct buf)BUF_INIT;
+    if (left.len && !s->closed)
+        buf_add(&s->in, left.ptr, left.len);
+}
+
+static void read_some(struct stream *s)
+{
+    bool lend = s->in.len == 0;
+    size_t room = lend ? SHARED : read_room(s);
+    if (lend) {
+        buf_fini(&s->in);
+        s->in = (struct buf){.data = shared, .cap = SHARED};
+    }
+    ssize_t n = read(s->fd, buf_reserve(&s->in, room), room);
     if (n > 0) {
         buf_commit(&s->in, (size_t)n);
         s->ops->on_data(s);
@@ -57,8 +79,10 @@ static void read_some(struct stream *s)
     } else if (errno != EAGAIN && errno != EINTR) {
         end(s, strerror(errno));
     }
-    if (!s->closed && s->in.len == 0)
-        buf_reset(&s->in, KEEP_IDLE + READ_MIN);
+    if (lend)
+        take_back(s);
+    else if (s->in.len == 0)
+        buf_fini(&s->in);
 }
 
 static void finish_connect(struct stream *s)
@@ -184,7 +208,7 @@ void stream_flush(struct stream *s)
     }
     s->blocked = s->out.len > 0;
     if (!s->blocked)
-        buf_reset(&s->out, KEEP_IDLE + READ_MIN);
+        buf_reset(&s->out, KEEP_IDLE);
     watch(s);
 }
 

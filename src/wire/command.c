@@ -7,33 +7,59 @@
 
 /* ---- finding -------------------------------------------------------------------------------- */
 
-/* False: too long for a name, or with a NUL inside. */
-static bool upper_case(struct slice name, char out[NAME_ROOM])
+/* Where a name's row stands, plus one: open addressing, filled once before main. */
+#define INDEX_BITS 10u
+static uint16_t name_index[1u << INDEX_BITS];
+
+static inline uint32_t fold(uint8_t c)
 {
-    if (name.len >= NAME_ROOM)
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] == '\0')
-            return false;
-        out[i] = (char)toupper(name.ptr[i]);
-    }
-    out[name.len] = '\0';
-    return true;
+    return c | 0x20u; /* lower case; what isn't a letter stays different from the others used */
 }
 
-static int compare_name(const void *name, const void *row)
+/* Multiplicative hashing (Knuth, TAOCP 6.4) of length, first, middle and last two letters. */
+static inline uint32_t name_hash(const uint8_t *p, size_t n)
 {
-    return strcmp(name, ((const struct command_spec *)row)->name);
+    uint32_t v = fold(p[0]) << 24 | fold(p[n / 2]) << 16 | fold(p[n - 1]) << 8;
+    v ^= fold(p[n > 1 ? n - 2 : 0]) + (uint32_t)n * 0x9e5u;
+    return v * 2654435769u >> (32 - INDEX_BITS);
+}
+
+static inline bool name_is(const struct slice name, const char *upper)
+{
+    size_t i = 0;
+    for (; i < name.len && upper[i]; i++) {
+        uint8_t c = name.ptr[i];
+        if (c >= 'a' && c <= 'z')
+            c = (uint8_t)(c - 'a' + 'A');
+        if (c != (uint8_t)upper[i])
+            return false;
+    }
+    return i == name.len && upper[i] == '\0';
+}
+
+__attribute__((constructor)) static void fill_index(void)
+{
+    size_t n;
+    const struct command_spec *table = command_table(&n);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t at = name_hash((const uint8_t *)table[i].name, strlen(table[i].name));
+        while (name_index[at])
+            at = (at + 1) % ARRAY_LEN(name_index);
+        name_index[at] = (uint16_t)(i + 1);
+    }
 }
 
 const struct command_spec *command_find(struct slice name)
 {
-    char upper[NAME_ROOM];
-    if (!upper_case(name, upper))
-        return NULL;
     size_t n;
     const struct command_spec *table = command_table(&n);
-    return bsearch(upper, table, n, sizeof *table, compare_name);
+    if (name.len == 0 || name.len >= NAME_ROOM)
+        return NULL;
+    for (uint32_t at = name_hash(name.ptr, name.len); name_index[at];
+         at = (at + 1) % ARRAY_LEN(name_index))
+        if (name_is(name, table[name_index[at] - 1].name))
+            return &table[name_index[at] - 1];
+    return NULL;
 }
 
 /* NULL: no such subcommand. For RULE_SUBCOMMAND. */

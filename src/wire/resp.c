@@ -29,6 +29,7 @@ static void command_clear(struct resp_command *c)
 {
     c->argc = 0;
     c->size = 0;
+    c->whole = slice_of(NULL, 0);
     if (c->cap > KEEP_ARGS) {
         mem_free(c->argv);
         c->argv = NULL;
@@ -384,6 +385,8 @@ enum resp_status resp_request_parse(struct resp_parser *p, const uint8_t *data, 
         out->size = p->pos;
     else
         out->argc = 0;
+    if (st == RESP_OK && data[0] == '*')
+        out->whole = slice_of(data, p->pos);
     parser_clear(p);
     return st;
 }
@@ -396,9 +399,9 @@ bool resp_command_parse(struct slice bytes, struct resp_command *out)
               count_read(&p, bytes.ptr, bytes.len, NULL) == RESP_OK && p.left > 0 &&
               bulks_at_once(&p, bytes.ptr, bytes.len, bytes.len, out, NULL) == RESP_OK &&
               p.pos == bytes.len;
-    if (ok)
-        out->size = p.pos;
-    else
+    out->size = ok ? p.pos : 0;
+    out->whole = slice_of(bytes.ptr, out->size);
+    if (!ok)
         out->argc = 0;
     return ok;
 }
@@ -601,6 +604,14 @@ void resp_add_error(struct buf *b, const char *fmt, ...)
             to[i] = ' ';
     memcpy(to + 1 + n, "\r\n", 2);
     buf_commit(b, n + 3);
+}
+
+void resp_pass_command(struct buf *b, const struct resp_command *cmd)
+{
+    if (cmd->whole.len)
+        buf_add(b, cmd->whole.ptr, cmd->whole.len);
+    else
+        resp_add_command(b, cmd->argv, cmd->argc);
 }
 
 void resp_add_command(struct buf *b, const struct slice *argv, size_t argc)

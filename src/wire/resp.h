@@ -32,6 +32,8 @@ struct resp_command {
     struct slice *argv; /* owned, grows; kept from command to command */
     size_t argc, cap;
     size_t size;        /* bytes that the command took from the stream */
+    struct slice whole; /* those bytes, where they are a multibulk: it can be passed on as it is;
+                           else empty */
     struct buf scratch; /* owned: an inline command's arguments without their quotes */
 };
 void resp_command_fini(struct resp_command *c);
@@ -86,6 +88,8 @@ void resp_add_status(struct buf *b, const char *s); /* +s */
 void resp_add_error(struct buf *b, const char *fmt, ...)
     PRINTF_LIKE(2, 3); /* -text; CR and LF become blanks, at its end nothing */
 void resp_add_command(struct buf *b, const struct slice *argv, size_t argc);
+/* The same of a command that was parsed: its bytes as they came, where they can be used. */
+void resp_pass_command(struct buf *b, const struct resp_command *cmd);
 
 /* Reading a whole reply: of type ':' its number. */
 bool resp_reply_int(struct slice reply, int64_t *out) MUST_USE;
