@@ -122,7 +122,8 @@ static bool open_store(struct server *s, struct error *e)
                               .user = c->backend_user,
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,
-                              .timeout_ms = c->timeout};
+                              .timeout_ms = c->timeout,
+                              .alone = s->topology->n == 1};
     if (c->data_store == DATA_STORE_EMBEDDED) {
         s->store = store_open_embedded(&o, e);
     } else {

@@ -3,6 +3,7 @@
 #include "core/listener.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "request/batch.h"
 #include "request/inspect.h"
 #include <unistd.h>
 
@@ -220,9 +221,8 @@ static void drop(struct msg *msg)
         close(container_of_(msg, struct mail_client, msg)->fd);
         break;
     case MAIL_WRITE:
-        blob_unref(container_of_(msg, struct mail_write, msg)->command);
-        blob_unref(container_of_(msg, struct mail_write, msg)->own_reply);
-        break;
+        mail_write_free(container_of_(msg, struct mail_write, msg));
+        return;
     case MAIL_VERDICTS: {
         struct mail_verdicts *m = container_of_(msg, struct mail_verdicts, msg);
         for (size_t i = 0; i < m->n; i++)

@@ -1,5 +1,4 @@
 #include "client/call.h"
-#include "core/clock.h"
 #include "core/mem.h"
 #include <inttypes.h>
 #include <string.h>
@@ -12,7 +11,7 @@ struct call *call_new(struct client *c, const struct command_spec *spec, size_t 
     call->client = c;
     call->spec = spec;
     call->nparts = call->left = nparts;
-    call->started_us = clock_mono_us();
+    call->started_us = c->all->now_us;
     call->max = c->all->config->client_output_max_bytes;
     for (size_t i = 0; i < nparts; i++)
         call->parts[i].call = call;
@@ -122,24 +121,21 @@ static void refuse_reply(struct call *call, uint64_t max)
     resp_add_error(&call->reply,
                    "ERR more than %" PRIu64 " bytes of replies (client_output_max_bytes)%s", max,
                    call->write ? "; the write took effect" : "");
+    call->failed = true;
 }
 
-/* A single reply may have any size. */
-static bool fits(const struct client *c, const struct call *call)
+/* A single reply of n bytes may have any size. */
+static bool fits(const struct client *c, size_t n)
 {
     size_t waiting = c->held + c->stream.out.len;
-    return waiting <= client_pause_at(c) ||
-           waiting + call->reply.len <= c->all->config->client_output_max_bytes;
+    return waiting <= client_pause_at(c) || waiting + n <= c->all->config->client_output_max_bytes;
 }
 
-static void settle_with_client(struct client *c, struct call *call)
+static void settle_with_client(struct client *c, struct call *call, size_t n)
 {
-    size_t n = call->reply.len;
     c->guess = n > c->guess / 2 ? n : c->guess / 2;
     if (c->guess < GUESS_MIN)
         c->guess = GUESS_MIN;
-    if (!fits(c, call))
-        refuse_reply(call, c->all->config->client_output_max_bytes);
     c->held += call->reply.len;
     c->pending -= call->size;
     c->all->pending -= call->size;
@@ -151,10 +147,28 @@ static void complete(struct call *call)
     call->done = true;
     for (size_t i = 0; i < call->nparts; i++)
         buf_fini(&call->parts[i].reply);
-    if (call->client)
-        settle_with_client(call->client, call);
-    else
+    if (!call->client) {
         free_call(call);
+        return;
+    }
+    size_t n = call->reply.len;
+    if (!fits(call->client, n))
+        refuse_reply(call, call->client->all->config->client_output_max_bytes);
+    settle_with_client(call->client, call, n);
+}
+
+/* The reply of a call that no other stands before goes straight to its client. */
+static bool goes_straight(struct call *call, struct slice reply)
+{
+    struct client *c = call->client;
+    bool can = c && c->first_call == call && call->merge == MERGE_ONE && call->left == 0 &&
+               fits(c, reply.len);
+    if (!can)
+        return false;
+    buf_add(&c->stream.out, reply.ptr, reply.len);
+    call->done = true;
+    settle_with_client(c, call, reply.len);
+    return true;
 }
 
 /* Parts that are too large together are dropped as they come. */
@@ -168,29 +182,57 @@ static void take_part(struct part *p, struct slice reply)
         buf_add(&p->reply, reply.ptr, reply.len);
 }
 
+static struct in_flight *in_flight(struct call *call)
+{
+    return call->write ? &call->client->writes : &call->client->reads;
+}
+
+void call_part_starts(struct call *call, uint32_t token)
+{
+    struct in_flight *f = in_flight(call);
+    f->bucket[token % HAZARDS]++;
+    f->all++;
+    f->wide += call->wide;
+}
+
+static void part_ends(struct call *call, uint32_t token)
+{
+    struct in_flight *f = in_flight(call);
+    f->bucket[token % HAZARDS]--;
+    f->all--;
+    f->wide -= call->wide;
+}
+
 void call_part_done(void *arg, const struct request_result *r)
 {
     struct part *p = arg;
     struct call *call = p->call;
-    struct client *c = call->client;
-    p->done = true;
-    if (c) {
-        (call->write ? c->writes : c->reads)[p->token % HAZARDS]--;
+    if (call->client) {
+        part_ends(call, p->token);
         if (call->write)
-            recent_note(&c->recent, c->all->requests, p->token, r->node);
+            recent_note(&call->client->recent, call->client->all->requests, p->token, r->node);
+    }
+    call->left--;
+    if (goes_straight(call, r->reply)) {
+        call->failed = resp_reply_is_error(r->reply);
+        return;
     }
     take_part(p, r->reply);
-    if (--call->left)
+    if (call->left)
         return;
     if (call_too_large(call))
         refuse_reply(call, call->max);
     else if (call->merge != MERGE_ONE)
         merge(call);
+    call->failed = call->failed || resp_reply_is_error(buf_slice(&call->reply));
     complete(call);
 }
 
 void call_reply(struct call *call, struct slice reply)
 {
+    call->failed = resp_reply_is_error(reply);
+    if (goes_straight(call, reply))
+        return;
     buf_add(&call->reply, reply.ptr, reply.len);
     complete(call);
 }

@@ -14,7 +14,6 @@ enum merge { MERGE_ONE, MERGE_SUM, MERGE_ARRAY, MERGE_OK };
 struct part {
     struct call *call;
     uint32_t token;
-    bool done;
     struct buf reply; /* only where there is more than one part */
 };
 
@@ -24,6 +23,8 @@ struct call {
     const struct command_spec *spec;
     enum merge merge;
     bool write, done;
+    bool wide;   /* it has keys of many tokens in one part */
+    bool failed; /* its reply is an error */
     uint64_t started_us;
     size_t size;  /* of a write: bytes of its command, counted in the client's `pending` */
     size_t bytes; /* of its parts' replies, */
@@ -45,10 +46,14 @@ struct client {
     struct resp_command cmd, normal;
     struct call *first_call, *last_call;
     size_t ncalls;
-    size_t pending;                           /* bytes of writes in flight */
-    size_t held;                              /* bytes of replies that wait for earlier ones */
-    size_t guess;                             /* bytes that a reply may have, from those before */
-    uint32_t reads[HAZARDS], writes[HAZARDS]; /* parts in flight, by bucket */
+    size_t pending; /* bytes of writes in flight */
+    size_t held;    /* bytes of replies that wait for earlier ones */
+    size_t guess;   /* bytes that a reply may have, from those before */
+    struct in_flight {
+        uint32_t bucket[HAZARDS]; /* parts, by token */
+        uint32_t all, wide;       /* parts; those of wide calls */
+    } reads, writes;
+    unsigned answered_at_once; /* reads that took no call, since now_us */
     struct recent recent;
     bool full;          /* commands were left for want of room */
     bool again;         /* it has commands that may run, but others come first */
@@ -68,6 +73,10 @@ bool call_too_large(const struct call *call);
 /* For what is answered at once. */
 void call_reply(struct call *call, struct slice reply);
 void client_mark_dirty(struct client *c);
+/* A part of this token begins, or ends. */
+void call_part_starts(struct call *call, uint32_t token);
+/* Counts a command that is answered. */
+void client_count(struct clients *all, const struct command_spec *spec, bool error);
 /* Bytes of replies that may wait unsent before no more commands are read. */
 static inline size_t client_pause_at(const struct client *c)
 {

@@ -24,39 +24,55 @@ void client_mark_dirty(struct client *c)
 /* ---- replies
  * ------------------------------------------------------------------------------------- */
 
-static void count_call(struct clients *all, const struct call *call)
+void client_count(struct clients *all, const struct command_spec *spec, bool error)
 {
     size_t n;
     const struct command_spec *table = command_table(&n);
-    enum stats_result result =
-        resp_reply_is_error(buf_slice(&call->reply)) ? RESULT_ERROR : RESULT_OK;
-    if (call->spec && (size_t)(call->spec - table) < STATS_COMMANDS_MAX)
-        STATS_ADD(all->stats, requests[call->spec - table][result], 1);
+    if (spec && (size_t)(spec - table) < STATS_COMMANDS_MAX)
+        STATS_ADD(all->stats, requests[spec - table][error ? RESULT_ERROR : RESULT_OK], 1);
     else
         STATS_ADD(all->stats, unknown_commands, 1);
-    histogram_add(&all->stats->duration, clock_mono_us() - call->started_us);
+}
+
+static void send_reply(struct client *c, struct call *call)
+{
+    c->held -= call->reply.len;
+    if (c->stream.out.len == 0 && call->reply.len > OUT_PAUSE) {
+        struct buf empty = c->stream.out; /* a large one isn't copied */
+        c->stream.out = call->reply;
+        call->reply = empty;
+    } else {
+        buf_add(&c->stream.out, buf_head(&call->reply), call->reply.len);
+    }
+    client_count(c->all, call->spec, call->failed);
+    histogram_add(&c->all->stats->duration, c->all->now_us - call->started_us, 1);
+    buf_fini(&call->reply);
+    mem_free(call);
 }
 
 static void send_replies(struct client *c)
 {
+    if (!c->first_call || !c->first_call->done)
+        return;
+    c->all->now_us = clock_mono_us();
     while (c->first_call && c->first_call->done) {
         struct call *call = c->first_call;
         c->first_call = call->next;
         if (!c->first_call)
             c->last_call = NULL;
         c->ncalls--;
-        count_call(c->all, call);
-        c->held -= call->reply.len;
-        if (c->stream.out.len == 0 && call->reply.len > OUT_PAUSE) {
-            struct buf empty = c->stream.out; /* a large one isn't copied */
-            c->stream.out = call->reply;
-            call->reply = empty;
-        } else {
-            buf_add(&c->stream.out, buf_head(&call->reply), call->reply.len);
-        }
-        buf_fini(&call->reply);
-        mem_free(call);
+        send_reply(c, call);
     }
+}
+
+/* Reads that took no call: how long the commands that came together took together. */
+static void count_at_once(struct client *c, uint64_t since_us)
+{
+    if (!c->answered_at_once)
+        return;
+    c->all->now_us = clock_mono_us();
+    histogram_add(&c->all->stats->duration, c->all->now_us - since_us, c->answered_at_once);
+    c->answered_at_once = 0;
 }
 
 /* ---- commands
@@ -95,6 +111,11 @@ static void run_commands(struct client *c)
     struct stream *st = &c->stream;
     struct error e;
     c->stalled = c->lagging = false;
+    if (!st->in.len)
+        return;
+    c->all->now_us = clock_mono_us();
+    c->all->wall_ms = clock_wall_ms();
+    uint64_t since_us = c->all->now_us;
     while (st->in.len && may_run(c)) {
         enum resp_status rc =
             resp_request_parse(&c->parser, buf_head(&st->in), st->in.len, &c->cmd, &e);
@@ -116,6 +137,7 @@ static void run_commands(struct client *c)
         if (c->first_call && c->first_call->done)
             send_replies(c);
     }
+    count_at_once(c, since_us);
     c->full = st->in.len && !may_run(c);
     if (c->closing)
         buf_eat(&st->in, st->in.len);

@@ -25,7 +25,8 @@ struct clients {
     struct stats *const *all_stats; /* of every worker: INFO, and the cap on connections */
     unsigned nworkers;
     bool has_peers;
-    uint64_t started_ms; /* mono */
+    uint64_t started_ms;      /* mono */
+    uint64_t now_us, wall_ms; /* mono and wall, as of the last look at a socket */
     struct client *first, *dirty;
     size_t pending; /* bytes of writes in flight */
     bool later;     /* some client is to be looked at again in the next turn */

@@ -57,10 +57,12 @@ static bool hidden(struct slice key)
     return key.len >= n && memcmp(key.ptr, STORE_HIDDEN_PREFIX, n) == 0;
 }
 
-/* The client's earlier calls to this key that this one must not overtake. */
-static bool must_wait(const struct client *c, uint32_t token, bool write)
+/* The client's earlier calls to these keys that this one must not overtake. Of a command with keys
+ * of many tokens in one part only one token is known: it waits for all. */
+static bool must_wait(const struct client *c, uint32_t token, bool write, bool wide)
 {
-    return (write ? c->reads : c->writes)[token % HAZARDS] != 0;
+    const struct in_flight *others = write ? &c->reads : &c->writes;
+    return others->bucket[token % HAZARDS] || others->wide || (wide && others->all);
 }
 
 /* No replica of this key is known to have the client's earlier writes: wait, but not for ever. */
@@ -76,65 +78,104 @@ static bool lags(struct client *c, uint32_t token)
     return c->lagging = c->all->later = true;
 }
 
-static bool not_yet(struct client *c, uint32_t token, bool write)
+static bool not_yet(struct client *c, uint32_t token, bool write, bool wide)
 {
-    return must_wait(c, token, write) || (!write && lags(c, token));
+    return must_wait(c, token, write, wide) || (!write && lags(c, token));
 }
 
 static void start_read(struct client *c, struct part *p, const struct command_spec *spec,
-                       const struct resp_command *cmd, struct slice key)
+                       const struct resp_command *cmd)
 {
     int prefer = recent_replica(&c->recent, c->all->requests, p->token);
-    c->reads[p->token % HAZARDS]++;
+    call_part_starts(p->call, p->token);
     struct operation op = {.spec = spec,
                            .cmd = cmd,
-                           .key = key,
+                           .token = p->token,
                            .prefer = prefer == RECENT_WAIT ? RECENT_ANY : prefer,
                            .done = call_part_done,
                            .arg = p};
     request_read(c->all->requests, &op);
 }
 
-static void start_write(struct client *c, struct part *p, struct slice key, struct blob *command,
-                        const struct resp_command *cmd)
+static void start_write(struct client *c, struct part *p, struct mail_write *m,
+                        const struct command_spec *spec, const struct resp_command *cmd)
 {
-    c->writes[p->token % HAZARDS]++;
-    struct operation op = {.spec = command_find(cmd->argv[0]),
-                           .cmd = cmd,
-                           .key = key,
-                           .done = call_part_done,
-                           .arg = p};
-    request_write(c->all->requests, &op, command);
+    call_part_starts(p->call, p->token);
+    struct operation op = {
+        .spec = spec, .cmd = cmd, .token = p->token, .done = call_part_done, .arg = p};
+    request_write(c->all->requests, &op, m);
 }
 
 /* ---- one part ---------------------------------------------------------------------------------
  */
 
-static bool run_whole(struct client *c, const struct command_spec *spec, struct slice key,
-                      bool write)
+/* A read that needs no call: nothing stands before it, and the own store answers it. */
+static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token)
+{
+    if (c->first_call)
+        return false;
+    struct operation op = {.spec = spec,
+                           .cmd = &c->cmd,
+                           .token = token,
+                           .prefer = recent_replica(&c->recent, c->all->requests, token)};
+    size_t before = c->stream.out.len;
+    if (!request_read_at_once(c->all->requests, &op, &c->stream.out))
+        return false;
+    client_count(c->all, spec, buf_head(&c->stream.out)[before] == '-');
+    c->answered_at_once++;
+    client_mark_dirty(c);
+    return true;
+}
+
+static bool run_read(struct client *c, const struct command_spec *spec, uint32_t token, bool wide)
+{
+    if (read_at_once(c, spec, token))
+        return true;
+    struct call *call = call_new(c, spec, 1);
+    call->wide = wide;
+    call->parts[0].token = token;
+    start_read(c, &call->parts[0], spec, &c->cmd);
+    return true;
+}
+
+static bool run_write(struct client *c, const struct command_spec *spec, uint32_t token, bool wide)
 {
     struct error e;
-    uint32_t token = request_token(c->all->requests, key);
-    if (not_yet(c, token, write))
-        return false;
-    if (!write) {
-        struct call *call = call_new(c, spec, 1);
-        call->parts[0].token = token;
-        start_read(c, &call->parts[0], spec, &c->cmd, key);
-        return true;
-    }
-    struct buf b = BUF_INIT;
-    if (!command_normalize(spec, &c->cmd, clock_wall_ms(), &b, &e)) {
-        buf_fini(&b);
+    struct mail_write *m = requests_new_mail(c->all->requests);
+    if (!command_normalize(spec, &c->cmd, c->all->wall_ms, &m->command, &e)) {
+        requests_put_mail(c->all->requests, m);
         return fail(c, spec, e.text);
     }
-    struct blob *command = blob_new(buf_head(&b), b.len);
-    buf_fini(&b);
     struct call *call = call_new(c, spec, 1);
+    call->wide = wide;
     call_is_write(call, c->cmd.size);
     call->parts[0].token = token;
-    if (resp_command_parse(blob_slice(command), &c->normal))
-        start_write(c, &call->parts[0], key, command, &c->normal);
+    start_write(c, &call->parts[0], m, spec, &c->cmd);
+    return true;
+}
+
+static bool run_whole(struct client *c, const struct command_spec *spec, struct slice key,
+                      bool write, bool wide)
+{
+    uint32_t token = request_token(c->all->requests, key);
+    if (not_yet(c, token, write, wide))
+        return false;
+    return write ? run_write(c, spec, token, wide) : run_read(c, spec, token, wide);
+}
+
+/* Everything of this connection goes to the one store in the order in which it came. */
+static bool run_direct(struct client *c, const struct command_spec *spec, bool write)
+{
+    struct call *call = call_new(c, spec, 1);
+    if (write)
+        call_is_write(call, c->cmd.size);
+    call_part_starts(call, 0);
+    struct operation op = {
+        .spec = spec, .cmd = &c->cmd, .prefer = -1, .done = call_part_done, .arg = &call->parts[0]};
+    if (write)
+        request_write_direct(c->all->requests, &op);
+    else
+        request_read(c->all->requests, &op);
     return true;
 }
 
@@ -159,20 +200,19 @@ static void start_part(struct client *c, struct part *p, const struct command_sp
         argv[2] = cmd->argv[i + 1];
     struct resp_command one = {.argv = argv, .argc = mset ? 3 : 2};
     if (!write) {
-        start_read(c, p, spec, &one, cmd->argv[i]);
+        start_read(c, p, spec, &one);
         return;
     }
-    struct buf b = BUF_INIT;
-    resp_add_command(&b, argv, one.argc);
-    start_write(c, p, cmd->argv[i], blob_new(buf_head(&b), b.len), &one);
-    buf_fini(&b);
+    struct mail_write *m = requests_new_mail(c->all->requests);
+    resp_add_command(&m->command, argv, one.argc);
+    start_write(c, p, m, command_find(argv[0]), &one);
 }
 
 static bool run_split(struct client *c, const struct command_spec *spec, const size_t *keys,
                       size_t n, bool write)
 {
-    for (size_t i = 0; i < n; i++)
-        if (not_yet(c, request_token(c->all->requests, c->cmd.argv[keys[i]]), write))
+    for (size_t i = 0; i < n && !requests_direct(c->all->requests); i++)
+        if (not_yet(c, request_token(c->all->requests, c->cmd.argv[keys[i]]), write, false))
             return false;
     struct call *call = call_new(c, spec, n);
     call->merge = merge_of(spec);
@@ -198,11 +238,15 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
         if (hidden(c->cmd.argv[keys[i]]))
             return fail(c, spec,
                         "ERR keys that begin with '" STORE_HIDDEN_PREFIX "' are the server's own");
-    if (n > 1 && (spec->flags & COMMAND_SPLIT))
+    bool direct = requests_direct(c->all->requests);
+    bool split = n > 1 && (spec->flags & COMMAND_SPLIT);
+    if (direct && !(split && merge_of(spec) == MERGE_ARRAY)) /* whose reply may be too large */
+        return run_direct(c, spec, write);
+    if (split)
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
         return fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
-    return run_whole(c, spec, c->cmd.argv[keys[0]], write);
+    return run_whole(c, spec, c->cmd.argv[keys[0]], write, n > 1);
 }
 
 static bool with_keys(struct client *c, const struct command_spec *spec)

@@ -14,7 +14,7 @@ static void forget(struct recent *r, const struct peers *peers)
 
 void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node)
 {
-    if (node < 0)
+    if (node < 0 || rs->peers->n == 1)
         return;
     if (!r->slots) {
         r->slots = mem_calloc(RECENT_SLOTS, sizeof *r->slots);

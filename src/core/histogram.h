@@ -14,14 +14,15 @@ struct histogram {
 
 #define HISTOGRAM_ADD(field, v) __atomic_store_n(&(field), (field) + (v), __ATOMIC_RELAXED)
 
-static inline void histogram_add(struct histogram *h, uint64_t us)
+/* n things took so long each. */
+static inline void histogram_add(struct histogram *h, uint64_t us, uint64_t n)
 {
     unsigned i = us ? 64u - (unsigned)__builtin_clzll(us) : 0;
     if (i >= HISTOGRAM_BUCKETS)
         i = HISTOGRAM_BUCKETS - 1;
-    HISTOGRAM_ADD(h->bucket[i], 1);
-    HISTOGRAM_ADD(h->count, 1);
-    HISTOGRAM_ADD(h->sum_us, us);
+    HISTOGRAM_ADD(h->bucket[i], n);
+    HISTOGRAM_ADD(h->count, n);
+    HISTOGRAM_ADD(h->sum_us, us * n);
 }
 
 /* Adds what `from` has now to `sum`, which only the caller sees. */

@@ -52,18 +52,20 @@ enum verdict {
 
 enum refusal { REFUSAL_NONE, REFUSAL_FULL, REFUSAL_DISK, REFUSAL_DISABLED };
 
+/* Made by the worker and its own again when it is answered: it keeps some for the next writes, so
+ * that a write takes no memory. */
 struct mail_write {
     struct msg msg;
+    struct mail_write *next; /* the worker's, while it is none's */
     struct actor *worker;
     uint64_t ticket;
-    const struct command_spec *spec;
-    struct blob *command; /* normalized, RESP */
-    bool want_replies;    /* the level needs more than this node's own word */
+    struct buf command; /* normalized, RESP */
+    bool want_replies;  /* the level needs more than this node's own word */
     uint8_t nreplicas;
     /* the writer's answer */
+    bool own_down; /* the own store can't serve and is a replica: nothing was written */
     enum store_outcome own_outcome;
-    bool own_down;          /* the own store can't serve and is a replica: nothing was written */
-    struct blob *own_reply; /* NULL: this node is no replica */
+    struct buf own_reply; /* empty: this node is no replica */
     struct {
         uint16_t node;
         uint8_t verdict, why;

@@ -4,10 +4,17 @@
 
 #define REPLIES_KEEP (1024u * 1024)
 
+struct mail_write *mail_write_new(unsigned replicas)
+{
+    struct mail_write *m = mem_calloc(1, sizeof *m + replicas * sizeof m->replica[0]);
+    m->msg.type = MAIL_WRITE;
+    return m;
+}
+
 void mail_write_free(struct mail_write *m)
 {
-    blob_unref(m->command);
-    blob_unref(m->own_reply);
+    buf_fini(&m->command);
+    buf_fini(&m->own_reply);
     mem_free(m);
 }
 

@@ -43,6 +43,7 @@ size_t batch_for_store(struct batch *b);
 void batch_clear(struct batch *b); /* memory is kept; the inbound is freed */
 void batch_fini(struct batch *b);
 
+struct mail_write *mail_write_new(unsigned replicas); /* room for so many */
 void mail_write_free(struct mail_write *m);
 void mail_inbound_free(struct mail_inbound *m);
 

@@ -112,14 +112,14 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct mail_
     struct peer *p = r->peers->at[node];
     bool hinting = __atomic_load_n(&p->hinting, __ATOMIC_SEQ_CST);
     bool late = !hinting && peer_behind(p) > r->config->send_window;
-    if ((hinting || late) && (*why = refuse_hint(r, p, hinting, m->command->len)) != REFUSAL_NONE)
+    if ((hinting || late) && (*why = refuse_hint(r, p, hinting, m->command.len)) != REFUSAL_NONE)
         return VERDICT_REFUSED;
     struct frame f = {.kind = FRAME_WRITE,
                       .flags = m->want_replies ? FRAME_WANT_REPLY : 0,
                       .tag = tag,
                       .stamp = stamp,
                       .deadline = clock_steady_ms() + (uint64_t)r->config->hint_ttl_seconds * 1000,
-                      .payload = blob_slice(m->command)};
+                      .payload = buf_slice(&m->command)};
     enum hint_append rc = hint_log_append(p->log, &f, !hinting && !late);
     if (rc != HINT_APPENDED) {
         log_limited(1000, LOG_LEVEL_ERROR, "log of peer %s: %s", p->log_name,

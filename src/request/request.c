@@ -2,55 +2,66 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/rcu.h"
+#include "request/batch.h"
 #include "request/plan.h"
 #include "request/quorum.h"
 #include <inttypes.h>
 #include <string.h>
 
+#define SPARE_MAX                                                                                  \
+    1024u /* mails for writes, and bytes of each of their buffers, kept for use again */
+#define SPARE_BYTES 1024u
+
+/* Below it, in the same memory: its replicas' words. */
 struct request {
     struct requests *rs;
-    uint64_t ticket, deadline_ms;
+    uint64_t ticket; /* 0: nobody was told it */
+    uint64_t deadline_ms;
     struct request *older, *newer;
     request_done *done;
     void *arg;
-    const struct command_spec *spec;
     enum consistency level;
     bool write;
-    unsigned n; /* replicas: of a write all, of a read those that may be asked */
-    uint16_t node[RING_REPLICAS_MAX];
+    unsigned n;     /* replicas: of a write all, of a read those that may be asked */
+    uint16_t *node; /* n */
     /* write */
     const char *blind;
-    struct write_word *words;
-    uint8_t *why; /* enum refusal, by replica */
-    bool unsure;  /* a sender has thrown away what a log had: it may have gone out before */
+    struct write_word *words; /* n */
+    uint8_t *why;             /* n; enum refusal */
+    bool unsure; /* a sender has thrown away what a log had: it may have gone out before */
     /* read */
-    struct blob *command; /* for peers */
+    const struct command_spec *spec;
+    const struct resp_command *cmd; /* while request_read runs */
+    struct blob *command;           /* for peers, and for later */
     unsigned need, asked;
-    struct read_word *reads;
+    struct read_word *reads;  /* n */
+    bool own_asked, over;     /* the store answers to this memory: it stays until then */
     struct blob *own_failure; /* what the own store said when it couldn't */
-};
-
-/* One answer that a read of the own store is waited for. */
-struct own_read {
-    struct requests *rs;
-    uint64_t ticket;
-    uint16_t node;
 };
 
 /* ---- life --------------------------------------------------------------------------------------
  */
 
 static struct request *new_request(struct requests *rs, const struct operation *op,
-                                   enum consistency level)
+                                   enum consistency level, bool write, unsigned n)
 {
-    struct request *r = MEM_NEW(struct request);
+    size_t word = write ? sizeof(struct write_word) : sizeof(struct read_word);
+    struct request *r = mem_calloc(1, sizeof *r + n * (word + sizeof *r->node + sizeof *r->why));
+    void *words = r + 1;
     r->rs = rs;
     r->done = op->done;
     r->arg = op->arg;
     r->spec = op->spec;
+    r->cmd = op->cmd;
     r->level = level;
-    r->deadline_ms = clock_mono_ms() + rs->config->timeout;
-    r->ticket = slots_put(&rs->live, r);
+    r->write = write;
+    r->n = n;
+    r->words = write ? words : NULL;
+    r->reads = write ? NULL : words;
+    r->node = (uint16_t *)(void *)((uint8_t *)words + n * word);
+    r->why = (uint8_t *)(r->node + n);
+    r->deadline_ms = uv_now(&rs->worker->loop) + rs->config->timeout;
     r->older = rs->newest;
     if (rs->newest)
         rs->newest->newer = r;
@@ -60,20 +71,28 @@ static struct request *new_request(struct requests *rs, const struct operation *
     return r;
 }
 
+/* What others answer to: finds nobody once the request is over. */
+static uint64_t ticket_of(struct request *r)
+{
+    if (!r->ticket)
+        r->ticket = slots_put(&r->rs->live, r);
+    return r->ticket;
+}
+
 static void free_request(struct request *r)
 {
     struct requests *rs = r->rs;
     *(r->older ? &r->older->newer : &rs->oldest) = r->newer;
     *(r->newer ? &r->newer->older : &rs->newest) = r->older;
-    slots_drop(&rs->live, r->ticket);
+    if (r->ticket)
+        slots_drop(&rs->live, r->ticket);
     for (unsigned i = 0; i < r->n; i++)
         blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
     blob_unref(r->command);
     blob_unref(r->own_failure);
-    mem_free(r->words);
-    mem_free(r->why);
-    mem_free(r->reads);
-    mem_free(r);
+    r->over = true;
+    if (!r->own_asked)
+        mem_free(r);
 }
 
 static void finish(struct request *r, struct slice reply, int node)
@@ -164,13 +183,13 @@ static void view_peer(const struct requests *rs, struct replica_view *v)
     v->behind = peer_behind(p) > rs->config->send_window;
 }
 
-static unsigned view_replicas(const struct requests *rs, struct slice key,
+static unsigned view_replicas(const struct requests *rs, uint32_t token,
                               struct replica_view v[RING_REPLICAS_MAX])
 {
     uint16_t nodes[RING_REPLICAS_MAX];
     rcu_read_begin();
     const struct topology *t = RCU_GET(*rs->topology);
-    unsigned n = topology_replicas(t, request_token(rs, key), nodes);
+    unsigned n = topology_replicas(t, token, nodes);
     for (unsigned i = 0; i < n; i++)
         v[i] = (struct replica_view){.node = nodes[i], .local = topology_is_local(t, nodes[i])};
     rcu_read_end();
@@ -251,21 +270,37 @@ static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp,
 
 static void on_own_read(void *arg, const struct store_read_reply *reply)
 {
-    struct own_read *o = arg;
-    struct request *r = slots_get(&o->rs->live, o->ticket);
-    if (r)
-        take_word(r, o->node, reply->ok, reply->stamp, reply->tag,
+    struct request *r = arg;
+    r->own_asked = false;
+    if (r->over)
+        mem_free(r);
+    else if (reply->ok && r->need == 1)
+        finish(r, reply->reply, -1); /* nothing to compare it with */
+    else
+        take_word(r, (uint16_t)r->rs->peers->self, reply->ok, reply->stamp, reply->tag,
                   blob_new(reply->reply.ptr, reply->reply.len));
-    mem_free(o);
 }
 
-static void ask_own(struct request *r, uint16_t node)
+/* The command for whoever is asked later than request_read runs. */
+static struct blob *keep_command(struct request *r)
 {
-    struct own_read *o = MEM_NEW(struct own_read);
-    *o = (struct own_read){.rs = r->rs, .ticket = r->ticket, .node = node};
+    if (r->command)
+        return r->command;
+    struct buf *b = fresh(r->rs);
+    resp_pass_command(b, r->cmd);
+    return r->command = blob_new(buf_head(b), b->len);
+}
+
+static void ask_own(struct request *r)
+{
+    r->own_asked = true;
+    if (r->cmd) {
+        store_read(r->rs->reader, r->spec, r->cmd, on_own_read, r);
+        return;
+    }
     struct resp_command cmd = {0};
     if (resp_command_parse(blob_slice(r->command), &cmd))
-        store_read(r->rs->reader, r->spec, &cmd, on_own_read, o);
+        store_read(r->rs->reader, r->spec, &cmd, on_own_read, r);
     resp_command_fini(&cmd);
 }
 
@@ -274,9 +309,9 @@ static void ask_peer(struct request *r, uint16_t node)
     struct mail_read *m = MEM_NEW(struct mail_read);
     m->msg.type = MAIL_READ;
     m->worker = r->rs->worker;
-    m->ticket = r->ticket;
+    m->ticket = ticket_of(r);
     m->node = node;
-    m->command = blob_ref(r->command);
+    m->command = blob_ref(keep_command(r));
     actor_send(r->rs->peers->at[node]->sender, &m->msg);
 }
 
@@ -284,7 +319,7 @@ static void ask_next(struct request *r)
 {
     uint16_t node = r->node[r->asked++];
     if (node == r->rs->peers->self)
-        ask_own(r, node);
+        ask_own(r);
     else
         ask_peer(r, node);
 }
@@ -301,28 +336,103 @@ static void prefer(struct read_plan *p, int node)
     }
 }
 
+/* Asks as many as are needed; the answers may come at once, and end it. */
+static void start_reading(struct request *r)
+{
+    struct requests *rs = r->rs;
+    if (r->need == 1 && r->n == 1) {
+        ask_next(r);
+        return;
+    }
+    uint64_t ticket = ticket_of(r);
+    (void)keep_command(r);
+    for (unsigned i = 0; i < r->need && slots_get(&rs->live, ticket) == r; i++)
+        if (r->asked <= i)
+            ask_next(r);
+    if (slots_get(&rs->live, ticket) == r)
+        r->cmd = NULL;
+}
+
 void request_read(struct requests *rs, const struct operation *op)
 {
     struct replica_view v[RING_REPLICAS_MAX];
     struct read_plan plan;
-    unsigned n = view_replicas(rs, op->key, v);
-    struct request *r = new_request(rs, op, rs->config->read_consistency);
-    if (!plan_read(r->level, v, n, &plan)) {
+    unsigned n = view_replicas(rs, op->token, v);
+    enum consistency level = rs->config->read_consistency;
+    bool possible = plan_read(level, v, n, &plan);
+    struct request *r = new_request(rs, op, level, false, plan.n);
+    r->need = plan.need;
+    if (!possible) {
         fail_read(r, plan.n, plan.need);
         return;
     }
     prefer(&plan, op->prefer);
-    struct buf *b = fresh(rs);
-    resp_add_command(b, op->cmd->argv, op->cmd->argc);
-    r->command = blob_new(buf_head(b), b->len);
-    r->need = plan.need;
-    r->n = plan.n;
     memcpy(r->node, plan.order, plan.n * sizeof *plan.order);
-    r->reads = mem_calloc(plan.n, sizeof *r->reads);
-    uint64_t ticket = r->ticket;
-    for (unsigned i = 0; i < plan.need && slots_get(&rs->live, ticket) == r; i++)
-        if (r->asked <= i)
-            ask_next(r);
+    start_reading(r);
+}
+
+/* ---- what the own store answers without a plan ----------------------------------------------- */
+
+struct at_once {
+    struct buf *out;
+    bool ok;
+};
+
+static void on_reply_at_once(void *arg, const struct store_read_reply *reply)
+{
+    struct at_once *a = arg;
+    a->ok = reply->ok;
+    if (a->ok)
+        buf_add(a->out, reply->reply.ptr, reply->reply.len);
+}
+
+static bool own_is_replica(const struct requests *rs, uint32_t token)
+{
+    uint16_t nodes[RING_REPLICAS_MAX];
+    bool own = rs->peers->n == 1;
+    if (own)
+        return true;
+    rcu_read_begin();
+    unsigned n = topology_replicas(RCU_GET(*rs->topology), token, nodes);
+    rcu_read_end();
+    for (unsigned i = 0; i < n && !own; i++)
+        own = nodes[i] == rs->peers->self;
+    return own;
+}
+
+bool request_read_at_once(struct requests *rs, const struct operation *op, struct buf *out)
+{
+    bool own = store_answers_at_once(rs->store) &&
+               rs->config->read_consistency == CONSISTENCY_DC_ONE &&
+               (op->prefer < 0 || op->prefer == (int)rs->peers->self) &&
+               __atomic_load_n(rs->own_state, __ATOMIC_ACQUIRE) == NODE_NORMAL &&
+               own_is_replica(rs, op->token);
+    struct at_once a = {.out = out};
+    if (own)
+        store_read(rs->reader, op->spec, op->cmd, on_reply_at_once, &a);
+    return a.ok;
+}
+
+bool requests_direct(const struct requests *rs)
+{
+    return rs->peers->n == 1 && store_takes_writes_anywhere(rs->store);
+}
+
+static void on_direct_write(void *arg, const struct store_read_reply *reply)
+{
+    struct request *r = arg;
+    r->own_asked = false;
+    if (r->over)
+        mem_free(r);
+    else
+        finish(r, reply->reply, (int)r->rs->peers->self);
+}
+
+void request_write_direct(struct requests *rs, const struct operation *op)
+{
+    struct request *r = new_request(rs, op, rs->config->write_consistency, true, 0);
+    r->own_asked = true;
+    store_read(rs->reader, op->spec, op->cmd, on_direct_write, r);
 }
 
 void request_mail_read(struct requests *rs, struct mail_read_reply *m)
@@ -432,36 +542,56 @@ static void take_verdict(struct request *r, uint16_t node, uint8_t verdict, uint
     blob_unref(reply);
 }
 
-static void fail_own(struct request *r, const struct mail_write *m)
+static void fail_own(struct request *r, bool own_down, struct slice reply)
 {
     struct buf *b = fresh(r->rs);
-    if (m->own_down) {
+    if (own_down)
         add_backend_error(r->rs, "; nothing was written");
-    } else if (m->own_reply && m->own_reply->len) {
-        buf_add(b, m->own_reply->data, m->own_reply->len);
-    } else {
+    else if (reply.len)
+        buf_add(b, reply.ptr, reply.len);
+    else
         resp_add_error(b, "BACKEND the store behind this node can't serve");
-    }
     finish_error(r);
+}
+
+/* The own store's word was the last that was wanted, and there is no other reply to weigh it
+ * against. */
+static bool ends_with_own(struct request *r, struct slice reply)
+{
+    unsigned applied;
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].reply)
+            return false;
+    if (!reply.len || quorum_write(r->level, r->rs->config->sloppy_quorum, r->blind, r->words, r->n,
+                                   &applied) != QUORUM_DONE)
+        return false;
+    finish(r, reply, applied_node(r));
+    return true;
+}
+
+static void take_own_answer(struct request *r, const struct mail_write *m)
+{
+    struct slice reply = buf_slice(&m->own_reply);
+    if (m->own_down || (m->own_outcome != STORE_APPLIED && m->own_outcome != STORE_STALE)) {
+        fail_own(r, m->own_down, reply);
+        return;
+    }
+    for (unsigned i = 0; i < m->nreplicas; i++)
+        take_verdict(r, m->replica[i].node, m->replica[i].verdict, m->replica[i].why, NULL);
+    if (ends_with_own(r, reply))
+        return;
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].own && reply.len)
+            r->words[i].reply = blob_new(reply.ptr, reply.len);
+    weigh_write(r);
 }
 
 void request_mail_write(struct requests *rs, struct mail_write *m)
 {
     struct request *r = slots_get(&rs->live, m->ticket);
-    bool failed = m->own_down || (m->own_outcome != STORE_APPLIED && m->own_outcome != STORE_STALE);
-    if (r && failed) {
-        fail_own(r, m);
-    } else if (r) {
-        for (unsigned i = 0; i < m->nreplicas; i++) {
-            bool own = m->replica[i].node == rs->peers->self;
-            take_verdict(r, m->replica[i].node, m->replica[i].verdict, m->replica[i].why,
-                         own ? blob_ref(m->own_reply) : NULL);
-        }
-        weigh_write(r);
-    }
-    blob_unref(m->own_reply);
-    blob_unref(m->command);
-    mem_free(m);
+    if (r)
+        take_own_answer(r, m);
+    requests_put_mail(rs, m);
 }
 
 void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m)
@@ -480,32 +610,56 @@ void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m)
     mem_free(m);
 }
 
-static void send_to_writer(struct request *r, struct blob *command, bool want_replies)
+/* ---- the mail that a write travels in ---------------------------------------------------------
+ */
+
+struct mail_write *requests_new_mail(struct requests *rs)
 {
-    struct mail_write *m = mem_calloc(1, sizeof *m + r->n * sizeof m->replica[0]);
-    m->msg.type = MAIL_WRITE;
+    struct mail_write *m = rs->spare;
+    if (!m) {
+        unsigned n = rs->peers->n < RING_REPLICAS_MAX ? rs->peers->n : RING_REPLICAS_MAX;
+        return mail_write_new(n);
+    }
+    rs->spare = m->next;
+    rs->nspare--;
+    return m;
+}
+
+void requests_put_mail(struct requests *rs, struct mail_write *m)
+{
+    if (rs->nspare >= SPARE_MAX) {
+        mail_write_free(m);
+        return;
+    }
+    buf_reset(&m->command, SPARE_BYTES);
+    buf_reset(&m->own_reply, SPARE_BYTES);
+    m->own_down = false;
+    m->next = rs->spare;
+    rs->spare = m;
+    rs->nspare++;
+}
+
+static void send_to_writer(struct request *r, struct mail_write *m, bool want_replies)
+{
     m->worker = r->rs->worker;
-    m->ticket = r->ticket;
-    m->spec = r->spec;
-    m->command = command;
+    m->ticket = ticket_of(r);
     m->want_replies = want_replies;
     m->nreplicas = (uint8_t)r->n;
-    for (unsigned i = 0; i < r->n; i++)
+    for (unsigned i = 0; i < r->n; i++) {
         m->replica[i].node = r->node[i];
+        m->replica[i].verdict = VERDICT_NONE;
+        m->replica[i].why = REFUSAL_NONE;
+    }
     actor_send(r->rs->writer, &m->msg);
 }
 
-void request_write(struct requests *rs, const struct operation *op, struct blob *command)
+void request_write(struct requests *rs, const struct operation *op, struct mail_write *m)
 {
     const struct config *c = rs->config;
     struct replica_view v[RING_REPLICAS_MAX];
     struct write_plan plan;
-    unsigned n = view_replicas(rs, op->key, v);
-    struct request *r = new_request(rs, op, c->write_consistency);
-    r->write = true;
-    r->n = n;
-    r->words = mem_calloc(n, sizeof *r->words);
-    r->why = mem_calloc(n, sizeof *r->why);
+    unsigned n = view_replicas(rs, op->token, v);
+    struct request *r = new_request(rs, op, c->write_consistency, true, n);
     r->blind = command_blind_reply(op->spec, op->cmd);
     bool own = false, own_up = false;
     for (unsigned i = 0; i < n; i++) {
@@ -514,15 +668,14 @@ void request_write(struct requests *rs, const struct operation *op, struct blob 
         own |= v[i].own;
         own_up |= v[i].own && v[i].up;
     }
-    struct mail_write down = {.own_down = true};
     if (own && !own_up) {
-        fail_own(r, &down);
-        blob_unref(command);
+        fail_own(r, true, slice_of(NULL, 0));
+        requests_put_mail(rs, m);
     } else if (!plan_write(r->level, c->sloppy_quorum, hints_count(c), r->blind, v, n, &plan)) {
         fail_quorum(r, plan.have, plan.need, "; nothing was written");
-        blob_unref(command);
+        requests_put_mail(rs, m);
     } else {
-        send_to_writer(r, command, r->level != CONSISTENCY_DC_ONE || !own);
+        send_to_writer(r, m, r->level != CONSISTENCY_DC_ONE || !own);
     }
 }
 
@@ -544,6 +697,10 @@ void requests_fini(struct requests *rs)
 {
     while (rs->oldest)
         free_request(rs->oldest);
+    for (struct mail_write *m = rs->spare, *next; m; m = next) {
+        next = m->next;
+        mail_write_free(m);
+    }
     slots_fini(&rs->live);
     buf_fini(&rs->scratch);
 }

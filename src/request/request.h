@@ -31,6 +31,8 @@ struct requests {
     /* its own */
     struct slots live;
     struct request *oldest, *newest; /* in the order of their deadlines */
+    struct mail_write *spare;
+    unsigned nspare;
     struct buf scratch;
 };
 
@@ -43,15 +45,30 @@ typedef void request_done(void *arg, const struct request_result *r);
 struct operation {
     const struct command_spec *spec;
     const struct resp_command *cmd;
-    struct slice key;
-    int prefer; /* of a read: ask this node first (it has this client's write); -1: no wish */
+    uint32_t token; /* of its key: request_token */
+    int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
     request_done *done;
     void *arg;
 };
 
 void request_read(struct requests *rs, const struct operation *op);
-/* `command` is the normalized write; taken over. */
-void request_write(struct requests *rs, const struct operation *op, struct blob *command);
+/* Where the level is DC_ONE and this node's store is the first to ask and answers without waiting:
+ * appends the reply to `out`; `done` and `arg` aren't used. False: it isn't so (or the store can't
+ * serve), nothing was appended; go the other way. */
+bool request_read_at_once(struct requests *rs, const struct operation *op, struct buf *out);
+
+/* The mail in which a write travels to the writer and back. Fill `command` with the normalized
+ * write, then request_write, which takes the mail; or put it back. */
+struct mail_write *requests_new_mail(struct requests *rs);
+void requests_put_mail(struct requests *rs, struct mail_write *m);
+/* spec and cmd: as the client gave it. */
+void request_write(struct requests *rs, const struct operation *op, struct mail_write *m);
+
+/* This node is alone and its store orders writes by itself: what a connection asks for, reads and
+ * writes, goes to the store as it came and in this order, past the writer (DESIGN.md section 3). */
+bool requests_direct(const struct requests *rs);
+void request_write_direct(struct requests *rs, const struct operation *op);
+
 /* Do the keys of this command live on the same replicas? */
 bool request_same_owner(struct requests *rs, const struct resp_command *cmd, const size_t *keys,
                         size_t n);

@@ -28,6 +28,10 @@ struct writer {
     bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
     bool greetings_due; /* the store was away: the peers must greet again and name their hints */
     char refusal[200];
+    struct { /* read once in a turn */
+        bool known;
+        uint64_t wall_ms, steady_ms;
+    } now;
     struct standby standby;
     uv_timer_t tick, retry;
 };
@@ -175,7 +179,7 @@ static void on_link_gone(struct writer *w, struct mail_link_gone *m)
 static bool too_old(const struct writer *w, const struct frame *f)
 {
     uint64_t life = (uint64_t)w->o.config->hint_ttl_seconds * 1000 + LATE_MARGIN_MS;
-    return hlc_ms(f->stamp) + life < clock_steady_ms() &&
+    return hlc_ms(f->stamp) + life < w->now.steady_ms &&
            __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED);
 }
 
@@ -201,7 +205,7 @@ static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
     else
         log_error("a write of %zu bytes from node %u isn't one and is passed over", f->payload.len,
                   node);
-    hlc_follow(&w->clock, f->stamp, clock_wall_ms());
+    hlc_follow(&w->clock, f->stamp, w->now.wall_ms);
 }
 
 static void on_inbound(struct writer *w, struct mail_inbound *m)
@@ -261,13 +265,13 @@ static void on_write(struct writer *w, struct mail_write *m)
     it->kind = ITEM_OWN;
     it->passing = !own;
     it->order = m;
-    it->spec = m->spec;
     it->tag = w->tag;
-    it->stamp = hlc_next(&w->clock, clock_wall_ms());
+    it->stamp = hlc_next(&w->clock, w->now.wall_ms);
     if (own) {
         it->seq = ++w->own_seq;
-        if (!resp_command_parse(blob_slice(m->command), &it->cmd))
+        if (!resp_command_parse(buf_slice(&m->command), &it->cmd))
             log_error("a write that this node encoded can't be read back");
+        it->spec = command_find(it->cmd.argv[0]);
     }
 }
 
@@ -296,7 +300,7 @@ static void finish_own(struct writer *w, struct item *it)
     m->own_outcome = STORE_APPLIED;
     if (it->at_store) {
         m->own_outcome = it->at_store->outcome;
-        m->own_reply = blob_new(it->at_store->reply.ptr, it->at_store->reply.len);
+        buf_add(&m->own_reply, it->at_store->reply.ptr, it->at_store->reply.len);
     }
     if (m->own_outcome == STORE_APPLIED || m->own_outcome == STORE_STALE)
         pass_to_replicas(w, it, m);
@@ -482,9 +486,19 @@ static void start(void *self)
     store_writer_start(w->o.store, &w->actor.loop, &events);
 }
 
+static void read_clocks(struct writer *w)
+{
+    if (w->now.known)
+        return;
+    w->now.known = true;
+    w->now.wall_ms = clock_wall_ms();
+    w->now.steady_ms = clock_steady_ms();
+}
+
 static void receive(void *self, struct msg *msg)
 {
     struct writer *w = self;
+    read_clocks(w);
     switch ((enum mail_type)msg->type) {
     case MAIL_WRITE:
         on_write(w, container_of_(msg, struct mail_write, msg));
@@ -519,6 +533,7 @@ static void turn_end(void *self)
     replicate_nudge(&w->replicate);
     decide_state(w);
     sources_flush(&w->sources);
+    w->now.known = false;
 }
 
 static void stop(void *self)

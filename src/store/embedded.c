@@ -81,7 +81,8 @@ static uint64_t embedded_last(struct store *store, unsigned source, const char *
     return known->last;
 }
 
-static const struct store_ops ops = {.close = embedded_close,
+static const struct store_ops ops = {.answers_at_once = true,
+                                     .close = embedded_close,
                                      .writer_start = embedded_writer_start,
                                      .writer_stop = embedded_writer_stop,
                                      .last = embedded_last,

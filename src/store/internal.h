@@ -16,6 +16,7 @@
 
 /* Each as the function of store.h with the same name. */
 struct store_ops {
+    bool answers_at_once;
     void (*close)(struct store *s);
     void (*writer_start)(struct store *s, uv_loop_t *loop, const struct store_events *events);
     void (*writer_stop)(struct store *s);
@@ -38,6 +39,7 @@ struct store {
     const struct store_ops *ops;
     struct store_stats stats;
     struct store_reason *down; /* RCU; NULL: the store is up */
+    bool writes_anywhere;      /* see store_takes_writes_anywhere */
 };
 
 /* First member of a store's reading side. */

@@ -147,5 +147,7 @@ struct store *store_open_redis(const struct store_options *o, struct error *e)
         return NULL;
     }
     store_base_init(&r->base, &redis_ops);
+    r->stamps_matter = !o->alone;
+    r->base.writes_anywhere = o->alone;
     return &r->base;
 }

@@ -18,19 +18,29 @@ struct redis_side {
 /* One store_read or store_inspect on its way. */
 struct pending {
     struct redis *r;
-    struct pending *next; /* while parked, and its commands */
-    struct buf question;
+    struct pending *next; /* while parked */
     store_read_fn *fn;
     void *arg;
     struct stamp label; /* the key's, when the read was sent: see redis.h */
-    enum { PLAIN, SIZE, SCAN, INSPECT } kind;
-    unsigned left;   /* replies still to come */
-    char fault[256]; /* Redis couldn't serve: why; "": it could */
-    int64_t number;  /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
-    int64_t expires; /* INSPECT: ms, -1: never, or too old a Redis to ask */
-    char type[16];   /* INSPECT */
-    struct buf dump; /* INSPECT */
+    enum { PLAIN, WRITE, SIZE, SCAN, INSPECT } kind;
+    unsigned left;       /* replies still to come */
+    struct detail *more; /* what a plain read that goes well does without; or NULL */
 };
+struct detail {
+    struct buf question; /* its commands, while parked */
+    char fault[256];     /* Redis couldn't serve: why; "": it could */
+    int64_t number;      /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
+    int64_t expires;     /* INSPECT: ms, -1: never, or too old a Redis to ask */
+    char type[16];       /* INSPECT */
+    struct buf dump;     /* INSPECT */
+};
+
+static struct detail *detail(struct pending *p)
+{
+    if (!p->more)
+        p->more = MEM_NEW(struct detail);
+    return p->more;
+}
 
 /* ---- answers
  * ---------------------------------------------------------------------------------------- */
@@ -40,15 +50,22 @@ static void answer(struct pending *p, bool ok, struct slice reply)
     struct store_read_reply r = {
         .ok = ok, .reply = reply, .stamp = p->label.stamp, .tag = p->label.tag};
     p->fn(p->arg, &r);
-    buf_fini(&p->question);
-    buf_fini(&p->dump);
+    if (p->more) {
+        buf_fini(&p->more->question);
+        buf_fini(&p->more->dump);
+        mem_free(p->more);
+    }
     mem_free(p);
 }
 
-static void answer_down(struct pending *p, const char *why)
+/* sent: Redis may have got it. */
+static void answer_down(struct pending *p, const char *why, bool sent)
 {
     struct buf b = BUF_INIT;
-    resp_add_error(&b, "BACKEND %s", *why ? why : "the connection to the backend broke");
+    const char *effect = p->kind != WRITE ? ""
+                         : sent           ? "; the write may still take effect"
+                                          : "; nothing was written";
+    resp_add_error(&b, "BACKEND %s%s", why, effect);
     answer(p, false, buf_slice(&b));
     buf_fini(&b);
 }
@@ -67,13 +84,13 @@ static void answer_size(struct pending *p, struct slice reply)
     int64_t n = 0;
     struct buf b = BUF_INIT;
     if (p->left > 0) {
-        if (!resp_reply_int(reply, &p->number))
-            p->number = 0;
+        if (!resp_reply_int(reply, &p->more->number))
+            p->more->number = 0;
         return;
     }
     if (resp_reply_int(reply, &n))
-        p->number -= n;
-    resp_add_int(&b, p->number);
+        p->more->number -= n;
+    resp_add_int(&b, p->more->number);
     answer(p, true, buf_slice(&b));
     buf_fini(&b);
 }
@@ -117,21 +134,24 @@ static void answer_scan(struct pending *p, struct slice reply)
 static void add_digest(struct buf *b, const struct pending *p)
 {
     char text[20];
-    uint64_t h = XXH64(buf_head(&p->dump), p->dump.len, XXH64(p->type, strlen(p->type), 0));
-    if (p->expires >= 0)
-        h = XXH64(&p->expires, sizeof p->expires, h);
+    uint64_t h = XXH64(buf_head(&p->more->dump), p->more->dump.len,
+                       XXH64(p->more->type, strlen(p->more->type), 0));
+    if (p->more->expires >= 0)
+        h = XXH64(&p->more->expires, sizeof p->more->expires, h);
     snprintf(text, sizeof text, "%016llx", (unsigned long long)h);
     resp_add_bulk_str(b, text);
 }
 
 static void finish_inspect(struct pending *p)
 {
-    bool exists = p->dump.len > 0;
+    bool exists = p->more->dump.len > 0;
     struct buf b = BUF_INIT;
     resp_add_array(&b, 5);
     resp_add_int(&b, exists);
-    resp_add_status(&b, exists ? p->type : "none");
-    resp_add_int(&b, !exists ? 0 : p->number >= 0 ? p->number : (int64_t)p->dump.len);
+    resp_add_status(&b, exists ? p->more->type : "none");
+    resp_add_int(&b, !exists                ? 0
+                     : p->more->number >= 0 ? p->more->number
+                                            : (int64_t)p->more->dump.len);
     resp_add_int(&b, (int64_t)p->label.stamp);
     if (exists)
         add_digest(&b, p);
@@ -147,51 +167,57 @@ static void take_inspect(struct pending *p, struct slice reply)
     struct slice s = redis_text(reply);
     switch (p->left) {
     case 3:
-        snprintf(p->type, sizeof p->type, "%.*s", (int)s.len, (const char *)s.ptr);
+        snprintf(p->more->type, sizeof p->more->type, "%.*s", (int)s.len, (const char *)s.ptr);
         break;
     case 2:
-        if (!resp_reply_int(reply, &p->number))
-            p->number = -1;
+        if (!resp_reply_int(reply, &p->more->number))
+            p->more->number = -1;
         break;
     case 1:
         if (resp_reply_bulk(reply, &s) && s.len > DUMP_TAIL)
-            buf_add(&p->dump, s.ptr, s.len - DUMP_TAIL);
+            buf_add(&p->more->dump, s.ptr, s.len - DUMP_TAIL);
         break;
     default:
-        if (!resp_reply_int(reply, &p->expires))
-            p->expires = -1;
+        if (!resp_reply_int(reply, &p->more->expires))
+            p->more->expires = -1;
         finish_inspect(p);
     }
 }
 
-/* A command of the read was refused by Redis's state. */
+/* A command of the read was refused by Redis's state. A client's own write that finds it full is
+ * told so by Redis. */
 static void note_fault(struct pending *p, struct slice reply)
 {
+    if (!resp_reply_is_error(reply))
+        return;
     struct slice text = redis_text(reply);
     enum redis_fault fault = redis_fault_of(text);
-    if (!resp_reply_is_error(reply) || fault == REDIS_FAULT_COMMAND || p->fault[0])
+    if (fault == REDIS_FAULT_COMMAND || (fault == REDIS_FAULT_FULL && p->kind == WRITE))
         return;
-    snprintf(p->fault, sizeof p->fault, "%.*s", (int)text.len, (const char *)text.ptr);
+    struct detail *d = detail(p);
+    if (!d->fault[0])
+        snprintf(d->fault, sizeof d->fault, "%.*s", (int)text.len, (const char *)text.ptr);
     if (fault == REDIS_FAULT_STATE)
-        doubt(p->r, p->fault);
+        doubt(p->r, d->fault);
 }
 
 static void on_reply(void *arg, const struct slice *reply)
 {
     struct pending *p = arg;
     if (!reply) {
-        answer_down(p, "");
+        answer_down(p, "the connection to the backend broke", true);
         return;
     }
     p->left--;
     note_fault(p, *reply);
-    if (p->fault[0]) {
+    if (p->more && p->more->fault[0]) {
         if (p->left == 0)
-            answer_down(p, p->fault);
+            answer_down(p, p->more->fault, false);
         return;
     }
     switch (p->kind) {
     case PLAIN:
+    case WRITE:
         answer(p, true, *reply);
         break;
     case SIZE:
@@ -228,7 +254,7 @@ static void drop_parked(struct redis_side *s, const char *why)
 {
     for (struct pending *p = take_parked(s), *next; p; p = next) {
         next = p->next;
-        answer_down(p, why);
+        answer_down(p, why, false);
     }
 }
 
@@ -237,7 +263,7 @@ static void side_ready(void *owner)
     struct redis_side *s = owner;
     redis_conn_settled(s->conn);
     for (struct pending *p = take_parked(s); p; p = p->next) {
-        buf_add(redis_conn_out(s->conn), buf_head(&p->question), p->question.len);
+        buf_add(redis_conn_out(s->conn), buf_head(&p->more->question), p->more->question.len);
         redis_conn_expect(s->conn, p->left, on_reply, p);
         redis_conn_flush_later(s->conn);
     }
@@ -278,18 +304,20 @@ static void add(struct buf *out, const char *name, struct slice arg)
 }
 
 /* NULL: answered, it can't be asked. Else its commands go to *out, then finish_question. */
-static struct pending *begin(struct redis_side *s, store_read_fn *fn, void *arg, struct buf **out)
+static struct pending *begin(struct redis_side *s, int kind, store_read_fn *fn, void *arg,
+                             struct buf **out)
 {
     struct pending *p = MEM_NEW(struct pending);
     bool ready = redis_conn_ready(s->conn);
+    p->kind = kind;
     p->r = (struct redis *)(void *)s->base.store;
     p->fn = fn;
     p->arg = arg;
     if (ready || store_is_up(s->base.store)) {
-        *out = ready ? redis_conn_out(s->conn) : &p->question;
+        *out = ready ? redis_conn_out(s->conn) : &detail(p)->question;
         return p;
     }
-    answer_down(p, redis_conn_why(s->conn));
+    answer_down(p, redis_conn_why(s->conn), false);
     return NULL;
 }
 
@@ -304,24 +332,33 @@ static void finish_question(struct redis_side *s, struct pending *p, unsigned re
     redis_conn_flush_later(s->conn);
 }
 
+static int kind_of(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    if (spec->class_ == COMMAND_OVERWRITE || spec->class_ == COMMAND_CHANGE)
+        return command_class_of(spec, cmd) == COMMAND_READ ? PLAIN : WRITE;
+    if (!(spec->flags & COMMAND_NODE_STORE))
+        return PLAIN;
+    return strcmp(spec->name, "DBSIZE") == 0 ? SIZE
+           : strcmp(spec->name, "SCAN") == 0 ? SCAN
+                                             : PLAIN;
+}
+
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg)
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
     struct buf *out;
-    struct pending *p = begin(s, fn, arg, &out);
+    struct pending *p = begin(s, kind_of(spec, cmd), fn, arg, &out);
     unsigned replies = 1;
     size_t key[1];
     if (!p)
         return;
-    resp_add_command(out, cmd->argv, cmd->argc);
-    if (strcmp(spec->name, "DBSIZE") == 0) {
-        p->kind = SIZE;
+    resp_pass_command(out, cmd);
+    if (p->kind == SIZE) {
+        detail(p);
         add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
         replies = 2;
-    } else if (strcmp(spec->name, "SCAN") == 0) {
-        p->kind = SCAN;
-    } else if (command_keys(spec, cmd, key, 1)) {
+    } else if (p->kind == PLAIN && p->r->stamps_matter && command_keys(spec, cmd, key, 1)) {
         p->label = stamps_get(p->r->stamps, stamps_hash(cmd->argv[key[0]]));
     }
     finish_question(s, p, replies);
@@ -331,10 +368,10 @@ void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn 
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
     struct buf *out;
-    struct pending *p = begin(s, fn, arg, &out);
+    struct pending *p = begin(s, INSPECT, fn, arg, &out);
     if (!p)
         return;
-    p->kind = INSPECT;
+    detail(p);
     p->label = stamps_get(p->r->stamps, stamps_hash(key));
     add(out, "TYPE", key);
     add(out, "STRLEN", key);

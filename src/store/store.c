@@ -97,6 +97,16 @@ void store_read(struct store_reader *r, const struct command_spec *spec,
     r->store->ops->read(r, spec, cmd, fn, arg);
 }
 
+bool store_answers_at_once(const struct store *s)
+{
+    return s->ops->answers_at_once;
+}
+
+bool store_takes_writes_anywhere(const struct store *s)
+{
+    return s->writes_anywhere;
+}
+
 void store_inspect(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg)
 {
     r->store->ops->inspect(r, key, fn, arg);

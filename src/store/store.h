@@ -83,6 +83,7 @@ struct store_options {
     const char *unix_path, *user, *password;
     uint64_t stamp_table_bytes;
     unsigned timeout_ms;
+    bool alone; /* no other node has copies: nobody compares stamps, and writes may go anywhere */
 };
 
 /* Exits of open are configuration or start errors (directory, damaged, too old); a redis that can't
@@ -122,6 +123,13 @@ void store_reader_free(struct store_reader *r);
  * calls. */
 void store_read(struct store_reader *r, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg);
+/* Does `fn` always come before store_read returns? */
+bool store_answers_at_once(const struct store *s);
+/* May COMMAND_OVERWRITE and COMMAND_CHANGE be given to store_read, as the client wrote them? Only
+ * to the store of a node that is alone, and whose store gives the writes of many connections an
+ * order by itself. They have no number and no stamp; when the connection breaks, what was on its
+ * way gets a -BACKEND error that says that its effect is unknown. */
+bool store_takes_writes_anywhere(const struct store *s);
 /* What this store has of a key, for `dyn-admin key`: reply is an array of
  * :exists +type :bytes :stamp $digest (16 hex digits of XXH64 over type, value and expiry; "" if it
  * isn't there). */
