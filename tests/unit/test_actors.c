@@ -524,11 +524,13 @@ static void refused_by_two(char reply[200])
     struct resp_command cmd = {.argv = argv, .argc = 3};
     struct operation op = {.spec = command_find(argv[0]),
                            .cmd = &cmd,
-                           .key = argv[1],
+                           .token = request_token(&rs, argv[1]),
                            .done = keep_reply,
                            .arg = reply};
-    request_write(&rs, &op, blob_new("x", 1));
-    struct mail_write *m = container_of_(take(&writer, 0), struct mail_write, msg);
+    struct mail_write *m = requests_new_mail(&rs);
+    buf_add_str(&m->command, "x");
+    request_write(&rs, &op, m);
+    ck_assert_ptr_eq(container_of_(take(&writer, 0), struct mail_write, msg), m);
     ck_assert_uint_eq(m->nreplicas, 3);
     for (unsigned i = 0; i < 3; i++) {
         ck_assert_uint_ne(m->replica[i].node, 0);

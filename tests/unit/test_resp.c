@@ -229,8 +229,32 @@ START_TEST(multibulk_slices_point_into_the_data)
         ck_assert_ptr_eq(c.argv[0].ptr, data + 8);
         ck_assert_ptr_eq(c.argv[1].ptr, data + 17);
         ck_assert_uint_eq(c.size, sizeof data - 1);
+        ck_assert_ptr_eq(c.whole.ptr, data);
+        ck_assert_uint_eq(c.whole.len, sizeof data - 1);
         c.argc = 0;
     }
+    resp_command_fini(&c);
+    resp_parser_fini(&p);
+}
+END_TEST
+
+/* As it came, where a store can be given it as it came. */
+START_TEST(a_command_is_passed_on)
+{
+    struct resp_parser p = {0};
+    struct resp_command c = {0};
+    struct buf b = BUF_INIT;
+    ck_assert_int_eq(resp_request_parse(&p, (const uint8_t *)"GET 'a b'\r\n", 11, &c, NULL),
+                     RESP_OK);
+    ck_assert_uint_eq(c.whole.len, 0);
+    resp_pass_command(&b, &c);
+    ck_assert(slice_eq(buf_slice(&b), slice_str("*2\r\n$3\r\nGET\r\n$3\r\na b\r\n")));
+    buf_reset(&b, SIZE_MAX);
+    struct slice two = slice_str("*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nECHO\r\n");
+    ck_assert_int_eq(resp_request_parse(&p, two.ptr, two.len, &c, NULL), RESP_OK);
+    resp_pass_command(&b, &c);
+    ck_assert(slice_eq(buf_slice(&b), slice_str("*1\r\n$4\r\nPING\r\n")));
+    buf_fini(&b);
     resp_command_fini(&c);
     resp_parser_fini(&p);
 }
@@ -636,6 +660,7 @@ static Suite *resp_suite(void)
     tcase_add_loop_test(t, cut_at_any_two_places_is_the_same, 0, (int)ARRAY_LEN(rows));
     tcase_add_test(t, an_inline_argument_may_hold_any_byte);
     tcase_add_test(t, multibulk_slices_point_into_the_data);
+    tcase_add_test(t, a_command_is_passed_on);
     tcase_add_test(t, want_tells_how_much_to_read);
     tcase_add_test(t, long_lines);
     tcase_add_test(t, a_command_has_a_limit_of_its_own);

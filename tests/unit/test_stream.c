@@ -63,6 +63,20 @@ static const struct stream_ops ops = {.on_connect = on_connect,
                                       .on_drain = on_drain,
                                       .on_closed = on_closed};
 
+/* Another stream on the same loop: its owner is a buf, which gets everything. */
+static void take_all(struct stream *s)
+{
+    buf_add(s->owner, buf_head(&s->in), s->in.len);
+    buf_eat(&s->in, s->in.len);
+}
+
+static void ignore(struct stream *s)
+{
+    (void)s;
+}
+
+static const struct stream_ops other_ops = {.on_data = take_all, .on_closed = ignore};
+
 static void set_up(void)
 {
     memset(&the, 0, sizeof the);
@@ -122,6 +136,36 @@ START_TEST(data_is_kept_until_it_is_eaten)
     say("g");
     expect_got("abcdefg");
     ck_assert_uint_eq(the.datas, 2);
+}
+END_TEST
+
+/* What a stream leaves of the buffer that all share isn't touched by what others read. */
+START_TEST(what_is_left_outlives_the_reads_of_others)
+{
+    int fds[2];
+    struct error e;
+    struct stream second;
+    struct buf got = BUF_INIT;
+    open_pair();
+    the.leave = 4;
+    say("onetwo");
+    expect_got("on");
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    ck_assert(stream_open(&second, &the.loop, fds[0], &other_ops, &got, &e));
+    ck_assert_int_eq(write(fds[1], "XXXXXXXX", 8), 8);
+    turn();
+    ck_assert(slice_eq(buf_slice(&got), slice_str("XXXXXXXX")));
+    ck_assert_msg(second.in.cap == 0, "%zu bytes found; allowed 0: nothing was left",
+                  second.in.cap);
+    ck_assert(slice_eq(buf_slice(&the.stream.in), slice_str("etwo")));
+    the.leave = 0;
+    say("!");
+    expect_got("onetwo!");
+    ck_assert_uint_eq(the.stream.in.cap, 0);
+    stream_close(&second);
+    turn();
+    close(fds[1]);
+    buf_fini(&got);
 }
 END_TEST
 
@@ -298,6 +342,7 @@ static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, data_is_kept_until_it_is_eaten);
+    tcase_add_test(c, what_is_left_outlives_the_reads_of_others);
     tcase_add_test(c, paused_reads_nothing_and_misses_nothing);
     tcase_add_test(c, the_other_side_closes);
     tcase_add_test(c, closing_inside_a_callback);

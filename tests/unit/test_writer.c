@@ -263,17 +263,12 @@ static void close_desk(struct desk *d)
 static struct msg *a_write(struct desk *d, const char *key, const char *value, bool own)
 {
     struct slice argv[] = {slice_str("SET"), slice_str(key), slice_str(value)};
-    struct buf b = BUF_INIT;
-    resp_add_command(&b, argv, 3);
-    struct mail_write *m = mem_calloc(1, sizeof *m + 2 * sizeof m->replica[0]);
-    m->msg.type = MAIL_WRITE;
+    struct mail_write *m = mail_write_new(2);
+    resp_add_command(&m->command, argv, 3);
     m->worker = &d->worker;
-    m->spec = command_find(argv[0]);
-    m->command = blob_new(buf_head(&b), b.len);
     m->nreplicas = own ? 2 : 1;
     m->replica[0].node = 1;
     m->replica[1].node = 0;
-    buf_fini(&b);
     return &m->msg;
 }
 
