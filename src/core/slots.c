@@ -1,6 +1,8 @@
 #include "core/slots.h"
 #include "core/mem.h"
 
+#define SLOTS_MIN 64u
+
 void slots_fini(struct slots *s)
 {
     mem_free(s->slot);
@@ -15,11 +17,11 @@ uint64_t slots_put(struct slots *s, void *ptr)
         s->free_head = s->slot[i].next_free;
     } else {
         if (s->n == s->cap) {
-            s->cap = s->cap ? s->cap * 2 : 64;
+            s->cap = s->cap ? s->cap * 2 : SLOTS_MIN;
             s->slot = mem_realloc(s->slot, s->cap * sizeof *s->slot);
         }
         i = s->n++;
-        s->slot[i].generation = 0;
+        s->slot[i].generation = s->born;
     }
     s->slot[i].ptr = ptr;
     s->slot[i].generation++;
@@ -54,6 +56,18 @@ void slots_clear(struct slots *s)
     for (uint32_t i = 0; i < s->n; i++)
         if (s->slot[i].ptr)
             empty(s, i);
+}
+
+void slots_rest(struct slots *s)
+{
+    if (s->used || s->cap <= SLOTS_MIN)
+        return;
+    uint32_t born = s->born;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->slot[i].generation > born)
+            born = s->slot[i].generation;
+    mem_free(s->slot);
+    *s = (struct slots){.born = born};
 }
 
 void *slots_next(const struct slots *s, uint32_t *at)

@@ -13,6 +13,7 @@ struct slots {
     } * slot;
     uint32_t n, cap, free_head; /* free_head: index + 1, 0 = none */
     uint32_t used;
+    uint32_t born; /* generation of a slot that is made now, less one */
 };
 
 void slots_fini(struct slots *s);                        /* the things themselves are the owner's */
@@ -21,6 +22,9 @@ void *slots_get(const struct slots *s, uint64_t ticket); /* NULL: dropped, or ne
 void slots_drop(struct slots *s, uint64_t ticket);
 /* Drops all; no ticket given so far will ever find anything. */
 void slots_clear(struct slots *s);
+/* Gives back its memory, when it is empty and has grown large. Tickets given so far stay dropped.
+ */
+void slots_rest(struct slots *s);
 /* Any used slot from index *at on, for walking all: NULL at the end. */
 void *slots_next(const struct slots *s, uint32_t *at);
 

@@ -1,12 +1,12 @@
 /* core/stream: a connected socket on an actor's loop with a buffer on either side. Clients, peer
  * links and backends all stand on it. One thread.
  *
- * Bytes that arrive are appended to `in`; on_data looks at them and eats what it understood. What it
- * leaves is kept for the next time; a stream that left nothing has no memory of its own for reading:
- * the bytes come into a buffer that all streams of a thread share, and `in` is lent it for the time
- * of on_data. Bytes to send are appended to `out` and leave together in stream_flush, at the end of the turn: one
- * system call for what a turn produced. What the socket doesn't take waits in `out`; the owner
- * looks at its size and stops producing.
+ * Bytes that arrive are appended to `in`; on_data looks at them and eats what it understood. What
+ * it leaves is kept for the next time; a stream that left nothing has no memory of its own for
+ * reading: the bytes come into a buffer that all streams of a thread share, and `in` is lent it for
+ * the time of on_data. Bytes to send are appended to `out` and leave together in stream_flush, at
+ * the end of the turn: one system call for what a turn produced. What the socket doesn't take waits
+ * in `out`; the owner looks at its size and stops producing.
  *
  * Closing: stream_close from any callback; on_closed comes later, exactly once, and only then may
  * the owner free the memory around the stream. */

@@ -105,4 +105,5 @@ void batch_fini(struct batch *b)
     mem_free(b->inbound);
     mem_free(b->store.writes);
     buf_fini(&b->store.replies);
+    *b = (struct batch){0};
 }

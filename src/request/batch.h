@@ -41,7 +41,7 @@ void batch_remove(struct batch *b, bool (*drop)(void *arg, struct item *it), voi
 /* Fills `store` from what isn't passing; how many. */
 size_t batch_for_store(struct batch *b);
 void batch_clear(struct batch *b); /* memory is kept; the inbound is freed */
-void batch_fini(struct batch *b);
+void batch_fini(struct batch *b);  /* empty, and usable afterwards */
 
 struct mail_write *mail_write_new(unsigned replicas); /* room for so many */
 void mail_write_free(struct mail_write *m);

@@ -49,6 +49,7 @@ static struct request *new_request(struct requests *rs, const struct operation *
     size_t word = write ? sizeof(struct write_word) : sizeof(struct read_word);
     struct request *r = mem_calloc(1, sizeof *r + n * (word + sizeof *r->node + sizeof *r->why));
     void *words = r + 1;
+    rs->quiet = false;
     r->rs = rs;
     r->done = op->done;
     r->arg = op->arg;
@@ -693,14 +694,29 @@ void requests_tick(struct requests *rs, uint64_t now_ms)
     }
 }
 
+static void free_spares(struct requests *rs)
+{
+    for (struct mail_write *m; (m = rs->spare);) {
+        rs->spare = m->next;
+        mail_write_free(m);
+    }
+    rs->nspare = 0;
+}
+
+void requests_rest(struct requests *rs)
+{
+    if (rs->quiet && !rs->oldest) {
+        free_spares(rs);
+        slots_rest(&rs->live);
+    }
+    rs->quiet = true;
+}
+
 void requests_fini(struct requests *rs)
 {
     while (rs->oldest)
         free_request(rs->oldest);
-    for (struct mail_write *m = rs->spare, *next; m; m = next) {
-        next = m->next;
-        mail_write_free(m);
-    }
+    free_spares(rs);
     slots_fini(&rs->live);
     buf_fini(&rs->scratch);
 }

@@ -33,6 +33,7 @@ struct requests {
     struct request *oldest, *newest; /* in the order of their deadlines */
     struct mail_write *spare;
     unsigned nspare;
+    bool quiet; /* nothing has begun since requests_rest was last called */
     struct buf scratch;
 };
 
@@ -79,6 +80,8 @@ void request_mail_write(struct requests *rs, struct mail_write *m);
 void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m);
 void request_mail_read(struct requests *rs, struct mail_read_reply *m);
 void requests_tick(struct requests *rs, uint64_t now_ms);
+/* Called once a second: what only a busy node needs is given back by one that is quiet. */
+void requests_rest(struct requests *rs);
 void requests_fini(struct requests *rs); /* drops what is left without calling done */
 
 #endif

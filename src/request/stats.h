@@ -21,6 +21,6 @@ struct stats {
 /* The worker's own thread: with one writer no locked instruction is needed. */
 #define STATS_ADD(s, field, v)                                                                     \
     __atomic_store_n(&(s)->field, (s)->field + (uint64_t)(v), __ATOMIC_RELAXED)
-#define STATS_LOAD(s, field)   __atomic_load_n(&(s)->field, __ATOMIC_RELAXED)
+#define STATS_LOAD(s, field) __atomic_load_n(&(s)->field, __ATOMIC_RELAXED)
 
 #endif

@@ -10,7 +10,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define BATCH_MAX      4096             /* writes in one batch */
+#define BATCH_MAX      4096 /* writes in one batch */
+#define TICK_MS        100
+#define REST_TICKS     10
 #define RETRY_MS       1000             /* a store that refused is asked again */
 #define LATE_MARGIN_MS (3600ull * 1000) /* tombstones outlive hints by this much */
 
@@ -34,6 +36,8 @@ struct writer {
     } now;
     struct standby standby;
     uv_timer_t tick, retry;
+    bool worked; /* a batch was at the store since the last tick */
+    unsigned quiet_ticks;
 };
 
 static bool serving(const struct writer *w)
@@ -360,6 +364,7 @@ static void submit(struct writer *w)
         return;
     answer_greetings(w);
     w->at_store = b;
+    w->worked = true;
     w->gathering = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
     __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
     if (batch_for_store(b))
@@ -466,9 +471,23 @@ static void on_retry(uv_timer_t *t)
     announce(w);
 }
 
+/* What only a busy node needs is given back by one that is quiet. */
+static void rest(struct writer *w)
+{
+    if (w->worked || w->at_store || w->gathering->n) {
+        w->quiet_ticks = 0;
+    } else if (++w->quiet_ticks == REST_TICKS) {
+        batch_fini(&w->batches[0]);
+        batch_fini(&w->batches[1]);
+    }
+    w->worked = false;
+}
+
 static void on_tick(uv_timer_t *t)
 {
-    decide_state(t->data);
+    struct writer *w = t->data;
+    decide_state(w);
+    rest(w);
 }
 
 /* ---- the actor
@@ -480,7 +499,7 @@ static void start(void *self)
     uv_timer_init(&w->actor.loop, &w->tick);
     uv_timer_init(&w->actor.loop, &w->retry);
     w->tick.data = w->retry.data = w;
-    uv_timer_start(&w->tick, on_tick, 100, 100);
+    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
     struct store_events events = {
         .up = on_store_up, .down = on_store_down, .done = on_store_done, .arg = w};
     store_writer_start(w->o.store, &w->actor.loop, &events);

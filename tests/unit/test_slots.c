@@ -21,6 +21,7 @@ START_TEST(tickets_at_random)
             slots_drop(&s, t);
             dead[ndead++ % N] = t;
         }
+        slots_rest(&s); /* does something only when it is empty */
         size_t k = (unsigned)rand_r(&seed) % N;
         if (k < nlive)
             ck_assert_ptr_eq(slots_get(&s, live[k]), &things[k]);
@@ -29,6 +30,30 @@ START_TEST(tickets_at_random)
         ck_assert_uint_eq(s.used, nlive);
     }
     ck_assert_uint_le(s.n, N); /* slots are used again */
+    slots_fini(&s);
+}
+END_TEST
+
+START_TEST(rested_slots_are_small_and_know_no_old_ticket)
+{
+    struct slots s = {0};
+    uint64_t old[N];
+    int thing;
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < N; i++)
+            old[i] = slots_put(&s, &thing);
+        slots_rest(&s);
+        ck_assert_ptr_eq(slots_get(&s, old[N - 1]), &thing);
+        for (size_t i = 0; i < N; i++)
+            slots_drop(&s, old[i]);
+        slots_rest(&s);
+        ck_assert_uint_eq(s.cap, 0);
+        for (size_t i = 0; i < N; i++)
+            slots_put(&s, &thing);
+        for (size_t i = 0; i < N; i++)
+            ck_assert_ptr_null(slots_get(&s, old[i]));
+        slots_clear(&s);
+    }
     slots_fini(&s);
 }
 END_TEST
@@ -82,6 +107,7 @@ END_TEST
 static void add_cases(TCase *c)
 {
     tcase_add_test(c, tickets_at_random);
+    tcase_add_test(c, rested_slots_are_small_and_know_no_old_ticket);
     tcase_add_test(c, strange_tickets);
     tcase_add_test(c, walks_over_all_that_are_there);
 }
