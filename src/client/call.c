@@ -20,6 +20,8 @@ struct call *call_new(struct client *c, const struct command_spec *spec, size_t 
     else
         c->first_call = call;
     c->last_call = call;
+    if (!c->unwritten)
+        c->unwritten = call;
     c->ncalls++;
     return call;
 }
@@ -157,15 +159,16 @@ static void complete(struct call *call)
     settle_with_client(call->client, call, n);
 }
 
-/* The reply of a call that no other stands before goes straight to its client. */
+/* The reply of a call that no unanswered one stands before goes straight to its client. */
 static bool goes_straight(struct call *call, struct slice reply)
 {
     struct client *c = call->client;
-    bool can = c && c->first_call == call && call->merge == MERGE_ONE && call->left == 0 &&
+    bool can = c && c->unwritten == call && call->merge == MERGE_ONE && call->left == 0 &&
                fits(c, reply.len);
     if (!can)
         return false;
     buf_add(&c->stream.out, reply.ptr, reply.len);
+    c->unwritten = call->next;
     call->done = true;
     settle_with_client(c, call, reply.len);
     return true;

@@ -45,6 +45,7 @@ struct client {
     struct resp_parser parser;
     struct resp_command cmd, normal;
     struct call *first_call, *last_call;
+    struct call *unwritten; /* the first whose reply isn't in the stream's buffer */
     size_t ncalls;
     size_t pending; /* bytes of writes in flight */
     size_t held;    /* bytes of replies that wait for earlier ones */

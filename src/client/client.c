@@ -34,7 +34,7 @@ void client_count(struct clients *all, const struct command_spec *spec, bool err
         STATS_ADD(all->stats, unknown_commands, 1);
 }
 
-static void send_reply(struct client *c, struct call *call)
+static void write_reply(struct client *c, struct call *call)
 {
     c->held -= call->reply.len;
     if (c->stream.out.len == 0 && call->reply.len > OUT_PAUSE) {
@@ -44,25 +44,26 @@ static void send_reply(struct client *c, struct call *call)
     } else {
         buf_add(&c->stream.out, buf_head(&call->reply), call->reply.len);
     }
-    client_count(c->all, call->spec, call->failed);
-    histogram_add(&c->all->stats->duration, c->all->now_us - call->started_us, 1);
-    buf_fini(&call->reply);
-    mem_free(call);
 }
 
 static void send_replies(struct client *c)
 {
-    if (!c->first_call || !c->first_call->done)
+    for (; c->unwritten && c->unwritten->done; c->unwritten = c->unwritten->next)
+        write_reply(c, c->unwritten);
+    if (c->first_call == c->unwritten)
         return;
     c->all->now_us = clock_mono_us();
-    while (c->first_call && c->first_call->done) {
+    while (c->first_call != c->unwritten) {
         struct call *call = c->first_call;
         c->first_call = call->next;
-        if (!c->first_call)
-            c->last_call = NULL;
         c->ncalls--;
-        send_reply(c, call);
+        client_count(c->all, call->spec, call->failed);
+        histogram_add(&c->all->stats->duration, c->all->now_us - call->started_us, 1);
+        buf_fini(&call->reply);
+        mem_free(call);
     }
+    if (!c->first_call)
+        c->last_call = NULL;
 }
 
 /* Reads that took no call: how long the commands that came together took together. */
