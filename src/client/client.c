@@ -6,11 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CALLS_MAX  1024                   /* of one client in flight: others come between them */
-#define IN_PAUSE   (1u * 1024 * 1024)     /* commands unread while stalled */
-#define REPLY_ROOM (16u * 1024 * 1024)    /* for the replies that one client waits for */
-#define WRITE_ROOM (8u * 1024 * 1024)     /* for the writes that it waits for */
-#define ALL_ROOM   (256ull * 1024 * 1024) /* for the writes that a worker's clients wait for */
+#define CALLS_MAX   1024                   /* of one client in flight: others come between them */
+#define IN_PAUSE    (1u * 1024 * 1024)     /* commands unread while stalled */
+#define REPLY_ROOM  (16u * 1024 * 1024)    /* for the replies that one client waits for */
+#define WRITE_ROOM  (8u * 1024 * 1024)     /* for the writes that it waits for */
+#define DIRECT_ROOM (64u * 1024)           /* the same where all wait in one line at a Redis */
+#define ALL_ROOM    (256ull * 1024 * 1024) /* for the writes that a worker's clients wait for */
 
 void client_mark_dirty(struct client *c)
 {
@@ -96,8 +97,9 @@ static bool has_room(const struct client *c)
 {
     if (c->ncalls == 0)
         return true;
+    size_t writes = requests_direct(c->all->requests) ? DIRECT_ROOM : WRITE_ROOM;
     return c->held + c->stream.out.len + (c->ncalls + 1) * c->guess <= REPLY_ROOM &&
-           c->pending < WRITE_ROOM && c->all->pending < ALL_ROOM;
+           c->pending < writes && c->all->pending < ALL_ROOM;
 }
 
 static bool may_run(const struct client *c)
