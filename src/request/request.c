@@ -346,11 +346,12 @@ static void start_reading(struct request *r)
         return;
     }
     uint64_t ticket = ticket_of(r);
+    unsigned need = r->need;
     (void)keep_command(r);
-    for (unsigned i = 0; i < r->need && slots_get(&rs->live, ticket) == r; i++)
+    for (unsigned i = 0; i < need && slots_get(&rs->live, ticket); i++)
         if (r->asked <= i)
             ask_next(r);
-    if (slots_get(&rs->live, ticket) == r)
+    if (slots_get(&rs->live, ticket))
         r->cmd = NULL;
 }
 
