@@ -1,4 +1,4 @@
-/* Two kinds of load that redis-benchmark can't make.
+/* Three kinds of load that redis-benchmark can't make.
  *
  *   bench_load paced PORT CLIENTS RATE SECONDS
  *     SETs of 64 bytes to 100,000 keys at a fixed rate, whatever the answers do: the n-th is due at
@@ -26,7 +26,8 @@
 #define SECOND     1000000000ULL
 #define KEYS       100000
 #define VALUE_SIZE 64
-#define DEPTH      4096          /* unanswered requests of one connection */
+#define DEPTH      4096 /* unanswered requests of one connection */
+#define BURST      16   /* requests that are due go out before it looks for replies again */
 #define PATIENCE   (10 * SECOND) /* for what is unanswered at the end */
 
 struct connection {
@@ -99,7 +100,7 @@ static void hold_idle(uint16_t port, size_t clients)
     char reply[8], end;
     for (size_t i = 0; i < clients; i++) {
         int fd = dial(port);
-        write_all(fd, "PING\r\n", 6);
+        write_all(fd, "*1\r\n$4\r\nPING\r\n", 14);
         if (recv(fd, reply, 7, MSG_WAITALL) != 7 || memcmp(reply, "+PONG\r\n", 7) != 0)
             fail("connection %zu: no PONG", i + 1);
     }
@@ -107,6 +108,53 @@ static void hold_idle(uint16_t port, size_t clients)
     fflush(stdout);
     while (read(STDIN_FILENO, &end, 1) > 0)
         ;
+}
+
+/* ---- requests and latencies ------------------------------------------------------------------ */
+
+static void send_set(int fd)
+{
+    char request[256];
+    int n =
+        snprintf(request, sizeof request, "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012ld\r\n$%d\r\n%0*d\r\n",
+                 random() % KEYS, VALUE_SIZE, VALUE_SIZE, 0);
+    write_all(fd, request, (size_t)n);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Nanoseconds, in any order. */
+static void print_latencies(uint64_t *latencies, size_t n)
+{
+    static const struct {
+        const char *name;
+        double share;
+    } lines[] = {{"p50", 0.5}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1.0}};
+    qsort(latencies, n, sizeof *latencies, by_size);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        printf("%s %.4f\n", lines[i].name,
+               (double)latencies[(size_t)(lines[i].share * (double)(n - 1))] / 1e6);
+}
+
+/* ---- alone --------------------------------------------------------------------------------- */
+
+static void run_alone(uint16_t port, size_t count)
+{
+    char reply[8];
+    uint64_t *latencies = calloc(count, sizeof *latencies);
+    int fd = dial(port);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t began = now();
+        send_set(fd);
+        if (recv(fd, reply, 5, MSG_WAITALL) != 5 || memcmp(reply, "+OK\r\n", 5) != 0)
+            fail("SET %zu: no +OK", i + 1);
+        latencies[i] = now() - began;
+    }
+    print_latencies(latencies, count);
 }
 
 /* ---- paced --------------------------------------------------------------------------------- */
@@ -118,18 +166,14 @@ static uint64_t due_time(const struct paced *p, size_t n)
 
 static void ask(struct paced *p)
 {
-    char request[256];
     struct connection *c = &p->connections[p->sent % p->clients];
     if (c->asked - c->answered == DEPTH)
         fail("%d requests unanswered on one connection: the rate is above what it can serve",
              DEPTH);
-    int n =
-        snprintf(request, sizeof request, "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012ld\r\n$%d\r\n%0*d\r\n",
-                 random() % KEYS, VALUE_SIZE, VALUE_SIZE, 0);
     uint64_t due = due_time(p, p->sent), wait = now() - due;
     p->late = wait > p->late ? wait : p->late;
     c->due[c->asked++ % DEPTH] = due;
-    write_all(c->fd, request, (size_t)n);
+    send_set(c->fd);
     p->sent++;
 }
 
@@ -164,18 +208,6 @@ static void wait_and_take(struct paced *p, int epoll)
         take_replies(p, events[i].data.ptr);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static void print_percentile(const struct paced *p, const char *name, double share)
-{
-    size_t at = (size_t)(share * (double)(p->total - 1));
-    printf("%s %.4f\n", name, (double)p->latencies[at] / 1e6);
-}
-
 static void run_paced(uint16_t port, size_t clients, uint64_t rate, uint64_t seconds)
 {
     struct paced p = {.clients = clients, .rate = rate, .total = (size_t)(rate * seconds)};
@@ -190,17 +222,13 @@ static void run_paced(uint16_t port, size_t clients, uint64_t rate, uint64_t sec
     prctl(PR_SET_TIMERSLACK, 1); /* ns; the default of 50 us would show */
     p.start = now() + SECOND / 100;
     while (p.answered < p.total) {
-        while (p.sent < p.total && due_time(&p, p.sent) <= now())
+        for (int i = 0; i < BURST && p.sent < p.total && due_time(&p, p.sent) <= now(); i++)
             ask(&p);
         wait_and_take(&p, epoll);
         if (p.sent == p.total && now() > due_time(&p, p.total) + PATIENCE)
             fail("%zu of %zu requests unanswered", p.total - p.answered, p.total);
     }
-    qsort(p.latencies, p.total, sizeof *p.latencies, by_size);
-    print_percentile(&p, "p50", 0.5);
-    print_percentile(&p, "p99", 0.99);
-    print_percentile(&p, "p999", 0.999);
-    print_percentile(&p, "max", 1.0);
+    print_latencies(p.latencies, p.total);
     printf("late %.4f\n", (double)p.late / 1e6);
 }
 
@@ -209,10 +237,13 @@ int main(int argc, char **argv)
     raise_file_limit();
     if (argc == 4 && strcmp(argv[1], "idle") == 0)
         hold_idle((uint16_t)atoi(argv[2]), (size_t)atol(argv[3]));
+    else if (argc == 4 && strcmp(argv[1], "alone") == 0 && atol(argv[3]) > 0)
+        run_alone((uint16_t)atoi(argv[2]), (size_t)atol(argv[3]));
     else if (argc == 6 && strcmp(argv[1], "paced") == 0 && atol(argv[3]) > 0 && atol(argv[4]) > 0)
         run_paced((uint16_t)atoi(argv[2]), (size_t)atol(argv[3]), (uint64_t)atol(argv[4]),
                   (uint64_t)atol(argv[5]));
     else
-        fail("usage: bench_load paced PORT CLIENTS RATE SECONDS | idle PORT CLIENTS");
+        fail("usage: bench_load paced PORT CLIENTS RATE SECONDS | alone PORT COUNT | idle PORT "
+             "CLIENTS");
     return 0;
 }

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -253,29 +254,38 @@ def run_work(system, work):
 
 
 class Load:
-    """The load generator of load.c: of the build if it is there, else compiled here."""
+    """The load generator: the build's if it is no older than load.c, else compiled here."""
 
     def __init__(self):
-        self.program = os.path.join(rig.BUILD, "bench_load")
-        if not os.path.exists(self.program):
-            self.program = os.path.join(tempfile.mkdtemp(prefix="dynbench."), "bench_load")
-            subprocess.run([os.environ.get("CC", "cc"), "-O2", "-D_GNU_SOURCE", "-o", self.program,
-                            os.path.join(HERE, "load.c")], check=True)
+        source, self.program = os.path.join(HERE, "load.c"), os.path.join(rig.BUILD, "bench_load")
+        if not os.path.exists(self.program) or os.path.getmtime(self.program) < os.path.getmtime(source):
+            self.room = tempfile.TemporaryDirectory(prefix="dynbench.")
+            self.program = os.path.join(self.room.name, "bench_load")
+            subprocess.run([os.environ.get("CC", "cc"), "-O2", "-D_GNU_SOURCE", "-o", self.program, source], check=True)
 
-    def paced(self, port, rate, seconds=3, clients=50):
-        """SETs at this rate whatever the answers do: latency in ms from the moment at which each was due."""
-        done = subprocess.run([self.program, "paced", str(port), str(clients), str(int(rate)), str(seconds)],
-                              capture_output=True, text=True, timeout=PATIENCE, check=False)
+    def run(self, *words):
+        """What it prints: name -> value."""
+        done = subprocess.run([self.program, *map(str, words)], capture_output=True, text=True, timeout=PATIENCE, check=False)
         if done.returncode:
             raise CannotMeasure(done.stderr.strip()[-200:])
         return {name: float(value) for name, value in (line.split() for line in done.stdout.splitlines())}
 
+    def paced(self, port, rate, seconds=3, clients=50):
+        """SETs at this rate whatever the answers do: latency in ms from the moment at which each was due."""
+        return {"rate": rate, **self.run("paced", port, clients, int(rate), seconds)}
+
+    def alone(self, port, count):
+        """One client, one SET after the other."""
+        return self.run("alone", port, count)
+
+    @contextmanager
     def idle(self, port, clients):
-        """A process that holds so many connections, each of which has had a PONG, until its stdin is closed."""
+        """Holds so many connections, each of which has had a PONG, during the block."""
         child = subprocess.Popen([self.program, "idle", str(port), str(clients)], stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if child.stdout.readline() != "ready\n":
-            reason = child.stderr.read().strip()
-            child.wait()
-            raise CannotMeasure(reason)
-        return child
+        try:
+            if child.stdout.readline() != "ready\n":
+                raise CannotMeasure(child.stderr.read().strip())
+            yield
+        finally:
+            child.communicate()

@@ -139,4 +139,41 @@ def three():
                            Ratio("rate", (quorum, work), (one, work)))
 
 
-TARGETS = [*front(), *embedded(), *durable(), *three()]
+def latency():
+    yield at_most("latency", "three nodes, SET DC_ONE, one client, P1: p50", 40, "µs above redis direct",
+                  Above("p50", ("three nodes", "alone"), ("redis direct", "alone"), scale=1000))
+    yield at_most("latency", "the same at half load: p99", 2, "x redis direct's",
+                  Ratio("p99", ("three nodes", "half load"), ("redis direct", "half load")))
+
+
+def memory():
+    for system in "one node, redis", "one node, embedded", "three nodes, redis", "three nodes, embedded":
+        for words, metric, limit, unit in (
+                ("idle", "idle", 6, "MB"), ("after the P16 runs", "after", 40, "MB"),
+                ("an idle client, of 10,000", "client", 20, "KB"), ("peak with 1,000 clients at P16", "peak", 120, "MB"),
+                ("10 s after that", "later_share", 1.2, "x idle")):
+            yield at_most("memory", f"memory, {system}: {words}", limit, unit, Plain(metric, system, "RssAnon"))
+
+
+def shapes():
+    for system in "one node, redis", "one node, embedded", "three nodes, redis":
+        for small, large in (("SET 64 B", "SET 1 KB"), ("SET 1 KB", "SET 16 KB"), ("GET 64 B", "GET 1 KB"),
+                             ("GET 1 KB", "GET 16 KB"), ("GET 64 B", "MGET 100")):
+            yield at_most("shapes", f"{system}, {large}: CPU per byte", 1, f"x that of {small}",
+                          Ratio("byte", (system, large), (system, small)))
+        for command in "SET", "GET":
+            yield at_least("shapes", f"{system}, {command} P16, 1,000 clients: throughput", 0.9, "x that of 50",
+                           Ratio("rate", (system, f"{command} c1000"), (system, f"{command} 64 B")))
+
+
+def down():
+    yield at_least("down", "one of three nodes down, redis behind each, SET DC_ONE P16: throughput", 0.7, "x all three up",
+                   Ratio("rate", ("redis behind each", "one down"), ("redis behind each", "all three up")))
+
+
+def peers():
+    yield at_most("peers", "an idle peer, of 100: CPU", 0.1, "% of a core", Plain("peer_core", "100 peers", "idle"))
+    yield at_most("peers", "an idle peer, of 100: memory", 200, "KB", Plain("peer_memory", "100 peers", "idle"))
+
+
+TARGETS = [*front(), *embedded(), *durable(), *three(), *latency(), *memory(), *shapes(), *down(), *peers()]
