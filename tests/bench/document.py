@@ -3,6 +3,7 @@ import glob
 import os
 import platform
 import re
+import shutil
 import subprocess
 import time
 
@@ -45,8 +46,48 @@ def about():
 def load_results(results):
     """All sections of the directory: the rows, and what each was measured on."""
     rows, abouts = Rows(), {}
-    for path in sorted(glob.glob(os.path.join(results, "*.json"))):
-        section, more = Rows.load(path)
-        rows.extend(section)
-        abouts[os.path.basename(path).split("-", 1)[1][:-5]] = more["about"]
+    for section in SECTIONS:
+        path = os.path.join(results, section.file + ".json")
+        if os.path.exists(path):
+            more, rest = Rows.load(path)
+            rows.extend(more)
+            abouts[section.number] = rest["about"]
     return rows, abouts
+
+
+def machine(abouts):
+    """A table of what was measured on what; sections that were measured at different times are told apart."""
+    lines = []
+    for name in next(iter(abouts.values())):
+        values = list(dict.fromkeys(a[name] for a in abouts.values()))
+        which = [", ".join(str(n) for n, a in abouts.items() if a[name] == v) for v in values]
+        told = [v if len(values) == 1 else f"{v} (section {w})" for v, w in zip(values, which)]
+        lines.append([name, "; ".join(told)])
+    return report.markdown(["", ""], lines)
+
+
+def measured_text(results):
+    rows, abouts = load_results(results)
+    if not abouts:
+        raise SystemExit(f"{results} holds no results: run make bench")
+    out = ["## Measured on\n", machine(abouts), "## Targets\n",
+           report.target_table(targets.judge_all(rows, [s.slug for s in SECTIONS]))]
+    for section in SECTIONS:
+        if section.number in abouts:
+            out += [f"## {section.number}. {section.title}\n", f"![{section.title}](benchmarks/{section.file}.svg)\n",
+                    report.table(rows, section)]
+    return "\n".join(out)
+
+
+def update(results):
+    """Exit status 0, or SystemExit with the reason."""
+    text = measured_text(results)
+    with open(DOCUMENT, encoding="utf-8") as f:
+        before, rest = f.read().split(BEGIN)
+    after = rest.split(END)[1]
+    with open(DOCUMENT, "w", encoding="utf-8") as f:
+        f.write(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    for picture in glob.glob(os.path.join(results, "*.svg")):
+        shutil.copy(picture, DOCUMENT[:-3])
+    print(f"{DOCUMENT} holds the newest tables")
+    return 0

@@ -28,6 +28,11 @@ class Section:
     columns: tuple = (RATE, CPU, P50, P99)
     panels: tuple = ((RATE, P1), (RATE, P16), (CPU, P1), (CPU, P16))  # each: what, of which works
 
+    @property
+    def file(self):
+        """The name of its results, without an ending."""
+        return f"{self.number}-{self.slug}"
+
 
 def take_turns(bench, slug, pairs):
     """Each (system, work), and again, as often as there are rounds."""

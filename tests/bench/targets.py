@@ -92,6 +92,11 @@ def judge_all(rows, sections):
     return [judge(rows, t) for t in TARGETS if t.section in sections]
 
 
+def exit_status(verdicts):
+    """What isn't measured isn't met."""
+    return 0 if verdicts and all(v.met for v in verdicts) else 1
+
+
 def at_most(section, words, limit, unit, figure):
     return Target(section, words, limit, unit, figure)
 
