@@ -43,6 +43,14 @@ def others(rows, section, system, work):
     return ", ".join(f"{m[4:]} {rows.median(section, m, system, work):.1f}" for m in names)
 
 
+def disturbance(rows):
+    """What else ran on the machine, as far as it was looked at."""
+    foreign = [s["foreign"] for s in rows.samples if "foreign" in s]
+    if not foreign:
+        return ""
+    return f"\nOther programs had {statistics.median(foreign):.0%} of the machine meanwhile (median; at most {max(foreign):.0%}).\n"
+
+
 def markdown(heads, lines):
     out = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     return "\n".join(out + ["| " + " | ".join(line) + " |" for line in lines]) + "\n"
@@ -60,7 +68,7 @@ def table(rows, section):
         line = [work, system] + [relative(rows, section.slug, system, work, against)] * compared
         line += [cell(rows.series(section.slug, c.metric, system, work).values(), c) for c in section.columns]
         body.append(line + [others(rows, section.slug, system, work)] * behind)
-    out = markdown(heads, body) if body else ""
+    out = (markdown(heads, body) if body else "") + disturbance(rows.of(section.slug))
     for c in rows.of(section.slug).cannot:
         out += f"\nNot measured: {c['system']} {c['work']}: {c['reason']}\n"
     return out
