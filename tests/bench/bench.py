@@ -1,98 +1,128 @@
 #!/usr/bin/python3
-"""Side by side in one run: redis, twemproxy, one dynomited on each store, three nodes at two levels.
+"""Measures the data path side by side with redis-server and twemproxy, and judges it by the table in targets.py.
 
-redis-benchmark -c 50, 64-byte values, 100,000 keys, SET and GET, pipelines of 1 and 16. Prints throughput, p50, p99 and
-CPU microseconds per request (user + system, from /proc/PID/stat) of each process. Absolute times say little on a shared
-machine: compare the rows of one run. BENCH_REQUESTS: how many requests a row (four times as many with pipelines);
-BENCH_SECONDS: when a row that doesn't end is given up."""
+usage: bench.py [--check | --doc]
+  --check  exit status 1 where a target isn't met or not measured
+  --doc    measures nothing: puts the newest tables and pictures into docs/benchmarks.md
+
+For each section a table, a picture and the samples go to the directory results beside this file (BENCH_RESULTS=DIR:
+elsewhere). Absolute times say little on a shared machine: compare what stands in one table. Environment:
+  DYN_BUILD       the build directory whose programs are measured
+  BENCH_SECTIONS  1,4: only these
+  BENCH_ROUNDS    how often each comparison is repeated; medians count (3)
+  BENCH_REQUESTS  requests of a row (100000; four times as many with pipelines, fewer where they cost much)
+  BENCH_SECONDS   when a row that doesn't end is given up (120)
+  BENCH_DIR       where the data of all programs lies (the system's temporary directory)
+  BENCH_DOC=1     --doc after the run"""
 import os
+import resource
 import shutil
-import subprocess
 import sys
-import tempfile
+import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
-import rig  # noqa: E402
+import document
+import report
+import systems
+import targets
+from rows import Rows
+from sections import SECTIONS
 
-REQUESTS = int(os.environ.get("BENCH_REQUESTS", "100000"))
-SECONDS = int(os.environ.get("BENCH_SECONDS", "120"))
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+RESULTS = os.environ.get("BENCH_RESULTS", os.path.join(systems.HERE, "results"))
 
 
-def measure(name, port, processes):
-    for pipeline in (1, 16):
-        for command in ("set", "get"):
-            before = {n: cpu_seconds(p) for n, p in processes.items()}
-            try:
-                out = subprocess.run(
-                    ["redis-benchmark", "-p", str(port), "-c", "50", "-P", str(pipeline), "-d", "64",
-                     "-r", "100000", "-n", str(REQUESTS * (4 if pipeline > 1 else 1)), "-t", command,
-                     "--csv"], capture_output=True, text=True, timeout=SECONDS, check=True).stdout
-            except subprocess.TimeoutExpired:
-                print(f"{name:34} {command.upper()} P{pipeline}: no end within {SECONDS} s", flush=True)
-                continue
-            except subprocess.CalledProcessError as error:
-                print(f"{name:34} {command.upper()} P{pipeline}: {error.stderr.strip()[-200:]}", flush=True)
-                continue
-            row = [v.strip('"') for v in out.splitlines()[1].split(",")]
-            served = REQUESTS * (4 if pipeline > 1 else 1)
-            cost = "  ".join(f"{n} {(cpu_seconds(p) - before[n]) * 1e6 / served:.1f}"
-                             for n, p in processes.items())
-            print(f"{name:34} {command.upper()} P{pipeline:<3} {float(row[1]):>9.0f}/s  p50 {row[4]:>7} ms "
-                  f" p99 {row[6]:>7} ms   CPU us/req: {cost}", flush=True)
+class Bench:
+    """What sections measure with, and where it is put down."""
+
+    def __init__(self):
+        self.rounds = int(os.environ.get("BENCH_ROUNDS", "3"))
+        self.rows = Rows()
+        self.load = systems.Load()
+
+    def start(self, stack, section, system):
+        """Started and ended with the stack; None, and a word about it, if that can't be."""
+        try:
+            return stack.enter_context(system)
+        except (systems.CannotMeasure, OSError) as error:
+            self.rows.add_cannot(section, system.name, "", error)
+            return None
+
+    def measure(self, section, system, work, round_, how):
+        """how() gives the figures of one sample, or raises CannotMeasure."""
+        try:
+            figures = how()
+        except systems.CannotMeasure as error:
+            self.rows.add_cannot(section, system.name, work, error)
+            print(f"  {work:12} {system.name:24} not measured: {error}", file=sys.stderr, flush=True)
+            return {}
+        self.rows.add(section, system.name, work, round_, system.against, **figures)
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in figures.items())
+        print(f"  {work:12} {system.name:24} {shown}", file=sys.stderr, flush=True)
+        return figures
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def run_section(bench, section):
+    started = time.monotonic()
+    print(f"{section.number} {section.title}", file=sys.stderr, flush=True)
+    try:
+        section.run(bench)
+    except (systems.CannotMeasure, AssertionError, OSError, AttributeError) as error:
+        bench.rows.add_cannot(section.slug, "", "the rest of this section", repr(error))
+    rows = bench.rows.of(section.slug)
+    name = os.path.join(RESULTS, section.file)
+    text = f"## {section.number}. {section.title}\n\n{report.table(rows, section)}"
+    rows.dump(name + ".json", about=document.about())
+    write(name + ".md", text)
+    write(name + ".svg", report.draw(rows, section))
+    print(f"\n{text}\n{time.monotonic() - started:.0f} s\n", flush=True)
+
+
+def chosen_sections():
+    wanted = os.environ.get("BENCH_SECTIONS")
+    numbers = [int(n) for n in wanted.split(",")] if wanted else [s.number for s in SECTIONS]
+    unknown = [n for n in numbers if n not in [s.number for s in SECTIONS]]
+    if unknown:
+        sys.exit(f"BENCH_SECTIONS={wanted}: found {unknown[0]}; allowed 1 to {len(SECTIONS)}, comma separated")
+    return [s for s in SECTIONS if s.number in numbers]
+
+
+def prepare():
+    missing = [program for program in ("redis-server", "redis-benchmark", "nutcracker") if not shutil.which(program)]
+    if missing:
+        sys.exit(f"bench needs {', '.join(missing)}: ./tools/dev packages installs redis-server, redis-tools and nutcracker")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.makedirs(RESULTS, exist_ok=True)
+
+
+def run(check):
+    prepare()
+    bench, sections = Bench(), chosen_sections()
+    for section in sections:
+        run_section(bench, section)
+    verdicts = targets.judge_all(bench.rows, [s.slug for s in sections])
+    text = f"## Targets\n\n{report.target_table(verdicts)}"
+    if len(sections) < len(SECTIONS):
+        text += "\nOnly those of the sections chosen.\n"
+    write(os.path.join(RESULTS, "targets.md"), text)
+    met = sum(v.met for v in verdicts)
+    print(f"{text}\n{met} of {len(verdicts)} targets met. Tables and pictures lie in {RESULTS}.")
+    if os.environ.get("BENCH_DOC"):
+        document.update(RESULTS)
+    return targets.exit_status(verdicts) if check else 0
 
 
 def main():
-    os.environ["PATH"] += ":/usr/sbin"  # where nutcracker lies
-    missing = [program for program in ("redis-server", "redis-benchmark", "nutcracker")
-               if not shutil.which(program)]
-    if missing:
-        sys.exit(f"bench needs {', '.join(missing)}: ./tools/dev packages installs redis-server, redis-tools "
-                 "and nutcracker")
-    with tempfile.TemporaryDirectory(prefix="dynbench.") as directory:
-        redis_port, proxy_port, proxy_stats = rig.free_ports(3)
-        server = subprocess.Popen(["redis-server", "--port", str(redis_port), "--save", "", "--dir",
-                                   directory], stdout=subprocess.DEVNULL)
-        others = [server]
-        try:
-            rig.wait_until(rig.redis.Redis(port=redis_port).ping, "redis-server answers")
-            measure("redis direct", redis_port, {"redis": server.pid})
-            conf = os.path.join(directory, "nutcracker.yml")
-            with open(conf, "w", encoding="ascii") as f:
-                f.write(f"pool:\n  listen: 127.0.0.1:{proxy_port}\n  hash: murmur\n  redis: true\n"
-                        f"  servers:\n   - 127.0.0.1:{redis_port}:1\n")
-            proxy = subprocess.Popen(["nutcracker", "-c", conf, "-s", str(proxy_stats)],
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            others.append(proxy)
-            rig.wait_until(lambda: rig.redis.Redis(port=proxy_port).get("x") is None or True,
-                           "nutcracker answers")
-            measure("twemproxy, redis behind", proxy_port, {"twemproxy": proxy.pid, "redis": server.pid})
-            with rig.Cluster(1, flags={"data-store": "redis",
-                                       "servers": f"127.0.0.1:{redis_port}:1"}) as c:
-                n = c.nodes[0]
-                measure("dynomited, redis behind", n.client_port,
-                        {"dynomited": n.process.pid, "redis": server.pid})
-            for sync in ("always", "interval"):
-                with rig.Cluster(1, flags={"store-sync": sync}) as c:
-                    n = c.nodes[0]
-                    measure(f"dynomited, embedded, {sync}", n.client_port,
-                            {"dynomited": n.process.pid})
-            for level in ("DC_ONE", "DC_QUORUM"):
-                with rig.Cluster(3, flags={"write-consistency": level, "read-consistency": level,
-                                           "store-sync": "interval"}) as c:
-                    measure(f"three nodes, embedded, {level}", c.nodes[0].client_port,
-                            {n.name: n.process.pid for n in c.nodes})
-        finally:
-            for p in others:
-                p.kill()
-                p.wait()
+    if sys.argv[1:] == ["--doc"]:
+        return document.update(RESULTS)
+    if sys.argv[1:] not in ([], ["--check"]):
+        sys.exit(__doc__)
+    return run(check="--check" in sys.argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
