@@ -3,8 +3,10 @@ libdynomited_a_SOURCES += src/store/store.h src/store/internal.h src/store/store
 	src/store/strings.h src/store/strings.c src/store/string_commands.h \
 	src/store/string_values.c src/store/string_numbers.c src/store/string_lifetimes.c \
 	src/store/embedded.h src/store/embedded.c src/store/embedded_table.c \
-	src/store/embedded_batch.c src/store/embedded_sweep.c src/store/embedded_read.c \
-	src/store/embedded_scan.c
+	src/store/embedded_batch.c src/store/embedded_log.c src/store/embedded_checkpoint.c \
+	src/store/embedded_room.c src/store/embedded_replay.c src/store/embedded_sweep.c \
+	src/store/embedded_read.c src/store/embedded_scan.c \
+	src/store/wal.h src/store/wal.c src/store/memtable.h src/store/memtable.c
 libdynomited_a_SOURCES += src/store/redis.h src/store/redis.c src/store/redis_greet.c \
 	src/store/redis_tx.c src/store/redis_script.h src/store/redis_script.c \
 	src/store/redis_read.c src/store/redis_probe.c \

@@ -11,26 +11,71 @@
 /* What a few transactions copy and free before the pages of the first can be used again. */
 #define RESERVE_PAGES 32
 #define RESERVE_MAX   (4u * 1024 * 1024)
+#define MAP_SLACK     (64u * 1024 * 1024)
+#define LOG_BYTES_MIN (64u * 1024)
+#define LOG_BYTES_MAX (8u * 1024 * 1024)
+
+/* Its file stays for the next start, unless everything in it is in LMDB. */
+static void free_table(struct memtable *t, bool written)
+{
+    if (!t)
+        return;
+    memtable_drop(t);
+    rcu_drain();
+    if (written)
+        segment_discard(t->file);
+    else
+        segment_close(t->file);
+    mem_free(t);
+}
 
 static void embedded_free(struct embedded *s)
 {
+    free_table(s->frozen, false);
+    free_table(s->active, false);
+    rcu_drain();
+    for (size_t i = 0; i < ARRAY_LEN(s->retired); i++)
+        if (s->retired[i]) {
+            segment_discard(s->retired[i]->file);
+            mem_free(s->retired[i]);
+        }
+    if (s->reading)
+        mdb_txn_abort(s->reading);
     mdb_env_close(s->env);
+    if (s->wal_dir >= 0)
+        close(s->wal_dir);
     store_base_fini(&s->base);
     buf_fini(&s->scratch);
+    mem_free(s->commands);
     mem_free(s->starts);
     mem_free(s->moved);
     mem_free(s->sources);
     mem_free(s);
 }
 
+static int write_out(struct embedded *s, struct memtable **table)
+{
+    int rc = *table ? embedded_checkpoint_now(s, *table) : 0;
+    if (rc != 0)
+        return rc;
+    free_table(*table, true);
+    *table = NULL;
+    return 0;
+}
+
+/* What is in memory goes to LMDB, so that the next start is quick; else the log has it. */
 static void embedded_close(struct store *store)
 {
     struct embedded *s = container_of_(store, struct embedded, base);
-    if (s->sync != SYNC_ALWAYS && s->unsynced) {
-        int rc = mdb_env_sync(s->env, 1);
-        if (rc != 0)
-            log_error("embedded store: sync at close: %s", mdb_strerror(rc));
+    int rc = write_out(s, &s->frozen);
+    if (rc == 0 && s->active && !memtable_is_empty(s->active)) {
+        embedded_take_numbers(s);
+        rc = write_out(s, &s->active);
     }
+    if (rc == 0)
+        rc = mdb_env_sync(s->env, 1);
+    if (rc != 0)
+        log_error("embedded store: checkpoint at close: %s", mdb_strerror(rc));
     embedded_free(s);
 }
 
@@ -38,8 +83,14 @@ static void embedded_writer_start(struct store *store, uv_loop_t *loop,
                                   const struct store_events *events)
 {
     struct embedded *s = container_of_(store, struct embedded, base);
+    struct error e;
     s->events = *events;
     embedded_sweeper_start(s, loop);
+    if (!embedded_checkpointer_start(s, loop, &e)) {
+        log_error("embedded store: %s", e.text);
+        store_set_down(store, e.text);
+        return;
+    }
     store_set_up(store);
     s->events.up(s->events.arg);
 }
@@ -47,10 +98,12 @@ static void embedded_writer_start(struct store *store, uv_loop_t *loop,
 static void embedded_writer_stop(struct store *store)
 {
     struct embedded *s = container_of_(store, struct embedded, base);
+    embedded_checkpointer_stop(s);
     embedded_sweeper_stop(s);
 }
 
-static uint64_t read_number(struct embedded *s, const char *node_id)
+/* LMDB's, where no memtable has a newer one. */
+static uint64_t kept_number(struct embedded *s, const char *node_id)
 {
     MDB_txn *txn;
     MDB_val k = mdb_val_of(node_id, strlen(node_id)), v;
@@ -69,14 +122,29 @@ static uint64_t read_number(struct embedded *s, const char *node_id)
     return n;
 }
 
+static uint64_t find_number(struct embedded *s, const char *node_id)
+{
+    const uint64_t *n = NULL;
+    for (size_t i = 0; i < STORE_SOURCES_MAX && !n; i++)
+        if (s->sources[i].moved && strcmp(s->sources[i].id, node_id) == 0)
+            n = &s->sources[i].last;
+    if (!n && s->active)
+        n = memtable_number(s->active, node_id);
+    if (!n && s->frozen)
+        n = memtable_number(s->frozen, node_id);
+    return n ? *n : kept_number(s, node_id);
+}
+
 static uint64_t embedded_last(struct store *store, unsigned source, const char *node_id)
 {
     struct embedded *s = container_of_(store, struct embedded, base);
     assert(source < STORE_SOURCES_MAX && node_id[0] && strlen(node_id) < sizeof s->sources->id);
     struct embedded_source *known = &s->sources[source];
     if (strcmp(known->id, node_id) != 0) {
+        uint64_t last = find_number(s, node_id);
+        embedded_keep_number(s, known);
         snprintf(known->id, sizeof known->id, "%s", node_id);
-        known->last = read_number(s, node_id);
+        known->last = last;
     }
     return known->last;
 }
@@ -104,24 +172,37 @@ static int open_tables(struct embedded *s, MDB_txn *txn)
     return rc;
 }
 
+/* The last batch of the log that is in here; 0 in a file that was made before there was a log. */
+static int read_position(struct embedded *s, MDB_txn *txn, uint64_t *out)
+{
+    MDB_val k = mdb_val_of("wal", 3), v;
+    int rc = mdb_get(txn, s->meta, &k, &v);
+    *out = 0;
+    if (rc == 0 && v.mv_size != sizeof *out)
+        return MDB_CORRUPTED;
+    if (rc == 0)
+        memcpy(out, v.mv_data, sizeof *out);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 /* Tables and totals of a new file are made, those of an old one are read. */
 static int read_totals(struct embedded *s, MDB_txn *txn)
 {
     MDB_val k = mdb_val_of("totals", 6), v;
     int rc = mdb_get(txn, s->meta, &k, &v);
-    s->totals = (struct embedded_totals){.format = FORMAT};
+    s->kept = (struct embedded_totals){.format = FORMAT};
     if (rc == MDB_NOTFOUND) {
-        v = mdb_val_of(&s->totals, sizeof s->totals);
+        v = mdb_val_of(&s->kept, sizeof s->kept);
         return mdb_put(txn, s->meta, &k, &v, 0);
     }
-    if (rc == 0 && v.mv_size != sizeof s->totals)
+    if (rc == 0 && v.mv_size != sizeof s->kept)
         return MDB_VERSION_MISMATCH;
     if (rc == 0)
-        memcpy(&s->totals, v.mv_data, sizeof s->totals);
-    return rc == 0 && s->totals.format != FORMAT ? MDB_VERSION_MISMATCH : rc;
+        memcpy(&s->kept, v.mv_data, sizeof s->kept);
+    return rc == 0 && s->kept.format != FORMAT ? MDB_VERSION_MISMATCH : rc;
 }
 
-static int load(struct embedded *s)
+static int load(struct embedded *s, uint64_t *applied)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
@@ -130,11 +211,15 @@ static int load(struct embedded *s)
     rc = open_tables(s, txn);
     if (rc == 0)
         rc = read_totals(s, txn);
+    if (rc == 0)
+        rc = read_position(s, txn, applied);
     if (rc != 0) {
         mdb_txn_abort(txn);
         return rc;
     }
-    return mdb_txn_commit(txn);
+    s->totals = s->kept;
+    rc = mdb_txn_commit(txn);
+    return rc == 0 ? embedded_used(s, &s->used) : rc;
 }
 
 /* Every page that a record stands on is looked at. */
@@ -183,17 +268,16 @@ static bool repair_length(struct embedded *s, bool *shortened, struct error *e)
 static int make_env(struct embedded *s, const char *path)
 {
     unsigned flags = MDB_NOSUBDIR | MDB_NOTLS;
-    if (s->sync == SYNC_INTERVAL)
-        flags |= MDB_NOMETASYNC;
-    else if (s->sync == SYNC_NEVER)
-        flags |= MDB_NOSYNC;
+    /* a checkpoint ends with a sync of everything; until then the log has it */
+    flags |= s->sync == SYNC_NEVER ? MDB_NOSYNC : MDB_NOMETASYNC;
+    uint64_t map = s->max_bytes + s->max_bytes / 4 + MAP_SLACK; /* see embedded_room.c */
     int rc = mdb_env_create(&s->env);
     if (rc == 0)
         rc = mdb_env_set_maxdbs(s->env, 4);
     if (rc == 0)
         rc = mdb_env_set_maxreaders(s->env, READERS_MAX);
     if (rc == 0)
-        rc = mdb_env_set_mapsize(s->env, s->max_bytes / s->page * s->page);
+        rc = mdb_env_set_mapsize(s->env, map / s->page * s->page);
     if (rc == 0)
         rc = mdb_env_open(s->env, path, flags, 0600);
     if (rc == 0) {
@@ -203,14 +287,14 @@ static int make_env(struct embedded *s, const char *path)
     return rc;
 }
 
-static bool open_file(struct embedded *s, const char *path, struct error *e)
+static bool open_file(struct embedded *s, const char *path, uint64_t *applied, struct error *e)
 {
     bool shortened = false;
     int rc = make_env(s, path);
     if (rc == 0 && !repair_length(s, &shortened, e))
         return false;
     if (rc == 0)
-        rc = load(s);
+        rc = load(s, applied);
     if (rc == 0 && shortened)
         rc = walk(s);
     if (rc == MDB_VERSION_MISMATCH)
@@ -220,6 +304,16 @@ static bool open_file(struct embedded *s, const char *path, struct error *e)
     if (rc != 0)
         return error_set(e, "%s: %s", path, mdb_strerror(rc));
     return true;
+}
+
+static const struct string_command **index_commands(void)
+{
+    size_t n;
+    const struct command_spec *table = command_table(&n);
+    const struct string_command **out = mem_calloc(n, sizeof(struct string_command *));
+    for (size_t i = 0; i < n; i++)
+        out[i] = string_find(slice_str(table[i].name));
+    return out;
 }
 
 static struct embedded *embedded_new(const struct store_options *o)
@@ -233,6 +327,11 @@ static struct embedded *embedded_new(const struct store_options *o)
         s->reserve = RESERVE_PAGES * s->page;
     s->tombstone_ms = o->tombstone_ms;
     s->sync = o->sync;
+    s->wal_dir = -1;
+    s->log_bytes = o->log_bytes ? o->log_bytes : o->max_bytes / 8;
+    s->log_bytes = s->log_bytes < LOG_BYTES_MIN ? LOG_BYTES_MIN : s->log_bytes;
+    s->log_bytes = s->log_bytes > LOG_BYTES_MAX ? LOG_BYTES_MAX : s->log_bytes;
+    s->commands = index_commands();
     s->sources = mem_calloc(STORE_SOURCES_MAX, sizeof *s->sources);
     s->moved = mem_calloc(STORE_SOURCES_MAX, sizeof *s->moved);
     return s;
@@ -242,8 +341,11 @@ struct store *store_open_embedded(const struct store_options *o, struct error *e
 {
     struct embedded *s = embedded_new(o);
     char *path = mem_printf("%s/store.mdb", o->data_dir);
-    bool ok = open_file(s, path, e);
+    char *wal = mem_printf("%s/store.wal", o->data_dir);
+    uint64_t applied = 0;
+    bool ok = open_file(s, path, &applied, e) && embedded_replay(s, wal, applied, e);
     mem_free(path);
+    mem_free(wal);
     if (!ok) {
         embedded_free(s);
         return NULL;

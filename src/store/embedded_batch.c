@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* One write on its way through the transaction. */
+/* One write on its way through the change. */
 struct run {
-    struct embedded_txn *t;
+    struct embedded_change *c;
     struct stamp at;
     uint64_t now; /* the stamp's wall ms */
     struct buf *scratch;
@@ -29,7 +29,7 @@ static bool open_cell(void *arg, struct slice key, struct cell *c)
 {
     struct run *run = arg;
     record_key_make(key, &run->key);
-    run->rc = embedded_get(run->t->txn, run->t->s->keys, &run->key, &run->old);
+    run->rc = embedded_find(run->c, &run->key, &run->old);
     run->found = run->rc == 0;
     if (run->rc == MDB_NOTFOUND)
         run->rc = 0;
@@ -67,7 +67,7 @@ static struct record record_after(const struct run *run, struct slice key, const
         r.overwrite = run->found ? run->old.overwrite : (struct stamp){0, 0};
     if (run->found && stamp_before(run->at, run->old.newest))
         r.newest = run->old.newest;
-    r.sweep = embedded_sweep_time(run->t->s, &r);
+    r.sweep = embedded_sweep_time(run->c->s, &r);
     return r;
 }
 
@@ -79,12 +79,7 @@ static bool close_cell(void *arg, struct slice key, struct cell *c)
         return true;
     }
     struct record fresh = record_after(run, key, c);
-    if (run->found && c->exists && c->value.ptr == run->old.value.ptr) {
-        /* only the lifetime changes; the value in the file may move under the put */
-        buf_add(run->scratch, c->value.ptr, c->value.len);
-        fresh.value = buf_slice(run->scratch);
-    }
-    run->rc = embedded_put(run->t, &run->key, run->found ? &run->old : NULL, &fresh);
+    run->rc = embedded_put(run->c, &run->key, run->found ? &run->old : NULL, &fresh);
     run->stored += run->rc == 0;
     return run->rc == 0;
 }
@@ -117,45 +112,44 @@ static void move_number(struct embedded *s, const struct store_write *w)
     source->fresh = w->seq;
 }
 
-static int put_numbers(struct embedded_txn *t)
+static int put_numbers(struct embedded_change *c)
 {
-    struct embedded *s = t->s;
-    for (size_t i = 0; i < s->n_moved; i++) {
-        struct embedded_source *source = &s->sources[s->moved[i]];
-        MDB_val k = mdb_val_of(source->id, strlen(source->id));
-        MDB_val v = mdb_val_of(&source->fresh, sizeof source->fresh);
-        int rc = mdb_put(t->txn, s->numbers, &k, &v, 0);
-        if (rc != 0)
-            return rc;
+    int rc = 0;
+    for (size_t i = 0; i < c->s->n_moved && rc == 0; i++) {
+        const struct embedded_source *source = &c->s->sources[c->s->moved[i]];
+        rc = embedded_put_number(c, source->id, source->fresh);
     }
-    return 0;
+    return rc;
 }
 
-/* 0: done, outcome and reply are set. Else the transaction must be given up. */
-static int run_write(struct embedded_txn *t, struct store_write *w, struct buf *replies)
+/* 0: done, outcome and reply are set. Else the whole attempt must be given up. */
+static int run_write(struct embedded_change *c, struct store_write *w, struct buf *replies)
 {
     size_t start = replies->len;
+    struct embedded *s = c->s;
+    struct embedded_mark before = embedded_mark(c);
     struct run run = {
-        .t = t, .at = {w->stamp, w->tag}, .now = hlc_ms(w->stamp), .scratch = &t->s->scratch};
+        .c = c, .at = {w->stamp, w->tag}, .now = hlc_ms(w->stamp), .scratch = &s->scratch};
     struct string_access access = {open_cell, close_cell, &run, run.scratch};
-    const struct string_command *c = w->cmd->argc ? string_find(w->cmd->argv[0]) : NULL;
-    if (!c) {
+    const struct string_command *command =
+        w->cmd->argc ? embedded_command(s, w->spec, w->cmd->argv[0]) : NULL;
+    if (!command) {
         resp_add_error(replies, "ERR the embedded store has no such command");
         return 0;
     }
-    bool ok = string_run(c, w->cmd, &access, replies);
-    t->dropped += run.dropped;
-    if (ok) {
+    if (string_run(command, w->cmd, &access, replies)) {
+        c->dropped += run.dropped;
         w->outcome = run.dropped && !run.stored ? STORE_STALE : STORE_APPLIED;
         return 0;
     }
+    if (!run.collided && run.rc != EMBEDDED_REFUSED)
+        return run.rc;
+    embedded_rewind(c, before);
     replies->len = start;
     if (run.collided)
         resp_add_error(replies, "ERR the key's 128-bit hash is that of another key");
-    else if (run.rc == MDB_MAP_FULL && !t->poisoned && run.stored == 0)
-        refuse(t->s, w, replies);
     else
-        return run.rc;
+        refuse(s, w, replies);
     return 0;
 }
 
@@ -165,54 +159,76 @@ static bool must_refuse(struct embedded *s, const struct store_write *w)
            (w->source != 0 && source_of(s, w)->stopped_in == s->attempt);
 }
 
-/* Runs the batch in one transaction. *culprit: the write at which it failed, n at the commit. */
-static int attempt(struct embedded *s, struct store_batch *b, size_t *culprit)
+/* Runs the batch as one change. */
+static int attempt(struct embedded *s, struct store_batch *b, size_t *wanted)
 {
-    struct embedded_txn t;
-    int rc = embedded_begin(s, &t);
-    if (rc != 0)
-        return rc;
+    struct embedded_change c;
+    int rc = 0;
+    embedded_change_begin(s, &c);
     s->attempt++;
     s->n_moved = 0;
     for (size_t i = 0; i < b->n && rc == 0; i++) {
         struct store_write *w = &b->writes[i];
-        *culprit = i;
         s->starts[i] = b->replies.len;
         if (must_refuse(s, w))
             refuse(s, w, &b->replies);
         else if (!w->skip)
-            rc = run_write(&t, w, &b->replies);
+            rc = run_write(&c, w, &b->replies);
         if (rc == 0 && w->outcome != STORE_FULL)
             move_number(s, w);
     }
-    if (rc == 0) {
-        *culprit = b->n;
-        rc = put_numbers(&t);
-    }
-    if (rc != 0 || (!t.changed && s->n_moved == 0))
-        embedded_abort(&t);
-    else
-        rc = embedded_commit(&t);
     if (rc == 0)
-        STORE_COUNT(s->base.stats.stale_dropped, t.dropped);
+        rc = put_numbers(&c);
+    if (rc != 0)
+        embedded_change_abort(&c);
+    else
+        rc = embedded_change_commit(&c);
+    *wanted = c.wanted;
+    if (rc == 0)
+        STORE_COUNT(s->base.stats.stale_dropped, c.dropped);
     return rc;
 }
 
-/* LMDB has no way back from a full map but to give the transaction up: the batch runs again without
- * the write that didn't fit, the second time without all that follow, and then without any. So a
- * batch is tried four times at most, however many of its writes don't fit. */
+/* What the batch's commands hold: most of it will stand in its records. */
+static size_t size_of(const struct store_batch *b)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; !b->writes[i].skip && k < b->writes[i].cmd->argc; k++)
+            size += b->writes[i].cmd->argv[k].len;
+    return size;
+}
+
+static void refuse_all(struct store_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        b->writes[i].outcome = STORE_FULL;
+}
+
+/* 0: done. EMBEDDED_NO_ROOM: tried again after the checkpoint that runs. */
 static int attempts(struct embedded *s, struct store_batch *b)
 {
-    size_t base = b->replies.len, culprit = 0;
-    for (int try = 0;; try++) {
+    size_t base = b->replies.len, wanted;
+    for (size_t i = 0; i < b->n; i++)
+        b->writes[i].outcome = STORE_APPLIED;
+    for (;;) {
         b->replies.len = base;
-        int rc = attempt(s, b, &culprit);
-        if (!embedded_full_error(rc) || try == 3)
+        int rc = attempt(s, b, &wanted);
+        if (rc == EMBEDDED_NO_ROOM && !s->frozen)
+            embedded_freeze(s);
+        if (rc != EMBEDDED_NO_SPACE)
             return rc;
-        size_t first = culprit < b->n && try < 2 ? culprit : 0;
-        size_t end = culprit < b->n && try == 0 ? culprit + 1 : b->n;
-        for (size_t i = first; i < end; i++)
-            b->writes[i].outcome = STORE_FULL;
+        switch (embedded_make_space(s, wanted + size_of(b), &rc)) {
+        case EMBEDDED_READY:
+            break;
+        case EMBEDDED_WAIT:
+            return EMBEDDED_NO_ROOM;
+        case EMBEDDED_FULL:
+            refuse_all(b);
+            break;
+        case EMBEDDED_BROKEN:
+            return rc;
+        }
     }
 }
 
@@ -234,19 +250,31 @@ static void point_at_replies(struct embedded *s, struct store_batch *b)
     }
 }
 
-static void run_batch(struct embedded *s, struct store_batch *b)
+static void remember_numbers(struct embedded *s)
+{
+    for (size_t i = 0; i < s->n_moved; i++) {
+        struct embedded_source *source = &s->sources[s->moved[i]];
+        source->last = source->fresh;
+        source->moved = true;
+    }
+}
+
+/* False: it waits for a checkpoint. */
+static bool run_batch(struct embedded *s, struct store_batch *b)
 {
     size_t base = b->replies.len;
     if (s->starts_cap < b->n) {
         s->starts_cap = b->n;
         s->starts = mem_realloc(s->starts, b->n * sizeof *s->starts);
     }
-    for (size_t i = 0; i < b->n; i++)
-        b->writes[i].outcome = STORE_APPLIED;
     int rc = store_is_up(&s->base) ? attempts(s, b) : MDB_PANIC;
+    if (rc == EMBEDDED_NO_ROOM) {
+        b->replies.len = base;
+        s->waits++;
+        return false;
+    }
     if (rc == 0) {
-        for (size_t i = 0; i < s->n_moved; i++)
-            s->sources[s->moved[i]].last = s->sources[s->moved[i]].fresh;
+        remember_numbers(s);
     } else {
         b->replies.len = base;
         fail(b, "can't write", s->starts);
@@ -255,22 +283,32 @@ static void run_batch(struct embedded *s, struct store_batch *b)
     }
     point_at_replies(s, b);
     buf_reset(&s->scratch, 1024 * 1024);
+    return true;
 }
 
 /* `done` may bring the next batch at once: a loop, so that the stack doesn't grow. */
+void embedded_go_on(struct embedded *s)
+{
+    if (s->applying)
+        return;
+    s->applying = true;
+    s->blocked = false;
+    while (s->waiting && !s->blocked) {
+        struct store_batch *b = s->waiting;
+        s->blocked = !run_batch(s, b);
+        if (s->blocked)
+            break;
+        s->waits = 0;
+        s->waiting = NULL;
+        s->events.done(s->events.arg, b);
+    }
+    s->applying = false;
+}
+
 void embedded_apply(struct store *store, struct store_batch *batch)
 {
     struct embedded *s = container_of_(store, struct embedded, base);
     assert(!s->waiting);
     s->waiting = batch;
-    if (s->applying)
-        return;
-    s->applying = true;
-    while (s->waiting) {
-        struct store_batch *b = s->waiting;
-        run_batch(s, b);
-        s->waiting = NULL;
-        s->events.done(s->events.arg, b);
-    }
-    s->applying = false;
+    embedded_go_on(s);
 }

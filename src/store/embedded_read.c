@@ -19,10 +19,16 @@ struct look {
 
 struct store_reader *embedded_reader_new(struct store *s, uv_loop_t *loop)
 {
-    (void)loop; /* reads are answered at once */
     struct embedded_reader *r = MEM_NEW(struct embedded_reader);
     r->base.store = s;
+    uv_idle_init(loop, &r->turn_over);
+    r->turn_over.data = r;
     return &r->base;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    mem_free(h->data);
 }
 
 void embedded_reader_free(struct store_reader *reader)
@@ -32,7 +38,7 @@ void embedded_reader_free(struct store_reader *reader)
         mdb_txn_abort(r->txn);
     buf_fini(&r->reply);
     buf_fini(&r->scratch);
-    mem_free(r);
+    uv_close((uv_handle_t *)&r->turn_over, on_closed);
 }
 
 static struct embedded *store_of(const struct embedded_reader *r)
@@ -40,19 +46,55 @@ static struct embedded *store_of(const struct embedded_reader *r)
     return container_of_(r->base.store, struct embedded, base);
 }
 
-/* The newest snapshot: a read after a finished batch sees it. */
-static int snapshot(struct embedded_reader *r)
+/* ---- snapshots of LMDB ------------------------------------------------------------------------
+ */
+static void release(struct embedded_reader *r)
 {
-    if (r->txn)
-        return mdb_txn_renew(r->txn);
-    return mdb_txn_begin(store_of(r)->env, NULL, MDB_RDONLY, &r->txn);
+    if (r->live)
+        mdb_txn_reset(r->txn);
+    r->live = false;
+}
+
+/* A new one costs a search in the tree of trees; one that is kept pins pages that could be used
+ * again. So it serves all reads of one turn of the loop, unless a checkpoint has ended. */
+static void on_turn_over(uv_idle_t *h)
+{
+    release(h->data);
+    uv_idle_stop(h);
+}
+
+int embedded_snapshot(struct embedded_reader *r)
+{
+    uint64_t generation = __atomic_load_n(&store_of(r)->generation, __ATOMIC_ACQUIRE);
+    if (r->live && r->generation == generation)
+        return 0;
+    release(r);
+    int rc =
+        r->txn ? mdb_txn_renew(r->txn) : mdb_txn_begin(store_of(r)->env, NULL, MDB_RDONLY, &r->txn);
+    r->live = rc == 0;
+    r->generation = generation;
+    uv_idle_start(&r->turn_over, on_turn_over);
+    return rc;
+}
+
+/* ---- reads ------------------------------------------------------------------------------------
+ */
+/* Within a read section; the record's bytes hold until its end. */
+static int find(struct embedded_reader *r, const struct record_key *key, struct record *out)
+{
+    struct embedded *s = store_of(r);
+    const struct memtable *active = RCU_GET(s->active), *frozen = RCU_GET(s->frozen);
+    if ((active && memtable_get(active, key, out)) || (frozen && memtable_get(frozen, key, out)))
+        return out->type == RECORD_GONE ? MDB_NOTFOUND : 0;
+    int rc = embedded_snapshot(r);
+    return rc == 0 ? embedded_get(r->txn, s->keys, key, out) : rc;
 }
 
 static bool look_up(struct look *l, struct slice key)
 {
     struct record_key k;
     record_key_make(key, &k);
-    l->rc = embedded_get(l->r->txn, store_of(l->r)->keys, &k, &l->record);
+    l->rc = find(l->r, &k, &l->record);
     bool found = l->rc == 0 && (!k.hashed || slice_eq(l->record.key, key));
     if (l->rc == MDB_NOTFOUND)
         l->rc = 0;
@@ -77,11 +119,22 @@ static bool close_cell(void *arg, struct slice key, struct cell *c)
     return true;
 }
 
-static int run_read(struct look *l, const struct resp_command *cmd, struct buf *reply)
+const struct string_command *embedded_command(const struct embedded *s,
+                                              const struct command_spec *spec, struct slice name)
+{
+    size_t n;
+    const struct command_spec *table = command_table(&n);
+    if (spec && s->commands[spec - table] && string_is(s->commands[spec - table], name))
+        return s->commands[spec - table];
+    return string_find(name); /* a write may come under another name than its client's: SETEX */
+}
+
+static int run_read(struct look *l, const struct command_spec *spec, const struct resp_command *cmd,
+                    struct buf *reply)
 {
     struct string_access access = {open_cell, close_cell, l, &l->r->scratch};
     struct slice name = cmd->argc ? cmd->argv[0] : slice_of("", 0);
-    const struct string_command *c = string_find(name);
+    const struct string_command *c = embedded_command(store_of(l->r), spec, name);
     if (c && !string_run(c, cmd, &access, reply))
         return l->rc;
     if (c)
@@ -120,14 +173,11 @@ static void answer(struct look *l, int rc, struct buf *reply, store_read_fn *fn,
 void embedded_read(struct store_reader *reader, const struct command_spec *spec,
                    const struct resp_command *cmd, store_read_fn *fn, void *arg)
 {
-    (void)spec; /* the command's name says it all */
     struct embedded_reader *r = container_of_(reader, struct embedded_reader, base);
     struct look l = {.r = r, .now = clock_wall_ms()};
-    int rc = snapshot(r);
-    if (rc == 0) {
-        rc = run_read(&l, cmd, &r->reply);
-        mdb_txn_reset(r->txn);
-    }
+    rcu_read_begin();
+    int rc = run_read(&l, spec, cmd, &r->reply);
+    rcu_read_end();
     answer(&l, rc, &r->reply, fn, arg);
 }
 
@@ -145,20 +195,17 @@ void embedded_inspect(struct store_reader *reader, struct slice key, store_read_
 {
     struct embedded_reader *r = container_of_(reader, struct embedded_reader, base);
     struct look l = {.r = r, .now = clock_wall_ms()};
-    int rc = snapshot(r);
-    if (rc == 0) {
-        bool live = look_up(&l, key);
-        char digest[17] = "";
-        if (live)
-            digest_of(&l.record, digest);
-        resp_add_array(&r->reply, 5);
-        resp_add_int(&r->reply, live);
-        resp_add_status(&r->reply, live ? "string" : "none");
-        resp_add_int(&r->reply, live ? (int64_t)l.record.value.len : 0);
-        resp_add_int(&r->reply, (int64_t)l.newest.time);
-        resp_add_bulk_str(&r->reply, digest);
-        rc = l.rc;
-        mdb_txn_reset(r->txn);
-    }
-    answer(&l, rc, &r->reply, fn, arg);
+    char digest[17] = "";
+    rcu_read_begin();
+    bool live = look_up(&l, key);
+    if (live)
+        digest_of(&l.record, digest);
+    rcu_read_end();
+    resp_add_array(&r->reply, 5);
+    resp_add_int(&r->reply, live);
+    resp_add_status(&r->reply, live ? "string" : "none");
+    resp_add_int(&r->reply, live ? (int64_t)l.record.value.len : 0);
+    resp_add_int(&r->reply, (int64_t)l.newest.time);
+    resp_add_bulk_str(&r->reply, digest);
+    answer(&l, l.rc, &r->reply, fn, arg);
 }

@@ -63,40 +63,122 @@ static bool wanted(const struct scan *s, const struct record *r, struct slice ke
     return record_live(r, s->now) && !s->none && (!s->match || glob_match(s->pattern, key));
 }
 
-/* From the cursor on, into `keys`; ends between two places of the order, never within one. */
-static int collect(struct embedded_reader *r, struct scan *s, struct buf *keys, size_t *found)
+/* Three sources in one order. A key is told where the oldest of them has it, with the newest record
+ * there is: the older two don't change while this looks, and the youngest, which may get keys
+ * before or behind this place at any moment, decides about none of theirs. */
+enum { FROM_LMDB, FROM_FROZEN, FROM_ACTIVE, SOURCES };
+struct merge {
+    struct embedded *store;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    const struct memtable *frozen, *active;
+    struct memtable_walk walks[SOURCES]; /* FROM_LMDB: where the cursor stands */
+    bool more[SOURCES];
+};
+
+static int lmdb_move(struct merge *m, MDB_cursor_op op, MDB_val k)
+{
+    struct memtable_walk *w = &m->walks[FROM_LMDB];
+    MDB_val v;
+    int rc = mdb_cursor_get(m->cursor, &k, &v, op);
+    m->more[FROM_LMDB] = rc == 0;
+    if (rc != 0)
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    w->lmdb_key = slice_of(k.mv_data, k.mv_size);
+    w->bytes = slice_of(v.mv_data, v.mv_size);
+    return record_order_read(w->lmdb_key, &w->order) ? 0 : MDB_CORRUPTED;
+}
+
+static int merge_begin(struct merge *m, struct embedded_reader *r, uint64_t from)
 {
     uint8_t start[8] = {0}; /* gcc -O0 would warn */
-    MDB_cursor *c;
-    MDB_val k = mdb_val_of(start, sizeof start), v;
-    struct embedded *store = container_of_(r->base.store, struct embedded, base);
-    uint64_t looked = 0, last = 0, order = 0;
-    int rc = mdb_cursor_open(r->txn, store->keys, &c);
+    struct embedded *s = container_of_(r->base.store, struct embedded, base);
+    *m = (struct merge){.store = s, .active = RCU_GET(s->active), .frozen = RCU_GET(s->frozen)};
+    if (m->active == m->frozen) /* it became frozen between the two looks */
+        m->active = NULL;
+    int rc = embedded_snapshot(r);
+    m->txn = r->txn;
+    if (rc == 0)
+        rc = mdb_cursor_open(r->txn, s->keys, &m->cursor);
     if (rc != 0)
         return rc;
-    record_order_write(s->cursor, start);
-    for (rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE); rc == 0;
-         rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
-        struct slice at = slice_of(k.mv_data, k.mv_size);
+    record_order_write(from, start);
+    m->more[FROM_FROZEN] = memtable_walk_from(&m->walks[FROM_FROZEN], m->frozen, from);
+    m->more[FROM_ACTIVE] = memtable_walk_from(&m->walks[FROM_ACTIVE], m->active, from);
+    return lmdb_move(m, MDB_SET_RANGE, mdb_val_of(start, sizeof start));
+}
+
+/* The source whose place is the lowest, or SOURCES at the end. */
+static unsigned merge_least(const struct merge *m)
+{
+    unsigned least = SOURCES;
+    for (unsigned i = 0; i < SOURCES; i++)
+        if (m->more[i] && (least == SOURCES || m->walks[i].order < m->walks[least].order))
+            least = i;
+    return least;
+}
+
+static int merge_step(struct merge *m, unsigned source)
+{
+    if (source == FROM_LMDB)
+        return lmdb_move(m, MDB_NEXT, mdb_val_of(NULL, 0));
+    m->more[source] = memtable_walk_next(&m->walks[source]);
+    return 0;
+}
+
+/* The newest record of the key at which this source stands. RECORD_GONE: none, or an older source
+ * tells it. */
+static int merge_newest(struct merge *m, unsigned source, struct record *out)
+{
+    const struct memtable_walk *w = &m->walks[source];
+    struct record_key key = {.len = w->lmdb_key.len};
+    struct record older;
+    int rc = MDB_NOTFOUND;
+    if (key.len > sizeof key.bytes)
+        return MDB_CORRUPTED;
+    memcpy(key.bytes, w->lmdb_key.ptr, key.len);
+    if (source != FROM_LMDB)
+        rc = embedded_get(m->txn, m->store->keys, &key, &older);
+    bool told =
+        rc == 0 || (source == FROM_ACTIVE && m->frozen && memtable_get(m->frozen, &key, &older));
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return rc;
+    if (told)
+        *out = (struct record){.type = RECORD_GONE};
+    else if (!(m->active && memtable_get(m->active, &key, out)) &&
+             !(m->frozen && memtable_get(m->frozen, &key, out)) && !record_read(w->bytes, out))
+        return MDB_CORRUPTED;
+    return 0;
+}
+
+/* From the cursor on, into `keys`; ends between two places of the order, never within one. */
+static int collect(struct merge *m, struct scan *s, struct buf *keys, size_t *found)
+{
+    uint64_t looked = 0, last = 0;
+    int rc = 0;
+    unsigned source;
+    while (rc == 0 && (source = merge_least(m)) != SOURCES) {
         struct record record;
-        if (!record_order_read(at, &order) ||
-            !record_read(slice_of(v.mv_data, v.mv_size), &record)) {
-            rc = MDB_CORRUPTED;
-            break;
+        uint64_t order = m->walks[source].order;
+        struct slice lmdb_key = m->walks[source].lmdb_key;
+        if (order != last && (*found >= s->count || looked / SCAN_SLACK >= s->count)) {
+            s->cursor = order;
+            return 0;
         }
-        if (order != last && (*found >= s->count || looked / SCAN_SLACK >= s->count))
+        rc = merge_newest(m, source, &record);
+        if (rc != 0)
             break;
-        struct slice key = record_user_key(at, &record);
+        struct slice key = record_user_key(lmdb_key, &record);
         if (wanted(s, &record, key)) {
             resp_add_bulk(keys, key);
             ++*found;
         }
         looked++;
         last = order;
+        rc = merge_step(m, source);
     }
-    s->cursor = rc == 0 ? order : 0;
-    mdb_cursor_close(c);
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    s->cursor = 0;
+    return rc;
 }
 
 int embedded_scan(struct embedded_reader *r, const struct resp_command *cmd, uint64_t now,
@@ -112,7 +194,12 @@ int embedded_scan(struct embedded_reader *r, const struct resp_command *cmd, uin
         resp_add_error(reply, "%s", wrong);
         return 0;
     }
-    int rc = collect(r, &s, &keys, &found);
+    struct merge m;
+    int rc = merge_begin(&m, r, s.cursor);
+    if (rc == 0)
+        rc = collect(&m, &s, &keys, &found);
+    if (m.cursor)
+        mdb_cursor_close(m.cursor);
     snprintf(cursor, sizeof cursor, "%llu", (unsigned long long)s.cursor);
     resp_add_array(reply, 2);
     resp_add_bulk_str(reply, cursor);

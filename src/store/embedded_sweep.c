@@ -9,6 +9,7 @@
 #define SWEEP_AGAIN_MS 5   /* when it has left something */
 #define SWEEP_SLICE    256 /* records at a time: a commit of bounded size between two batches */
 #define SYNC_MS        1000
+#define TABLE_AGE_MS   4000
 
 bool embedded_full_error(int rc)
 {
@@ -25,116 +26,187 @@ void embedded_broken(struct embedded *s, const char *what, int rc)
     s->events.down(s->events.arg, reason);
 }
 
-/* A lapsed key becomes a tombstone, which keeps its stamps; an old tombstone goes. */
-static int sweep_record(struct embedded_txn *t, const struct record_key *key, uint64_t now)
+/* ---- the sweeper ------------------------------------------------------------------------------
+ */
+/* A lapsed key becomes a tombstone, which keeps its stamps; an old tombstone goes. What the index
+ * says of a record that has a newer one in a memtable means nothing: the checkpoint takes it out.
+ */
+static int sweep_record(struct embedded_change *c, const struct record_key *key, uint64_t now)
 {
     struct record old;
-    int rc = embedded_get(t->txn, t->s->keys, key, &old);
+    int rc = embedded_find(c, key, &old);
+    if (rc == MDB_NOTFOUND || (rc == 0 && (old.sweep == 0 || old.sweep > now)))
+        return 0;
     if (rc != 0)
         return rc;
     struct record fresh = old;
     fresh.type = RECORD_TOMBSTONE;
-    fresh.sweep = embedded_sweep_time(t->s, &fresh);
-    if (old.type == RECORD_TOMBSTONE || fresh.sweep <= now)
-        return embedded_remove(t, key, &old);
-    struct buf *scratch = &t->s->scratch;
-    buf_reset(scratch, SIZE_MAX);
-    buf_add(scratch, old.key.ptr, old.key.len);
-    fresh.key = buf_slice(scratch);
     fresh.value = slice_of("", 0);
-    return embedded_put(t, key, &old, &fresh);
+    fresh.sweep = embedded_sweep_time(c->s, &fresh);
+    if (old.type == RECORD_TOMBSTONE || fresh.sweep <= now) {
+        fresh.type = RECORD_GONE;
+        fresh.sweep = 0;
+    }
+    return embedded_put(c, key, &old, &fresh);
 }
 
-/* The earliest entry of the index. */
-static int first_due(struct embedded_txn *t, uint64_t *at, struct record_key *key)
+/* The next entry of the index at or behind due_from, which then stands behind it. */
+static int next_due(struct embedded *s, MDB_cursor *cursor, uint64_t now, uint64_t *at,
+                    struct record_key *key)
 {
-    MDB_cursor *c;
-    MDB_val k, v;
-    int rc = mdb_cursor_open(t->txn, t->s->due, &c);
+    MDB_val k = mdb_val_of(s->due_from, s->due_from_len), v;
+    int rc = mdb_cursor_get(cursor, &k, &v, s->due_from_len ? MDB_SET_RANGE : MDB_FIRST);
     if (rc != 0)
         return rc;
-    rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
-    if (rc == 0 && (!record_order_read(slice_of(k.mv_data, k.mv_size), at) ||
-                    k.mv_size - 8 > sizeof key->bytes))
-        rc = MDB_CORRUPTED;
-    if (rc == 0) {
-        key->len = k.mv_size - 8;
-        memcpy(key->bytes, (uint8_t *)k.mv_data + 8, key->len);
-        key->hashed = key->len > 8 && key->bytes[8] == 'h';
-    }
-    mdb_cursor_close(c);
-    return rc;
-}
-
-static int sweep(struct embedded *s, uint64_t now)
-{
-    struct embedded_txn t;
-    struct record_key key;
-    int rc = embedded_begin(s, &t);
-    if (rc != 0)
-        return rc;
-    t.next_due = now;
-    for (int i = 0; i < SWEEP_SLICE && rc == 0; i++) {
-        rc = first_due(&t, &t.next_due, &key);
-        if (rc == MDB_NOTFOUND)
-            t.next_due = UINT64_MAX;
-        if (rc != 0 || t.next_due > now)
-            break;
-        rc = sweep_record(&t, &key, now);
-    }
-    if (rc != 0 && rc != MDB_NOTFOUND) {
-        embedded_abort(&t);
-        return rc;
-    }
-    uint64_t next = t.next_due;
-    if (t.changed)
-        return embedded_commit(&t);
-    embedded_abort(&t);
-    s->next_due = next;
+    if (!record_order_read(slice_of(k.mv_data, k.mv_size), at) || k.mv_size - 8 > sizeof key->bytes)
+        return MDB_CORRUPTED;
+    if (*at > now)
+        return 0;
+    key->len = k.mv_size - 8;
+    memcpy(key->bytes, (uint8_t *)k.mv_data + 8, key->len);
+    key->hashed = key->len > 8 && key->bytes[8] == 'h';
+    memcpy(s->due_from, k.mv_data, k.mv_size);
+    s->due_from[k.mv_size] = 0; /* the least key behind it */
+    s->due_from_len = k.mv_size + 1;
     return 0;
 }
 
-/* Down after a failed commit: does one work again? */
+static int sweep_slice(struct embedded_change *c, uint64_t now)
+{
+    struct embedded *s = c->s;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    struct record_key key;
+    int rc = embedded_reading(s, &txn);
+    if (rc == 0)
+        rc = mdb_cursor_open(txn, s->due, &cursor);
+    if (rc != 0)
+        return rc;
+    uint64_t at = now;
+    for (int i = 0; i < SWEEP_SLICE && rc == 0; i++) {
+        rc = next_due(s, cursor, now, &at, &key);
+        if (rc != 0 || at > now)
+            break;
+        rc = sweep_record(c, &key, now);
+    }
+    mdb_cursor_close(cursor);
+    s->next_due = rc == MDB_NOTFOUND ? UINT64_MAX : at;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* A slice that finds no space comes again when there is some. */
+static void sweep(struct embedded *s, uint64_t now)
+{
+    struct embedded_change c;
+    size_t from_len = s->due_from_len;
+    uint8_t from[sizeof s->due_from];
+    memcpy(from, s->due_from, from_len);
+    embedded_change_begin(s, &c);
+    int rc = sweep_slice(&c, now);
+    if (rc == 0)
+        rc = embedded_change_commit(&c);
+    else
+        embedded_change_abort(&c);
+    if (rc == 0)
+        return;
+    memcpy(s->due_from, from, from_len);
+    s->due_from_len = from_len;
+    s->next_due = now;
+    if (rc == EMBEDDED_NO_SPACE) {
+        enum embedded_space space = embedded_make_space(s, c.wanted, &rc);
+        if (space == EMBEDDED_FULL)
+            log_limited(60000, LOG_LEVEL_WARN, "embedded store: no room to sweep lapsed keys");
+        if (space != EMBEDDED_BROKEN)
+            return;
+    }
+    embedded_broken(s, "sweep", rc);
+}
+
+/* ---- the checkpoint and its results ------------------------------------------------------------
+ */
+static bool checkpoint_runs(const struct embedded *s)
+{
+    return __atomic_load_n(&s->checkpoint.state, __ATOMIC_RELAXED) != CHECKPOINT_IDLE;
+}
+
+/* Down: everything in memory goes to LMDB; when that works, writing works again. */
 static void try_to_come_back(struct embedded *s)
 {
-    struct embedded_txn t;
-    int rc = embedded_begin(s, &t);
-    if (rc == 0)
-        rc = embedded_commit(&t);
-    if (rc != 0)
+    if (checkpoint_runs(s))
         return;
+    if (s->frozen || !s->active)
+        embedded_checkpoint_start(s, s->frozen);
+    else
+        embedded_freeze(s);
+}
+
+static void come_back(struct embedded *s)
+{
+    if (s->active)
+        return; /* the next tick freezes it */
     log_notice("embedded store: writes again");
     store_set_up(&s->base);
     s->events.up(s->events.arg);
+}
+
+void embedded_checkpoint_ended(struct embedded *s)
+{
+    int rc = s->checkpoint.rc;
+    s->stuck = embedded_full_error(rc);
+    if (s->stuck) {
+        log_limited(60000, LOG_LEVEL_WARN, "embedded store: no room for a checkpoint: %s",
+                    mdb_strerror(rc));
+    } else if (rc != 0) {
+        embedded_broken(s, "checkpoint", rc);
+    } else {
+        s->used = s->checkpoint.used;
+        embedded_thaw(s);
+        s->next_due = s->due_from_len = 0; /* the index has other entries now */
+        if (!store_is_up(&s->base))
+            come_back(s);
+    }
+    embedded_go_on(s);
+}
+
+void embedded_sync_ended(struct embedded *s)
+{
+    if (s->sync_rc != 0 && store_is_up(&s->base))
+        embedded_broken(s, "sync", s->sync_rc);
+}
+
+/* A table with something due in it, or an old one, is written too when it isn't full: what has
+ * lapsed is swept, memory is given back, and the next start has little to do. */
+static bool wants_checkpoint(const struct embedded *s, uint64_t now)
+{
+    const struct memtable *t = s->active;
+    return t && !memtable_is_empty(t) && !s->frozen &&
+           (t->next_due <= now || t->sealed || clock_mono_ms() - t->began_ms >= TABLE_AGE_MS);
 }
 
 static void on_sweep(uv_timer_t *timer)
 {
     struct embedded *s = timer->data;
     uint64_t now = clock_wall_ms();
-    if (!store_is_up(&s->base)) {
+    bool up = store_is_up(&s->base);
+    if (!up)
         try_to_come_back(s);
-    } else if (s->next_due <= now) {
-        int rc = sweep(s, now);
-        if (embedded_full_error(rc))
-            log_limited(60000, LOG_LEVEL_WARN, "embedded store: no room to sweep lapsed keys: %s",
-                        mdb_strerror(rc));
-        else if (rc != 0)
-            embedded_broken(s, "sweep", rc);
-    }
-    bool more = s->next_due <= now;
+    else if (s->frozen && !checkpoint_runs(s))
+        embedded_checkpoint_start(s, s->frozen); /* it found the disk full, or a start found it */
+    else if (wants_checkpoint(s, now))
+        embedded_freeze(s);
+    if (up && s->next_due <= now)
+        sweep(s, now);
+    if (s->blocked)
+        embedded_go_on(s);
+    bool more = up && s->next_due <= now;
     uv_timer_start(timer, on_sweep, more ? SWEEP_AGAIN_MS : SWEEP_MS, 0);
 }
 
 static void on_sync(uv_timer_t *timer)
 {
     struct embedded *s = timer->data;
-    if (!s->unsynced || !store_is_up(&s->base))
-        return;
-    s->unsynced = false;
-    int rc = mdb_env_sync(s->env, 1);
-    if (rc != 0)
-        embedded_broken(s, "sync", rc);
+    if (s->unsynced && store_is_up(&s->base))
+        embedded_sync_start(s);
 }
 
 void embedded_sweeper_start(struct embedded *s, uv_loop_t *loop)

@@ -41,8 +41,8 @@ bool record_read(struct slice bytes, struct record *out)
     if (bytes.len < sizeof h)
         return false;
     memcpy(&h, bytes.ptr, sizeof h);
-    if (h.format != RECORD_FORMAT || (h.type != RECORD_TOMBSTONE && h.type != RECORD_STRING) ||
-        h.key_len > bytes.len - sizeof h)
+    bool known = h.type == RECORD_STRING || h.type == RECORD_TOMBSTONE || h.type == RECORD_GONE;
+    if (h.format != RECORD_FORMAT || !known || h.key_len > bytes.len - sizeof h)
         return false;
     size_t key_len = (size_t)h.key_len, before = sizeof h + key_len;
     *out = (struct record){.type = (enum record_type)h.type,

@@ -31,6 +31,8 @@ static inline bool stamp_before(struct stamp a, struct stamp b)
 enum record_type {
     RECORD_TOMBSTONE = 't', /* the key was deleted or has lapsed; only stamps are left */
     RECORD_STRING = 's',
+    RECORD_GONE =
+        'g', /* nothing, not even a tombstone: only in what lies before LMDB (store/memtable.h) */
 };
 
 struct record {
@@ -50,7 +52,7 @@ bool record_read(struct slice bytes, struct record *out) MUST_USE;
 /* There and not lapsed at `now` (wall ms). */
 static inline bool record_live(const struct record *r, uint64_t now)
 {
-    return r->type != RECORD_TOMBSTONE && (r->expires == 0 || r->expires > now);
+    return r->type == RECORD_STRING && (r->expires == 0 || r->expires > now);
 }
 
 struct record_key {

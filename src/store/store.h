@@ -77,6 +77,7 @@ struct store_options {
     int sync; /* enum sync_policy of config/config.h: always, interval, never */
     uint64_t max_bytes;
     uint64_t tombstone_ms; /* how long deletes are remembered */
+    uint64_t log_bytes;    /* of recent writes, before they go into the file; 0: as it should be */
     /* redis */
     const char *host; /* or a unix path in `unix_path` */
     uint16_t port;

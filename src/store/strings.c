@@ -57,6 +57,11 @@ const struct string_command *string_find(struct slice name)
     return NULL;
 }
 
+bool string_is(const struct string_command *c, struct slice name)
+{
+    return slice_is(name, c->name);
+}
+
 static bool run_key(const struct string_command *c, const struct slice *argv, size_t argc,
                     const struct string_access *access, struct buf *reply, int64_t *sum)
 {

@@ -40,6 +40,7 @@ struct string_access {
 struct string_command;
 /* NULL: not a string command. Case doesn't matter. */
 const struct string_command *string_find(struct slice name);
+bool string_is(const struct string_command *c, struct slice name);
 /* Appends one reply. */
 bool string_run(const struct string_command *c, const struct resp_command *cmd,
                 const struct string_access *access, struct buf *reply) MUST_USE;
