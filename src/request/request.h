@@ -14,6 +14,7 @@
 #include "core/slots.h"
 #include "peer/mail.h"
 #include "peer/peer.h"
+#include "peer/reads.h"
 #include "request/stats.h"
 #include "ring/hash.h"
 
@@ -32,6 +33,8 @@ struct requests {
     struct slots live;
     struct request *oldest, *newest; /* in the order of their deadlines */
     struct buf scratch;
+    struct mail_reads **asks; /* by node: reads that this turn has for peers */
+    bool asking;
 };
 
 struct request_result {
@@ -60,7 +63,10 @@ uint32_t request_token(const struct requests *rs, struct slice key);
 /* The worker hands in mail and time. */
 void request_mail_write(struct requests *rs, struct mail_write *m);
 void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m);
-void request_mail_read(struct requests *rs, struct mail_read_reply *m);
+void request_mail_read(struct requests *rs, uint16_t node, const struct read_item *it);
+/* Asks a peer something; requests_flush, at the turn's end, sends what was asked. */
+void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it);
+void requests_flush(struct requests *rs);
 void requests_tick(struct requests *rs, uint64_t now_ms);
 void requests_fini(struct requests *rs); /* drops what is left without calling done */
 
