@@ -152,12 +152,16 @@ static void on_socket(struct worker *w, struct mail_client *m)
     mem_free(m);
 }
 
-static void on_read_reply(struct worker *w, struct mail_read_reply *m)
+static void on_reads(struct worker *w, struct mail_reads *m)
 {
-    if (m->inspect)
-        inspect_mail_read(&w->inspections, m);
-    else
-        request_mail_read(&w->requests, m);
+    struct read_item it;
+    for (size_t at = 0; reads_next(m, &at, &it);) {
+        if (it.inspect)
+            inspect_mail_read(&w->inspections, m->node, &it);
+        else
+            request_mail_read(&w->requests, m->node, &it);
+    }
+    reads_free(m);
 }
 
 static void receive(void *self, struct msg *msg)
@@ -173,8 +177,8 @@ static void receive(void *self, struct msg *msg)
     case MAIL_VERDICTS:
         request_mail_verdicts(&w->requests, container_of_(msg, struct mail_verdicts, msg));
         break;
-    case MAIL_READ_REPLY:
-        on_read_reply(w, container_of_(msg, struct mail_read_reply, msg));
+    case MAIL_READS:
+        on_reads(w, container_of_(msg, struct mail_reads, msg));
         break;
     case MAIL_LINK:
         receiver_mail(&w->receivers, container_of_(msg, struct mail_link, msg));
@@ -197,6 +201,7 @@ static void turn_end(void *self)
     struct worker *w = self;
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
+    requests_flush(&w->requests);
 }
 
 static void stop(void *self)
@@ -224,15 +229,12 @@ static void drop(struct msg *msg)
     case MAIL_WRITE:
         mail_write_free(container_of_(msg, struct mail_write, msg));
         return;
-    case MAIL_VERDICTS: {
-        struct mail_verdicts *m = container_of_(msg, struct mail_verdicts, msg);
-        for (size_t i = 0; i < m->n; i++)
-            blob_unref(m->v[i].reply);
+    case MAIL_VERDICTS:
+        buf_fini(&container_of_(msg, struct mail_verdicts, msg)->replies);
         break;
-    }
-    case MAIL_READ_REPLY:
-        blob_unref(container_of_(msg, struct mail_read_reply, msg)->reply);
-        break;
+    case MAIL_READS:
+        reads_free(container_of_(msg, struct mail_reads, msg));
+        return;
     case MAIL_LINK:
         buf_fini(&container_of_(msg, struct mail_link, msg)->frames);
         break;

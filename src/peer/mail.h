@@ -3,7 +3,7 @@
  *
  *   a write      worker --WRITE--> writer --WRITE (answered)--> worker
  *                                  writer --APPENDED--> sender --VERDICTS--> worker
- *   a read       worker --READ--> sender --READ_REPLY--> worker
+ *   reads        worker --READS--> sender --READS (answered)--> worker
  *   from a peer  worker --GREET, INBOUND, LINK_GONE--> writer --LINK--> worker
  *                worker --DIAL--> sender           (the greeted node dials back)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
@@ -23,8 +23,7 @@ enum mail_type {
     MAIL_WRITE,
     MAIL_VERDICTS,
     MAIL_APPENDED,
-    MAIL_READ,
-    MAIL_READ_REPLY,
+    MAIL_READS,
     MAIL_GREET,
     MAIL_INBOUND,
     MAIL_LINK_GONE,
@@ -76,13 +75,20 @@ struct mail_verdict {
     uint64_t ticket;
     uint16_t node;
     uint8_t verdict, why;
-    struct blob *reply; /* or NULL */
+    uint32_t reply_len; /* 0: it has no reply */
+    size_t reply_at;    /* in `replies`; several may have the same */
 };
 struct mail_verdicts {
     struct msg msg;
+    struct buf replies;
     size_t n;
     struct mail_verdict v[];
 };
+static inline struct slice mail_verdict_reply(const struct mail_verdicts *m,
+                                              const struct mail_verdict *v)
+{
+    return slice_of(buf_head(&m->replies) + v->reply_at, v->reply_len);
+}
 
 /* What the writer appended to a peer's log in one batch: everything up to `upto`, and who waits for
  * verdicts on it. The sender sends nothing that it hasn't been told of: an acknowledgement never
@@ -99,22 +105,12 @@ struct mail_appended {
     struct mail_waiter waiter[];
 };
 
-struct mail_read {
+/* Reads for one peer, or what it answered to them: peer/reads.h packs and unpacks them. */
+struct mail_reads {
     struct msg msg;
-    struct actor *worker;
-    uint64_t ticket;
-    uint16_t node;
-    bool inspect; /* `dyn-admin key`: payload is the key */
-    struct blob *command;
-};
-struct mail_read_reply {
-    struct msg msg;
-    uint64_t ticket;
-    uint16_t node;
-    bool inspect, ok;
-    uint64_t stamp;
-    uint16_t tag;
-    struct blob *reply; /* NULL when not ok */
+    struct actor *worker; /* whose reads they are */
+    uint16_t node;        /* the peer */
+    struct buf items;
 };
 
 /* A link is named by its worker and a ticket of that worker's. */

@@ -3,16 +3,17 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "core/slots.h"
 #include "core/stream.h"
 #include "hint/mark.h"
 #include "peer/delivery.h"
+#include "peer/reads.h"
 #include "peer/waiters.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
+#define ANSWERS_MAX  (64u * 1024)  /* bytes of answers in one message; one may have any size */
 #define BACKOFF_MIN  50
 #define BACKOFF_MAX  2000
 #define HEARTBEATS   3
@@ -23,11 +24,10 @@
 
 enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
 
-struct pending_read {
+/* What the peer answered in this turn to the reads of one worker. */
+struct answers {
     struct actor *worker;
-    uint64_t ticket;
-    uint16_t node;
-    bool inspect;
+    struct mail_reads *mail;
 };
 
 struct sender {
@@ -53,7 +53,9 @@ struct sender {
     struct link_word word; /* what the peer said last */
     struct delivery delivery;
     struct waiters waiters;
-    struct slots reads;
+    struct carried reads;
+    struct answers *answers;
+    size_t nanswers;
     bool sync_wanted;
     uint64_t damaged; /* of the log's damage: what the mark knows of */
     struct hint_mark *mark;
@@ -179,57 +181,69 @@ static void publish(struct sender *s, const char *reason)
 /* ---- reads carried for workers ----------------------------------------------------------------
  */
 
-static void answer_read(const struct pending_read *r, bool ok, const struct frame *f)
+static struct answers *answers_of(struct sender *s, struct actor *worker)
 {
-    struct mail_read_reply *m = MEM_NEW(struct mail_read_reply);
-    m->msg.type = MAIL_READ_REPLY;
-    m->ticket = r->ticket;
-    m->node = r->node;
-    m->inspect = r->inspect;
-    m->ok = ok;
-    if (f) {
-        m->stamp = f->stamp;
-        m->tag = f->tag;
-        m->reply = blob_new(f->payload.ptr, f->payload.len);
-    }
-    actor_send(r->worker, &m->msg);
+    for (size_t i = 0; i < s->nanswers; i++)
+        if (s->answers[i].worker == worker)
+            return &s->answers[i];
+    s->answers = mem_realloc(s->answers, (s->nanswers + 1) * sizeof *s->answers);
+    s->answers[s->nanswers] = (struct answers){.worker = worker};
+    return &s->answers[s->nanswers++];
+}
+
+static void answer_read(struct sender *s, struct actor *worker, const struct read_item *it)
+{
+    struct answers *a = answers_of(s, worker);
+    reads_add(&a->mail, worker, s->node, it);
+    if (a->mail->items.len >= ANSWERS_MAX)
+        reads_send(&a->mail, worker);
+}
+
+static void send_answers(struct sender *s)
+{
+    for (size_t i = 0; i < s->nanswers; i++)
+        reads_send(&s->answers[i].mail, s->answers[i].worker);
+}
+
+static void fail_read(struct sender *s, const struct carried_read *r)
+{
+    answer_read(s, r->worker,
+                &(struct read_item){.ticket = r->ticket, .inspect = r->inspect, .failed = true});
 }
 
 static void fail_reads(struct sender *s)
 {
-    uint32_t at = 0;
-    for (struct pending_read *r; (r = slots_next(&s->reads, &at));) {
-        answer_read(r, false, NULL);
-        mem_free(r);
-    }
-    slots_clear(&s->reads); /* an answer that still comes finds nobody */
+    for (struct carried_read r; carried_pop(&s->reads, &r);)
+        fail_read(s, &r);
 }
 
-static void carry_read(struct sender *s, struct mail_read *m)
+static void carry_reads(struct sender *s, struct mail_reads *m)
 {
-    struct pending_read r = {
-        .worker = m->worker, .ticket = m->ticket, .node = m->node, .inspect = m->inspect};
-    if (!accepting(s)) {
-        answer_read(&r, false, NULL);
-    } else {
-        struct pending_read *kept = mem_dup(&r, sizeof r);
-        struct frame f = {.kind = m->inspect ? FRAME_INSPECT : FRAME_READ,
-                          .seq = slots_put(&s->reads, kept),
-                          .payload = blob_slice(m->command)};
-        frame_add(&s->stream.out, &f);
+    struct read_item it;
+    for (size_t at = 0; reads_next(m, &at, &it);) {
+        struct carried_read r = {.worker = m->worker, .ticket = it.ticket, .inspect = it.inspect};
+        if (!accepting(s)) {
+            fail_read(s, &r);
+            continue;
+        }
+        frame_add(&s->stream.out, &(struct frame){.kind = it.inspect ? FRAME_INSPECT : FRAME_READ,
+                                                  .seq = carried_put(&s->reads, &r),
+                                                  .payload = it.bytes});
     }
-    blob_unref(m->command);
-    mem_free(m);
+    reads_free(m);
 }
 
 static void on_read_reply(struct sender *s, const struct frame *f)
 {
-    struct pending_read *r = slots_get(&s->reads, f->seq);
-    if (!r)
-        return;
-    slots_drop(&s->reads, f->seq);
-    answer_read(r, !(f->flags & FRAME_FAILED), f);
-    mem_free(r);
+    struct carried_read r;
+    if (carried_take(&s->reads, f->seq, &r))
+        answer_read(s, r.worker,
+                    &(struct read_item){.ticket = r.ticket,
+                                        .inspect = r.inspect,
+                                        .failed = f->flags & FRAME_FAILED,
+                                        .stamp = f->stamp,
+                                        .tag = f->tag,
+                                        .bytes = f->payload});
 }
 
 /* ---- the cursors ---------------------------------------------------------------------------- */
@@ -422,7 +436,7 @@ static void on_link_frame(struct sender *s, const struct frame *f)
             on_ack(s, f->seq);
         break;
     case FRAME_REPLY:
-        waiters_reply(&s->waiters, s->node, f->seq, blob_new(f->payload.ptr, f->payload.len));
+        waiters_reply(&s->waiters, s->node, frame_reply_first(f), f->seq, f->payload);
         break;
     case FRAME_REWIND:
         go_on_from(s, f->seq);
@@ -719,8 +733,8 @@ static void receive(void *self, struct msg *msg)
     case MAIL_APPENDED:
         on_appended(s, container_of_(msg, struct mail_appended, msg));
         break;
-    case MAIL_READ:
-        carry_read(s, container_of_(msg, struct mail_read, msg));
+    case MAIL_READS:
+        carry_reads(s, container_of_(msg, struct mail_reads, msg));
         break;
     case MAIL_DIAL:
         dial_back(s);
@@ -750,6 +764,7 @@ static void turn_end(void *self)
         sync_hints(s, !PEER_LOAD(s->peer, hinting));
     }
     waiters_flush(&s->waiters);
+    send_answers(s);
 }
 
 static void stop(void *self)
@@ -763,6 +778,7 @@ static void stop(void *self)
         stream_flush(&s->stream);
     }
     drop_link(s, "this node stops");
+    send_answers(s);
     uv_close((uv_handle_t *)&s->dial, NULL);
     uv_close((uv_handle_t *)&s->beat, NULL);
     uv_close((uv_handle_t *)&s->sweep, NULL);
@@ -772,9 +788,10 @@ static void stop(void *self)
 
 static void drop(struct msg *msg)
 {
-    if (msg->type == MAIL_READ)
-        blob_unref(container_of_(msg, struct mail_read, msg)->command);
-    mem_free(msg);
+    if (msg->type == MAIL_READS)
+        reads_free(container_of_(msg, struct mail_reads, msg));
+    else
+        mem_free(msg);
 }
 
 static const struct actor_ops sender_ops = {.name = "sender",
@@ -834,7 +851,8 @@ void sender_free(struct sender *s)
 {
     actor_fini(&s->actor);
     waiters_fini(&s->waiters);
-    slots_fini(&s->reads);
+    carried_fini(&s->reads);
+    mem_free(s->answers);
     hint_mark_close(s->mark);
     delivery_fini(&s->delivery);
     mem_free(s->hint_dir);

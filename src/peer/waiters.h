@@ -25,8 +25,9 @@ void waiters_settle(struct waiters *w, uint16_t node, uint64_t seq, enum verdict
 /* The same for those only whose write counted as a hint when it was appended. */
 void waiters_settle_hints(struct waiters *w, uint16_t node, uint64_t seq, enum verdict v,
                           enum refusal why);
-/* One number's, with the reply (taken over). */
-void waiters_reply(struct waiters *w, uint16_t node, uint64_t seq, struct blob *reply);
+/* The numbers from `first` to `last` are applied, each with this reply (copied once). */
+void waiters_reply(struct waiters *w, uint16_t node, uint64_t first, uint64_t last,
+                   struct slice reply);
 /* Sends what has gathered. */
 void waiters_flush(struct waiters *w);
 

@@ -36,37 +36,19 @@ static void on_own(void *arg, const struct store_read_reply *r)
     answered(in);
 }
 
-void inspect_mail_read(struct inspections *all, struct mail_read_reply *m)
+void inspect_mail_read(struct inspections *all, uint16_t node, const struct read_item *it)
 {
-    struct inspection *in = slots_get(&all->live, m->ticket);
-    if (in) {
-        if (m->ok)
-            put_reply(in, m->node, m->reply);
-        else
-            blob_unref(m->reply);
-        answered(in);
-    } else {
-        blob_unref(m->reply);
-    }
-    mem_free(m);
-}
-
-static void ask_peer(struct inspection *in, uint16_t node, struct blob *key)
-{
-    const struct requests *rs = in->all->requests;
-    struct mail_read *m = MEM_NEW(struct mail_read);
-    m->msg.type = MAIL_READ;
-    m->worker = rs->worker;
-    m->ticket = in->ticket;
-    m->node = node;
-    m->inspect = true;
-    m->command = blob_ref(key);
-    actor_send(rs->peers->at[node]->sender, &m->msg);
+    struct inspection *in = slots_get(&all->live, it->ticket);
+    if (!in)
+        return;
+    if (!it->failed)
+        put_reply(in, node, blob_new(it->bytes.ptr, it->bytes.len));
+    answered(in);
 }
 
 void inspect_start(struct inspections *all, struct mail_inspect *m)
 {
-    const struct requests *rs = all->requests;
+    struct requests *rs = all->requests;
     uint16_t nodes[RING_REPLICAS_MAX];
     struct inspection *in = MEM_NEW(struct inspection);
     struct mail_inspected *answer = in->answer = MEM_NEW(struct mail_inspected);
@@ -87,7 +69,9 @@ void inspect_start(struct inspections *all, struct mail_inspect *m)
         if (nodes[i] == rs->peers->self)
             store_inspect(rs->reader, blob_slice(m->key), on_own, in);
         else
-            ask_peer(in, nodes[i], m->key);
+            requests_ask(rs, nodes[i],
+                         &(struct read_item){
+                             .ticket = in->ticket, .inspect = true, .bytes = blob_slice(m->key)});
     }
     answered(in);
     blob_unref(m->key);

@@ -11,7 +11,7 @@ struct inspections {
 };
 
 void inspect_start(struct inspections *all, struct mail_inspect *m); /* takes the message */
-void inspect_mail_read(struct inspections *all, struct mail_read_reply *m);
+void inspect_mail_read(struct inspections *all, uint16_t node, const struct read_item *it);
 void inspections_fini(struct inspections *all);
 
 #endif

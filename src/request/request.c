@@ -307,13 +307,9 @@ static void ask_own(struct request *r)
 
 static void ask_peer(struct request *r, uint16_t node)
 {
-    struct mail_read *m = MEM_NEW(struct mail_read);
-    m->msg.type = MAIL_READ;
-    m->worker = r->rs->worker;
-    m->ticket = ticket_of(r);
-    m->node = node;
-    m->command = blob_ref(keep_command(r));
-    actor_send(r->rs->peers->at[node]->sender, &m->msg);
+    requests_ask(
+        r->rs, node,
+        &(struct read_item){.ticket = ticket_of(r), .bytes = blob_slice(keep_command(r))});
 }
 
 static void ask_next(struct request *r)
@@ -437,14 +433,30 @@ void request_write_direct(struct requests *rs, const struct operation *op)
     store_read(rs->reader, op->spec, op->cmd, on_direct_write, r);
 }
 
-void request_mail_read(struct requests *rs, struct mail_read_reply *m)
+void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it)
 {
-    struct request *r = slots_get(&rs->live, m->ticket);
+    if (!rs->asks)
+        rs->asks = mem_calloc(rs->peers->n, sizeof(struct mail_reads *));
+    reads_add(&rs->asks[node], rs->worker, node, it);
+    rs->asking = true;
+}
+
+void requests_flush(struct requests *rs)
+{
+    if (!rs->asking)
+        return;
+    rs->asking = false;
+    for (unsigned i = 0; i < rs->peers->n; i++)
+        if (rs->asks[i])
+            reads_send(&rs->asks[i], rs->peers->at[i]->sender);
+}
+
+void request_mail_read(struct requests *rs, uint16_t node, const struct read_item *it)
+{
+    struct request *r = slots_get(&rs->live, it->ticket);
     if (r)
-        take_word(r, m->node, m->ok, m->stamp, m->tag, m->reply);
-    else
-        blob_unref(m->reply);
-    mem_free(m);
+        take_word(r, node, !it->failed, it->stamp, it->tag,
+                  it->failed ? NULL : blob_new(it->bytes.ptr, it->bytes.len));
 }
 
 /* ---- writes
@@ -596,19 +608,29 @@ void request_mail_write(struct requests *rs, struct mail_write *m)
     requests_put_mail(rs, m);
 }
 
+/* The replicas' replies are mostly the same. */
+static struct blob *reply_blob(const struct request *r, struct slice reply)
+{
+    if (reply.len == 0)
+        return NULL;
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].reply && slice_eq(blob_slice(r->words[i].reply), reply))
+            return blob_ref(r->words[i].reply);
+    return blob_new(reply.ptr, reply.len);
+}
+
 void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m)
 {
     for (size_t i = 0; i < m->n; i++) {
         struct mail_verdict *v = &m->v[i];
         struct request *r = slots_get(&rs->live, v->ticket);
-        if (!r || !r->write) {
-            blob_unref(v->reply);
+        if (!r || !r->write)
             continue;
-        }
         r->unsure |= v->verdict == VERDICT_REFUSED;
-        take_verdict(r, v->node, v->verdict, v->why, v->reply);
+        take_verdict(r, v->node, v->verdict, v->why, reply_blob(r, mail_verdict_reply(m, v)));
         weigh_write(r);
     }
+    buf_fini(&m->replies);
     mem_free(m);
 }
 
@@ -718,6 +740,9 @@ void requests_fini(struct requests *rs)
     while (rs->oldest)
         free_request(rs->oldest);
     free_spares(rs);
+    for (unsigned i = 0; rs->asks && i < rs->peers->n; i++)
+        reads_free(rs->asks[i]);
+    mem_free(rs->asks);
     slots_fini(&rs->live);
     buf_fini(&rs->scratch);
 }

@@ -14,6 +14,7 @@
 #include "core/slots.h"
 #include "peer/mail.h"
 #include "peer/peer.h"
+#include "peer/reads.h"
 #include "request/stats.h"
 #include "ring/hash.h"
 
@@ -35,6 +36,8 @@ struct requests {
     unsigned nspare;
     bool quiet; /* nothing has begun since requests_rest was last called */
     struct buf scratch;
+    struct mail_reads **asks; /* by node: reads that this turn has for peers */
+    bool asking;
 };
 
 struct request_result {
@@ -78,7 +81,10 @@ uint32_t request_token(const struct requests *rs, struct slice key);
 /* The worker hands in mail and time. */
 void request_mail_write(struct requests *rs, struct mail_write *m);
 void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m);
-void request_mail_read(struct requests *rs, struct mail_read_reply *m);
+void request_mail_read(struct requests *rs, uint16_t node, const struct read_item *it);
+/* Asks a peer something; requests_flush, at the turn's end, sends what was asked. */
+void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it);
+void requests_flush(struct requests *rs);
 void requests_tick(struct requests *rs, uint64_t now_ms);
 /* Called once a second: what only a busy node needs is given back by one that is quiet. */
 void requests_rest(struct requests *rs);

@@ -2,6 +2,8 @@
 #include "core/mem.h"
 #include "peer/handshake.h"
 
+#define RUN_KEEP 256 /* bytes: what replies to writes mostly are */
+
 void sources_init(struct sources *all, unsigned nodes)
 {
     all->n = nodes;
@@ -10,9 +12,38 @@ void sources_init(struct sources *all, unsigned nodes)
 
 void sources_fini(struct sources *all)
 {
-    for (unsigned i = 0; i < all->n; i++)
+    for (unsigned i = 0; i < all->n; i++) {
         buf_fini(&all->at[i].out);
+        buf_fini(&all->at[i].run.reply);
+    }
     mem_free(all->at);
+}
+
+/* ---- what is said ------------------------------------------------------------------------------
+ */
+
+static void end_run(struct source *s)
+{
+    if (!s->run.last)
+        return;
+    frame_add(&s->out, &(struct frame){.kind = FRAME_REPLY,
+                                       .seq = s->run.last,
+                                       .stamp = s->run.last - s->run.first,
+                                       .payload = buf_slice(&s->run.reply)});
+    s->run.last = 0;
+}
+
+/* Behind the replies to what came before. */
+static void say(struct source *s, const struct frame *f)
+{
+    end_run(s);
+    frame_add(&s->out, f);
+}
+
+static void say_nothing(struct source *s)
+{
+    s->run.last = 0;
+    buf_reset(&s->out, 0);
 }
 
 /* ---- links ------------------------------------------------------------------------------------
@@ -38,13 +69,14 @@ static void flush(struct source *s)
 {
     if (s->has_link && s->greet_due)
         return;
+    end_run(s);
     if (s->ack_due)
-        frame_add(&s->out, &(struct frame){.kind = FRAME_ACK, .seq = s->applied});
+        say(s, &(struct frame){.kind = FRAME_ACK, .seq = s->applied});
     s->ack_due = false;
     if (s->has_link && (s->out.len || s->credit))
         send_link(s, false);
     else if (!s->has_link)
-        buf_reset(&s->out, 0);
+        say_nothing(s);
 }
 
 void sources_flush(struct sources *all)
@@ -60,6 +92,7 @@ bool source_is_link(const struct source *s, struct link_ref link)
 
 static void close_link(struct source *s, const char *reason)
 {
+    end_run(s);
     handshake_add_refuse(&s->out, reason);
     send_link(s, true);
 }
@@ -76,7 +109,7 @@ void source_linked(struct source *s, const struct mail_greet *m)
         close_link(s, m->start_mark == s->start_mark
                           ? "a new link of this sender replaces it"
                           : "a node with this id that started later is linked");
-    buf_reset(&s->out, 0);
+    say_nothing(s);
     s->has_link = s->greet_due = true;
     s->link = m->link;
     s->start_mark = m->start_mark;
@@ -89,21 +122,23 @@ void source_greet(struct source *s, enum node_state state, bool serving)
     s->greet_due = s->ack_due = false;
     s->welcome = true;
     source_stands_at(s, s->applied);
-    buf_reset(&s->out, 0); /* replies to what came on the link before */
+    say_nothing(s); /* replies to what came on the link before */
     handshake_add_welcome(&s->out, s->applied, state, serving);
 }
 
 void source_announce(struct source *s, enum node_state state, bool serving)
 {
-    if (s->has_link && !s->greet_due)
-        handshake_add_state(&s->out, s->applied, state, serving);
+    if (!s->has_link || s->greet_due)
+        return;
+    end_run(s);
+    handshake_add_state(&s->out, s->applied, state, serving);
 }
 
 void source_hang_up(struct source *s)
 {
     if (!s->has_link)
         return;
-    buf_reset(&s->out, 0);
+    say_nothing(s);
     send_link(s, true);
     s->has_link = s->greet_due = false;
 }
@@ -113,7 +148,7 @@ void source_unlinked(struct source *s, struct link_ref link)
     if (!source_is_link(s, link))
         return;
     s->has_link = s->greet_due = false;
-    buf_reset(&s->out, 0);
+    say_nothing(s);
     s->credit = 0;
 }
 
@@ -141,7 +176,7 @@ enum number_verdict source_take(struct source *s, const struct frame *f)
         break;
     case NUMBER_GAP:
         if (!s->rewinding)
-            frame_add(&s->out, &(struct frame){.kind = FRAME_REWIND, .seq = s->applied});
+            say(s, &(struct frame){.kind = FRAME_REWIND, .seq = s->applied});
         s->rewinding = true;
         break;
     }
@@ -156,6 +191,13 @@ void source_applied(struct source *s, uint64_t seq)
 
 void source_reply(struct source *s, uint64_t seq, struct slice reply)
 {
-    frame_add(&s->out,
-              &(struct frame){.kind = FRAME_REPLY, .seq = seq, .payload = frame_reply(reply)});
+    reply = frame_reply(reply);
+    if (s->run.last + 1 == seq && s->run.last && slice_eq(reply, buf_slice(&s->run.reply))) {
+        s->run.last = seq;
+        return;
+    }
+    end_run(s);
+    s->run.first = s->run.last = seq;
+    buf_reset(&s->run.reply, RUN_KEEP);
+    buf_add(&s->run.reply, reply.ptr, reply.len);
 }

@@ -4,7 +4,8 @@
  *     applied <= queued           the sender's last number in our store; taken into a batch
  *
  * A source is named by its node's index in the topology. What is said gathers in `out` and goes to
- * the link's worker at the end of a turn (sources_flush). */
+ * the link's worker at the end of a turn (sources_flush). The store's replies to writes that follow
+ * one another are mostly the same: such a run goes out as one frame. */
 #ifndef REQUEST_SOURCES_H
 #define REQUEST_SOURCES_H
 
@@ -23,6 +24,10 @@ struct source {
     bool ack_due;
     size_t credit;  /* bytes of frames dealt with since the last mail to the link */
     struct buf out; /* frames for the link */
+    struct {
+        uint64_t first, last; /* last 0: there is none */
+        struct buf reply;
+    } run; /* of replies, not in `out` yet */
 };
 
 struct sources {

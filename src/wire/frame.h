@@ -27,7 +27,8 @@ enum frame_kind {
     FRAME_REFUSE,
     /* receiver to sender */
     FRAME_ACK = 20,   /* everything up to seq is applied */
-    FRAME_REPLY,      /* payload: the store's reply to the write seq */
+    FRAME_REPLY,      /* payload: the store's reply to the write seq, and the same to each of the
+                         `stamp` writes before it */
     FRAME_REWIND,     /* a number was missing: go back to behind seq */
     FRAME_STATE,      /* payload: LinkState */
     FRAME_READ_REPLY, /* seq: the read's id; stamp, tag: of the value; payload: RESP */
@@ -60,6 +61,11 @@ void frame_add(struct buf *b, const struct frame *f); /* head and payload */
 /* A store's reply as it goes between nodes: itself, or an error where it is larger than a frame may
  * be (only a Redis gives such: one reply of many large elements). */
 struct slice frame_reply(struct slice reply);
+/* The number of the first write that a FRAME_REPLY is about. */
+static inline uint64_t frame_reply_first(const struct frame *f)
+{
+    return f->stamp < f->seq ? f->seq - f->stamp : 1;
+}
 /* A FRAME_SKIP: the numbers above `from`, up to `upto`, will not come. */
 void frame_add_skip(struct buf *b, uint64_t from, uint64_t upto);
 /* False: its payload has another size. */

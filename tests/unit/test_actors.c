@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/rcu.h"
+#include "peer/reads.h"
 #include "peer/sender.h"
 #include "request/request.h"
 #include "request/writer.h"
@@ -207,7 +208,7 @@ static void close_scene(struct scene *s)
     for (struct msg *m; (m = mailbox_take(&s->writer.mailbox));)
         mem_free(m);
     for (struct msg *m; (m = mailbox_take(&s->worker.mailbox));)
-        mem_free(m); /* reads that end with the sender: they have no reply */
+        reads_free(container_of_(m, struct mail_reads, msg)); /* that end with the sender */
     hint_log_close(s->peer.log);
     topology_free(s->topology);
     buf_fini(&s->in);
@@ -228,13 +229,9 @@ static void tell_appended(struct scene *s, uint64_t upto, const struct mail_wait
 
 static uint64_t ask(struct scene *s, uint64_t ticket)
 {
-    struct mail_read *m = MEM_NEW(struct mail_read);
-    m->msg.type = MAIL_READ;
-    m->worker = &s->worker;
-    m->ticket = ticket;
-    m->node = 1;
-    m->command = blob_new("GET", 3);
-    actor_send(s->peer.sender, &m->msg);
+    struct mail_reads *m = NULL;
+    reads_add(&m, &s->worker, 1, &(struct read_item){.ticket = ticket, .bytes = slice_str("GET")});
+    reads_send(&m, s->peer.sender);
     return hear(s, FRAME_READ).seq;
 }
 
@@ -254,11 +251,35 @@ START_TEST(an_ack_before_its_waiter_gives_a_verdict)
     struct msg *m = take(&s.worker, SOON_MS);
     struct mail_verdicts *v = m ? container_of_(m, struct mail_verdicts, msg) : NULL;
     bool ok = v && v->n == 1 && v->v[0].ticket == 9 && v->v[0].verdict == VERDICT_APPLIED;
+    if (v)
+        buf_fini(&v->replies);
     mem_free(v);
     close_scene(&s);
     ck_assert_msg(ok, "the write is applied and nobody is told");
 }
 END_TEST
+
+struct answer {
+    uint64_t ticket;
+    bool failed;
+    char text[64];
+};
+
+/* The worker's next mail: one answer to a read. */
+static struct answer take_answer(struct scene *s)
+{
+    struct msg *msg = take(&s->worker, SOON_MS);
+    ck_assert_ptr_nonnull(msg);
+    struct mail_reads *m = container_of_(msg, struct mail_reads, msg);
+    struct read_item it;
+    size_t at = 0;
+    ck_assert(reads_next(m, &at, &it));
+    struct answer a = {.ticket = it.ticket, .failed = it.failed};
+    snprintf(a.text, sizeof a.text, "%.*s", (int)it.bytes.len, (const char *)it.bytes.ptr);
+    ck_assert(!reads_next(m, &at, &it));
+    reads_free(m);
+    return a;
+}
 
 /* A reply that comes after its read was given up must not answer another read. */
 START_TEST(a_late_read_reply_answers_no_other_read)
@@ -267,11 +288,9 @@ START_TEST(a_late_read_reply_answers_no_other_read)
     open_scene(&s);
     uint64_t first = ask(&s, 1);
     say_state(&s, false);
-    struct mail_read_reply *failed =
-        container_of_(take(&s.worker, SOON_MS), struct mail_read_reply, msg);
-    ck_assert_uint_eq(failed->ticket, 1);
-    ck_assert(!failed->ok);
-    mem_free(failed);
+    struct answer failed = take_answer(&s);
+    ck_assert_uint_eq(failed.ticket, 1);
+    ck_assert(failed.failed);
     say_state(&s, true);
     while (peer_state(&s.peer) != NODE_NORMAL)
         usleep(500);
@@ -282,14 +301,51 @@ START_TEST(a_late_read_reply_answers_no_other_read)
     say_frame(&s, (struct frame){.kind = FRAME_READ_REPLY,
                                  .seq = second,
                                  .payload = slice_str("$3\r\nnew\r\n")});
-    struct mail_read_reply *r =
-        container_of_(take(&s.worker, SOON_MS), struct mail_read_reply, msg);
-    ck_assert_uint_eq(r->ticket, 2);
-    bool right = r->reply && slice_eq(blob_slice(r->reply), slice_str("$3\r\nnew\r\n"));
-    blob_unref(r->reply);
-    mem_free(r);
+    struct answer r = take_answer(&s);
+    ck_assert_uint_eq(r.ticket, 2);
+    bool right = strcmp(r.text, "$3\r\nnew\r\n") == 0;
     close_scene(&s);
     ck_assert_msg(right, "the second read got the first one's value");
+}
+END_TEST
+
+/* Reads of one turn come in one message, and so do the answers; in another order, if the peer has
+ * it so. */
+START_TEST(reads_of_a_turn_travel_together)
+{
+    struct scene s;
+    struct mail_reads *m = NULL;
+    uint64_t id[3];
+    open_scene(&s);
+    for (uint64_t t = 1; t <= 3; t++)
+        reads_add(&m, &s.worker, 1, &(struct read_item){.ticket = t, .bytes = slice_str("GET")});
+    reads_send(&m, s.peer.sender);
+    ck_assert_ptr_null(m);
+    for (int i = 0; i < 3; i++)
+        id[i] = hear(&s, FRAME_READ).seq;
+    struct buf b = BUF_INIT;
+    frame_add(&b, &(struct frame){.kind = FRAME_READ_REPLY, .seq = id[2], .stamp = 30, .tag = 7});
+    frame_add(&b, &(struct frame){.kind = FRAME_READ_REPLY, .seq = id[0], .flags = FRAME_FAILED});
+    frame_add(&b, &(struct frame){.kind = FRAME_READ_REPLY, .seq = id[0]}); /* twice */
+    say(&s, &b);
+    buf_fini(&b);
+    m = container_of_(take(&s.worker, SOON_MS), struct mail_reads, msg);
+    struct read_item it;
+    size_t at = 0;
+    ck_assert_uint_eq(m->node, 1);
+    ck_assert(reads_next(m, &at, &it));
+    ck_assert_uint_eq(it.ticket, 3);
+    ck_assert(!it.failed && it.stamp == 30 && it.tag == 7);
+    ck_assert(reads_next(m, &at, &it));
+    ck_assert_uint_eq(it.ticket, 1);
+    ck_assert(it.failed);
+    ck_assert(!reads_next(m, &at, &it));
+    reads_free(m);
+    say_state(&s, false);
+    struct answer last = take_answer(&s);
+    ck_assert(last.failed);
+    ck_assert_uint_eq(last.ticket, 2);
+    close_scene(&s);
 }
 END_TEST
 
@@ -559,6 +615,7 @@ static void add_cases(TCase *c)
     tcase_set_timeout(c, 20);
     tcase_add_test(c, an_ack_before_its_waiter_gives_a_verdict);
     tcase_add_test(c, a_late_read_reply_answers_no_other_read);
+    tcase_add_test(c, reads_of_a_turn_travel_together);
     tcase_add_test(c, welcome_is_the_first_word);
     tcase_add_test(c, credit_comes_back_for_what_isnt_taken);
     tcase_add_test(c, a_node_id_is_a_uuid);

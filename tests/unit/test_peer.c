@@ -1,8 +1,11 @@
-/* The handshake without its I/O, and the verdicts that waiters get. */
+/* The handshake without its I/O, the verdicts that waiters get, reads that a link carries, and what
+ * is said to a sender. */
 #include "core/mem.h"
 #include "peer/handshake.h"
 #include "peer/inbound.h"
+#include "peer/reads.h"
 #include "peer/waiters.h"
+#include "request/sources.h"
 #include "unit.h"
 #include "wire/frame.h"
 
@@ -266,11 +269,12 @@ static void expect(struct waiters *w, const char *text)
         struct mail_verdicts *v = container_of_(m, struct mail_verdicts, msg);
         for (size_t i = 0; i < v->n; i++) {
             char one[40];
-            snprintf(one, sizeof one, "%llu:%d%s ", (unsigned long long)v->v[i].ticket,
-                     v->v[i].verdict, v->v[i].reply ? "r" : "");
+            struct slice reply = mail_verdict_reply(v, &v->v[i]);
+            snprintf(one, sizeof one, "%llu:%d%.*s ", (unsigned long long)v->v[i].ticket,
+                     v->v[i].verdict, (int)reply.len, (const char *)reply.ptr);
             strcat(got, one);
-            blob_unref(v->v[i].reply);
         }
+        buf_fini(&v->replies);
         mem_free(v);
     }
     ck_assert_str_eq(got, text);
@@ -282,8 +286,8 @@ START_TEST(verdicts_once_each_in_order)
     mailbox_init(&worker.mailbox);
     for (uint64_t i = 1; i <= 5; i++)
         add(&w, i, i == 4);
-    waiters_reply(&w, 3, 2, blob_new("+OK\r\n", 5));
-    expect(&w, "20:5r ");
+    waiters_reply(&w, 3, 2, 2, slice_str("+OK"));
+    expect(&w, "20:5+OK ");
     waiters_settle(&w, 3, 2, VERDICT_APPLIED, REFUSAL_NONE);
     expect(&w, "10:5 ");
     waiters_settle_hints(&w, 3, 5, VERDICT_DURABLE, REFUSAL_NONE);
@@ -292,10 +296,110 @@ START_TEST(verdicts_once_each_in_order)
     expect(&w, "30:5 50:5 ");
     waiters_settle(&w, 3, 9, VERDICT_APPLIED, REFUSAL_NONE);
     expect(&w, "");
-    waiters_reply(&w, 3, 2, blob_new("+OK\r\n", 5)); /* nobody waits any more */
+    waiters_reply(&w, 3, 2, 2, slice_str("+OK")); /* nobody waits any more */
     expect(&w, "");
     ck_assert_uint_eq(w.n, 0);
     waiters_fini(&w);
+}
+END_TEST
+
+START_TEST(one_reply_to_several_writes)
+{
+    struct waiters w = {0};
+    mailbox_init(&worker.mailbox);
+    for (uint64_t i = 1; i <= 6; i++)
+        add(&w, i, false);
+    waiters_reply(&w, 3, 2, 4, slice_str("+OK"));
+    waiters_reply(&w, 3, 5, 5, slice_str(":7"));
+    waiters_reply(&w, 3, 6, 6, slice_str("+OK"));
+    ck_assert_uint_eq(w.out[0].mail->replies.len, 8); /* each that differs from the one before */
+    expect(&w, "20:5+OK 30:5+OK 40:5+OK 50:5:7 60:5+OK ");
+    waiters_settle(&w, 3, 6, VERDICT_APPLIED, REFUSAL_NONE);
+    expect(&w, "10:5 ");
+    waiters_fini(&w);
+}
+END_TEST
+
+/* ---- reads that a link carries ------------------------------------------------------------------
+ */
+
+START_TEST(carried_reads_are_found_by_id_once)
+{
+    struct carried c = {0};
+    struct carried_read r;
+    uint64_t id[200];
+    for (uint64_t i = 0; i < 200; i++)
+        id[i] = carried_put(&c, &(struct carried_read){.worker = &worker, .ticket = i});
+    for (size_t i = 1; i < 200; i += 2) {
+        ck_assert(carried_take(&c, id[i], &r));
+        ck_assert_uint_eq(r.ticket, i);
+        ck_assert(!carried_take(&c, id[i], &r));
+    }
+    ck_assert(!carried_take(&c, id[199] + 1, &r));
+    for (size_t i = 0; i < 200; i += 2) {
+        ck_assert(carried_pop(&c, &r));
+        ck_assert_uint_eq(r.ticket, i);
+    }
+    ck_assert(!carried_pop(&c, &r));
+    uint64_t fresh = carried_put(&c, &(struct carried_read){.worker = &worker, .ticket = 7});
+    ck_assert_uint_gt(fresh, id[199]);
+    ck_assert(!carried_take(&c, id[0], &r));
+    ck_assert(carried_take(&c, fresh, &r));
+    carried_fini(&c);
+}
+END_TEST
+
+/* ---- what is said to a sender -------------------------------------------------------------------
+ */
+
+/* The frames that the link is given: kind:seq+more=payload. */
+static void expect_said(struct sources *all, const char *text)
+{
+    char got[400] = "";
+    sources_flush(all);
+    struct msg *msg = mailbox_take(&worker.mailbox);
+    struct mail_link *m = msg ? container_of_(msg, struct mail_link, msg) : NULL;
+    while (m && m->frames.len) {
+        struct frame f;
+        size_t size;
+        char one[60];
+        ck_assert_int_eq(frame_parse(buf_head(&m->frames), m->frames.len, 1000, &f, &size),
+                         FRAME_OK);
+        snprintf(one, sizeof one, "%d:%llu+%llu=%.*s ", f.kind, (unsigned long long)f.seq,
+                 (unsigned long long)f.stamp, (int)f.payload.len, (const char *)f.payload.ptr);
+        strcat(got, one);
+        buf_eat(&m->frames, size);
+    }
+    if (m)
+        buf_fini(&m->frames);
+    mem_free(m);
+    ck_assert_str_eq(got, text);
+}
+
+/* Equal replies to writes that follow one another are one frame; none is given to a write that lies
+ * between and asked for none, and each stands before the word that follows it. */
+START_TEST(replies_go_out_in_runs)
+{
+    struct sources all;
+    mailbox_init(&worker.mailbox);
+    sources_init(&all, 1);
+    struct source *s = &all.at[0];
+    s->has_link = true;
+    s->link.worker = &worker;
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        source_reply(s, seq, slice_str("+OK"));
+        source_applied(s, seq);
+    }
+    expect_said(&all, "21:3+2=+OK 20:3+0= ");
+    source_reply(s, 4, slice_str("+OK"));
+    source_reply(s, 6, slice_str("+OK"));
+    source_reply(s, 7, slice_str(":7"));
+    source_stands_at(s, 7);
+    ck_assert_int_eq(source_take(s, &(struct frame){.kind = FRAME_WRITE, .seq = 9}), NUMBER_GAP);
+    source_reply(s, 8, slice_str(":7"));
+    expect_said(&all, "21:4+0=+OK 21:6+0=+OK 21:7+0=:7 22:7+0= 21:8+0=:7 ");
+    expect_said(&all, "");
+    sources_fini(&all);
 }
 END_TEST
 
@@ -307,6 +411,9 @@ static void add_cases(TCase *c)
     tcase_add_test(c, numbers_a_sender_can_have_given);
     tcase_add_test(c, writes_and_what_only_looks_like_one);
     tcase_add_test(c, verdicts_once_each_in_order);
+    tcase_add_test(c, one_reply_to_several_writes);
+    tcase_add_test(c, carried_reads_are_found_by_id_once);
+    tcase_add_test(c, replies_go_out_in_runs);
 }
 
 int main(void)

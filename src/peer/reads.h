@@ -1,0 +1,50 @@
+/* peer/reads: reads that a link carries. A worker packs what one turn has for a peer into one
+ * message, the sender what the peer answered in one turn into another:
+ *
+ *     worker   reads_add(&m, &(struct read_item){.ticket = t, .bytes = command}) ... send
+ *     sender   while (reads_next(m, &at, &it)) id = carried_put(...), a frame with this id
+ *              on its answer: carried_take(id, &who), reads_add to the message for who.worker
+ *     worker   while (reads_next(m, &at, &it)) it.ticket's answer is it.bytes
+ *
+ * `carried` is the sender's list of what has no answer yet: a ring by id. Ids count up and are
+ * never used twice, so that an answer which comes after its read was given up finds nothing. */
+#ifndef PEER_READS_H
+#define PEER_READS_H
+
+#include "peer/mail.h"
+
+struct read_item {
+    uint64_t ticket; /* the worker's */
+    uint64_t stamp;  /* of an answer: the value's */
+    uint16_t tag;
+    bool inspect;       /* `dyn-admin key`: the bytes asked with are a bare key */
+    bool failed;        /* an answer that is none: the peer couldn't, or can't be reached */
+    struct slice bytes; /* the command, RESP; or the answer. Borrowed */
+};
+
+/* Appends to *m, which is made if it is NULL; bytes are copied. */
+void reads_add(struct mail_reads **m, struct actor *worker, uint16_t node,
+               const struct read_item *it);
+/* The item at *at (0 is the first); false: there are no more. */
+bool reads_next(const struct mail_reads *m, size_t *at, struct read_item *it) MUST_USE;
+void reads_send(struct mail_reads **m, struct actor *to); /* *m becomes NULL; NULL: nothing */
+void reads_free(struct mail_reads *m);                    /* NULL is fine */
+
+struct carried_read {
+    struct actor *worker; /* NULL: answered */
+    uint64_t ticket;
+    bool inspect;
+};
+struct carried {
+    struct carried_read *at; /* `cap` places, a power of two; id's is id % cap */
+    uint64_t first, next;    /* ids: the oldest without an answer, the next to give */
+    size_t cap;
+};
+void carried_fini(struct carried *c);
+uint64_t carried_put(struct carried *c, const struct carried_read *r); /* its id */
+/* False: it is none of those that wait. */
+bool carried_take(struct carried *c, uint64_t id, struct carried_read *r) MUST_USE;
+/* Any that still waits, oldest first: for giving up all. */
+bool carried_pop(struct carried *c, struct carried_read *r) MUST_USE;
+
+#endif
