@@ -254,11 +254,18 @@ class Cluster:
                 shutil.rmtree(self.directory, ignore_errors=True)
 
     def end_all(self):
+        """Every process, also when one of them has something to say."""
+        said = []
         for node in self.running():
-            node.kill()
+            try:
+                node.kill()
+            except AssertionError as error:
+                said.append(error)
         for backend in self.backends:
             if backend.process:
                 backend.kill()
+        if said:
+            raise said[0]
 
 
 
