@@ -307,9 +307,8 @@ static void ask_own(struct request *r)
 
 static void ask_peer(struct request *r, uint16_t node)
 {
-    requests_ask(
-        r->rs, node,
-        &(struct read_item){.ticket = ticket_of(r), .bytes = blob_slice(keep_command(r))});
+    requests_ask(r->rs, node,
+                 &(struct read_item){.ticket = ticket_of(r), .bytes = blob_slice(keep_command(r))});
 }
 
 static void ask_next(struct request *r)

@@ -64,25 +64,42 @@ static void send_link(struct source *s, bool close)
     actor_send(s->link.worker, &m->msg);
 }
 
-/* Nothing goes out before the welcome. */
-static void flush(struct source *s)
+static bool has_time(const struct source *s)
+{
+    return s->has_link && !s->urgent && !s->welcome && s->out.len == 0 && !s->run.last &&
+           s->credit < SOURCES_LAZY_BYTES;
+}
+
+/* Nothing goes out before the welcome. False: an acknowledgement is left for later. */
+static bool flush(struct source *s)
 {
     if (s->has_link && s->greet_due)
-        return;
+        return true;
+    if (has_time(s))
+        return !s->ack_due && !s->credit;
     end_run(s);
     if (s->ack_due)
         say(s, &(struct frame){.kind = FRAME_ACK, .seq = s->applied});
-    s->ack_due = false;
+    s->ack_due = s->urgent = false;
     if (s->has_link && (s->out.len || s->credit))
         send_link(s, false);
     else if (!s->has_link)
         say_nothing(s);
+    return true;
 }
 
-void sources_flush(struct sources *all)
+bool sources_flush(struct sources *all)
+{
+    bool done = true;
+    for (unsigned i = 0; i < all->n; i++)
+        done &= flush(&all->at[i]);
+    return done;
+}
+
+void sources_acknowledge(struct sources *all)
 {
     for (unsigned i = 0; i < all->n; i++)
-        flush(&all->at[i]);
+        all->at[i].urgent = true;
 }
 
 bool source_is_link(const struct source *s, struct link_ref link)
@@ -172,7 +189,7 @@ enum number_verdict source_take(struct source *s, const struct frame *f)
         s->queued = f->seq;
         break;
     case NUMBER_DUPLICATE:
-        s->ack_due = true;
+        s->ack_due = s->urgent = true;
         break;
     case NUMBER_GAP:
         if (!s->rewinding)

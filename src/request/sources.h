@@ -5,13 +5,20 @@
  *
  * A source is named by its node's index in the topology. What is said gathers in `out` and goes to
  * the link's worker at the end of a turn (sources_flush). The store's replies to writes that follow
- * one another are mostly the same: such a run goes out as one frame. */
+ * one another are mostly the same: such a run goes out as one frame.
+ *
+ * Where nobody waits for a reply, an acknowledgement has time: each by itself would wake two
+ * threads here and one at the sender. It goes out with the next thing that is said, when many bytes
+ * have gathered, or when sources_acknowledge is called (SOURCES_LAZY_MS later at the latest). */
 #ifndef REQUEST_SOURCES_H
 #define REQUEST_SOURCES_H
 
 #include "hint/numbers.h"
 #include "peer/mail.h"
 #include "wire/frame.h"
+
+#define SOURCES_LAZY_MS    2
+#define SOURCES_LAZY_BYTES (64u * 1024)
 
 struct source {
     uint64_t applied, queued;
@@ -21,7 +28,7 @@ struct source {
     bool rewinding; /* a gap was reported; wait for what was asked */
     bool greet_due; /* a welcome as soon as no batch is at the store */
     bool welcome;   /* what is said next is the welcome */
-    bool ack_due;
+    bool ack_due, urgent;
     size_t credit;  /* bytes of frames dealt with since the last mail to the link */
     struct buf out; /* frames for the link */
     struct {
@@ -37,7 +44,9 @@ struct sources {
 
 void sources_init(struct sources *all, unsigned nodes);
 void sources_fini(struct sources *all);
-void sources_flush(struct sources *all);
+/* False: acknowledgements were left for later. */
+bool sources_flush(struct sources *all);
+void sources_acknowledge(struct sources *all); /* the next flush leaves nothing */
 
 /* A link takes the place of the one before, which is told why; its welcome is due. Or it is
  * refused.

@@ -35,7 +35,7 @@ struct writer {
         uint64_t wall_ms, steady_ms;
     } now;
     struct standby standby;
-    uv_timer_t tick, retry;
+    uv_timer_t tick, retry, acks;
     bool worked; /* a batch was at the store since the last tick */
     unsigned quiet_ticks;
 };
@@ -498,7 +498,8 @@ static void start(void *self)
     struct writer *w = self;
     uv_timer_init(&w->actor.loop, &w->tick);
     uv_timer_init(&w->actor.loop, &w->retry);
-    w->tick.data = w->retry.data = w;
+    uv_timer_init(&w->actor.loop, &w->acks);
+    w->tick.data = w->retry.data = w->acks.data = w;
     uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
     struct store_events events = {
         .up = on_store_up, .down = on_store_down, .done = on_store_done, .arg = w};
@@ -542,6 +543,12 @@ static void receive(void *self, struct msg *msg)
         submit(w);
 }
 
+static void on_acks(uv_timer_t *t)
+{
+    struct writer *w = t->data;
+    sources_acknowledge(&w->sources); /* the turn's end sends them */
+}
+
 static void turn_end(void *self)
 {
     struct writer *w = self;
@@ -551,7 +558,8 @@ static void turn_end(void *self)
         actor_again(&w->actor);
     replicate_nudge(&w->replicate);
     decide_state(w);
-    sources_flush(&w->sources);
+    if (!sources_flush(&w->sources) && !uv_is_active((uv_handle_t *)&w->acks))
+        uv_timer_start(&w->acks, on_acks, SOURCES_LAZY_MS, 0);
     w->now.known = false;
 }
 
@@ -559,10 +567,12 @@ static void stop(void *self)
 {
     struct writer *w = self;
     submit(w);
+    sources_acknowledge(&w->sources);
     sources_flush(&w->sources);
     store_writer_stop(w->o.store);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->retry, NULL);
+    uv_close((uv_handle_t *)&w->acks, NULL);
 }
 
 static void drop(struct msg *msg)
