@@ -70,7 +70,7 @@ def run_section(bench, section):
     print(f"{section.number} {section.title}", file=sys.stderr, flush=True)
     try:
         section.run(bench)
-    except (systems.CannotMeasure, AssertionError, OSError, AttributeError) as error:
+    except (systems.CannotMeasure, AssertionError, OSError) as error:
         bench.rows.add_cannot(section.slug, "", "the rest of this section", repr(error))
     rows = bench.rows.of(section.slug)
     name = os.path.join(RESULTS, section.file)
@@ -91,9 +91,9 @@ def chosen_sections():
 
 
 def prepare():
-    missing = [program for program in ("redis-server", "redis-benchmark", "nutcracker") if not shutil.which(program)]
+    missing = [program for program in ("redis-server", "redis-benchmark") if not shutil.which(program)]
     if missing:
-        sys.exit(f"bench needs {', '.join(missing)}: ./tools/dev packages installs redis-server, redis-tools and nutcracker")
+        sys.exit(f"bench needs {', '.join(missing)}: ./tools/dev packages installs redis-server and redis-tools")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.makedirs(RESULTS, exist_ok=True)

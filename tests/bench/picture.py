@@ -55,7 +55,8 @@ def draw_axis(label, top, y):
 
 
 def draw_bar(bar, x, width, colour, y):
-    out = [f'<rect x="{x:.1f}" y="{y(bar.value):.1f}" width="{width:.1f}" height="{y(0) - y(bar.value):.1f}" fill="{colour}">'
+    height = y(0) - y(bar.value)
+    out = [f'<rect x="{x:.1f}" y="{y(bar.value):.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}">'
            f"<title>{escape(bar.work)}, {escape(bar.program)}: {number(bar.value)}</title></rect>"]
     centre = x + width / 2
     if bar.high > bar.low:
@@ -100,7 +101,8 @@ def draw(title, panels):
     programs = list(dict.fromkeys(b.program for p in panels for b in p.bars))
     colours = {program: COLOURS[i % len(COLOURS)] for i, program in enumerate(programs)}
     width, height = WIDTH * 2, 60 + HEIGHT * math.ceil(len(panels) / 2)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+           'font-size="12">',
            f'<rect width="{width}" height="{height}" fill="white"/>', text(LEFT, 22, title, "start", 'font-size="15"')]
     out += draw_legend(colours, 46)
     for i, panel in enumerate(panels):

@@ -48,7 +48,8 @@ def disturbance(rows):
     foreign = [s["foreign"] for s in rows.samples if "foreign" in s]
     if not foreign:
         return ""
-    return f"\nOther programs had {statistics.median(foreign):.0%} of the machine meanwhile (median; at most {max(foreign):.0%}).\n"
+    usual, most = statistics.median(foreign), max(foreign)
+    return f"\nOther programs had {usual:.0%} of the machine meanwhile (median; at most {most:.0%}).\n"
 
 
 def markdown(heads, lines):

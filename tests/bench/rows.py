@@ -9,7 +9,8 @@ class Rows:
         self.cannot = list(cannot)  # what has no figures, and why
 
     def add(self, section, system, work, round_, against=None, **figures):
-        self.samples.append({"section": section, "system": system, "work": work, "round": round_, "against": against, **figures})
+        self.samples.append({"section": section, "system": system, "work": work, "round": round_, "against": against,
+                             **figures})
 
     def add_cannot(self, section, system, work, reason):
         self.cannot.append({"section": section, "system": system, "work": work, "reason": str(reason)})
@@ -33,11 +34,13 @@ class Rows:
         return [(work, system, pairs[work, system]) for work in works for w, system in pairs if w == work]
 
     def metrics(self, section, system, work):
-        return list(dict.fromkeys(k for s in self.samples if (s["section"], s["system"], s["work"]) == (section, system, work)
+        return list(dict.fromkeys(k for s in self.samples
+                                  if (s["section"], s["system"], s["work"]) == (section, system, work)
                                   for k in s if k not in ("section", "system", "work", "round", "against")))
 
     def of(self, section):
-        return Rows([s for s in self.samples if s["section"] == section], [c for c in self.cannot if c["section"] == section])
+        return Rows([s for s in self.samples if s["section"] == section],
+                    [c for c in self.cannot if c["section"] == section])
 
     def extend(self, other):
         self.samples += other.samples

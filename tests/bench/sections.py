@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from report import Column
-from systems import DIRECTORY, Dynomited, PeakMemory, Redis, Twemproxy, Work, anonymous, cpu_seconds, fill, rig, run_work, settle
+from systems import (DIRECTORY, Dynomited, PeakMemory, Redis, Twemproxy, Work, anonymous, cpu_seconds, fill, rig, run_once,
+                     run_work, settle)
 
 RATE = Column("requests/s", "rate", 0, spread=True)
 CPU = Column("CPU µs/request", "cpu", 2, spread=True)
@@ -43,17 +44,17 @@ def take_turns(bench, slug, pairs):
 
 def front(bench):
     with ExitStack() as stack:
-        redis = bench.start(stack, "front", Redis())
+        redis = stack.enter_context(Redis())
         systems = [redis, bench.start(stack, "front", Twemproxy(redis, "redis direct")),
-                   bench.start(stack, "front", Dynomited("dynomited", backends=[redis], against="redis direct"))]
+                   stack.enter_context(Dynomited("dynomited", backends=[redis], against="redis direct"))]
         fill(redis.port)
         take_turns(bench, "front", [(s, w) for w in BASIC for s in systems if s])
 
 
 def embedded(bench):
     with ExitStack() as stack:
-        systems = [bench.start(stack, "embedded", Redis()),
-                   bench.start(stack, "embedded", Dynomited("embedded", against="redis direct"))]
+        systems = [stack.enter_context(Redis()),
+                   stack.enter_context(Dynomited("embedded", against="redis direct"))]
         for system in systems:
             fill(system.port)
         take_turns(bench, "embedded", [(s, w) for w in (Work("get", 1), Work("get", 16)) for s in systems])
@@ -63,8 +64,8 @@ def durable(bench):
     with ExitStack() as stack:
         pairs = []
         for redis, sync in ("everysec", "interval"), ("always", "always"):
-            reference = bench.start(stack, "durable", Redis(f"redis, {redis}", sync=redis))
-            subject = bench.start(stack, "durable", Dynomited(f"embedded, {sync}", flags={"store-sync": sync},
+            reference = stack.enter_context(Redis(f"redis, {redis}", sync=redis))
+            subject = stack.enter_context(Dynomited(f"embedded, {sync}", flags={"store-sync": sync},
                                                              against=reference.name))
             pairs += [(reference, Work("set", 16)), (subject, Work("set", 16))]
         for system, _ in pairs:
@@ -72,16 +73,16 @@ def durable(bench):
         take_turns(bench, "durable", pairs)
 
 
-def three_on_redis(bench, stack, slug, name, **flags):
+def three_on_redis(stack, name, **flags):
     """Three nodes, a bare redis-server behind each."""
-    backends = [bench.start(stack, slug, Redis(f"redis {i + 1} behind {name}")) for i in range(3)]
-    return bench.start(stack, slug, Dynomited(name, 3, backends, flags, against="redis direct"))
+    backends = [stack.enter_context(Redis(f"redis {i + 1} behind {name}")) for i in range(3)]
+    return stack.enter_context(Dynomited(name, 3, backends, flags, against="redis direct"))
 
 
 def three(bench):
     with ExitStack() as stack:
-        redis = bench.start(stack, "three", Redis())
-        clusters = [three_on_redis(bench, stack, "three", level,
+        redis = stack.enter_context(Redis())
+        clusters = [three_on_redis(stack, level,
                                    **{"read-consistency": level, "write-consistency": level})
                     for level in ("DC_ONE", "DC_QUORUM")]
         for system in [redis, *clusters]:
@@ -96,8 +97,8 @@ def latency(bench):
     time."""
     full, turns = Work("set", 1), 4
     with ExitStack() as stack:
-        redis = bench.start(stack, "latency", Redis())
-        systems = [redis, three_on_redis(bench, stack, "latency", "three nodes")]
+        redis = stack.enter_context(Redis())
+        systems = [redis, three_on_redis(stack, "three nodes")]
         for system in systems:
             fill(system.port)
         for round_ in range(bench.rounds):
@@ -112,14 +113,15 @@ def latency(bench):
                                       lambda s=system: bench.load.paced(s.port, seen[s]["rate"] / 2))
 
 
-MEMORY = [Column("idle MB", "idle", 2), Column("after the P16 runs", "after", 1),
-          Column("peak, 1,000 clients at P16", "peak", 1), Column("10 s later at most", "later", 2),
-          Column("/ idle", "later_share", 2), Column("KB per idle client", "client", 1)]
+MEMORY = [Column("idle, MB", "idle", 2), Column("after the P16 runs, MB", "after", 1),
+          Column("peak, 1,000 clients at P16, MB", "peak", 1), Column("10 s later, MB", "later", 2),
+          Column("KB per idle client", "client", 1), Column("10 s later / idle", "later_share", 2)]
 MB = 1e6
 
 
 def memory_system(bench, stack, name, n, store):
-    backends = [bench.start(stack, "memory", Redis(f"redis {i + 1} behind {name}")) for i in range(n)] if store else []
+    """None if it can't be started."""
+    backends = [stack.enter_context(Redis(f"redis {i + 1} behind {name}")) for i in range(n)] if store else []
     if name == "twemproxy":
         return bench.start(stack, "memory", Twemproxy(backends[0], None))
     return bench.start(stack, "memory", Dynomited(name, n, backends))
@@ -139,15 +141,16 @@ def memory_of_clients(bench, system, clients=10000):
 def memory_of_runs(system):
     idle = idle_memory(system)
     for command in "set", "get":
-        run_work(system, Work(command, 16))
+        run_once(system, Work(command, 16))
     after = anonymous(system.front)
     with PeakMemory(system.front) as peak:
         for command in "set", "get":
-            run_work(system, Work(command, 16, clients=1000))
+            run_once(system, Work(command, 16, clients=1000))
     until = time.monotonic() + 10
     while (later := anonymous(system.front)) > idle * 1.2 and time.monotonic() < until:
         time.sleep(0.1)
-    return {"idle": idle / MB, "after": after / MB, "peak": peak.bytes / MB, "later": later / MB, "later_share": later / idle}
+    return {"idle": idle / MB, "after": after / MB, "peak": peak.bytes / MB, "later": later / MB,
+            "later_share": later / idle}
 
 
 def memory(bench):
@@ -179,12 +182,11 @@ def run_shape(system, work):
 
 def shapes(bench):
     with ExitStack() as stack:
-        redis = bench.start(stack, "shapes", Redis())
+        redis, behind = stack.enter_context(Redis()), stack.enter_context(Redis())
         systems = [redis,
-                   bench.start(stack, "shapes", Dynomited("one node, redis", backends=[bench.start(stack, "shapes", Redis("behind"))],
-                                                          against="redis direct")),
-                   bench.start(stack, "shapes", Dynomited("one node, embedded", against="redis direct")),
-                   three_on_redis(bench, stack, "shapes", "three nodes, redis")]
+                   stack.enter_context(Dynomited("one node, redis", backends=[behind], against="redis direct")),
+                   stack.enter_context(Dynomited("one node, embedded", against="redis direct")),
+                   three_on_redis(stack, "three nodes, redis")]
         for round_ in range(bench.rounds):
             for size, works in shape_works():
                 for system in systems:
@@ -197,8 +199,8 @@ def shapes(bench):
 def down(bench):
     """One of three nodes is killed, comes back, and gets what was kept for it, each round."""
     with ExitStack() as stack:
-        systems = [three_on_redis(bench, stack, "down", "redis behind each", **{"hint-sync": "always"}),
-                   bench.start(stack, "down", Dynomited("embedded", 3, flags={"hint-sync": "always"}))]
+        systems = [three_on_redis(stack, "redis behind each", **{"hint-sync": "always"}),
+                   stack.enter_context(Dynomited("embedded", 3, flags={"hint-sync": "always"}))]
         for system in systems:
             system.against = None
             fill(system.port)
@@ -246,7 +248,7 @@ def start_hub(stack, directory):
 
 def peers(bench):
     with ExitStack() as stack:
-        alone = bench.start(stack, "peers", Dynomited("no peers"))
+        alone = stack.enter_context(Dynomited("no peers"))
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dynbench.", dir=DIRECTORY))
         hub = start_hub(stack, directory)
         pids = {"no peers": alone.front, f"{PEERS} peers": hub.process.pid}
@@ -277,7 +279,7 @@ SECTIONS = [
     Section(5, "latency", "Latency of SET DC_ONE, three nodes, redis behind each", latency,
             columns=(RATE, CPU, P50, P99, Column("p99.9 ms", "p999", 3), Column("load late by at most, ms", "late", 2)),
             panels=((P50, LATENCY), (P99, LATENCY))),
-    Section(6, "memory", "Memory", memory, columns=tuple(MEMORY), panels=tuple((c, ("RssAnon",)) for c in MEMORY)),
+    Section(6, "memory", "Memory", memory, columns=tuple(MEMORY), panels=tuple((c, ("RssAnon",)) for c in MEMORY[:-1])),
     Section(7, "shapes", "Shapes: sizes of values, many keys, many clients", shapes, columns=(RATE, CPU, PER_BYTE, P50, P99),
             panels=((RATE, SIZES[0]), (RATE, SIZES[1]), (PER_BYTE, SIZES[0]), (PER_BYTE, (*SIZES[1], "MGET 100")),
                     (RATE, CLIENTS), (CPU, CLIENTS))),

@@ -132,9 +132,9 @@ class Load(unittest.TestCase):
             thread = threading.Thread(target=serve)
             thread.start()
             port = str(server.getsockname()[1])
-            out = subprocess.run([LOAD, words[0], port, *words[1:]], capture_output=True, text=True, timeout=60, check=True).stdout
+            done = subprocess.run([LOAD, words[0], port, *words[1:]], capture_output=True, text=True, timeout=60, check=True)
             thread.join()
-        return {name: float(value) for name, value in (line.split() for line in out.splitlines())}
+        return {name: float(value) for name, value in (line.split() for line in done.stdout.splitlines())}
 
     def test_a_stall_meets_all_that_was_due_meanwhile(self):
         figures = self.run_against(0.3, "paced", "1", "500", "2")  # 150 of 1,000 requests
@@ -150,7 +150,8 @@ class Load(unittest.TestCase):
         with socket.create_server(("127.0.0.1", 0)) as server:
             thread = threading.Thread(target=lambda: server.accept()[0].close())
             thread.start()
-            done = subprocess.run([LOAD, "paced", str(server.getsockname()[1]), "1", "100", "1"], capture_output=True, check=False)
+            port = str(server.getsockname()[1])
+            done = subprocess.run([LOAD, "paced", port, "1", "100", "1"], capture_output=True, check=False)
             thread.join()
         self.assertNotEqual(done.returncode, 0)
         self.assertEqual(done.stdout, b"")

@@ -158,7 +158,8 @@ class Redis(System):
     def start(self):
         self.port, = rig.free_ports(1)
         log = ["--appendonly", "yes", "--appendfsync", self.sync, "--auto-aof-rewrite-percentage", "0"] if self.sync else []
-        self.processes["redis"] = self.spawn("redis-server", "--port", str(self.port), "--save", "", "--dir", self.directory, *log)
+        self.processes["redis"] = self.spawn("redis-server", "--port", str(self.port), "--save", "", "--dir", self.directory,
+                                             *log)
 
 
 class Twemproxy(System):
@@ -282,13 +283,13 @@ def run_once(system, work):
     others are `cpu.NAME`. What they still do after the last reply counts too; `after` is how many seconds of it."""
     before = {name: cpu_seconds(pid) for name, pid in system.processes.items()}
     try:
-        out = subprocess.run(work.arguments(system.port), capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+        done = subprocess.run(work.arguments(system.port), capture_output=True, text=True, timeout=PATIENCE, check=True)
     except subprocess.TimeoutExpired:
         raise CannotMeasure(f"no end within {PATIENCE} s") from None
     except subprocess.CalledProcessError as error:
         raise CannotMeasure((error.stderr or error.stdout).strip()[-200:]) from None
     after = settle(system.processes.values())
-    row = list(csv.DictReader(out.splitlines()))[0]
+    row = list(csv.DictReader(done.stdout.splitlines()))[0]
     figures = {"rate": float(row["rps"]), "p50": float(row["p50_latency_ms"]), "p99": float(row["p99_latency_ms"]),
                "after": after}
     for i, (name, pid) in enumerate(system.processes.items()):
@@ -308,7 +309,8 @@ class Load:
 
     def run(self, *words):
         """What it prints: name -> value."""
-        done = subprocess.run([self.program, *map(str, words)], capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run([self.program, *map(str, words)], capture_output=True, text=True, timeout=PATIENCE,
+                              check=False)
         if done.returncode:
             raise CannotMeasure(done.stderr.strip()[-200:])
         return {name: float(value) for name, value in (line.split() for line in done.stdout.splitlines())}
