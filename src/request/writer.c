@@ -10,7 +10,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define BATCH_MAX      4096             /* writes in one batch */
+#define BATCH_MAX      4096 /* writes in one batch */
+#define TICK_MS        100
+#define TIDY_TICKS     10
 #define RETRY_MS       1000             /* a store that refused is asked again */
 #define LATE_MARGIN_MS (3600ull * 1000) /* tombstones outlive hints by this much */
 
@@ -30,6 +32,7 @@ struct writer {
     char refusal[200];
     struct standby standby;
     uv_timer_t tick, retry;
+    unsigned ticks;
 };
 
 static bool serving(const struct writer *w)
@@ -219,8 +222,8 @@ static void on_inbound(struct writer *w, struct mail_inbound *m)
     while (p < end) {
         struct frame f;
         size_t size = 0;
-        if (frame_parse(p, (size_t)(end - p), FRAME_PAYLOAD_MAX, &f, &size) != FRAME_OK)
-            break; /* the receiver has checked it */
+        if (frame_parse_checked(p, (size_t)(end - p), FRAME_PAYLOAD_MAX, &f, &size) != FRAME_OK)
+            break;
         if (source_take(s, &f) == NUMBER_APPLY)
             take_frame(w, m->node, &f);
         p += size;
@@ -277,13 +280,19 @@ static void on_write(struct writer *w, struct mail_write *m)
 /* The own store has it, or isn't a replica: now the other replicas' logs, then the worker. */
 static void pass_to_replicas(struct writer *w, const struct item *it, struct mail_write *m)
 {
+    const struct replicate_write write = {.worker = m->worker,
+                                          .ticket = m->ticket,
+                                          .want_replies = m->want_replies,
+                                          .command = blob_slice(m->command),
+                                          .stamp = it->stamp,
+                                          .tag = it->tag};
     for (unsigned i = 0; i < m->nreplicas; i++) {
         enum refusal why = REFUSAL_NONE;
         if (m->replica[i].node == w->self)
             m->replica[i].verdict = VERDICT_APPLIED;
         else
-            m->replica[i].verdict = (uint8_t)replicate_to(&w->replicate, m->replica[i].node, m,
-                                                          it->stamp, it->tag, &why);
+            m->replica[i].verdict =
+                (uint8_t)replicate_to(&w->replicate, m->replica[i].node, &write, &why);
         m->replica[i].why = (uint8_t)why;
     }
     answer(m);
@@ -464,7 +473,11 @@ static void on_retry(uv_timer_t *t)
 
 static void on_tick(uv_timer_t *t)
 {
-    decide_state(t->data);
+    struct writer *w = t->data;
+    decide_state(w);
+    if (++w->ticks % TIDY_TICKS == 0 && !w->at_store)
+        for (unsigned i = 0; i < ARRAY_LEN(w->batches); i++)
+            batch_tidy(&w->batches[i]);
 }
 
 /* ---- the actor
@@ -476,7 +489,7 @@ static void start(void *self)
     uv_timer_init(&w->actor.loop, &w->tick);
     uv_timer_init(&w->actor.loop, &w->retry);
     w->tick.data = w->retry.data = w;
-    uv_timer_start(&w->tick, on_tick, 100, 100);
+    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
     struct store_events events = {
         .up = on_store_up, .down = on_store_down, .done = on_store_done, .arg = w};
     store_writer_start(w->o.store, &w->actor.loop, &events);
