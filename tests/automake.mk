@@ -11,6 +11,7 @@ EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/c
 	tests/cluster/test_redis.py tests/cluster/test_redis_fence.py tests/cluster/redis_proxy.py \
 	tests/cluster/test_client.py tests/cluster/wire.py \
 	tests/cluster/test_admin.py tests/cluster/test_config.py tests/cluster/test_build.py tests/cluster/test_corners.py \
+	tests/cluster/test_idle.py \
 	tests/bench/bench.py
 
 # Not tests: a table of throughput, latency and CPU per request, side by side in one run.
