@@ -1,5 +1,7 @@
 #include "core/mem.h"
+#include <malloc.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,4 +70,20 @@ char *mem_printf(const char *fmt, ...)
 void mem_free(void *p)
 {
     free(p);
+}
+
+#define BUSY_MS     100 /* of CPU since the last call */
+#define QUIET_MS    20
+#define QUIET_CALLS 3 /* by then the actors have let go of what their bursts took */
+
+void mem_tidy(uint64_t cpu_ms)
+{
+    static uint64_t before;
+    static unsigned quiet = QUIET_CALLS;
+    uint64_t used = cpu_ms - before;
+    before = cpu_ms;
+    if (used >= BUSY_MS)
+        quiet = 0;
+    else if (used <= QUIET_MS && quiet < QUIET_CALLS && ++quiet == QUIET_CALLS)
+        malloc_trim(0);
 }

@@ -111,6 +111,7 @@ struct mail_reads {
     struct actor *worker; /* whose reads they are */
     uint16_t node;        /* the peer */
     struct buf items;
+    bool large; /* some items have their bytes in a blob */
 };
 
 /* A link is named by its worker and a ticket of that worker's. */

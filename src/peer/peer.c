@@ -18,7 +18,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-struct peer_hints peer_hints(const struct peer *p)
+static struct peer_hints count_hints(const struct peer *p)
 {
     /* acked first: it only grows, so that a race shows too much and never a wrapped number */
     struct hint_position acked = hint_log_acked(p->log);
@@ -29,12 +29,15 @@ struct peer_hints peer_hints(const struct peer *p)
         records = appended.records;
         bytes = appended.bytes;
     }
-    struct peer_hints h = {.pending = above(records, acked.records),
-                           .bytes = above(bytes, acked.bytes)};
-    if (h.pending) {
-        uint64_t oldest = hint_log_oldest_ms(p->log);
-        h.oldest_ms = oldest ? above(clock_wall_ms(), oldest) : 0;
-    }
+    return (struct peer_hints){.pending = above(records, acked.records),
+                               .bytes = above(bytes, acked.bytes)};
+}
+
+struct peer_hints peer_hints(const struct peer *p)
+{
+    struct peer_hints h = count_hints(p);
+    uint64_t oldest = h.pending ? hint_log_oldest_ms(p->log) : 0;
+    h.oldest_ms = oldest ? above(clock_wall_ms(), oldest) : 0;
     return h;
 }
 
@@ -56,6 +59,6 @@ uint64_t peers_hint_bytes(const struct peers *p)
     uint64_t sum = 0;
     for (unsigned i = 0; i < p->n; i++)
         if (p->at[i])
-            sum += peer_hints(p->at[i]).bytes;
+            sum += count_hints(p->at[i]).bytes;
     return sum;
 }

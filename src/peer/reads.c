@@ -2,7 +2,8 @@
 #include "core/mem.h"
 #include <string.h>
 
-#define ROOM_FIRST 4096 /* bytes: some tens of small reads */
+#define ROOM_FIRST 4096         /* bytes: some tens of small reads */
+#define LARGE      (16u * 1024) /* bytes that are copied only once, on the way to who keeps them */
 
 /* ---- packing ----------------------------------------------------------------------------------
  */
@@ -17,8 +18,12 @@ void reads_add(struct mail_reads **m, struct actor *worker, uint16_t node,
         (*m)->node = node;
         buf_reserve(&(*m)->items, ROOM_FIRST);
     }
-    buf_add(&(*m)->items, it, sizeof *it); /* its pointer means nothing there */
-    buf_add(&(*m)->items, it->bytes.ptr, it->bytes.len);
+    struct read_item head = *it; /* its pointer to the bytes means nothing there */
+    head.blob = it->bytes.len >= LARGE ? blob_new(it->bytes.ptr, it->bytes.len) : NULL;
+    buf_add(&(*m)->items, &head, sizeof head);
+    if (!head.blob)
+        buf_add(&(*m)->items, it->bytes.ptr, it->bytes.len);
+    (*m)->large |= head.blob != NULL;
 }
 
 bool reads_next(const struct mail_reads *m, size_t *at, struct read_item *it)
@@ -27,9 +32,14 @@ bool reads_next(const struct mail_reads *m, size_t *at, struct read_item *it)
         return false;
     const uint8_t *p = buf_head(&m->items) + *at;
     memcpy(it, p, sizeof *it);
-    it->bytes.ptr = p + sizeof *it;
-    *at += sizeof *it + it->bytes.len;
+    it->bytes.ptr = it->blob ? it->blob->data : p + sizeof *it;
+    *at += sizeof *it + (it->blob ? 0 : it->bytes.len);
     return true;
+}
+
+struct blob *read_item_keep(const struct read_item *it)
+{
+    return it->blob ? blob_ref(it->blob) : blob_new(it->bytes.ptr, it->bytes.len);
 }
 
 void reads_send(struct mail_reads **m, struct actor *to)
@@ -41,8 +51,12 @@ void reads_send(struct mail_reads **m, struct actor *to)
 
 void reads_free(struct mail_reads *m)
 {
-    if (m)
-        buf_fini(&m->items);
+    struct read_item it;
+    if (!m)
+        return;
+    for (size_t at = 0; m->large && reads_next(m, &at, &it);)
+        blob_unref(it.blob);
+    buf_fini(&m->items);
     mem_free(m);
 }
 

@@ -20,7 +20,10 @@ struct read_item {
     bool inspect;       /* `dyn-admin key`: the bytes asked with are a bare key */
     bool failed;        /* an answer that is none: the peer couldn't, or can't be reached */
     struct slice bytes; /* the command, RESP; or the answer. Borrowed */
+    struct blob *blob;  /* the message's own: the bytes, where they are many */
 };
+/* The bytes to keep, for the caller to unref: copied where they are few. */
+struct blob *read_item_keep(const struct read_item *it);
 
 /* Appends to *m, which is made if it is NULL; bytes are copied. */
 void reads_add(struct mail_reads **m, struct actor *worker, uint16_t node,

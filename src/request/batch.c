@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define REPLIES_KEEP (1024u * 1024)
+#define ITEMS_MIN    64
 
 struct mail_write *mail_write_new(unsigned replicas)
 {
@@ -27,12 +28,14 @@ void mail_inbound_free(struct mail_inbound *m)
 struct item *batch_add(struct batch *b)
 {
     if (b->n == b->cap) {
-        size_t cap = b->cap ? b->cap * 2 : 64;
+        size_t cap = b->cap ? b->cap * 2 : ITEMS_MIN;
         b->items = mem_realloc(b->items, cap * sizeof *b->items);
         memset(b->items + b->cap, 0, (cap - b->cap) * sizeof *b->items);
         b->cap = cap;
     }
     struct item *it = &b->items[b->n++];
+    if (b->n > b->peak)
+        b->peak = b->n;
     *it = (struct item){.cmd = it->cmd};
     return it;
 }
@@ -106,4 +109,13 @@ void batch_fini(struct batch *b)
     mem_free(b->store.writes);
     buf_fini(&b->store.replies);
     *b = (struct batch){0};
+}
+
+void batch_tidy(struct batch *b)
+{
+    bool spacious = b->cap > ITEMS_MIN && b->peak < b->cap / 4;
+    b->peak = b->n;
+    if (b->n || !spacious)
+        return;
+    batch_fini(b);
 }

@@ -27,7 +27,7 @@ struct item {
 
 struct batch {
     struct item *items;
-    size_t n, cap;
+    size_t n, cap, peak;           /* peak: the largest n since batch_tidy looked */
     struct mail_inbound **inbound; /* what the items' commands point into */
     size_t ninbound, cap_inbound;
     struct store_batch store;
@@ -42,6 +42,9 @@ void batch_remove(struct batch *b, bool (*drop)(void *arg, struct item *it), voi
 size_t batch_for_store(struct batch *b);
 void batch_clear(struct batch *b); /* memory is kept; the inbound is freed */
 void batch_fini(struct batch *b);  /* empty, and usable afterwards */
+/* About once a second, when it isn't at the store: gives the memory back that a burst took and what
+ * came since doesn't need. */
+void batch_tidy(struct batch *b);
 
 struct mail_write *mail_write_new(unsigned replicas); /* room for so many */
 void mail_write_free(struct mail_write *m);

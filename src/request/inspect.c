@@ -42,7 +42,7 @@ void inspect_mail_read(struct inspections *all, uint16_t node, const struct read
     if (!in)
         return;
     if (!it->failed)
-        put_reply(in, node, blob_new(it->bytes.ptr, it->bytes.len));
+        put_reply(in, node, read_item_keep(it));
     answered(in);
 }
 

@@ -54,6 +54,7 @@ static void renew_numbers(struct replicate *r, struct hint_log *log)
 
 void replicate_nudge(struct replicate *r)
 {
+    r->now_ms = 0;
     for (unsigned i = 0; i < r->peers->n; i++) {
         if (!r->nudged[i])
             continue;
@@ -106,20 +107,27 @@ static void count_late(struct peer *p)
     PEER_STORE(p, late_records, end.records);
 }
 
-enum verdict replicate_to(struct replicate *r, unsigned node, const struct mail_write *m,
-                          uint64_t stamp, uint16_t tag, enum refusal *why)
+static uint64_t deadline(struct replicate *r)
+{
+    if (!r->now_ms)
+        r->now_ms = clock_steady_ms();
+    return r->now_ms + (uint64_t)r->config->hint_ttl_seconds * 1000;
+}
+
+enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
+                          enum refusal *why)
 {
     struct peer *p = r->peers->at[node];
     bool hinting = __atomic_load_n(&p->hinting, __ATOMIC_SEQ_CST);
     bool late = !hinting && peer_behind(p) > r->config->send_window;
-    if ((hinting || late) && (*why = refuse_hint(r, p, hinting, m->command.len)) != REFUSAL_NONE)
+    if ((hinting || late) && (*why = refuse_hint(r, p, hinting, w->command.len)) != REFUSAL_NONE)
         return VERDICT_REFUSED;
     struct frame f = {.kind = FRAME_WRITE,
-                      .flags = m->want_replies ? FRAME_WANT_REPLY : 0,
-                      .tag = tag,
-                      .stamp = stamp,
-                      .deadline = clock_steady_ms() + (uint64_t)r->config->hint_ttl_seconds * 1000,
-                      .payload = buf_slice(&m->command)};
+                      .flags = w->want_replies ? FRAME_WANT_REPLY : 0,
+                      .tag = w->tag,
+                      .stamp = w->stamp,
+                      .deadline = deadline(r),
+                      .payload = w->command};
     enum hint_append rc = hint_log_append(p->log, &f, !hinting && !late);
     if (rc != HINT_APPENDED) {
         log_limited(1000, LOG_LEVEL_ERROR, "log of peer %s: %s", p->log_name,
@@ -132,9 +140,9 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct mail_
         PEER_ADD(p, stored, 1);
     if (late)
         count_late(p);
-    bool wait = hinting || late || m->want_replies;
+    bool wait = hinting || late || w->want_replies;
     struct mail_waiter waiter = {
-        .seq = f.seq, .ticket = m->ticket, .worker = m->worker, .hint = hinting || late};
+        .seq = f.seq, .ticket = w->ticket, .worker = w->worker, .hint = hinting || late};
     tell_sender(r, node, wait ? &waiter : NULL);
     return hinting || late ? VERDICT_NONE : VERDICT_LOGGED;
 }

@@ -15,16 +15,26 @@ struct replicate {
     /* its own, by node */
     struct mail_appended **mail; /* who waits for what was appended since the last nudge */
     bool *nudged;
+    uint64_t now_ms; /* steady, of this turn; 0: not asked yet */
 };
 
 void replicate_init(struct replicate *r, const struct config *c, const struct peers *peers);
 void replicate_fini(struct replicate *r);
 
-/* Appends the write `m`, stamped, to one replica's log. What became of it there: VERDICT_LOGGED
- * (the peer is up), VERDICT_NONE (it is a hint: the sender tells the worker when it is durable) or
- * VERDICT_REFUSED, and why. */
-enum verdict replicate_to(struct replicate *r, unsigned node, const struct mail_write *m,
-                          uint64_t stamp, uint16_t tag, enum refusal *why);
+/* A stamped write, and who wants to hear of it. */
+struct replicate_write {
+    struct actor *worker;
+    uint64_t ticket;
+    bool want_replies;
+    struct slice command; /* copied */
+    uint64_t stamp;
+    uint16_t tag;
+};
+/* Appends it to one replica's log. What became of it there: VERDICT_LOGGED (the peer is up),
+ * VERDICT_NONE (it is a hint: the sender tells the worker when it is durable) or VERDICT_REFUSED,
+ * and why. */
+enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
+                          enum refusal *why);
 /* Tells the senders what was appended. */
 void replicate_nudge(struct replicate *r);
 

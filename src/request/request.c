@@ -454,8 +454,7 @@ void request_mail_read(struct requests *rs, uint16_t node, const struct read_ite
 {
     struct request *r = slots_get(&rs->live, it->ticket);
     if (r)
-        take_word(r, node, !it->failed, it->stamp, it->tag,
-                  it->failed ? NULL : blob_new(it->bytes.ptr, it->bytes.len));
+        take_word(r, node, !it->failed, it->stamp, it->tag, it->failed ? NULL : read_item_keep(it));
 }
 
 /* ---- writes

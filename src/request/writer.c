@@ -12,7 +12,7 @@
 
 #define BATCH_MAX      4096 /* writes in one batch */
 #define TICK_MS        100
-#define REST_TICKS     10
+#define TIDY_TICKS     10
 #define RETRY_MS       1000             /* a store that refused is asked again */
 #define LATE_MARGIN_MS (3600ull * 1000) /* tombstones outlive hints by this much */
 
@@ -36,8 +36,7 @@ struct writer {
     } now;
     struct standby standby;
     uv_timer_t tick, retry, acks;
-    bool worked; /* a batch was at the store since the last tick */
-    unsigned quiet_ticks;
+    unsigned ticks;
 };
 
 static bool serving(const struct writer *w)
@@ -227,8 +226,8 @@ static void on_inbound(struct writer *w, struct mail_inbound *m)
     while (p < end) {
         struct frame f;
         size_t size = 0;
-        if (frame_parse(p, (size_t)(end - p), FRAME_PAYLOAD_MAX, &f, &size) != FRAME_OK)
-            break; /* the receiver has checked it */
+        if (frame_parse_checked(p, (size_t)(end - p), FRAME_PAYLOAD_MAX, &f, &size) != FRAME_OK)
+            break;
         if (source_take(s, &f) == NUMBER_APPLY)
             take_frame(w, m->node, &f);
         p += size;
@@ -285,13 +284,19 @@ static void on_write(struct writer *w, struct mail_write *m)
 /* The own store has it, or isn't a replica: now the other replicas' logs, then the worker. */
 static void pass_to_replicas(struct writer *w, const struct item *it, struct mail_write *m)
 {
+    const struct replicate_write write = {.worker = m->worker,
+                                          .ticket = m->ticket,
+                                          .want_replies = m->want_replies,
+                                          .command = buf_slice(&m->command),
+                                          .stamp = it->stamp,
+                                          .tag = it->tag};
     for (unsigned i = 0; i < m->nreplicas; i++) {
         enum refusal why = REFUSAL_NONE;
         if (m->replica[i].node == w->self)
             m->replica[i].verdict = VERDICT_APPLIED;
         else
-            m->replica[i].verdict = (uint8_t)replicate_to(&w->replicate, m->replica[i].node, m,
-                                                          it->stamp, it->tag, &why);
+            m->replica[i].verdict =
+                (uint8_t)replicate_to(&w->replicate, m->replica[i].node, &write, &why);
         m->replica[i].why = (uint8_t)why;
     }
     answer(m);
@@ -364,7 +369,6 @@ static void submit(struct writer *w)
         return;
     answer_greetings(w);
     w->at_store = b;
-    w->worked = true;
     w->gathering = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
     __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
     if (batch_for_store(b))
@@ -471,23 +475,13 @@ static void on_retry(uv_timer_t *t)
     announce(w);
 }
 
-/* What only a busy node needs is given back by one that is quiet. */
-static void rest(struct writer *w)
-{
-    if (w->worked || w->at_store || w->gathering->n) {
-        w->quiet_ticks = 0;
-    } else if (++w->quiet_ticks == REST_TICKS) {
-        batch_fini(&w->batches[0]);
-        batch_fini(&w->batches[1]);
-    }
-    w->worked = false;
-}
-
 static void on_tick(uv_timer_t *t)
 {
     struct writer *w = t->data;
     decide_state(w);
-    rest(w);
+    if (++w->ticks % TIDY_TICKS == 0 && !w->at_store)
+        for (unsigned i = 0; i < ARRAY_LEN(w->batches); i++)
+            batch_tidy(&w->batches[i]);
 }
 
 /* ---- the actor

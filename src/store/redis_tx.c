@@ -19,6 +19,8 @@
  * client-query-buffer-limit (1 GB). */
 #define TX_BYTES (64u * 1024 * 1024)
 
+#define AHEAD 8 /* writes whose stamps are on their way from memory */
+
 #define KEYS_MAX 64 /* keys of one command that are judged; commands of many keys come split */
 
 #define QUARREL_MS 10000 /* foreign fences closer than this come from somebody who lives */
@@ -94,6 +96,17 @@ static enum stamp_verdict judge(struct redis *r, const struct store_write *w)
         unknown |= v == STAMP_UNKNOWN;
     }
     return unknown ? STAMP_UNKNOWN : STAMP_FRESH;
+}
+
+/* The judgement of a write waits for memory, unless it was begun some writes before. */
+static void expect(struct redis *r, size_t i)
+{
+    size_t key;
+    if (i >= r->batch->n || r->batch->writes[i].skip)
+        return;
+    const struct store_write *w = &r->batch->writes[i];
+    if (command_keys(w->spec, w->cmd, &key, 1))
+        stamps_expect(r->stamps, stamps_hash(w->cmd->argv[key]));
 }
 
 /* Notes what it overwrites. False: no room; the transaction must end before it. */
@@ -348,6 +361,7 @@ static bool send_transaction(struct redis *r)
     redis_add_word(r->conn, "MULTI");
     for (r->tx_end = r->pos; r->tx_end < b->n; r->tx_end++) {
         size_t i = r->tx_end;
+        expect(r, i + AHEAD);
         if (r->ntx && out->len - before > TX_BYTES)
             break;
         enum due due = judge_due(r, i);

@@ -61,6 +61,11 @@ uint64_t stamps_hash(struct slice bytes)
     return XXH3_64bits(bytes.ptr, bytes.len);
 }
 
+void stamps_expect(const struct stamps *t, uint64_t hash)
+{
+    __builtin_prefetch(bucket_of(t, hash));
+}
+
 /* --- slots ----------------------------------------------------------------------------------- */
 
 struct stamp stamps_get(const struct stamps *t, uint64_t hash)

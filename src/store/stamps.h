@@ -62,6 +62,8 @@ void stamps_close(struct stamps *t); /* NULL is fine */
 
 uint64_t stamps_hash(struct slice bytes);
 struct stamp stamps_get(const struct stamps *t, uint64_t hash);
+/* It will be asked for soon: the table is larger than any cache. */
+void stamps_expect(const struct stamps *t, uint64_t hash);
 enum stamp_verdict stamps_judge(const struct stamps *t, uint64_t hash, struct stamp s);
 
 /* How many overwrites may be noted before the next stamps_settle. */

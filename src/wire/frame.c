@@ -62,8 +62,8 @@ bool frame_skip_from(const struct frame *f, uint64_t *from)
     return true;
 }
 
-enum frame_status frame_parse(const uint8_t *data, size_t len, size_t max_payload,
-                              struct frame *out, size_t *size)
+enum frame_status frame_parse_checked(const uint8_t *data, size_t len, size_t max_payload,
+                                      struct frame *out, size_t *size)
 {
     if (len < sizeof(uint32_t)) {
         *size = FRAME_HEAD;
@@ -75,8 +75,6 @@ enum frame_status frame_parse(const uint8_t *data, size_t len, size_t max_payloa
     *size = whole;
     if (len < whole)
         return FRAME_MORE;
-    if (crc32c(0, data + UNDER_AT, whole - UNDER_AT) != get32(data + CRC_AT))
-        return FRAME_BAD_CRC;
     *out = (struct frame){.kind = data[8],
                           .flags = data[9],
                           .tag = get16(data + 10),
@@ -84,5 +82,18 @@ enum frame_status frame_parse(const uint8_t *data, size_t len, size_t max_payloa
                           .stamp = get64(data + 24),
                           .deadline = get64(data + 32),
                           .payload = slice_of(data + FRAME_HEAD, whole - FRAME_HEAD)};
+    return FRAME_OK;
+}
+
+enum frame_status frame_parse(const uint8_t *data, size_t len, size_t max_payload,
+                              struct frame *out, size_t *size)
+{
+    struct frame f;
+    enum frame_status rc = frame_parse_checked(data, len, max_payload, &f, size);
+    if (rc != FRAME_OK)
+        return rc;
+    if (crc32c(0, data + UNDER_AT, *size - UNDER_AT) != get32(data + CRC_AT))
+        return FRAME_BAD_CRC;
+    *out = f;
     return FRAME_OK;
 }

@@ -81,6 +81,10 @@ static inline size_t frame_size(size_t payload)
 enum frame_status frame_parse(const uint8_t *data, size_t len, size_t max_payload,
                               struct frame *out, size_t *size);
 
+/* The same for what was checked before and lies in our own memory: without a look at the CRC. */
+enum frame_status frame_parse_checked(const uint8_t *data, size_t len, size_t max_payload,
+                                      struct frame *out, size_t *size);
+
 /* Castagnoli CRC, in hardware where the processor has it; start with 0, pass on to continue. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 

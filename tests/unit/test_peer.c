@@ -349,6 +349,35 @@ START_TEST(carried_reads_are_found_by_id_once)
 }
 END_TEST
 
+START_TEST(many_bytes_are_kept_without_a_copy)
+{
+    static uint8_t bytes[100000];
+    struct mail_reads *m = NULL;
+    struct read_item it;
+    size_t at = 0;
+    memset(bytes, 'x', sizeof bytes);
+    reads_add(&m, &worker, 1, &(struct read_item){.ticket = 1, .bytes = slice_of(bytes, 10)});
+    reads_add(&m, &worker, 1,
+              &(struct read_item){.ticket = 2, .bytes = slice_of(bytes, sizeof bytes)});
+    reads_add(&m, &worker, 1, &(struct read_item){.ticket = 3, .bytes = slice_of(bytes, 20)});
+    struct blob *kept[3];
+    for (uint64_t t = 1; t <= 3; t++) {
+        ck_assert(reads_next(m, &at, &it));
+        ck_assert_uint_eq(it.ticket, t);
+        kept[t - 1] = read_item_keep(&it);
+        if (t == 2)
+            ck_assert_ptr_eq(kept[1]->data, it.bytes.ptr);
+    }
+    ck_assert(!reads_next(m, &at, &it));
+    reads_free(m);
+    static const size_t sizes[] = {10, sizeof bytes, 20};
+    for (int i = 0; i < 3; i++) {
+        ck_assert(slice_eq(blob_slice(kept[i]), slice_of(bytes, sizes[i])));
+        blob_unref(kept[i]);
+    }
+}
+END_TEST
+
 /* ---- what is said to a sender -------------------------------------------------------------------
  */
 
@@ -413,6 +442,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, verdicts_once_each_in_order);
     tcase_add_test(c, one_reply_to_several_writes);
     tcase_add_test(c, carried_reads_are_found_by_id_once);
+    tcase_add_test(c, many_bytes_are_kept_without_a_copy);
     tcase_add_test(c, replies_go_out_in_runs);
 }
 

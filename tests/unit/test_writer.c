@@ -57,6 +57,32 @@ START_TEST(an_acknowledged_window_is_open)
 }
 END_TEST
 
+/* The memory of a burst goes when it's over, that of a steady load stays. */
+START_TEST(a_batch_gives_back_what_a_burst_took)
+{
+    struct batch b = {0};
+    for (int i = 0; i < 1000; i++)
+        batch_add(&b);
+    batch_tidy(&b); /* in use */
+    ck_assert_uint_eq(b.n, 1000);
+    batch_clear(&b);
+    batch_tidy(&b); /* it was, just now */
+    ck_assert_uint_ge(b.cap, 1000);
+    for (int i = 0; i < 500; i++)
+        batch_add(&b);
+    batch_clear(&b);
+    batch_tidy(&b);
+    ck_assert_uint_ge(b.cap, 1000);
+    batch_add(&b);
+    batch_clear(&b);
+    batch_tidy(&b);
+    ck_assert_uint_eq(b.cap, 0);
+    batch_add(&b);
+    ck_assert_uint_eq(b.n, 1);
+    batch_fini(&b);
+}
+END_TEST
+
 /* A record that was whole when the log was opened, and is damaged when its turn comes. */
 START_TEST(damage_after_the_open_is_counted)
 {
@@ -461,6 +487,7 @@ static void add_cases(TCase *c)
     tcase_add_checked_fixture(c, rcu_start, rcu_stop);
     tcase_set_timeout(c, 20);
     tcase_add_test(c, an_acknowledged_window_is_open);
+    tcase_add_test(c, a_batch_gives_back_what_a_burst_took);
     tcase_add_test(c, damage_after_the_open_is_counted);
     tcase_add_test(c, credit_comes_back_for_what_is_forgotten);
     tcase_add_test(c, greetings_are_answered_under_load);
