@@ -36,7 +36,8 @@ static void embedded_free(struct embedded *s)
     rcu_drain();
     for (size_t i = 0; i < ARRAY_LEN(s->retired); i++)
         if (s->retired[i]) {
-            segment_discard(s->retired[i]->file);
+            if (s->retired[i]->file)
+                segment_discard(s->retired[i]->file);
             mem_free(s->retired[i]);
         }
     if (s->reading)

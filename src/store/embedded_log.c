@@ -226,9 +226,9 @@ static struct segment *unused_file(struct embedded *s)
         struct memtable *t = s->retired[i];
         if (!t || !__atomic_load_n(&t->quiet, __ATOMIC_ACQUIRE))
             continue;
-        if (file)
+        if (file && t->file)
             segment_discard(file);
-        file = t->file;
+        file = t->file ? t->file : file;
         mem_free(t);
         s->retired[i] = NULL;
     }
@@ -274,6 +274,8 @@ enum embedded_space embedded_make_space(struct embedded *s, size_t wanted, int *
     struct memtable *t = s->active;
     if (t && memtable_is_empty(t) && !t->sealed) { /* too small for this batch */
         RCU_SET(s->active, NULL);
+        segment_discard(t->file); /* at once, the next one gets its name: nobody reads in it */
+        t->file = NULL;
         let_go(s, t);
     } else if (t && s->frozen) {
         return s->stuck ? EMBEDDED_FULL : EMBEDDED_WAIT;
