@@ -15,30 +15,36 @@
 #define LOG_BYTES_MIN (64u * 1024)
 #define LOG_BYTES_MAX (8u * 1024 * 1024)
 
-/* Its file stays for the next start, unless everything in it is in LMDB. */
-static void free_table(struct memtable *t, bool written)
+/* The memory of a table that was dropped, its last reader gone. */
+static void free_dropped(struct memtable *t, bool keep_file)
+{
+    bool quiet = __atomic_load_n(&t->quiet, __ATOMIC_ACQUIRE);
+    assert(quiet);
+    (void)quiet;
+    if (t->file && keep_file)
+        segment_close(t->file);
+    else if (t->file)
+        segment_discard(t->file);
+    mem_free(t);
+}
+
+void embedded_free_table(struct memtable *t, bool keep_file)
 {
     if (!t)
         return;
     memtable_drop(t);
     rcu_drain();
-    if (written)
-        segment_discard(t->file);
-    else
-        segment_close(t->file);
-    mem_free(t);
+    free_dropped(t, keep_file);
 }
 
 static void embedded_free(struct embedded *s)
 {
-    free_table(s->frozen, false);
-    free_table(s->active, false);
+    embedded_free_table(s->frozen, true); /* of what LMDB has nothing is left there */
+    embedded_free_table(s->active, true);
     rcu_drain();
     for (size_t i = 0; i < ARRAY_LEN(s->retired); i++)
-        if (s->retired[i]) {
-            segment_discard(s->retired[i]->file);
-            mem_free(s->retired[i]);
-        }
+        if (s->retired[i])
+            free_dropped(s->retired[i], false);
     if (s->reading)
         mdb_txn_abort(s->reading);
     mdb_env_close(s->env);
@@ -58,7 +64,7 @@ static int write_out(struct embedded *s, struct memtable **table)
     int rc = *table ? embedded_checkpoint_now(s, *table) : 0;
     if (rc != 0)
         return rc;
-    free_table(*table, true);
+    embedded_free_table(*table, false);
     *table = NULL;
     return 0;
 }
@@ -331,6 +337,7 @@ static struct embedded *embedded_new(const struct store_options *o)
     s->log_bytes = o->log_bytes ? o->log_bytes : o->max_bytes / 8;
     s->log_bytes = s->log_bytes < LOG_BYTES_MIN ? LOG_BYTES_MIN : s->log_bytes;
     s->log_bytes = s->log_bytes > LOG_BYTES_MAX ? LOG_BYTES_MAX : s->log_bytes;
+    s->log_bytes = s->log_bytes / s->page * s->page; /* as files are made, to be used again */
     s->commands = index_commands();
     s->sources = mem_calloc(STORE_SOURCES_MAX, sizeof *s->sources);
     s->moved = mem_calloc(STORE_SOURCES_MAX, sizeof *s->moved);

@@ -99,12 +99,13 @@ struct embedded {
     MDB_txn *reading;              /* its view of LMDB, while `reads`; no longer than a change */
     bool reads;
     uint64_t batches;            /* the number of the last one */
+    uint64_t written;            /* the last one that is in LMDB */
     uint64_t used;               /* checkpoint.used of the last one */
     struct memtable *retired[4]; /* dropped: files to be used again once they are quiet */
     bool applying;
-    unsigned waits;              /* how often the batch in `waiting` has waited */
-    bool blocked;                /* the batch in `waiting` waits for the checkpoint */
-    bool stuck;                  /* the last checkpoint found LMDB's file or the disk full */
+    uint64_t room_from; /* the batch in `waiting` waits for room: until this batch is in LMDB */
+    bool blocked;       /* the batch in `waiting` waits for the checkpoint */
+    bool stuck;         /* the last checkpoint found LMDB's file or the disk full */
     struct store_batch *waiting; /* given by `done` while applying */
     struct embedded_source *sources;
     unsigned *moved; /* sources whose number this attempt moves */
@@ -226,6 +227,7 @@ enum embedded_space {
 enum embedded_space embedded_make_space(struct embedded *s, size_t wanted, int *rc) MUST_USE;
 /* The frozen table's records are in LMDB. */
 void embedded_thaw(struct embedded *s);
+void embedded_tidy(struct embedded *s);
 
 /* ---- embedded_room.c --------------------------------------------------------------------------
  */
@@ -247,6 +249,9 @@ void embedded_checkpoint_start(struct embedded *s, struct memtable *table);
 /* All of it at once, without the actor. */
 int embedded_checkpoint_now(struct embedded *s, struct memtable *table) MUST_USE;
 void embedded_sync_start(struct embedded *s);
+
+/* Not from an actor: waits for the last reader. */
+void embedded_free_table(struct memtable *t, bool keep_file);
 
 /* ---- embedded_replay.c ------------------------------------------------------------------------
  */

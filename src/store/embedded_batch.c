@@ -270,7 +270,8 @@ static bool run_batch(struct embedded *s, struct store_batch *b)
     int rc = store_is_up(&s->base) ? attempts(s, b) : MDB_PANIC;
     if (rc == EMBEDDED_NO_ROOM) {
         b->replies.len = base;
-        s->waits++;
+        if (!s->room_from)
+            s->room_from = s->batches;
         return false;
     }
     if (rc == 0) {
@@ -298,7 +299,7 @@ void embedded_go_on(struct embedded *s)
         s->blocked = !run_batch(s, b);
         if (s->blocked)
             break;
-        s->waits = 0;
+        s->room_from = 0;
         s->waiting = NULL;
         s->events.done(s->events.arg, b);
     }

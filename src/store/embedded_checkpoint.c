@@ -101,16 +101,18 @@ int embedded_checkpoint_now(struct embedded *s, struct memtable *table)
 
 /* ---- the actor --------------------------------------------------------------------------------
  */
-static void run_step(struct embedded *s)
+/* True: there is another one to do. Once told that it has ended the checkpoint is the writer's. */
+static bool run_step(struct embedded *s)
 {
     struct checkpoint *c = &s->checkpoint;
     c->rc = step(s, c);
     if (c->rc == 0 && c->more) {
         actor_again(&s->actor);
-        return;
+        return true;
     }
     __atomic_store_n(&c->state, CHECKPOINT_ENDED, __ATOMIC_RELEASE);
     uv_async_send(&s->told);
+    return false;
 }
 
 /* The older file first: what is marked in the newer one must not stand behind a hole. */
@@ -147,11 +149,8 @@ static void on_receive(void *self, struct msg *m)
 static void on_turn_end(void *self)
 {
     struct embedded *s = self;
-    if (!s->checkpointing)
-        return;
-    s->checkpointing = __atomic_load_n(&s->checkpoint.state, __ATOMIC_RELAXED) == CHECKPOINT_RUNS;
     if (s->checkpointing)
-        run_step(s);
+        s->checkpointing = run_step(s);
 }
 
 static void on_stop(void *self)
@@ -180,7 +179,8 @@ static void on_told(uv_async_t *told)
         __atomic_store_n(&s->syncing, 0, __ATOMIC_RELAXED);
         embedded_sync_ended(s);
     }
-    if (s->syncing) /* it may hold the table that the checkpoint's end lets go: this comes again */
+    /* what it syncs may be the table that the checkpoint's end lets go: then this comes again */
+    if (__atomic_load_n(&s->syncing, __ATOMIC_RELAXED))
         return;
     if (__atomic_load_n(&s->checkpoint.state, __ATOMIC_ACQUIRE) == CHECKPOINT_ENDED) {
         __atomic_store_n(&s->checkpoint.state, CHECKPOINT_IDLE, __ATOMIC_RELAXED);

@@ -226,13 +226,29 @@ static struct segment *unused_file(struct embedded *s)
         struct memtable *t = s->retired[i];
         if (!t || !__atomic_load_n(&t->quiet, __ATOMIC_ACQUIRE))
             continue;
-        if (file)
+        if (file && t->file)
             segment_discard(file);
-        file = t->file;
+        file = t->file ? t->file : file;
         mem_free(t);
         s->retired[i] = NULL;
     }
     return file;
+}
+
+/* A file that one large batch needed doesn't lie about until the next table is made. */
+void embedded_tidy(struct embedded *s)
+{
+    for (size_t i = 0; i < ARRAY_LEN(s->retired); i++) {
+        struct memtable *t = s->retired[i];
+        if (!t || !__atomic_load_n(&t->quiet, __ATOMIC_ACQUIRE))
+            continue;
+        if (t->file && t->file->size <= s->log_bytes)
+            continue;
+        if (t->file)
+            segment_discard(t->file);
+        mem_free(t);
+        s->retired[i] = NULL;
+    }
 }
 
 void embedded_thaw(struct embedded *s)
@@ -240,8 +256,10 @@ void embedded_thaw(struct embedded *s)
     struct memtable *t = s->frozen;
     (void)__atomic_add_fetch(&s->generation, 1, __ATOMIC_RELEASE); /* first, as embedded.h says */
     RCU_SET(s->frozen, NULL);
-    if (t)
-        let_go(s, t);
+    if (!t)
+        return;
+    s->written = t->file->last;
+    let_go(s, t);
 }
 
 static enum embedded_space make_table(struct embedded *s, size_t wanted, int *rc)
@@ -250,6 +268,8 @@ static enum embedded_space make_table(struct embedded *s, size_t wanted, int *rc
     struct error e;
     size_t size = wanted > s->log_bytes ? wanted : s->log_bytes;
     size = (size + s->page - 1) / s->page * s->page;
+    if (size > UINT32_MAX) /* a table's places have 32 bits; its sender will split it or give up */
+        return EMBEDDED_FULL;
     struct segment *old = unused_file(s);
     if (!old && !may_have_another(s))
         return EMBEDDED_WAIT; /* readers hang in all that were dropped */
@@ -274,6 +294,8 @@ enum embedded_space embedded_make_space(struct embedded *s, size_t wanted, int *
     struct memtable *t = s->active;
     if (t && memtable_is_empty(t) && !t->sealed) { /* too small for this batch */
         RCU_SET(s->active, NULL);
+        segment_discard(t->file); /* at once, the next one gets its name: nobody reads in it */
+        t->file = NULL;
         let_go(s, t);
     } else if (t && s->frozen) {
         return s->stuck ? EMBEDDED_FULL : EMBEDDED_WAIT;

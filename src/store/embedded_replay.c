@@ -115,10 +115,8 @@ static int make_place(struct embedded *s)
     int rc = embedded_checkpoint_now(s, s->frozen);
     if (rc != 0)
         return rc;
-    memtable_drop(s->frozen);
-    rcu_drain();
-    segment_discard(s->frozen->file);
-    mem_free(s->frozen);
+    s->written = s->frozen->file->last;
+    embedded_free_table(s->frozen, false);
     s->frozen = s->active;
     s->active = NULL;
     return 0;
@@ -131,7 +129,7 @@ bool embedded_replay(struct embedded *s, const char *wal, uint64_t applied, stru
     int rc = 0;
     if (!wal_open(wal, applied, &s->wal_dir, &files, e))
         return false;
-    s->batches = applied;
+    s->batches = s->written = applied;
     for (; taken < files.n && rc == 0; taken += rc == 0) {
         rc = make_place(s);
         if (rc == 0)

@@ -3,8 +3,6 @@
  * the memtables may add is counted before a write is taken. */
 #include "store/embedded.h"
 
-#define WAITS_MAX 3u /* two tables, and what the sweeper does meanwhile */
-
 /* Bytes of the file that hold something: all but the pages that transactions freed. LMDB keeps
  * their lists in table 0, each list with its length in front. Only a reading transaction may look
  * there. */
@@ -60,6 +58,6 @@ bool embedded_has_room(const struct embedded_change *c, uint64_t growth, bool de
 
 bool embedded_may_get_room(const struct embedded *s, uint64_t growth)
 {
-    bool pending = s->frozen || (s->active && !memtable_is_empty(s->active));
-    return pending && s->waits < WAITS_MAX && !s->stuck && growth + s->reserve <= s->max_bytes;
+    uint64_t upto = s->room_from ? s->room_from : s->batches;
+    return s->written < upto && !s->stuck && growth + s->reserve <= s->max_bytes;
 }

@@ -196,6 +196,7 @@ static void on_sweep(uv_timer_t *timer)
         embedded_freeze(s);
     if (up && s->next_due <= now)
         sweep(s, now);
+    embedded_tidy(s);
     if (s->blocked)
         embedded_go_on(s);
     bool more = up && s->next_due <= now;

@@ -4,7 +4,10 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define CHUNK       1024u
+#define CHUNK_MAX                                                                                  \
+    16384u /* so large that malloc maps it, and a table's memory goes back at once                 \
+            */
+#define CHUNK_MIN   1024u
 #define ITEM_LEAST  64u  /* bytes of an item in the file, at least: of a record with its key */
 #define ITEM_USUAL  128u /* for the number of buckets */
 #define BUCKETS_MIN 256u
@@ -23,9 +26,10 @@ static void store(uint32_t *p, uint32_t v)
     __atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
-static size_t chunks_of(const struct segment *file)
+/* The last place stays NULL. */
+static size_t chunks_of(const struct memtable *t)
 {
-    return file->size / ITEM_LEAST / CHUNK + 2;
+    return t->file->size / ITEM_LEAST / t->chunk + 2;
 }
 
 struct memtable *memtable_new(struct segment *file)
@@ -39,7 +43,8 @@ struct memtable *memtable_new(struct segment *file)
     t->map = file->map;
     t->shift = ORDER_BITS - bits;
     t->buckets = mem_calloc(buckets, sizeof *t->buckets);
-    t->chunks = mem_calloc(chunks_of(file), sizeof(struct memtable_entry *));
+    t->chunk = file->size / ITEM_LEAST < CHUNK_MAX ? CHUNK_MIN : CHUNK_MAX;
+    t->chunks = mem_calloc(chunks_of(t), sizeof(struct memtable_entry *));
     t->entries = 1; /* 0 is no entry */
     t->next_due = UINT64_MAX;
     return t;
@@ -64,7 +69,7 @@ void memtable_drop(struct memtable *t)
 
 static struct memtable_entry *entry_of(const struct memtable *t, uint32_t n)
 {
-    return &t->chunks[n / CHUNK][n % CHUNK];
+    return &t->chunks[n / t->chunk][n % t->chunk];
 }
 
 static bool has_key(const struct memtable *t, uint32_t at, const struct record_key *key)
@@ -143,8 +148,8 @@ bool memtable_get_staged(const struct memtable *t, const struct record_key *key,
 static uint32_t add_entry(struct memtable *t, uint64_t order, uint32_t *link)
 {
     uint32_t n = t->entries++;
-    if (!t->chunks[n / CHUNK])
-        t->chunks[n / CHUNK] = mem_calloc(CHUNK, sizeof(struct memtable_entry));
+    if (!t->chunks[n / t->chunk])
+        t->chunks[n / t->chunk] = mem_calloc(t->chunk, sizeof(struct memtable_entry));
     *entry_of(t, n) = (struct memtable_entry){.order = order, .next = *link};
     store(link, n);
     return n;
@@ -152,7 +157,7 @@ static uint32_t add_entry(struct memtable *t, uint64_t order, uint32_t *link)
 
 bool memtable_has_room(const struct memtable *t)
 {
-    return t->entries / CHUNK + 1 < chunks_of(t->file); /* the last chunk's place stays NULL */
+    return t->entries / t->chunk + 1 < chunks_of(t);
 }
 
 void memtable_stage(struct memtable *t, const struct record_key *key, size_t record)

@@ -37,7 +37,8 @@ struct memtable {
     const uint8_t *map;             /* of `file` */
     unsigned shift;                 /* an order shifted by it is a bucket */
     uint32_t *buckets;              /* atomic */
-    struct memtable_entry **chunks; /* entry n is chunks[n / 1024][n % 1024] */
+    struct memtable_entry **chunks; /* entry n is chunks[n / chunk][n % chunk] */
+    uint32_t chunk;
 
     /* the writer's */
     struct segment *file;

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "wire/frame.h"
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -242,12 +243,30 @@ static bool choose(struct found *all, uint64_t applied, struct wal_files *out, s
                               last + 1, all->synced);
 }
 
+/* Its name is on disk, and with it those of the other new files beside it. */
+static bool make_directory(const char *path, struct error *e)
+{
+    if (mkdir(path, 0700) < 0)
+        return errno == EEXIST || error_set(e, "%s: %s", path, strerror(errno));
+    char *parent = mem_strdup(path), *slash = strrchr(parent, '/');
+    assert(slash);
+    *slash = '\0';
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (!ok)
+        error_set(e, "%s: %s", parent, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    mem_free(parent);
+    return ok;
+}
+
 bool wal_open(const char *path, uint64_t applied, int *dir, struct wal_files *out, struct error *e)
 {
     struct error why;
     struct found all = {0};
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return error_set(e, "%s: %s", path, strerror(errno));
+    if (!make_directory(path, e))
+        return false;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = opendir(path);
     bool ok = fd >= 0 && d;

@@ -18,7 +18,8 @@ enum frame_kind {
     /* records: what a peer's log holds */
     FRAME_WRITE = 1, /* payload: the command, RESP */
     FRAME_SKIP = 2,  /* the numbers up to seq will not come; payload: u64, the number before them */
-    FRAME_BATCH = 3, /* only in the embedded store's own log (store/wal.h); seq: the batch's number */
+    FRAME_BATCH =
+        3, /* only in the embedded store's own log (store/wal.h); seq: the batch's number */
     /* a link's start, in this order */
     FRAME_HELLO = 10,
     FRAME_CHALLENGE,

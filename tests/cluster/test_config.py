@@ -442,8 +442,8 @@ def syscalls(node, names, work):
         return len(re.findall(rf"\b(?:{names.replace(',', '|')})\(", f.read()))
 
 
-# LMDB writes the page that makes a batch valid through a descriptor with O_DSYNC (always), or plainly and syncs it
-# once a second (interval); the data before it is synced in both, or the file wouldn't stay whole (store/embedded.h)
+# one for each batch (always) or once a second (interval), and a few for the log's first file and a checkpoint, should
+# one come (store/embedded.h)
 @pytest.mark.parametrize("policy", ["always", "interval", "never"])
 def test_config_store_sync(tmp_path, policy):
     with Alone(tmp_path, store_sync=policy) as n:
@@ -455,7 +455,7 @@ def test_config_store_sync(tmp_path, policy):
                 client.set("k", i)
             rig.wait_until(lambda: time.monotonic() - start > 2.2, "two seconds")
         count = syscalls(n, "fdatasync,fsync,msync", work)
-    assert {"always": count == 60, "interval": 61 <= count <= 66, "never": count == 0}[policy], count
+    assert {"always": 60 <= count <= 66, "interval": 1 <= count <= 8, "never": count == 0}[policy], count
 
 
 @pytest.mark.parametrize("policy", ["always", "interval", "never"])

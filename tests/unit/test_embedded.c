@@ -450,7 +450,8 @@ START_TEST(the_sweeper_takes_a_slice_at_a_time)
     for (int i = 0; i < 600; i++)
         write_now(printed("SET key%d value PXAT 1", i));
     run_until(some_are_swept);
-    ck_assert_uint_eq(store_stats(b.store)->keys, 600 - 256);
+    uint64_t left = store_stats(b.store)->keys; /* one turn of the loop may run the timer twice */
+    ck_assert(left == 600 - 256 || left == 600 - 2 * 256);
     ck_assert_str_eq(read_now("MGET key0 key599"), "*2\r\n$-1\r\n$-1\r\n");
     ck_assert_str_eq(read_now("SCAN 0 COUNT 1000"), "*2\r\n$1\r\n0\r\n*0\r\n");
     write_now("SET key599 again");
