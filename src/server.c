@@ -316,6 +316,14 @@ static bool start_admin(struct server *s, struct error *e)
     return admin_start(s->admin, &o, e);
 }
 
+/* A Redis has one thread, which costs more a request than a worker in front of it: a second worker
+ * would only halve what goes out together. Who asks for a number of workers gets them. */
+static unsigned serving_workers(const struct server *s)
+{
+    bool alone = s->topology->n == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
+    return alone && !s->config->workers ? 1 : s->nworkers;
+}
+
 static bool start_workers(struct server *s, struct error *e)
 {
     for (unsigned k = s->nworkers; k-- > 0;) { /* the first, which deals, last */
@@ -330,6 +338,7 @@ static bool start_workers(struct server *s, struct error *e)
                                    .own_state = &s->own_state,
                                    .stats = s->stats,
                                    .all = s->workers,
+                                   .serving = serving_workers(s),
                                    .client_fd = k == 0 ? s->client_fd : -1,
                                    .peer_fd = k == 0 ? s->peer_fd : -1,
                                    .started_ms = s->started_ms};

@@ -35,7 +35,7 @@ static void deal(struct worker *w, int fd, bool peer)
     m->msg.type = MAIL_CLIENT;
     m->fd = fd;
     m->peer = peer;
-    actor_send(&w->o.all[w->next++ % w->o.n]->actor, &m->msg);
+    actor_send(&w->o.all[w->next++ % (peer ? w->o.n : w->o.serving)]->actor, &m->msg);
 }
 
 static void on_client(void *arg, int fd)

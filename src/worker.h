@@ -19,6 +19,7 @@ struct worker_options {
     const uint32_t *own_state;
     struct stats *const *stats; /* one per worker */
     struct worker *const *all;  /* of the first: whom to deal to */
+    unsigned serving;           /* how many of them get clients */
     int client_fd, peer_fd;     /* the first's listening sockets; else -1. Taken over */
     uint64_t started_ms;
 };
