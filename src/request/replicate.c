@@ -8,16 +8,14 @@
 void replicate_init(struct replicate *r, const struct config *c, const struct peers *peers)
 {
     *r = (struct replicate){.config = c, .peers = peers};
-    r->mail = mem_calloc(peers->n, sizeof(struct mail_appended *));
-    r->nudged = mem_calloc(peers->n, sizeof *r->nudged);
+    r->nudges = mem_calloc(peers->n, sizeof *r->nudges);
 }
 
 void replicate_fini(struct replicate *r)
 {
     for (unsigned i = 0; i < r->peers->n; i++)
-        mem_free(r->mail[i]);
-    mem_free(r->mail);
-    mem_free(r->nudged);
+        mem_free(r->nudges[i].mail);
+    mem_free(r->nudges);
 }
 
 /* ---- word to the senders ----------------------------------------------------------------------
@@ -25,15 +23,15 @@ void replicate_fini(struct replicate *r)
 
 static void tell_sender(struct replicate *r, unsigned node, const struct mail_waiter *waiter)
 {
-    r->nudged[node] = true;
-    struct mail_appended *m = r->mail[node];
+    struct mail_appended *m = r->nudges[node].mail;
+    r->nudges[node].due = true;
     if (!waiter)
         return;
     if (!m || (m->n & (m->n - 1)) == 0) { /* room doubles at each power of two */
         size_t n = m ? m->n : 0;
         m = mem_realloc(m, sizeof *m + (n ? 2 * n : 1) * sizeof m->waiter[0]);
         m->n = n;
-        r->mail[node] = m;
+        r->nudges[node].mail = m;
     }
     m->waiter[m->n++] = *waiter;
 }
@@ -52,20 +50,40 @@ static void renew_numbers(struct replicate *r, struct hint_log *log)
         __atomic_store_n(r->mark_wanted, upper + 1, __ATOMIC_RELEASE);
 }
 
-void replicate_nudge(struct replicate *r)
+static bool has_time(const struct nudge *n, uint64_t bytes, uint64_t now_us)
 {
+    return !n->mail && now_us - n->last_us < REPLICATE_LAZY_US &&
+           bytes - n->last_bytes < REPLICATE_LAZY_BYTES;
+}
+
+static void tell(struct peer *p, struct nudge *n, uint64_t now_us)
+{
+    struct mail_appended *m = n->mail ? n->mail : MEM_NEW(struct mail_appended);
+    struct hint_position end = hint_log_appended(p->log);
+    m->msg.type = MAIL_APPENDED;
+    m->upto = end.seq;
+    *n = (struct nudge){.last_us = now_us, .last_bytes = end.bytes};
+    actor_send(p->sender, &m->msg);
+}
+
+bool replicate_nudge(struct replicate *r, bool all)
+{
+    uint64_t now_us = 0;
+    bool none_left = true;
     r->now_ms = 0;
     for (unsigned i = 0; i < r->peers->n; i++) {
-        if (!r->nudged[i])
+        struct nudge *n = &r->nudges[i];
+        if (!n->due)
             continue;
-        renew_numbers(r, r->peers->at[i]->log);
-        struct mail_appended *m = r->mail[i] ? r->mail[i] : MEM_NEW(struct mail_appended);
-        m->msg.type = MAIL_APPENDED;
-        m->upto = hint_log_appended(r->peers->at[i]->log).seq;
-        r->mail[i] = NULL;
-        r->nudged[i] = false;
-        actor_send(r->peers->at[i]->sender, &m->msg);
+        struct peer *p = r->peers->at[i];
+        now_us = now_us ? now_us : clock_mono_us();
+        renew_numbers(r, p->log);
+        if (all || !has_time(n, hint_log_appended(p->log).bytes, now_us))
+            tell(p, n, now_us);
+        else
+            none_left = false;
     }
+    return none_left;
 }
 
 static void want_repair(struct peer *p, const char *reason)

@@ -13,8 +13,11 @@ struct replicate {
     uint64_t *mark_wanted; /* see request/writer.h */
     const uint64_t *mark_kept;
     /* its own, by node */
-    struct mail_appended **mail; /* who waits for what was appended since the last nudge */
-    bool *nudged;
+    struct nudge {
+        struct mail_appended *mail; /* who waits for what was appended since the last one */
+        bool due;
+        uint64_t last_us, last_bytes; /* when it was, and the log's end then */
+    } * nudges;
     uint64_t now_ms; /* steady, of this turn; 0: not asked yet */
 };
 
@@ -35,7 +38,11 @@ struct replicate_write {
  * and why. */
 enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
                           enum refusal *why);
-/* Tells the senders what was appended. */
-void replicate_nudge(struct replicate *r);
+/* Tells the senders what was appended: those of whom nobody waits for a verdict at most once in
+ * REPLICATE_LAZY_US, since each word wakes threads here and at the peer, or when many bytes have
+ * gathered. False: some weren't told; `all` leaves none. */
+#define REPLICATE_LAZY_US    1000
+#define REPLICATE_LAZY_BYTES (64u * 1024)
+bool replicate_nudge(struct replicate *r, bool all);
 
 #endif

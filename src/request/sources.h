@@ -9,7 +9,8 @@
  *
  * Where nobody waits for a reply, an acknowledgement has time: each by itself would wake two
  * threads here and one at the sender. It goes out with the next thing that is said, when many bytes
- * have gathered, or when sources_acknowledge is called (SOURCES_LAZY_MS later at the latest). */
+ * have gathered, or when sources_acknowledge is called (by the writer, LAZY_MS later at the
+ * latest). */
 #ifndef REQUEST_SOURCES_H
 #define REQUEST_SOURCES_H
 
@@ -17,7 +18,6 @@
 #include "peer/mail.h"
 #include "wire/frame.h"
 
-#define SOURCES_LAZY_MS    2
 #define SOURCES_LAZY_BYTES (64u * 1024)
 
 struct source {

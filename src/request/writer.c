@@ -13,7 +13,8 @@
 #define BATCH_MAX      4096 /* writes in one batch */
 #define TICK_MS        100
 #define TIDY_TICKS     10
-#define RETRY_MS       1000             /* a store that refused is asked again */
+#define LAZY_MS        1    /* what nobody waits for: acknowledgements, word to senders */
+#define RETRY_MS       1000 /* a store that refused is asked again */
 #define LATE_MARGIN_MS (3600ull * 1000) /* tombstones outlive hints by this much */
 
 struct writer {
@@ -35,7 +36,7 @@ struct writer {
         uint64_t wall_ms, steady_ms;
     } now;
     struct standby standby;
-    uv_timer_t tick, retry, acks;
+    uv_timer_t tick, retry, lazy;
     unsigned ticks;
 };
 
@@ -411,7 +412,7 @@ static void on_store_done(void *arg, struct store_batch *sb)
     } else if (w->greetings_due && !w->refusing && took_inbound) {
         ask_for_greetings(w);
     }
-    replicate_nudge(&w->replicate);
+    replicate_nudge(&w->replicate, false);
 }
 
 /* Gathered writes of clients that need the own store can't be had now. */
@@ -492,8 +493,8 @@ static void start(void *self)
     struct writer *w = self;
     uv_timer_init(&w->actor.loop, &w->tick);
     uv_timer_init(&w->actor.loop, &w->retry);
-    uv_timer_init(&w->actor.loop, &w->acks);
-    w->tick.data = w->retry.data = w->acks.data = w;
+    uv_timer_init(&w->actor.loop, &w->lazy);
+    w->tick.data = w->retry.data = w->lazy.data = w;
     uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
     struct store_events events = {
         .up = on_store_up, .down = on_store_down, .done = on_store_done, .arg = w};
@@ -537,10 +538,12 @@ static void receive(void *self, struct msg *msg)
         submit(w);
 }
 
-static void on_acks(uv_timer_t *t)
+/* What had time has had it. */
+static void on_lazy(uv_timer_t *t)
 {
     struct writer *w = t->data;
     sources_acknowledge(&w->sources); /* the turn's end sends them */
+    replicate_nudge(&w->replicate, true);
 }
 
 static void turn_end(void *self)
@@ -550,10 +553,11 @@ static void turn_end(void *self)
     submit(w);
     if (!w->at_store && w->gathering->n)
         actor_again(&w->actor);
-    replicate_nudge(&w->replicate);
+    bool told = replicate_nudge(&w->replicate, false);
     decide_state(w);
-    if (!sources_flush(&w->sources) && !uv_is_active((uv_handle_t *)&w->acks))
-        uv_timer_start(&w->acks, on_acks, SOURCES_LAZY_MS, 0);
+    bool said = sources_flush(&w->sources);
+    if (!(told && said) && !uv_is_active((uv_handle_t *)&w->lazy))
+        uv_timer_start(&w->lazy, on_lazy, LAZY_MS, 0);
     w->now.known = false;
 }
 
@@ -561,12 +565,13 @@ static void stop(void *self)
 {
     struct writer *w = self;
     submit(w);
+    replicate_nudge(&w->replicate, true);
     sources_acknowledge(&w->sources);
     sources_flush(&w->sources);
     store_writer_stop(w->o.store);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->retry, NULL);
-    uv_close((uv_handle_t *)&w->acks, NULL);
+    uv_close((uv_handle_t *)&w->lazy, NULL);
 }
 
 static void drop(struct msg *msg)
