@@ -17,6 +17,7 @@ elsewhere). Absolute times say little on a shared machine: compare what stands i
 import os
 import resource
 import shutil
+import signal
 import sys
 import time
 
@@ -94,6 +95,7 @@ def prepare():
     missing = [program for program in ("redis-server", "redis-benchmark") if not shutil.which(program)]
     if missing:
         sys.exit(f"bench needs {', '.join(missing)}: ./tools/dev packages installs redis-server and redis-tools")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to end"))  # and what was started ends with it
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.makedirs(RESULTS, exist_ok=True)
