@@ -6,7 +6,6 @@
 #include "server.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,12 @@
 #include <unistd.h>
 
 #define STOP_SECONDS 9
+
+/* jemalloc's (man 3 jemalloc): few arenas, and what is freed goes back to the system within a
+ * second or two, by a thread of its own. */
+extern const char *malloc_conf;
+const char *malloc_conf =
+    "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4,lg_tcache_max:12";
 
 enum { EXIT_OK = 0, EXIT_USAGE = 1, EXIT_START = 2 };
 
@@ -165,8 +170,6 @@ static int run(const struct config *c)
 int main(int argc, char **argv)
 {
     struct config c;
-    /* glibc would raise this by itself up to 32 MB, and keep what large values took */
-    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
     switch (config_load(argc, argv, &c, stdout, stderr)) {
     case CONFIG_EXIT_OK:
         return EXIT_OK;

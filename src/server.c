@@ -425,7 +425,6 @@ void server_tick(struct server *s)
 {
     keep_wanted_mark(s);
     keep_clock(s);
-    mem_tidy(clock_cpu_ms());
 }
 
 static void free_peers(struct server *s)

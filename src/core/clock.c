@@ -18,11 +18,6 @@ uint64_t clock_mono_us(void)
     return now_us(CLOCK_MONOTONIC);
 }
 
-uint64_t clock_cpu_ms(void)
-{
-    return now_us(CLOCK_PROCESS_CPUTIME_ID) / 1000;
-}
-
 uint64_t clock_wall_ms(void)
 {
     return now_us(CLOCK_REALTIME) / 1000;

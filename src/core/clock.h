@@ -13,7 +13,6 @@ uint64_t clock_mono_ms(void);
 uint64_t clock_mono_us(void);
 uint64_t clock_wall_ms(void);
 uint64_t clock_steady_ms(void);
-uint64_t clock_cpu_ms(void); /* what all threads of the process have used of the CPUs */
 
 #define HLC_AHEAD_MAX_MS 10000 /* a stamp further ahead than this doesn't move the clock */
 

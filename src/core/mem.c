@@ -1,7 +1,5 @@
 #include "core/mem.h"
-#include <malloc.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +19,8 @@ void *mem_alloc(size_t size)
     return p;
 }
 
-#define SMALL 1024 /* what glibc keeps per thread and hands out without a lock */
-
 void *mem_calloc(size_t n, size_t size)
 {
-    /* glibc's calloc (2.36) doesn't look into what it keeps per thread: twice the price */
-    if (n <= SMALL && size <= SMALL && n * size <= SMALL)
-        return memset(mem_alloc(n * size), 0, n * size);
     void *p = calloc(n ? n : 1, size ? size : 1);
     if (!p)
         out_of_memory(n > SIZE_MAX / (size ? size : 1) ? SIZE_MAX : n * size);
@@ -70,20 +63,4 @@ char *mem_printf(const char *fmt, ...)
 void mem_free(void *p)
 {
     free(p);
-}
-
-#define BUSY_MS     100 /* of CPU since the last call */
-#define QUIET_MS    20
-#define QUIET_CALLS 3 /* by then the actors have let go of what their bursts took */
-
-void mem_tidy(uint64_t cpu_ms)
-{
-    static uint64_t before;
-    static unsigned quiet = QUIET_CALLS;
-    uint64_t used = cpu_ms - before;
-    before = cpu_ms;
-    if (used >= BUSY_MS)
-        quiet = 0;
-    else if (used <= QUIET_MS && quiet < QUIET_CALLS && ++quiet == QUIET_CALLS)
-        malloc_trim(0);
 }

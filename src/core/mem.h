@@ -6,7 +6,6 @@
 
 #include "core/compiler.h"
 #include <stddef.h>
-#include <stdint.h>
 
 void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));
 /* `n` zeroed elements of `size` bytes; ends the process when the product overflows. */
@@ -17,11 +16,6 @@ char *mem_strdup(const char *s) __attribute__((malloc, returns_nonnull));
 /* printf into a new string; the caller frees it. */
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((malloc, returns_nonnull));
 void mem_free(void *p); /* NULL is fine */
-
-/* Called about once a second, by one thread: after work, when it is quiet, what glibc keeps of
- * freed memory goes back to the system (it does so by itself only at the end of an arena, and a few
- * blocks that live on hold all that lies before them). */
-void mem_tidy(uint64_t cpu_ms);
 
 #define MEM_NEW(type) ((type *)mem_calloc(1, sizeof(type)))
 

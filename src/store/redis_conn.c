@@ -148,6 +148,7 @@ static void tick(struct redis_conn *c)
         snprintf(text, sizeof text, "no answer within %u ms", c->to.timeout_ms);
         redis_conn_break(c, text);
     } else if (c->state == READY && !is_asked(c)) {
+        buf_reset(&c->expected, 0);
         resp_add_command(redis_conn_out(c), &(struct slice){(const uint8_t *)"PING", 4}, 1);
         redis_conn_expect(c, 1, on_pong, c);
         redis_conn_flush(c);
