@@ -1142,6 +1142,42 @@ static void scribble(const char *how)
     close(fd);
 }
 
+/* As the program wrote it before it had a log: without a position, and without the directory. */
+static void forget_the_log(void)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi meta;
+    char name[] = "wal", path[100];
+    MDB_val key = {3, name};
+    snprintf(path, sizeof path, "%s/store.mdb", b.dir);
+    ck_assert_int_eq(mdb_env_create(&env), 0);
+    mdb_env_set_maxdbs(env, 4);
+    ck_assert_int_eq(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
+    ck_assert_int_eq(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    ck_assert_int_eq(mdb_dbi_open(txn, "meta", 0, &meta), 0);
+    ck_assert_int_eq(mdb_del(txn, meta, &key, NULL), 0);
+    ck_assert_int_eq(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+    snprintf(path, sizeof path, "%s/store.wal", b.dir);
+    ck_assert_int_eq(rmdir(path), 0); /* a clean end leaves nothing in it */
+}
+
+START_TEST(a_store_from_before_the_log_opens)
+{
+    for (int i = 0; i < 300; i++)
+        write_now(printed("SET key%d %d", i, i));
+    close_store();
+    forget_the_log();
+    open_store();
+    ck_assert_str_eq(read_now("DBSIZE"), ":300\r\n");
+    ck_assert_str_eq(read_now("GET key299"), "$3\r\n299\r\n");
+    write_now("SET key300 more");
+    reopen_store();
+    ck_assert_str_eq(read_now("DBSIZE"), ":301\r\n");
+}
+END_TEST
+
 static const char *const damages[] = {"cut", "garbage"};
 START_TEST(a_damaged_file_is_refused)
 {
@@ -1312,6 +1348,7 @@ int main(void)
     tcase_add_test(with, a_failed_commit_takes_the_whole_batch_back);
     tcase_add_test(with, a_log_that_finds_no_disk_refuses_and_recovers);
     tcase_add_test(with, a_checkpoint_that_finds_no_disk_is_made_later);
+    tcase_add_test(with, a_store_from_before_the_log_opens);
     tcase_add_test(with, the_interval_sync_runs);
     tcase_add_loop_test(with, flushes_are_what_store_sync_says, 0, ARRAY_LEN(flush_rows));
     tcase_add_loop_test(own, a_damaged_file_is_refused, 0, ARRAY_LEN(damages));
