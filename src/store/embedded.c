@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include <assert.h>
+#include <endian.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -166,9 +167,26 @@ static const struct store_ops ops = {.answers_at_once = true,
                                      .read = embedded_read,
                                      .inspect = embedded_inspect};
 
+/* LMDB's own order, quicker: the first eight bytes are a hash and nearly always decide. */
+static int compare_keys(const MDB_val *a, const MDB_val *b)
+{
+    uint64_t x, y;
+    size_t least = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+    if (least >= sizeof x) {
+        memcpy(&x, a->mv_data, sizeof x);
+        memcpy(&y, b->mv_data, sizeof y);
+        if (x != y)
+            return be64toh(x) < be64toh(y) ? -1 : 1;
+    }
+    int order = memcmp(a->mv_data, b->mv_data, least);
+    return order ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
+}
+
 static int open_tables(struct embedded *s, MDB_txn *txn)
 {
     int rc = mdb_dbi_open(txn, "keys", MDB_CREATE, &s->keys);
+    if (rc == 0)
+        rc = mdb_set_compare(txn, s->keys, compare_keys);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "due", MDB_CREATE, &s->due);
     if (rc == 0)

@@ -157,7 +157,8 @@ void embedded_checkpoint_ended(struct embedded *s)
         log_limited(60000, LOG_LEVEL_WARN, "embedded store: no room for a checkpoint: %s",
                     mdb_strerror(rc));
     } else if (rc != 0) {
-        embedded_broken(s, "checkpoint", rc);
+        if (store_is_up(&s->base)) /* else it was said, and is tried again */
+            embedded_broken(s, "checkpoint", rc);
     } else {
         s->used = s->checkpoint.used;
         embedded_thaw(s);

@@ -223,7 +223,8 @@ static bool choose(struct found *all, uint64_t applied, struct wal_files *out, s
 {
     uint64_t last = applied;
     bool *keep = mem_calloc(all->n + 1, sizeof *keep);
-    qsort(all->at, all->n, sizeof(struct segment *), by_first);
+    if (all->n)
+        qsort(all->at, all->n, sizeof(struct segment *), by_first);
     for (size_t i = 0; i < all->n; i++) {
         keep[i] = all->at[i]->last > last && all->at[i]->first <= last + 1;
         if (keep[i])

@@ -1093,6 +1093,38 @@ START_TEST(a_log_that_finds_no_disk_refuses_and_recovers)
 }
 END_TEST
 
+static bool takes_writes(void)
+{
+    return write_at("SET after 1", b.clock++, 0) == STORE_APPLIED;
+}
+
+/* A checkpoint finds the disk full: what was taken stays, more is refused, and goes on later. */
+START_TEST(a_checkpoint_that_finds_no_disk_is_made_later)
+{
+    int n = 0;
+    close_store();
+    b.options.sync = SYNC_INTERVAL;
+    b.options.log_bytes = 64 * 1024;
+    open_store();
+    disk_error = ENOSPC;
+    while (n < 10000 && write_at(printed("SET key%d %0100d", n, n), b.clock++, 0) == STORE_APPLIED)
+        n++;
+    ck_assert(n > 500 && n < 1500);
+    ck_assert_str_eq(last_reply(),
+                     "-OOM command not allowed: the embedded store is full (67108864 bytes)\r\n");
+    ck_assert(store_is_up(b.store));
+    ck_assert_str_eq(read_now("DBSIZE"), printed(":%d\r\n", n));
+    ck_assert_int_eq(write_at("SET more 1", b.clock++, 0), STORE_FULL);
+    disk_error = 0;
+    run_until(takes_writes);
+    ck_assert_str_eq(read_now("DBSIZE"), printed(":%d\r\n", n + 1));
+    reopen_store();
+    ck_assert_str_eq(read_now("DBSIZE"), printed(":%d\r\n", n + 1));
+    ck_assert_str_eq(read_now("STRLEN key0"), ":100\r\n");
+    ck_assert_str_eq(read_now("STRLEN more"), ":0\r\n");
+}
+END_TEST
+
 static void scribble(const char *how)
 {
     char path[100];
@@ -1109,6 +1141,42 @@ static void scribble(const char *how)
     }
     close(fd);
 }
+
+/* As the program wrote it before it had a log: without a position, and without the directory. */
+static void forget_the_log(void)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi meta;
+    char name[] = "wal", path[100];
+    MDB_val key = {3, name};
+    snprintf(path, sizeof path, "%s/store.mdb", b.dir);
+    ck_assert_int_eq(mdb_env_create(&env), 0);
+    mdb_env_set_maxdbs(env, 4);
+    ck_assert_int_eq(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
+    ck_assert_int_eq(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    ck_assert_int_eq(mdb_dbi_open(txn, "meta", 0, &meta), 0);
+    ck_assert_int_eq(mdb_del(txn, meta, &key, NULL), 0);
+    ck_assert_int_eq(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+    snprintf(path, sizeof path, "%s/store.wal", b.dir);
+    ck_assert_int_eq(rmdir(path), 0); /* a clean end leaves nothing in it */
+}
+
+START_TEST(a_store_from_before_the_log_opens)
+{
+    for (int i = 0; i < 300; i++)
+        write_now(printed("SET key%d %d", i, i));
+    close_store();
+    forget_the_log();
+    open_store();
+    ck_assert_str_eq(read_now("DBSIZE"), ":300\r\n");
+    ck_assert_str_eq(read_now("GET key299"), "$3\r\n299\r\n");
+    write_now("SET key300 more");
+    reopen_store();
+    ck_assert_str_eq(read_now("DBSIZE"), ":301\r\n");
+}
+END_TEST
 
 static const char *const damages[] = {"cut", "garbage"};
 START_TEST(a_damaged_file_is_refused)
@@ -1279,6 +1347,8 @@ int main(void)
     tcase_add_test(with, the_map_itself_is_full);
     tcase_add_test(with, a_failed_commit_takes_the_whole_batch_back);
     tcase_add_test(with, a_log_that_finds_no_disk_refuses_and_recovers);
+    tcase_add_test(with, a_checkpoint_that_finds_no_disk_is_made_later);
+    tcase_add_test(with, a_store_from_before_the_log_opens);
     tcase_add_test(with, the_interval_sync_runs);
     tcase_add_loop_test(with, flushes_are_what_store_sync_says, 0, ARRAY_LEN(flush_rows));
     tcase_add_loop_test(own, a_damaged_file_is_refused, 0, ARRAY_LEN(damages));

@@ -38,6 +38,7 @@ struct bench {
 static char root[64];
 static struct bench bench;
 static uint64_t now_ms;
+static uint64_t max_bytes; /* a checkpoint's transactions change a 16th of it at most */
 
 static void on_up(void *arg)
 {
@@ -64,7 +65,7 @@ static bool open_at(struct bench *b, const char *dir, int sync, uint64_t log_byt
     struct store_options o = {.data_dir = dir,
                               .self_id = "self",
                               .sync = sync,
-                              .max_bytes = 64 * MB,
+                              .max_bytes = max_bytes,
                               .tombstone_ms = 3600000,
                               .log_bytes = log_bytes};
     struct store_events events = {on_up, on_down, on_done, b};
@@ -111,6 +112,7 @@ static void setup(void)
     snprintf(root, sizeof root, "/tmp/test_embedded_log.XXXXXX");
     ck_assert(mkdtemp(root) != NULL);
     now_ms = clock_wall_ms();
+    max_bytes = 64 * MB;
     rcu_start();
 }
 
@@ -230,9 +232,9 @@ static void roll(struct op *o, uint64_t stamp)
         word(o, "%0*u", (int)(1 + dice(100)), dice(1000000));
     else if (kind >= 7)
         word(o, "+%u", dice(100));
-    if (kind == 0) {
+    if (kind < 3) { /* entries of the index that move: a checkpoint has more than one transaction */
         word(o, "PXAT");
-        word(o, "4000000000000");
+        word(o, "%llu", 4000000000000ull + dice(1000000));
     }
 }
 
@@ -545,6 +547,7 @@ static const int policies[] = {SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NEVER};
 
 START_TEST(the_death_of_the_process_takes_nothing)
 {
+    max_bytes = MB;
     must_open(&bench, root, policies[_i], 64 * KB);
     store_last(bench.store, 1, SOURCE);
     for (unsigned n = 1; n <= 1500; n++) {
@@ -619,28 +622,36 @@ END_TEST
  */
 static unsigned images, done_batches, image_least[4000], image_most[4000];
 
-static void take_image(unsigned most)
+static const unsigned percents[] = {0, 50, 100, 10, 90};
+static void take_image(unsigned most, unsigned percent)
 {
-    static const unsigned percents[] = {0, 50, 100, 10, 90};
     ck_assert_uint_lt(images, ARRAY_LEN(image_least));
     unsigned saved = dice_state;
     dice_state = images * 7919u + 5;
-    disk_image(at("image%u", images), percents[images % 5]);
+    disk_image(at("image%u", images), percent);
     dice_state = saved;
     image_least[images] = done_batches;
     image_most[images++] = most;
 }
 
 static unsigned writing; /* the batch that is being written, or the last one */
+static unsigned steps;   /* syncs within checkpoints */
+static unsigned bench_generations;
 static void before_sync(void)
 {
-    take_image(writing);
+    bool checkpoint = __atomic_load_n(&inside(&bench)->checkpoint.state, __ATOMIC_ACQUIRE);
+    steps += checkpoint;
+    for (unsigned i = 0; checkpoint && i < ARRAY_LEN(percents); i++)
+        take_image(writing, percents[i]);
+    if (!checkpoint)
+        take_image(writing, percents[images % 5]);
 }
 
 static void power_cuts(int policy, unsigned batches)
 {
     disk_start(at("disk"));
-    images = done_batches = writing = 0;
+    images = done_batches = writing = steps = 0;
+    max_bytes = MB;
     must_open(&bench, at("disk"), policy, 64 * KB);
     disk.before_sync = before_sync;
     store_last(bench.store, 1, SOURCE);
@@ -650,15 +661,17 @@ static void power_cuts(int policy, unsigned batches)
         if (policy == SYNC_ALWAYS)
             done_batches = n;
         run_until(&bench, idle); /* one thread at a time, so that an image is of one moment */
-        if (policy == SYNC_INTERVAL && n % 40 == 0) {
+        if (policy == SYNC_INTERVAL && n % 150 == 0) {
             embedded_sync_start(inside(&bench));
             run_until(&bench, idle);
             done_batches = n;
         }
         if (n % 7 == 0)
-            take_image(n);
+            take_image(n, percents[images % 5]);
     }
     disk.before_sync = NULL;
+    bench_generations = (unsigned)inside(&bench)->generation;
+    ck_assert_uint_gt(bench_generations, 2);
     close_it(&bench);
     disk_stop();
     for (unsigned i = 0; i < images; i++) {
@@ -678,6 +691,7 @@ START_TEST(a_power_cut_leaves_interval_a_prefix)
 {
     power_cuts(SYNC_INTERVAL, 1500);
     ck_assert_uint_gt(images, 250);
+    ck_assert_uint_gt(steps, 4 * bench_generations);
 }
 END_TEST
 
