@@ -20,7 +20,8 @@
  * second or two, by a thread of its own. */
 extern const char *malloc_conf;
 const char *malloc_conf =
-    "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4,lg_tcache_max:12";
+    "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4,lg_tcache_max:12,"
+    "tcache_nslots_small_max:20";
 
 enum { EXIT_OK = 0, EXIT_USAGE = 1, EXIT_START = 2 };
 
