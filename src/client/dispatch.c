@@ -253,6 +253,8 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
         return fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
+    if (n > 1 && !write)
+        recent_join(&c->recent, c->all->requests, &c->cmd, keys, n);
     return run_whole(c, spec, c->cmd.argv[keys[0]], write, n > 1);
 }
 

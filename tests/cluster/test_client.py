@@ -303,6 +303,31 @@ def test_client_reads_its_own_writes_also_of_more_keys_than_it_remembers():
                 os.kill(near.process.pid, signal.SIGCONT)
 
 
+def test_client_reads_its_own_writes_of_several_keys_from_a_replica_that_has_them_all():
+    """The coordinator has no copy. The replica that acknowledged the one key's write is stopped before the other's."""
+    with rig.Cluster(places=[("dc1", "rack1", "0"), ("dc1", "rack1", "2147483648"), ("dc1", "rack2", "0")], store="redis",
+                     flags={"gos-interval": "3000"}) as c:
+        a, near, far = c.nodes
+        mine = a.admin("status")["node"]["address"]
+        none, one, two = [f"set{i}" for i in range(50) if mine not in owners(a, f"set{i}")][:3]
+        with Wire(a.client_port) as w:
+            os.kill(far.process.pid, signal.SIGSTOP)
+            try:
+                assert w.ask("SADD", one, "x") == b":1\r\n"
+            finally:
+                os.kill(far.process.pid, signal.SIGCONT)
+            rig.wait_until(lambda: c.backends[2].client().exists(one), "the other replica has it too")
+            os.kill(near.process.pid, signal.SIGSTOP)
+            try:
+                assert w.ask("SADD", two, "y") == b":1\r\n"
+                begin = time.monotonic()
+                w.send(command("SUNION", one, two) + command("SUNION", none, one, two) + command("SUNION", two, one))
+                assert [sorted(w.reply().split(b"\r\n")[2::2]) for _ in range(3)] == [[b"x", b"y"]] * 3
+                assert time.monotonic() - begin < 2
+            finally:
+                os.kill(near.process.pid, signal.SIGCONT)
+
+
 # ---- what a node answers itself ------------------------------------------------------------------------
 
 def info(node, *sections):
