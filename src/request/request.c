@@ -716,6 +716,15 @@ void requests_tick(struct requests *rs, uint64_t now_ms)
     }
 }
 
+void requests_end(struct requests *rs)
+{
+    while (rs->oldest) {
+        resp_add_error(fresh(rs), "TIMEOUT this node stops%s",
+                       rs->oldest->write ? "; the write may still take effect" : "");
+        finish_error(rs->oldest);
+    }
+}
+
 static void free_spares(struct requests *rs)
 {
     for (struct mail_write *m; (m = rs->spare);) {
@@ -736,8 +745,6 @@ void requests_rest(struct requests *rs)
 
 void requests_fini(struct requests *rs)
 {
-    while (rs->oldest)
-        free_request(rs->oldest);
     free_spares(rs);
     for (unsigned i = 0; rs->asks && i < rs->peers->n; i++)
         reads_free(rs->asks[i]);

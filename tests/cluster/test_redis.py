@@ -1,6 +1,8 @@
 """A Redis behind each node: pass-through, refusals, passwords, a backend that is full, can't serve, is
 old or gone. tests/cluster/test_redis_fence.py breaks its connections."""
 import os
+import re
+import signal
 import subprocess
 import threading
 import urllib.error
@@ -9,7 +11,7 @@ import pytest
 import redis
 import rig
 from redis_proxy import OldServer
-from wire import Wire
+from wire import Wire, command
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +247,24 @@ class SlowLoader(rig.RedisServer):
              "--appendonly", "yes", "--logfile", "redis.log", "--key-load-delay", "3000",
              "--loading-process-events-interval-bytes", "1024"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def test_redis_that_hangs_when_the_node_stops():
+    """What clients wait for is answered; nothing is closed without a word."""
+    with rig.Cluster(2, store="redis", flags={"gos-interval": "1000", "timeout": "30000"}) as c:
+        backend = c.backends[0].process.pid
+        with Wire(c.nodes[0].client_port) as w:
+            assert w.ask("SET", "k", "v") == b"+OK\r\n"
+            os.kill(backend, signal.SIGSTOP)
+            try:
+                w.send(command("INCR", "n") + command("GET", "other") + command("MGET", "a", "b"))
+                c.nodes[0].stop()
+                answers = [w.reply() for _ in range(3)]
+                assert answers[0] == b"-TIMEOUT this node stops; the write may still take effect\r\n"
+                assert all(re.match(rb"-|\$|\*", a) for a in answers[1:]), answers
+                assert w.reply() == b""
+            finally:
+                os.kill(backend, signal.SIGCONT)
 
 
 def test_redis_loading(single):
