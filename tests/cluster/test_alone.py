@@ -63,6 +63,29 @@ def test_a_read_only_redis_is_a_backend_that_cant_serve(alone):
     rig.wait_until(lambda: node.client().set("k", "w"), "the node writes again")
 
 
+def test_a_backend_that_isnt_fit_takes_no_writes(alone):
+    """A replica may take writes, and loses them at its next resynchronization."""
+    node, backend = alone
+    own = backend.client()
+    own.execute_command("REPLICAOF", "127.0.0.1", 1)
+    own.config_set("replica-read-only", "no")
+    own.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def said():
+        try:
+            return node.client().set("k", "v") and None
+        except redis.ResponseError as error:
+            return str(error) if "role" in str(error) else None
+    rig.wait_until(said, "the node doesn't take its Redis for one that keeps writes")
+    own.delete("k")
+    for _ in range(50):
+        with pytest.raises(redis.ResponseError, match="^BACKEND .*role.*; nothing was written"):
+            node.client().set("k", "v")
+    assert not own.exists("k")
+    own.execute_command("REPLICAOF", "NO", "ONE")
+    rig.wait_until(lambda: node.client().set("k", "w"), "the node writes again")
+
+
 class Silent:
     """Takes connections and passes them on to a Redis, until told to swallow what comes and then to hang up."""
 
@@ -122,7 +145,7 @@ def test_a_write_that_a_connection_took_along_is_said_to_be_unsure(tmp_path):
         node.flags["servers"] = path + ":1"
         node.start()
         client = node.client()
-        assert client.set("k", "v")
+        rig.wait_until(lambda: client.set("k", "v"), "the node reaches its Redis")
         between.swallow.set()
         answers = []
 
