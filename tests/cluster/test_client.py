@@ -328,6 +328,39 @@ def test_client_reads_its_own_writes_of_several_keys_from_a_replica_that_has_the
                 os.kill(near.process.pid, signal.SIGCONT)
 
 
+def command_of_many_kinds(r):
+    """Commands of one and of several keys; those of one command are kept together by their hash tag."""
+    tag, v, w = r.choice(["{t0}", "{t1}", "{t2}"]), str(r.randrange(8)), str(r.randrange(8))
+    a, b, c = (f"{tag}set{r.randrange(4)}" for _ in range(3))
+    x, y = (f"{r.choice(['{t0}', '{t1}', '{t2}'])}str{r.randrange(4)}" for _ in range(2))
+    return r.choice([
+        ("SADD", a, v, w), ("SREM", a, v), ("SUNION", a, b, c), ("SDIFF", a, b), ("SUNIONSTORE", a, b, c), ("SDIFFSTORE", a, b, c),
+        ("SMOVE", a, b, v), ("SCARD", a), ("COPY", a, b, "REPLACE"), ("SORT", a), ("SORT", a, "STORE", tag + "list"),
+        ("LRANGE", tag + "list", "0", "-1"), ("SET", x, v), ("GET", x), ("GETEX", x), ("GETEX", x, "EX", "1000"), ("INCR", x), ("APPEND", x, v),
+        ("MGET", x, y, x), ("MSET", x, v, y, w), ("DEL", x, y), ("EXISTS", x, y, x), ("RENAME", tag + "str0", tag + "str1"),
+        ("LCS", tag + "str1", tag + "str2"), ("DEL", a, b)])
+
+
+@pytest.mark.parametrize("places", [FOUR[:1], FOUR[:3], [FOUR[0], FOUR[2]]], ids=["alone", "not everywhere", "two copies"])
+def test_client_pipelines_of_many_kinds_are_answered_as_by_redis(oracle, places):
+    seed = int(os.environ.get("CLIENT_SEED", time.time()))
+    print(f"CLIENT_SEED={seed}")
+    r = random.Random(seed)
+    oracle.client().flushall()
+    with rig.Cluster(places=places, store="redis", flags={"hash-tag": "{}"}) as c, Wire(oracle.path) as theirs, \
+            Wire(c.nodes[0].client_port) as ours:
+        for _ in range(60):
+            batch = [command_of_many_kinds(r) for _ in range(r.choice([1, 5, 50, 200]))]
+            data = b"".join(command(*words) for words in batch)
+            theirs.send(data)
+            ours.send(data)
+            for words in batch:
+                want, got = theirs.reply(), ours.reply()
+                if words[0] in ("SUNION", "SDIFF"):
+                    want, got = sorted(want.split(b"\r\n")), sorted(got.split(b"\r\n"))
+                assert got == want, f"CLIENT_SEED={seed}: {words}"
+
+
 # ---- what a node answers itself ------------------------------------------------------------------------
 
 def info(node, *sections):
