@@ -223,6 +223,7 @@ static void stop(void *self)
 {
     struct worker *w = self;
     store_reader_free(w->reader);
+    requests_end(&w->requests);
     clients_flush(&w->clients);
     close_all(w);
 }

@@ -43,7 +43,7 @@ struct client {
     uint64_t id;
     char *name;
     struct resp_parser parser;
-    struct resp_command cmd, normal;
+    struct resp_command cmd;
     struct call *first_call, *last_call;
     struct call *unwritten; /* the first whose reply isn't in the stream's buffer */
     size_t ncalls;

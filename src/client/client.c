@@ -264,7 +264,6 @@ static void on_closed(struct stream *st)
     STATS_ADD(c->all->stats, connections, (uint64_t)-1);
     resp_parser_fini(&c->parser);
     resp_command_fini(&c->cmd);
-    resp_command_fini(&c->normal);
     recent_fini(&c->recent);
     mem_free(c->name);
     mem_free(c);

@@ -7,7 +7,7 @@
  * A call is one command in flight; a connection's calls form a queue, and a reply leaves when all
  * before it have left. A read waits for the connection's earlier writes to the same key, a write
  * for its earlier reads: then the client sees its own writes, and pipelining changes nothing but
- * time. */
+ * time. (Where all goes over one connection to a store, requests_direct, nothing has to wait.) */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 

@@ -39,6 +39,13 @@ static bool fail_unknown(struct client *c)
     return true;
 }
 
+static bool fail_refused(struct client *c, const struct command_spec *spec)
+{
+    char text[300];
+    snprintf(text, sizeof text, "ERR %s", spec->refusal);
+    return fail(c, spec, text);
+}
+
 /* A browser that was led here: what follows are lines of its request, and they must not run. */
 static bool is_http(struct slice name)
 {
@@ -246,6 +253,8 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
         return fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
+    if (n > 1 && !write)
+        recent_join(&c->recent, c->all->requests, &c->cmd, keys, n);
     return run_whole(c, spec, c->cmd.argv[keys[0]], write, n > 1);
 }
 
@@ -271,11 +280,8 @@ bool dispatch_command(struct client *c)
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
-    if (spec->class_ == COMMAND_REFUSED) {
-        char text[300];
-        snprintf(text, sizeof text, "ERR %s", spec->refusal);
-        return fail(c, spec, text);
-    }
+    if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
+        return fail_refused(c, spec);
     if (spec->class_ == COMMAND_LOCAL)
         return session_command(c, spec);
     if (embedded && !(spec->flags & COMMAND_EMBEDDED))

@@ -82,6 +82,27 @@ int recent_replica(const struct recent *r, const struct requests *rs, uint32_t t
     return c.lagging ? RECENT_WAIT : RECENT_ANY;
 }
 
+static void forget_key(struct recent *r, uint32_t token)
+{
+    struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
+    if (slot && slot->token == token)
+        slot->node = -1;
+}
+
+void recent_join(struct recent *r, const struct requests *rs, const struct resp_command *cmd,
+                 const size_t *keys, size_t n)
+{
+    int first = recent_replica(r, rs, request_token(rs, cmd->argv[keys[0]]));
+    bool same = true;
+    for (size_t i = 1; i < n && same; i++)
+        same = recent_replica(r, rs, request_token(rs, cmd->argv[keys[i]])) == first;
+    if (same)
+        return;
+    forget(r, rs->peers);
+    for (size_t i = 0; i < n; i++)
+        forget_key(r, request_token(rs, cmd->argv[keys[i]]));
+}
+
 void recent_fini(struct recent *r)
 {
     mem_free(r->slots);

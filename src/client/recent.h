@@ -28,6 +28,11 @@ enum { RECENT_ANY = -1, RECENT_WAIT = -2 };
 void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node);
 /* Whom to ask first: a node, RECENT_ANY, or RECENT_WAIT: ask again soon. */
 int recent_replica(const struct recent *r, const struct requests *rs, uint32_t token);
+/* Before a read of several keys, which live on the same replicas: where their writes were
+ * acknowledged by different ones, it is forgotten by whom, so that for each of them recent_replica
+ * names one that has them all. */
+void recent_join(struct recent *r, const struct requests *rs, const struct resp_command *cmd,
+                 const size_t *keys, size_t n);
 void recent_fini(struct recent *r);
 
 #endif

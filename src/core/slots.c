@@ -37,25 +37,15 @@ void *slots_get(const struct slots *s, uint64_t ticket)
     return s->slot[i].ptr;
 }
 
-static void empty(struct slots *s, uint32_t i)
+void slots_drop(struct slots *s, uint64_t ticket)
 {
+    uint32_t i = (uint32_t)ticket;
+    if (!slots_get(s, ticket))
+        return;
     s->slot[i].ptr = NULL;
     s->slot[i].next_free = s->free_head;
     s->free_head = i + 1;
     s->used--;
-}
-
-void slots_drop(struct slots *s, uint64_t ticket)
-{
-    if (slots_get(s, ticket))
-        empty(s, (uint32_t)ticket);
-}
-
-void slots_clear(struct slots *s)
-{
-    for (uint32_t i = 0; i < s->n; i++)
-        if (s->slot[i].ptr)
-            empty(s, i);
 }
 
 void slots_rest(struct slots *s)

@@ -20,8 +20,6 @@ void slots_fini(struct slots *s);                        /* the things themselve
 uint64_t slots_put(struct slots *s, void *ptr);          /* never 0 */
 void *slots_get(const struct slots *s, uint64_t ticket); /* NULL: dropped, or never given */
 void slots_drop(struct slots *s, uint64_t ticket);
-/* Drops all; no ticket given so far will ever find anything. */
-void slots_clear(struct slots *s);
 /* Gives back its memory, when it is empty and has grown large. Tickets given so far stay dropped.
  */
 void slots_rest(struct slots *s);

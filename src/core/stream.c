@@ -209,6 +209,8 @@ void stream_flush(struct stream *s)
     s->blocked = s->out.len > 0;
     if (!s->blocked)
         buf_reset(&s->out, KEEP_IDLE);
+    if (s->in.len == 0 && s->in.data != shared)
+        buf_fini(&s->in); /* the owner has eaten since what on_data left */
     watch(s);
 }
 

@@ -55,7 +55,8 @@ bool stream_connect(struct stream *s, uv_loop_t *loop, const struct sockaddr *to
                     const struct stream_ops *ops, void *owner, struct error *e) MUST_USE;
 void stream_pause(struct stream *s);  /* read no more: back-pressure */
 void stream_resume(struct stream *s); /* what `in` already has is the owner's to look at */
-/* Sends what it can of `out`. Never calls back. A failed socket is reported by on_end later. */
+/* Sends what it can of `out`, and gives back what `in` no longer needs. Never calls back. A failed
+ * socket is reported by on_end later. */
 void stream_flush(struct stream *s);
 void stream_close(struct stream *s); /* idempotent; `out` is not waited for */
 

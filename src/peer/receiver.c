@@ -130,7 +130,7 @@ static void on_read(struct receiver *r, const struct frame *f)
     const struct command_spec *spec = NULL;
     if (resp_command_parse(f->payload, &cmd) && cmd.argc)
         spec = command_find(cmd.argv[0]);
-    if (spec && spec->class_ == COMMAND_READ) {
+    if (spec && command_class_of(spec, &cmd) == COMMAND_READ) {
         store_read(r->all->reader, spec, &cmd, on_read_done, read);
     } else {
         struct slice text = slice_str("-ERR this node doesn't know the command\r\n");

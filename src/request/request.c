@@ -410,27 +410,8 @@ bool request_read_at_once(struct requests *rs, const struct operation *op, struc
     return a.ok;
 }
 
-bool requests_direct(const struct requests *rs)
-{
-    return rs->peers->n == 1 && store_takes_writes_anywhere(rs->store);
-}
-
-static void on_direct_write(void *arg, const struct store_read_reply *reply)
-{
-    struct request *r = arg;
-    r->own_asked = false;
-    if (r->over)
-        mem_free(r);
-    else
-        finish(r, reply->reply, (int)r->rs->peers->self);
-}
-
-void request_write_direct(struct requests *rs, const struct operation *op)
-{
-    struct request *r = new_request(rs, op, rs->config->write_consistency, true, 0);
-    r->own_asked = true;
-    store_read(rs->reader, op->spec, op->cmd, on_direct_write, r);
-}
+/* ---- reads of peers' stores --------------------------------------------------------------------
+ */
 
 void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it)
 {
@@ -701,6 +682,35 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
     }
 }
 
+/* ---- writes past the writer --------------------------------------------------------------------
+ */
+
+bool requests_direct(const struct requests *rs)
+{
+    return rs->peers->n == 1 && store_takes_writes_anywhere(rs->store);
+}
+
+static void on_direct_write(void *arg, const struct store_read_reply *reply)
+{
+    struct request *r = arg;
+    r->own_asked = false;
+    if (r->over)
+        mem_free(r);
+    else
+        finish(r, reply->reply, (int)r->rs->peers->self);
+}
+
+void request_write_direct(struct requests *rs, const struct operation *op)
+{
+    struct request *r = new_request(rs, op, rs->config->write_consistency, true, 0);
+    if (!store_is_up(rs->store)) {
+        fail_own(r, true, slice_of(NULL, 0)); /* its connection may stand: that isn't enough */
+        return;
+    }
+    r->own_asked = true;
+    store_read(rs->reader, op->spec, op->cmd, on_direct_write, r);
+}
+
 /* ---- time
  * ------------------------------------------------------------------------------------------ */
 
@@ -712,6 +722,15 @@ void requests_tick(struct requests *rs, uint64_t now_ms)
         resp_add_error(fresh(rs), "TIMEOUT no answer within %u ms%s", rs->config->timeout,
                        r->write ? "; the write may still take effect" : "");
         finish_error(r);
+    }
+}
+
+void requests_end(struct requests *rs)
+{
+    while (rs->oldest) {
+        resp_add_error(fresh(rs), "TIMEOUT this node stops%s",
+                       rs->oldest->write ? "; the write may still take effect" : "");
+        finish_error(rs->oldest);
     }
 }
 
@@ -735,8 +754,6 @@ void requests_rest(struct requests *rs)
 
 void requests_fini(struct requests *rs)
 {
-    while (rs->oldest)
-        free_request(rs->oldest);
     free_spares(rs);
     for (unsigned i = 0; rs->asks && i < rs->peers->n; i++)
         reads_free(rs->asks[i]);

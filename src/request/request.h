@@ -88,6 +88,9 @@ void requests_flush(struct requests *rs);
 void requests_tick(struct requests *rs, uint64_t now_ms);
 /* Called once a second: what only a busy node needs is given back by one that is quiet. */
 void requests_rest(struct requests *rs);
-void requests_fini(struct requests *rs); /* drops what is left without calling done */
+/* At the worker's stop, when the store's reader has ended: what is still in flight gets an error.
+ */
+void requests_end(struct requests *rs);
+void requests_fini(struct requests *rs); /* after requests_end */
 
 #endif

@@ -31,6 +31,7 @@ static void end_run(struct source *s)
                                        .stamp = s->run.last - s->run.first,
                                        .payload = buf_slice(&s->run.reply)});
     s->run.last = 0;
+    buf_reset(&s->run.reply, RUN_KEEP);
 }
 
 /* Behind the replies to what came before. */
@@ -43,6 +44,7 @@ static void say(struct source *s, const struct frame *f)
 static void say_nothing(struct source *s)
 {
     s->run.last = 0;
+    buf_reset(&s->run.reply, RUN_KEEP);
     buf_reset(&s->out, 0);
 }
 
@@ -215,6 +217,5 @@ void source_reply(struct source *s, uint64_t seq, struct slice reply)
     }
     end_run(s);
     s->run.first = s->run.last = seq;
-    buf_reset(&s->run.reply, RUN_KEEP);
     buf_add(&s->run.reply, reply.ptr, reply.len);
 }

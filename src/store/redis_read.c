@@ -1,6 +1,6 @@
-/* The reading side of the Redis store: one pipelined connection in each worker. While the store is
- * up and this connection isn't, because it comes back later than the writing side's, reads wait for
- * its next attempt. */
+/* The reading side of the Redis store: one pipelined connection in each worker, which at a node
+ * that is alone takes the clients' writes as well. While the store is up and this connection isn't,
+ * because it comes back later than the writing side's, they wait for its next attempt. */
 #include "core/mem.h"
 #include "store/redis.h"
 #include <stdio.h>

@@ -119,9 +119,9 @@ typedef void store_read_fn(void *arg, const struct store_read_reply *r);
 struct store_reader *store_reader_new(struct store *s, uv_loop_t *loop);
 /* Closes; outstanding reads get ok = false before this returns. */
 void store_reader_free(struct store_reader *r);
-/* Runs a COMMAND_READ (one key), or a COMMAND_LOCAL with COMMAND_NODE_STORE. Keys that begin with
- * `__dynomited:` are hidden. cmd may go away after the call. Replies come in the order of the
- * calls. */
+/* Runs a COMMAND_READ, or a COMMAND_LOCAL with COMMAND_NODE_STORE. SCAN and DBSIZE don't tell of
+ * keys that begin with `__dynomited:`; who names them is refused by the caller. cmd may go away
+ * after the call. Replies come in the order of the calls. */
 void store_read(struct store_reader *r, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg);
 /* Does `fn` always come before store_read returns? */

@@ -6,6 +6,7 @@ import threading
 import pytest
 import redis
 import rig
+from wire import Wire, command
 
 
 @pytest.fixture
@@ -60,6 +61,29 @@ def test_a_read_only_redis_is_a_backend_that_cant_serve(alone):
     with pytest.raises(redis.ResponseError, match="^BACKEND .*nothing was written"):
         node.client().set("k", "v")
     backend.client().execute_command("REPLICAOF", "NO", "ONE")
+    rig.wait_until(lambda: node.client().set("k", "w"), "the node writes again")
+
+
+def test_a_backend_that_isnt_fit_takes_no_writes(alone):
+    """A replica may take writes, and loses them at its next resynchronization."""
+    node, backend = alone
+    own = backend.client()
+    own.execute_command("REPLICAOF", "127.0.0.1", 1)
+    own.config_set("replica-read-only", "no")
+    own.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def said():
+        try:
+            return node.client().set("k", "v") and None
+        except redis.ResponseError as error:
+            return str(error) if "role" in str(error) else None
+    rig.wait_until(said, "the node doesn't take its Redis for one that keeps writes")
+    own.delete("k")
+    for _ in range(50):
+        with pytest.raises(redis.ResponseError, match="^BACKEND .*role.*; nothing was written"):
+            node.client().set("k", "v")
+    assert not own.exists("k")
+    own.execute_command("REPLICAOF", "NO", "ONE")
     rig.wait_until(lambda: node.client().set("k", "w"), "the node writes again")
 
 
@@ -122,7 +146,7 @@ def test_a_write_that_a_connection_took_along_is_said_to_be_unsure(tmp_path):
         node.flags["servers"] = path + ":1"
         node.start()
         client = node.client()
-        assert client.set("k", "v")
+        rig.wait_until(lambda: client.set("k", "v"), "the node reaches its Redis")
         between.swallow.set()
         answers = []
 
@@ -154,3 +178,57 @@ def test_many_keys_wait_for_the_writes_before_them():
             pipe.sunion("c", "a", "b")
             answers = pipe.execute()
             assert {b"a%d" % i, b"b%d" % i} <= set(answers[2]) and b"b%d" % i not in answers[4], i
+
+
+def count_up(port, name, stop, sure, unsure, done):
+    """Pipelines of INCR, each value looked at by GET and MGET behind it, until told to stop. A key whose value isn't
+    known any more isn't used again."""
+    generation = 0
+    with Wire(port) as w:
+        while not stop.is_set():
+            key = f"{name}:{generation}"
+            w.send((command("INCR", key) + command("GET", key) + command("MGET", key, "none")) * 50)
+            for _ in range(50):
+                up, got, many = w.reply(), w.reply(), w.reply()
+                if up[:1] == b":":
+                    sure[key] = sure.get(key, 0) + 1
+                    done.append(key)
+                elif up.endswith(b"; the write may still take effect\r\n"):
+                    unsure[key] = unsure.get(key, 0) + 1
+                else:
+                    assert up.endswith(b"; nothing was written\r\n"), up
+                if up[:1] == b":" and not unsure.get(key):
+                    value = b"$%d\r\n%d\r\n" % (len(str(sure[key])), sure[key])
+                    assert up == b":%d\r\n" % sure[key]
+                    assert got == value or got.startswith(b"-BACKEND "), got
+                    assert many == b"*2\r\n" + value + b"$-1\r\n" or many.startswith(b"-BACKEND "), many
+            generation += 1
+
+
+def test_what_is_said_of_writes_is_true_while_connections_break(alone):
+    node, backend = alone
+    stop, failed, told, done = threading.Event(), [], [], []
+
+    def run(name):
+        sure, unsure = {}, {}
+        told.append((sure, unsure))
+        try:
+            count_up(node.client_port, name, stop, sure, unsure, done)
+        except (AssertionError, OSError) as error:
+            failed.append(repr(error))
+    threads = [threading.Thread(target=run, args=(f"counter{i}",)) for i in range(4)]
+    for t in threads:
+        t.start()
+    own = backend.client()
+    for _ in range(20):
+        own.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        before = len(done)
+        rig.wait_until(lambda n=before: failed or len(done) > n + 100, "it goes on")
+    stop.set()
+    for t in threads:
+        t.join(20)
+    assert not failed, failed
+    for sure, unsure in told:
+        for key in set(sure) | set(unsure):
+            low, value = sure.get(key, 0), int(own.get(key) or 0)
+            assert low <= value <= low + unsure.get(key, 0), (key, low, value, unsure.get(key))

@@ -303,6 +303,64 @@ def test_client_reads_its_own_writes_also_of_more_keys_than_it_remembers():
                 os.kill(near.process.pid, signal.SIGCONT)
 
 
+def test_client_reads_its_own_writes_of_several_keys_from_a_replica_that_has_them_all():
+    """The coordinator has no copy. The replica that acknowledged the one key's write is stopped before the other's."""
+    with rig.Cluster(places=[("dc1", "rack1", "0"), ("dc1", "rack1", "2147483648"), ("dc1", "rack2", "0")], store="redis",
+                     flags={"gos-interval": "3000"}) as c:
+        a, near, far = c.nodes
+        mine = a.admin("status")["node"]["address"]
+        none, one, two = [f"set{i}" for i in range(50) if mine not in owners(a, f"set{i}")][:3]
+        with Wire(a.client_port) as w:
+            os.kill(far.process.pid, signal.SIGSTOP)
+            try:
+                assert w.ask("SADD", one, "x") == b":1\r\n"
+            finally:
+                os.kill(far.process.pid, signal.SIGCONT)
+            rig.wait_until(lambda: c.backends[2].client().exists(one), "the other replica has it too")
+            os.kill(near.process.pid, signal.SIGSTOP)
+            try:
+                assert w.ask("SADD", two, "y") == b":1\r\n"
+                begin = time.monotonic()
+                w.send(command("SUNION", one, two) + command("SUNION", none, one, two) + command("SUNION", two, one))
+                assert [sorted(w.reply().split(b"\r\n")[2::2]) for _ in range(3)] == [[b"x", b"y"]] * 3
+                assert time.monotonic() - begin < 2
+            finally:
+                os.kill(near.process.pid, signal.SIGCONT)
+
+
+def command_of_many_kinds(r):
+    """Commands of one and of several keys; those of one command are kept together by their hash tag."""
+    tag, v, w = r.choice(["{t0}", "{t1}", "{t2}"]), str(r.randrange(8)), str(r.randrange(8))
+    a, b, c = (f"{tag}set{r.randrange(4)}" for _ in range(3))
+    x, y = (f"{r.choice(['{t0}', '{t1}', '{t2}'])}str{r.randrange(4)}" for _ in range(2))
+    return r.choice([
+        ("SADD", a, v, w), ("SREM", a, v), ("SUNION", a, b, c), ("SDIFF", a, b), ("SUNIONSTORE", a, b, c), ("SDIFFSTORE", a, b, c),
+        ("SMOVE", a, b, v), ("SCARD", a), ("COPY", a, b, "REPLACE"), ("SORT", a), ("SORT", a, "STORE", tag + "list"),
+        ("LRANGE", tag + "list", "0", "-1"), ("SET", x, v), ("GET", x), ("GETEX", x), ("GETEX", x, "EX", "1000"), ("INCR", x), ("APPEND", x, v),
+        ("MGET", x, y, x), ("MSET", x, v, y, w), ("DEL", x, y), ("EXISTS", x, y, x), ("RENAME", tag + "str0", tag + "str1"),
+        ("LCS", tag + "str1", tag + "str2"), ("DEL", a, b)])
+
+
+@pytest.mark.parametrize("places", [FOUR[:1], FOUR[:3], [FOUR[0], FOUR[2]]], ids=["alone", "not everywhere", "two copies"])
+def test_client_pipelines_of_many_kinds_are_answered_as_by_redis(oracle, places):
+    seed = int(os.environ.get("CLIENT_SEED", time.time()))
+    print(f"CLIENT_SEED={seed}")
+    r = random.Random(seed)
+    oracle.client().flushall()
+    with rig.Cluster(places=places, store="redis", flags={"hash-tag": "{}"}) as c, Wire(oracle.path) as theirs, \
+            Wire(c.nodes[0].client_port) as ours:
+        for _ in range(60):
+            batch = [command_of_many_kinds(r) for _ in range(r.choice([1, 5, 50, 200]))]
+            data = b"".join(command(*words) for words in batch)
+            theirs.send(data)
+            ours.send(data)
+            for words in batch:
+                want, got = theirs.reply(), ours.reply()
+                if words[0] in ("SUNION", "SDIFF"):
+                    want, got = sorted(want.split(b"\r\n")), sorted(got.split(b"\r\n"))
+                assert got == want, f"CLIENT_SEED={seed}: {words}"
+
+
 # ---- what a node answers itself ------------------------------------------------------------------------
 
 def info(node, *sections):

@@ -1,6 +1,8 @@
 """A Redis behind each node: pass-through, refusals, passwords, a backend that is full, can't serve, is
 old or gone. tests/cluster/test_redis_fence.py breaks its connections."""
 import os
+import re
+import signal
 import subprocess
 import threading
 import urllib.error
@@ -9,6 +11,7 @@ import pytest
 import redis
 import rig
 from redis_proxy import OldServer
+from wire import Wire, command
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +63,29 @@ def test_redis_types_are_replicated(cluster):
 @pytest.mark.parametrize("words,reason", [
     (("SPOP", "s"), "isn't determined"), (("XADD", "st", "*", "f", "v"), "isn't determined"),
     (("BLPOP", "q", "0"), "blocks"), (("WATCH", "k"), ""), (("SUBSCRIBE", "c"), ""),
-    (("KEYS", "*"), "isn't supported"), (("RANDOMKEY",), "isn't supported")])
+    (("KEYS", "*"), "isn't supported"), (("RANDOMKEY",), "isn't supported"),
+    (("COPY", "k", "other", "DB", "1"), "only database 0"), (("SORT", "l", "BY", "w_*"), "pattern"),
+    (("SORT", "l", "GET", "w_*", "STORE", "m"), "pattern"), (("SORT_RO", "l", "GET", "w_*"), "pattern"),
+    (("OBJECT", "HELP"), "names no key")])
 def test_redis_refused_with_a_reason(cluster, words, reason):
     c = cluster.nodes[0].client()
     with pytest.raises(redis.ResponseError, match=reason):
         c.execute_command(*words)
     assert c.ping()
+
+
+def test_redis_what_only_its_arguments_make_a_read_is_read_from_peers():
+    """Two of three replicas have to answer: at least one of them over a link."""
+    with rig.Cluster(3, store="redis", flags={"read-consistency": "DC_QUORUM", "write-consistency": "DC_QUORUM"}) as c:
+        client = c.nodes[0].client()
+        client.set("k", "v")
+        client.rpush("l", 2, 1)
+        client.geoadd("g", (1, 1, "here"))
+        with Wire(c.nodes[0].client_port) as w:
+            assert w.ask("GETEX", "k") == b"$1\r\nv\r\n"
+            assert w.ask("SORT", "l") == b"*2\r\n$1\r\n1\r\n$1\r\n2\r\n"
+            assert w.ask("GEORADIUS", "g", 1, 1, 5, "km") == b"*1\r\n$4\r\nhere\r\n"
+            assert w.ask("GEORADIUSBYMEMBER", "g", "here", 5, "km") == b"*1\r\n$4\r\nhere\r\n"
 
 
 @pytest.mark.parametrize("words", [
@@ -227,6 +247,24 @@ class SlowLoader(rig.RedisServer):
              "--appendonly", "yes", "--logfile", "redis.log", "--key-load-delay", "3000",
              "--loading-process-events-interval-bytes", "1024"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def test_redis_that_hangs_when_the_node_stops():
+    """What clients wait for is answered; nothing is closed without a word."""
+    with rig.Cluster(2, store="redis", flags={"gos-interval": "1000", "timeout": "30000"}) as c:
+        backend = c.backends[0].process.pid
+        with Wire(c.nodes[0].client_port) as w:
+            assert w.ask("SET", "k", "v") == b"+OK\r\n"
+            os.kill(backend, signal.SIGSTOP)
+            try:
+                w.send(command("INCR", "n") + command("GET", "other") + command("MGET", "a", "b"))
+                c.nodes[0].stop()
+                answers = [w.reply() for _ in range(3)]
+                assert answers[0] == b"-TIMEOUT this node stops; the write may still take effect\r\n"
+                assert all(re.match(rb"-|\$|\*", a) for a in answers[1:]), answers
+                assert w.reply() == b""
+            finally:
+                os.kill(backend, signal.SIGCONT)
 
 
 def test_redis_loading(single):

@@ -432,6 +432,54 @@ START_TEST(replies_go_out_in_runs)
 }
 END_TEST
 
+/* Where nobody waits for a reply, an acknowledgement is left until it is asked for, or until much
+ * has gathered; a duplicate's isn't: its sender wants to know where it stands. */
+START_TEST(acknowledgements_have_time_but_not_for_ever)
+{
+    struct sources all;
+    mailbox_init(&worker.mailbox);
+    sources_init(&all, 1);
+    struct source *s = &all.at[0];
+    s->has_link = true;
+    s->link.worker = &worker;
+    ck_assert(sources_flush(&all));
+    source_stands_at(s, 0);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        ck_assert_int_eq(source_take(s, &(struct frame){.kind = FRAME_WRITE, .seq = seq}),
+                         NUMBER_APPLY);
+        source_applied(s, seq);
+    }
+    ck_assert(!sources_flush(&all));
+    expect_said(&all, "");
+    sources_acknowledge(&all);
+    expect_said(&all, "20:2+0= ");
+    ck_assert(sources_flush(&all));
+    ck_assert_int_eq(source_take(s, &(struct frame){.kind = FRAME_WRITE, .seq = 1}),
+                     NUMBER_DUPLICATE);
+    expect_said(&all, "20:2+0= ");
+    s->credit = 1;
+    ck_assert_msg(!sources_flush(&all), "credit was given back at once; allowed later");
+    s->credit = SOURCES_LAZY_BYTES;
+    source_applied(s, 3);
+    expect_said(&all, "20:3+0= ");
+    ck_assert(sources_flush(&all));
+    sources_fini(&all);
+}
+END_TEST
+
+START_TEST(a_large_reply_leaves_no_memory)
+{
+    struct sources all;
+    static const char large[100000];
+    sources_init(&all, 1);
+    source_reply(&all.at[0], 1, slice_of(large, sizeof large));
+    ck_assert(sources_flush(&all)); /* there is no link: nobody is told */
+    ck_assert_uint_le(all.at[0].run.reply.cap, 1000);
+    ck_assert_uint_eq(all.at[0].out.cap, 0);
+    sources_fini(&all);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_test(c, handshakes);
@@ -444,6 +492,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, carried_reads_are_found_by_id_once);
     tcase_add_test(c, many_bytes_are_kept_without_a_copy);
     tcase_add_test(c, replies_go_out_in_runs);
+    tcase_add_test(c, acknowledgements_have_time_but_not_for_ever);
+    tcase_add_test(c, a_large_reply_leaves_no_memory);
 }
 
 int main(void)

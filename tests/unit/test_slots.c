@@ -37,7 +37,7 @@ END_TEST
 START_TEST(rested_slots_are_small_and_know_no_old_ticket)
 {
     struct slots s = {0};
-    uint64_t old[N];
+    uint64_t old[N], fresh[N];
     int thing;
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < N; i++)
@@ -49,10 +49,11 @@ START_TEST(rested_slots_are_small_and_know_no_old_ticket)
         slots_rest(&s);
         ck_assert_uint_eq(s.cap, 0);
         for (size_t i = 0; i < N; i++)
-            slots_put(&s, &thing);
-        for (size_t i = 0; i < N; i++)
+            fresh[i] = slots_put(&s, &thing);
+        for (size_t i = 0; i < N; i++) {
             ck_assert_ptr_null(slots_get(&s, old[i]));
-        slots_clear(&s);
+            slots_drop(&s, fresh[i]);
+        }
     }
     slots_fini(&s);
 }

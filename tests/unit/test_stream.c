@@ -139,6 +139,24 @@ START_TEST(data_is_kept_until_it_is_eaten)
 }
 END_TEST
 
+/* What on_data left is eaten later: then a flush gives its memory back. */
+START_TEST(what_is_eaten_later_leaves_no_memory)
+{
+    open_pair();
+    the.leave = 3;
+    say("one");
+    ck_assert_uint_eq(the.stream.in.len, 3);
+    stream_flush(&the.stream);
+    ck_assert(slice_eq(buf_slice(&the.stream.in), slice_str("one")));
+    buf_eat(&the.stream.in, 3);
+    stream_flush(&the.stream);
+    ck_assert_uint_eq(the.stream.in.cap, 0);
+    the.leave = 0;
+    say("two");
+    expect_got("two");
+}
+END_TEST
+
 /* What a stream leaves of the buffer that all share isn't touched by what others read. */
 START_TEST(what_is_left_outlives_the_reads_of_others)
 {
@@ -343,6 +361,7 @@ static void add_cases(TCase *c)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, data_is_kept_until_it_is_eaten);
     tcase_add_test(c, what_is_left_outlives_the_reads_of_others);
+    tcase_add_test(c, what_is_eaten_later_leaves_no_memory);
     tcase_add_test(c, paused_reads_nothing_and_misses_nothing);
     tcase_add_test(c, the_other_side_closes);
     tcase_add_test(c, closing_inside_a_callback);
