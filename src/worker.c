@@ -215,7 +215,7 @@ static void turn_end(void *self)
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
-    if (w->requests.oldest)
+    if (w->requests.oldest || w->clients.later)
         tick_every(w, TICK_MS);
 }
 

@@ -543,7 +543,7 @@ static void fail_own(struct request *r, bool own_down, struct slice reply)
     else if (reply.len)
         buf_add(b, reply.ptr, reply.len);
     else
-        resp_add_error(b, "BACKEND the store behind this node can't serve");
+        resp_add_error(b, "BACKEND the store behind this node can't serve; nothing was written");
     finish_error(r);
 }
 
