@@ -18,6 +18,10 @@ EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/c
 	docs/benchmarks/4-three.svg docs/benchmarks/5-latency.svg docs/benchmarks/6-memory.svg docs/benchmarks/7-shapes.svg \
 	docs/benchmarks/8-down.svg docs/benchmarks/9-peers.svg
 
+# dynomited with the C library's malloc, for libfaketime: tests/cluster/test_clock.py.
+noinst_PROGRAMS += dynomited_glibc
+dynomited_glibc_SOURCES = src/main.c
+
 # Not tests: throughput, latency, memory and CPU per request, side by side in one run; see the script. bench-check fails
 # where a target isn't met.
 noinst_PROGRAMS += bench_load
@@ -32,7 +36,7 @@ bench-check: dynomited dyn-admin bench_load
 
 # What takes too long for every change; see the script.
 FAULT_ROUNDS = 2
-check-faults: dynomited dyn-admin dyn-hash-tool
+check-faults: dynomited dynomited_glibc dyn-admin dyn-hash-tool
 	DYN_BUILD='$(abs_top_builddir)' MAKE='$(MAKE)' \
 		$(SHELL) $(srcdir)/tests/cluster/faults.sh '$(abs_top_srcdir)' $(FAULT_ROUNDS)
 	$(MAKE) distcheck

@@ -55,6 +55,7 @@ def wait_until(condition, what, deadline=20.0):
 class Node:
     """One dynomited. flags: option name -> value (or a list of values)."""
     stderr = subprocess.PIPE
+    program = "dynomited"
 
     def __init__(self, directory, name, ports, flags):
         self.directory = os.path.join(directory, name)
@@ -65,7 +66,7 @@ class Node:
         self.log = os.path.join(directory, name + ".log")
 
     def arguments(self):
-        args = [os.path.join(BUILD, "dynomited"), "--output", self.log]
+        args = [os.path.join(BUILD, self.program), "--output", self.log]
         base = {"data-dir": self.directory, "listen": f"127.0.0.1:{self.client_port}",
                 "dyn-listen": f"127.0.0.1:{self.peer_port}",
                 "stats-listen": f"127.0.0.1:{self.http_port}"}

@@ -17,6 +17,7 @@ class Clock:
     def __init__(self, node, offset=0):
         self.path = os.path.join(os.path.dirname(node.directory), node.name + ".clock")
         self.set(offset)
+        node.program = "dynomited_glibc"  # jemalloc asks libfaketime for the time before that is ready to answer
         plain = node.arguments
         node.arguments = lambda: ["env", f"LD_PRELOAD={LIBRARY}", f"FAKETIME_TIMESTAMP_FILE={self.path}",
                                   "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", *plain()]
