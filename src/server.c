@@ -320,7 +320,7 @@ static bool start_admin(struct server *s, struct error *e)
  * would only halve what goes out together. Who asks for a number of workers gets them. */
 static unsigned serving_workers(const struct server *s)
 {
-    bool alone = s->topology->n == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
+    bool alone = s->peers.n == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
     return alone && !s->config->workers ? 1 : s->nworkers;
 }
 
