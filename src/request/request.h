@@ -1,6 +1,6 @@
-/* request/request: one operation on one key (or on keys that one owner holds together): asks the
- * replicas that the plan names, counts their words, answers once. Each worker has a `requests`,
- * which owns all that are in flight there.
+/* request/request (request.c, request_read.c, request_write.c): one operation on one key (or on
+ * keys that one owner holds together): asks the replicas that the plan names, counts their words,
+ * answers once. Each worker has a `requests`, which owns all that are in flight there.
  *
  *     client --> request_read  --> own store, or senders --> replies --> quorum --> done
  *     client --> request_write --> writer --> verdicts of writer and senders --> quorum --> done

@@ -1,0 +1,60 @@
+/* request/flight: one operation in flight, as the files that carry it see it. Internal to the room:
+ *     request.c        its life: made, answered, timed out; the replicas of a key
+ *     request_read.c   whom a read asks, and which answer counts
+ *     request_write.c  a write's way to the writer, and what is known of it on each replica
+ * The worker's thread. */
+#ifndef REQUEST_FLIGHT_H
+#define REQUEST_FLIGHT_H
+
+#include "request/plan.h"
+#include "request/quorum.h"
+#include "request/request.h"
+
+/* Below it, in the same memory: its replicas' words. */
+struct request {
+    struct requests *rs;
+    uint64_t ticket; /* 0: nobody was told it */
+    uint64_t deadline_ms;
+    struct request *older, *newer;
+    request_done *done;
+    void *arg;
+    enum consistency level;
+    bool write;
+    unsigned n;     /* replicas: of a write all, of a read those that may be asked */
+    uint16_t *node; /* n */
+    /* write */
+    const char *blind;
+    struct write_word *words; /* n */
+    uint8_t *why;             /* n; enum refusal */
+    bool unsure; /* a sender has thrown away what a log had: it may have gone out before */
+    /* read */
+    const struct command_spec *spec;
+    const struct resp_command *cmd; /* while request_read runs */
+    struct blob *command;           /* for peers, and for later */
+    unsigned need, asked;
+    struct read_word *reads;  /* n */
+    bool own_asked, over;     /* the store answers to this memory: it stays until then */
+    struct blob *own_failure; /* what the own store said when it couldn't */
+};
+
+/* In flight, until request_finish or request_free; n: its replicas. */
+struct request *request_new(struct requests *rs, const struct operation *op, enum consistency level,
+                            bool write, unsigned n);
+/* What others answer to: finds nobody once the request is over. */
+uint64_t request_ticket(struct request *r);
+void request_free(struct request *r);
+/* Answers and frees. node: see struct request_result. */
+void request_finish(struct request *r, struct slice reply, int node);
+/* The reply is in the scratch buffer. */
+void request_finish_error(struct request *r);
+/* Begin an error reply there. */
+struct buf *request_scratch(struct requests *rs);
+void request_fail_quorum(struct request *r, unsigned have, unsigned need, const char *second_half);
+void request_add_backend_error(struct requests *rs, const char *second_half);
+/* The replicas of a token as this node sees them now, nearest first; how many. */
+unsigned request_view_replicas(const struct requests *rs, uint32_t token,
+                               struct replica_view v[RING_REPLICAS_MAX]);
+/* Of the mails that are kept for writes. */
+void requests_free_spares(struct requests *rs);
+
+#endif

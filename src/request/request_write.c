@@ -1,0 +1,291 @@
+#include "core/mem.h"
+#include "request/batch.h"
+#include "request/flight.h"
+#include <inttypes.h>
+#include <string.h>
+
+#define SPARE_MAX   1024u /* mails for writes, and bytes of each of their buffers, kept */
+#define SPARE_BYTES 1024u
+
+/* ---- what becomes of it ------------------------------------------------------------------------
+ */
+
+static bool hints_count(const struct config *c)
+{
+    return c->enable_hinted_handoff && c->hint_sync == SYNC_ALWAYS &&
+           strcmp(c->hint_dir, "memory") != 0;
+}
+
+/* Once the writer has answered, what wasn't refused is applied or lies in a log; what was refused
+ * by the writer itself is nowhere. */
+static const char *took_effect(const struct request *r)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].verdict != VERDICT_REFUSED)
+            return "; it took effect on some";
+    return r->unsure ? "; it may still take effect" : "; nothing was written";
+}
+
+static void fail_nohint(struct request *r)
+{
+    enum refusal why = REFUSAL_NONE;
+    for (unsigned i = 0; i < r->n; i++)
+        why = r->why[i] ? (enum refusal)r->why[i] : why;
+    struct buf *b = request_scratch(r->rs);
+    if (why == REFUSAL_FULL)
+        resp_add_error(b, "NOHINT hint store is full (%" PRIu64 " bytes)%s",
+                       r->rs->config->hint_store_max_bytes, took_effect(r));
+    else if (why == REFUSAL_DISABLED)
+        resp_add_error(b, "NOHINT hinted handoff is off%s", took_effect(r));
+    else
+        resp_add_error(b, "NOHINT the hint store can't be written%s", took_effect(r));
+    request_finish_error(r);
+}
+
+static int applied_node(const struct request *r)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].verdict == VERDICT_APPLIED)
+            return r->node[i];
+    return -1;
+}
+
+static void finish_write(struct request *r)
+{
+    struct blob *reply = quorum_write_reply(r->words, r->n);
+    if (reply) {
+        request_finish(r, blob_slice(reply), applied_node(r));
+        return;
+    }
+    struct buf *b = request_scratch(r->rs);
+    if (r->blind)
+        buf_add_str(b, r->blind);
+    else
+        resp_add_error(b, "TIMEOUT the reply was lost with a link; the write took effect");
+    request_finish(r, buf_slice(b), applied_node(r));
+}
+
+static void weigh_write(struct request *r)
+{
+    const struct config *c = r->rs->config;
+    unsigned applied = 0, local = 0;
+    enum quorum_outcome o =
+        quorum_write(r->level, c->sloppy_quorum, r->blind, r->words, r->n, &applied);
+    for (unsigned i = 0; i < r->n; i++)
+        local += r->words[i].local;
+    switch (o) {
+    case QUORUM_WAIT:
+        break;
+    case QUORUM_DONE:
+    case QUORUM_BLIND:
+        finish_write(r);
+        break;
+    case QUORUM_NOHINT:
+        fail_nohint(r);
+        break;
+    case QUORUM_NOQUORUM:
+        request_fail_quorum(r, applied, r->level == CONSISTENCY_DC_ONE ? 1 : local / 2 + 1,
+                            took_effect(r));
+        break;
+    }
+}
+
+static void take_verdict(struct request *r, uint16_t node, uint8_t verdict, uint8_t why,
+                         struct blob *reply)
+{
+    for (unsigned i = 0; i < r->n; i++) {
+        struct write_word *w = &r->words[i];
+        if (r->node[i] != node || verdict <= w->verdict)
+            continue;
+        w->verdict = verdict;
+        r->why[i] = why;
+        w->reply = reply;
+        return;
+    }
+    blob_unref(reply);
+}
+
+static void fail_own(struct request *r, bool own_down, struct slice reply)
+{
+    struct buf *b = request_scratch(r->rs);
+    if (own_down)
+        request_add_backend_error(r->rs, "; nothing was written");
+    else if (reply.len)
+        buf_add(b, reply.ptr, reply.len);
+    else
+        resp_add_error(b, "BACKEND the store behind this node can't serve; nothing was written");
+    request_finish_error(r);
+}
+
+/* The own store's word was the last that was wanted, and there is no other reply to weigh it
+ * against. */
+static bool ends_with_own(struct request *r, struct slice reply)
+{
+    unsigned applied;
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].reply)
+            return false;
+    if (!reply.len || quorum_write(r->level, r->rs->config->sloppy_quorum, r->blind, r->words, r->n,
+                                   &applied) != QUORUM_DONE)
+        return false;
+    request_finish(r, reply, applied_node(r));
+    return true;
+}
+
+static void take_own_answer(struct request *r, const struct mail_write *m)
+{
+    struct slice reply = buf_slice(&m->own_reply);
+    if (m->own_down || (m->own_outcome != STORE_APPLIED && m->own_outcome != STORE_STALE)) {
+        fail_own(r, m->own_down, reply);
+        return;
+    }
+    for (unsigned i = 0; i < m->nreplicas; i++)
+        take_verdict(r, m->replica[i].node, m->replica[i].verdict, m->replica[i].why, NULL);
+    if (ends_with_own(r, reply))
+        return;
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].own && reply.len)
+            r->words[i].reply = blob_new(reply.ptr, reply.len);
+    weigh_write(r);
+}
+
+void request_mail_write(struct requests *rs, struct mail_write *m)
+{
+    struct request *r = slots_get(&rs->live, m->ticket);
+    if (r)
+        take_own_answer(r, m);
+    requests_put_mail(rs, m);
+}
+
+/* The replicas' replies are mostly the same. */
+static struct blob *reply_blob(const struct request *r, struct slice reply)
+{
+    if (reply.len == 0)
+        return NULL;
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->words[i].reply && slice_eq(blob_slice(r->words[i].reply), reply))
+            return blob_ref(r->words[i].reply);
+    return blob_new(reply.ptr, reply.len);
+}
+
+void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        struct mail_verdict *v = &m->v[i];
+        struct request *r = slots_get(&rs->live, v->ticket);
+        if (!r || !r->write)
+            continue;
+        r->unsure |= v->verdict == VERDICT_REFUSED;
+        take_verdict(r, v->node, v->verdict, v->why, reply_blob(r, mail_verdict_reply(m, v)));
+        weigh_write(r);
+    }
+    buf_fini(&m->replies);
+    mem_free(m);
+}
+
+/* ---- the mail that a write travels in ---------------------------------------------------------
+ */
+
+struct mail_write *requests_new_mail(struct requests *rs)
+{
+    struct mail_write *m = rs->spare;
+    if (!m) {
+        unsigned n = rs->peers->n < RING_REPLICAS_MAX ? rs->peers->n : RING_REPLICAS_MAX;
+        return mail_write_new(n);
+    }
+    rs->spare = m->next;
+    rs->nspare--;
+    return m;
+}
+
+void requests_put_mail(struct requests *rs, struct mail_write *m)
+{
+    if (rs->nspare >= SPARE_MAX) {
+        mail_write_free(m);
+        return;
+    }
+    buf_reset(&m->command, SPARE_BYTES);
+    buf_reset(&m->own_reply, SPARE_BYTES);
+    m->own_down = false;
+    m->next = rs->spare;
+    rs->spare = m;
+    rs->nspare++;
+}
+
+void requests_free_spares(struct requests *rs)
+{
+    for (struct mail_write *m; (m = rs->spare);) {
+        rs->spare = m->next;
+        mail_write_free(m);
+    }
+    rs->nspare = 0;
+}
+
+static void send_to_writer(struct request *r, struct mail_write *m, bool want_replies)
+{
+    m->worker = r->rs->worker;
+    m->ticket = request_ticket(r);
+    m->want_replies = want_replies;
+    m->nreplicas = (uint8_t)r->n;
+    for (unsigned i = 0; i < r->n; i++) {
+        m->replica[i].node = r->node[i];
+        m->replica[i].verdict = VERDICT_NONE;
+        m->replica[i].why = REFUSAL_NONE;
+    }
+    actor_send(r->rs->writer, &m->msg);
+}
+
+void request_write(struct requests *rs, const struct operation *op, struct mail_write *m)
+{
+    const struct config *c = rs->config;
+    struct replica_view v[RING_REPLICAS_MAX];
+    struct write_plan plan;
+    unsigned n = request_view_replicas(rs, op->token, v);
+    struct request *r = request_new(rs, op, c->write_consistency, true, n);
+    r->blind = command_blind_reply(op->spec, op->cmd);
+    bool own = false, own_up = false;
+    for (unsigned i = 0; i < n; i++) {
+        r->node[i] = v[i].node;
+        r->words[i] = (struct write_word){.local = v[i].local, .own = v[i].own};
+        own |= v[i].own;
+        own_up |= v[i].own && v[i].up;
+    }
+    if (own && !own_up) {
+        fail_own(r, true, slice_of(NULL, 0));
+        requests_put_mail(rs, m);
+    } else if (!plan_write(r->level, c->sloppy_quorum, hints_count(c), r->blind, v, n, &plan)) {
+        request_fail_quorum(r, plan.have, plan.need, "; nothing was written");
+        requests_put_mail(rs, m);
+    } else {
+        send_to_writer(r, m, r->level != CONSISTENCY_DC_ONE || !own);
+    }
+}
+
+/* ---- writes past the writer --------------------------------------------------------------------
+ */
+
+bool requests_direct(const struct requests *rs)
+{
+    return rs->peers->n == 1 && store_takes_writes_anywhere(rs->store);
+}
+
+static void on_direct_write(void *arg, const struct store_read_reply *reply)
+{
+    struct request *r = arg;
+    r->own_asked = false;
+    if (r->over)
+        mem_free(r);
+    else
+        request_finish(r, reply->reply, (int)r->rs->peers->self);
+}
+
+void request_write_direct(struct requests *rs, const struct operation *op)
+{
+    struct request *r = request_new(rs, op, rs->config->write_consistency, true, 0);
+    if (!store_is_up(rs->store)) {
+        fail_own(r, true, slice_of(NULL, 0)); /* its connection may stand: that isn't enough */
+        return;
+    }
+    r->own_asked = true;
+    store_read(rs->reader, op->spec, op->cmd, on_direct_write, r);
+}
