@@ -83,6 +83,25 @@ START_TEST(a_batch_gives_back_what_a_burst_took)
 }
 END_TEST
 
+/* What a link sent was taken out again (its store went away): its credit is still to be given. */
+START_TEST(a_batch_keeps_what_credit_is_due_for)
+{
+    struct batch b = {0};
+    for (int i = 0; i < 1000; i++)
+        batch_add(&b);
+    batch_clear(&b);
+    batch_tidy(&b);
+    struct mail_inbound *m = MEM_NEW(struct mail_inbound);
+    m->frames = blob_new("x", m->size = 1);
+    batch_keep(&b, m);
+    batch_tidy(&b);
+    ck_assert_uint_eq(b.ninbound, 1);
+    batch_clear(&b);
+    batch_tidy(&b);
+    ck_assert_uint_eq(b.cap, 0);
+}
+END_TEST
+
 /* A record that was whole when the log was opened, and is damaged when its turn comes. */
 START_TEST(damage_after_the_open_is_counted)
 {
@@ -488,6 +507,7 @@ static void add_cases(TCase *c)
     tcase_set_timeout(c, 20);
     tcase_add_test(c, an_acknowledged_window_is_open);
     tcase_add_test(c, a_batch_gives_back_what_a_burst_took);
+    tcase_add_test(c, a_batch_keeps_what_credit_is_due_for);
     tcase_add_test(c, damage_after_the_open_is_counted);
     tcase_add_test(c, credit_comes_back_for_what_is_forgotten);
     tcase_add_test(c, greetings_are_answered_under_load);
