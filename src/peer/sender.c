@@ -722,7 +722,7 @@ static void on_appended(struct sender *s, struct mail_appended *m)
     if (s->phase >= GREETING && m->upto >> 32 > s->upper_max)
         drop_link(s, "numbers go on above what it was told to expect");
     /* others of a peer that is up wait for its acknowledgement, not for the disk */
-    s->sync_wanted |= hints || (m->n && PEER_LOAD(s->peer, hinting));
+    s->sync_wanted |= hints || PEER_LOAD(s->peer, hinting);
     mem_free(m);
 }
 
@@ -759,12 +759,12 @@ static void turn_end(void *self)
         pump(s);
     if (s->stream_open)
         stream_flush(&s->stream);
+    send_answers(s); /* who reads doesn't wait for the disk */
     if (s->sync_wanted) {
         s->sync_wanted = false;
         sync_hints(s, !PEER_LOAD(s->peer, hinting));
     }
     waiters_flush(&s->waiters);
-    send_answers(s);
 }
 
 static void stop(void *self)

@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -54,6 +55,16 @@ static struct msg *take(struct actor *a, unsigned ms)
     return m;
 }
 
+static void remove_dir(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *e; (e = readdir(dir));)
+        if (e->d_name[0] != '.')
+            unlinkat(dirfd(dir), e->d_name, 0);
+    closedir(dir);
+    rmdir(path);
+}
+
 static struct identity who(int i, const char *rack)
 {
     struct identity me = {.start_mark = 7,
@@ -82,14 +93,52 @@ static struct topology *two_nodes(const char *address)
     return t;
 }
 
-static struct hint_log *memory_log(void)
+static struct hint_log *log_in(const char *dir)
 {
     struct hint_log_report r;
     struct error e;
-    struct hint_log_options o = {.peer = "peer"};
+    struct hint_log_options o = {.peer = "peer", .dir = dir};
     struct hint_log *l = hint_log_open(&o, START, &r, &e);
     ck_assert_ptr_nonnull(l);
     return l;
+}
+
+static struct hint_log *memory_log(void)
+{
+    return log_in(NULL);
+}
+
+/* ---- a disk that can be held ------------------------------------------------------------------
+ */
+
+static int syncs, may_end = INT_MAX; /* atomic: calls that began, and how many may return */
+
+int fdatasync(int fd)
+{
+    uint64_t end = clock_mono_ms() + 4 * SOON_MS;
+    int n = __atomic_fetch_add(&syncs, 1, __ATOMIC_SEQ_CST);
+    (void)fd;
+    while (__atomic_load_n(&may_end, __ATOMIC_SEQ_CST) <= n && clock_mono_ms() < end)
+        usleep(500);
+    return 0;
+}
+
+static void let_end(int n)
+{
+    __atomic_store_n(&may_end, n, __ATOMIC_SEQ_CST);
+}
+
+static int syncs_begun(void)
+{
+    return __atomic_load_n(&syncs, __ATOMIC_SEQ_CST);
+}
+
+static bool is_synced_after(int before)
+{
+    uint64_t end = clock_mono_ms() + SOON_MS;
+    while (syncs_begun() == before && clock_mono_ms() < end)
+        usleep(500);
+    return syncs_begun() > before;
 }
 
 /* ---- a sender, and the peer at its other end --------------------------------------------------
@@ -171,7 +220,7 @@ static void shake_hands(struct scene *s)
         usleep(500);
 }
 
-static void open_scene(struct scene *s)
+static void open_scene_on(struct scene *s, const char *hint_dir)
 {
     struct error e;
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -188,16 +237,22 @@ static void open_scene(struct scene *s)
     s->me = who(0, "r1");
     s->them = who(1, "r2");
     s->topology = two_nodes(address);
-    s->peer = (struct peer){.node = 1, .log_name = address, .log = memory_log()};
+    s->peer = (struct peer){.node = 1, .log_name = address, .log = log_in(hint_dir)};
     struct sender_options o = {.config = &config,
                                .me = &s->me,
                                .topology = &s->topology,
                                .peer = &s->peer,
+                               .hint_dir = hint_dir,
                                .writer = &s->writer,
                                .clock_trusted = &s->trusted};
     s->sender = sender_start(&o, &e);
     ck_assert_ptr_nonnull(s->sender);
     shake_hands(s);
+}
+
+static void open_scene(struct scene *s)
+{
+    open_scene_on(s, NULL);
 }
 
 static void close_scene(struct scene *s)
@@ -227,11 +282,16 @@ static void tell_appended(struct scene *s, uint64_t upto, const struct mail_wait
     actor_send(s->peer.sender, &m->msg);
 }
 
-static uint64_t ask(struct scene *s, uint64_t ticket)
+static void send_read(struct scene *s, uint64_t ticket)
 {
     struct mail_reads *m = NULL;
     reads_add(&m, &s->worker, 1, &(struct read_item){.ticket = ticket, .bytes = slice_str("GET")});
     reads_send(&m, s->peer.sender);
+}
+
+static uint64_t ask(struct scene *s, uint64_t ticket)
+{
+    send_read(s, ticket);
     return hear(s, FRAME_READ).seq;
 }
 
@@ -349,6 +409,69 @@ START_TEST(reads_of_a_turn_travel_together)
 }
 END_TEST
 
+static uint64_t append(struct scene *s)
+{
+    struct frame f = {.kind = FRAME_WRITE, .stamp = 1, .payload = slice_str("x")};
+    ck_assert_int_eq(hint_log_append(s->peer.log, &f, false), HINT_APPENDED);
+    return f.seq;
+}
+
+/* The sender has dealt with all of it when it answers. */
+static void go_down(struct scene *s)
+{
+    say_state(s, false);
+    while (!PEER_LOAD(&s->peer, hinting))
+        usleep(500);
+    send_read(s, 1);
+    ck_assert(take_answer(s).failed);
+}
+
+/* The writer saw a peer that was up, and its record came behind the sync that made hints of what
+ * lay there. It is one, too. */
+START_TEST(what_was_appended_as_a_peer_went_down_is_synced)
+{
+    struct scene s;
+    char dir[] = "/tmp/actors.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    open_scene_on(&s, dir);
+    go_down(&s);
+    int before = syncs_begun();
+    tell_appended(&s, append(&s), NULL);
+    bool ok = is_synced_after(before);
+    close_scene(&s);
+    remove_dir(dir);
+    ck_assert_msg(ok, "the hint isn't on disk");
+}
+END_TEST
+
+/* Nor does who asked a peer that is up, and for which hints are synced since it lies behind. */
+START_TEST(answers_to_reads_dont_wait_for_the_disk)
+{
+    struct scene s;
+    char dir[] = "/tmp/actors.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    open_scene_on(&s, dir);
+    go_down(&s);
+    struct mail_waiter w = {.ticket = 9, .worker = &s.writer, .hint = true};
+    int before = syncs_begun();
+    let_end(before);
+    w.seq = append(&s);
+    tell_appended(&s, w.seq, &w);
+    ck_assert(is_synced_after(before));
+    w.seq = append(&s); /* this and the read wait for the sender's next turn */
+    tell_appended(&s, w.seq, &w);
+    send_read(&s, 2);
+    let_end(before + 1);
+    struct msg *answer = take(&s.worker, SOON_MS);
+    let_end(INT_MAX);
+    if (answer)
+        reads_free(container_of_(answer, struct mail_reads, msg));
+    close_scene(&s);
+    remove_dir(dir);
+    ck_assert_msg(answer, "it waits for the disk");
+}
+END_TEST
+
 /* ---- the writer --------------------------------------------------------------------------------
  */
 
@@ -415,12 +538,7 @@ static void close_desk(struct desk *d)
     store_close(d->store);
     hint_log_close(d->peer.log);
     topology_free(d->topology);
-    DIR *dir = opendir(d->dir);
-    for (struct dirent *e; (e = readdir(dir));)
-        if (e->d_name[0] != '.')
-            unlinkat(dirfd(dir), e->d_name, 0);
-    closedir(dir);
-    rmdir(d->dir);
+    remove_dir(d->dir);
 }
 
 static void greet(struct desk *d, uint64_t hints_upto)
@@ -616,6 +734,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, an_ack_before_its_waiter_gives_a_verdict);
     tcase_add_test(c, a_late_read_reply_answers_no_other_read);
     tcase_add_test(c, reads_of_a_turn_travel_together);
+    tcase_add_test(c, what_was_appended_as_a_peer_went_down_is_synced);
+    tcase_add_test(c, answers_to_reads_dont_wait_for_the_disk);
     tcase_add_test(c, welcome_is_the_first_word);
     tcase_add_test(c, credit_comes_back_for_what_isnt_taken);
     tcase_add_test(c, a_node_id_is_a_uuid);
