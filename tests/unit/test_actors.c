@@ -727,6 +727,53 @@ START_TEST(nothing_was_written_is_said_only_when_it_is_true)
 }
 END_TEST
 
+/* A turn takes longer than a request may: what begins late in it has its time all the same. */
+START_TEST(a_request_has_its_time_in_a_long_turn)
+{
+    struct error e;
+    char reply[200] = "", key[16] = "";
+    struct actor worker;
+    struct ring_node nodes[] = {
+        {.address = "a:1", .datacenter = "d", .rack = "r1", .tokens = zero, .ntokens = 1},
+        {.address = "b:1", .datacenter = "d", .rack = "r1", .tokens = half, .ntokens = 1}};
+    struct topology *t = topology_new(nodes, 2, 0, &e);
+    struct peer peer = {.node = 1, .log = memory_log(), .link_up = 1, .state = NODE_NORMAL};
+    struct peer *at[] = {NULL, &peer};
+    struct peers peers = {.n = 2, .at = at};
+    struct stats stats = {0};
+    struct config c = config;
+    c.timeout = 50;
+    struct requests rs = {.worker = &worker,
+                          .config = &c,
+                          .topology = &t,
+                          .peers = &peers,
+                          .stats = &stats,
+                          .hash = HASH_MURMUR};
+    for (int i = 0; i == 0 || request_token(&rs, slice_str(key)) - 1 >= 1u << 31; i++)
+        snprintf(key, sizeof key, "k%d", i); /* until it is the other node's */
+    struct slice argv[] = {slice_str("GET"), slice_str(key)};
+    struct resp_command cmd = {.argv = argv, .argc = 2};
+    struct operation op = {.spec = command_find(argv[0]),
+                           .cmd = &cmd,
+                           .token = request_token(&rs, argv[1]),
+                           .prefer = -1,
+                           .done = keep_reply,
+                           .arg = reply};
+    actor_init(&worker, &bare_ops, NULL);
+    ck_assert_int_eq(uv_loop_init(&worker.loop), 0); /* the turn begins */
+    usleep(2 * c.timeout * 1000);
+    request_read(&rs, &op);
+    requests_tick(&rs, clock_mono_ms());
+    bool lives = rs.oldest != NULL;
+    requests_end(&rs);
+    requests_fini(&rs);
+    uv_loop_close(&worker.loop);
+    hint_log_close(peer.log);
+    topology_free(t);
+    ck_assert_msg(lives, "%s", reply);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, rcu_start, rcu_stop);
@@ -739,6 +786,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, welcome_is_the_first_word);
     tcase_add_test(c, credit_comes_back_for_what_isnt_taken);
     tcase_add_test(c, a_node_id_is_a_uuid);
+    tcase_add_test(c, a_request_has_its_time_in_a_long_turn);
     tcase_add_test(c, nothing_was_written_is_said_only_when_it_is_true);
 }
 
