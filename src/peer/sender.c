@@ -217,6 +217,13 @@ static void fail_reads(struct sender *s)
         fail_read(s, &r);
 }
 
+static void make_room(struct sender *s)
+{
+    struct carried_read oldest;
+    if (carried_is_full(&s->reads) && carried_pop(&s->reads, &oldest))
+        fail_read(s, &oldest);
+}
+
 static void carry_reads(struct sender *s, struct mail_reads *m)
 {
     struct read_item it;
@@ -226,6 +233,7 @@ static void carry_reads(struct sender *s, struct mail_reads *m)
             fail_read(s, &r);
             continue;
         }
+        make_room(s);
         frame_add(&s->stream.out, &(struct frame){.kind = it.inspect ? FRAME_INSPECT : FRAME_READ,
                                                   .seq = carried_put(&s->reads, &r),
                                                   .payload = it.bytes});

@@ -472,6 +472,41 @@ START_TEST(answers_to_reads_dont_wait_for_the_disk)
 }
 END_TEST
 
+/* One read that a peer never answers doesn't cost memory for each that it answers after it. */
+START_TEST(an_unanswered_read_is_given_up)
+{
+    struct scene s;
+    uint64_t unanswered, id = 0;
+    open_scene(&s);
+    unanswered = ask(&s, 1);
+    const unsigned turn = 1u << 14;
+    for (uint64_t asked = 1; asked < CARRIED_MAX; asked += turn) {
+        struct mail_reads *m = NULL;
+        struct buf b = BUF_INIT;
+        for (unsigned i = 0; i < turn; i++)
+            reads_add(&m, &s.worker, 1, &(struct read_item){.ticket = 2});
+        reads_send(&m, s.peer.sender);
+        for (unsigned i = 0; i < turn; i++) {
+            id = hear(&s, FRAME_READ).seq;
+            frame_add(&b, &(struct frame){.kind = FRAME_READ_REPLY, .seq = id});
+        }
+        say(&s, &b);
+        buf_fini(&b);
+    }
+    ck_assert_uint_ge(id - unanswered, CARRIED_MAX);
+    bool failed = false;
+    for (struct msg *msg; !failed && (msg = take(&s.worker, SOON_MS));) {
+        struct mail_reads *m = container_of_(msg, struct mail_reads, msg);
+        struct read_item it;
+        for (size_t at = 0; reads_next(m, &at, &it);)
+            failed |= it.ticket == 1 && it.failed;
+        reads_free(m);
+    }
+    close_scene(&s);
+    ck_assert_msg(failed, "it waits for ever");
+}
+END_TEST
+
 /* ---- the writer --------------------------------------------------------------------------------
  */
 
@@ -781,6 +816,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, an_ack_before_its_waiter_gives_a_verdict);
     tcase_add_test(c, a_late_read_reply_answers_no_other_read);
     tcase_add_test(c, reads_of_a_turn_travel_together);
+    tcase_add_test(c, an_unanswered_read_is_given_up);
     tcase_add_test(c, what_was_appended_as_a_peer_went_down_is_synced);
     tcase_add_test(c, answers_to_reads_dont_wait_for_the_disk);
     tcase_add_test(c, welcome_is_the_first_word);
