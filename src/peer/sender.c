@@ -129,26 +129,33 @@ static void drop_log(struct sender *s)
 {
     struct hint_position acked = hint_log_acked(s->peer->log);
     struct hint_position end = hint_log_appended(s->peer->log);
+    waiters_settle(&s->waiters, s->node, end.seq, VERDICT_REFUSED, REFUSAL_DISABLED);
     if (end.records == acked.records)
         return;
     PEER_ADD(s->peer, rejected[REJECT_DROPPED], end.records - acked.records);
     hint_log_ack(s->peer->log, end.seq);
-    waiters_settle(&s->waiters, s->node, end.seq, VERDICT_REFUSED, REFUSAL_DISABLED);
     mark_repair(s, "it went down and hinted handoff is off");
+}
+
+/* All that is appended counts as hints now, or is dropped where none are kept. */
+static void make_hints(struct sender *s)
+{
+    if (s->o.config->enable_hinted_handoff)
+        sync_hints(s, false);
+    else
+        drop_log(s);
 }
 
 static void start_hinting(struct sender *s)
 {
     struct hint_position acked = hint_log_acked(s->peer->log), before = hinted(s);
     __atomic_store_n(&s->peer->hinting, 1, __ATOMIC_SEQ_CST);
-    if (!s->o.config->enable_hinted_handoff) {
-        drop_log(s);
-        return;
+    if (s->o.config->enable_hinted_handoff) {
+        struct hint_position end = hint_log_appended(s->peer->log);
+        uint64_t from = before.records > acked.records ? before.records : acked.records;
+        PEER_ADD(s->peer, converted, end.records > from ? end.records - from : 0);
     }
-    struct hint_position end = hint_log_appended(s->peer->log);
-    uint64_t from = before.records > acked.records ? before.records : acked.records;
-    PEER_ADD(s->peer, converted, end.records > from ? end.records - from : 0);
-    sync_hints(s, false);
+    make_hints(s);
 }
 
 static void end_hinting(struct sender *s)
@@ -770,7 +777,10 @@ static void turn_end(void *self)
     send_answers(s); /* who reads doesn't wait for the disk */
     if (s->sync_wanted) {
         s->sync_wanted = false;
-        sync_hints(s, !PEER_LOAD(s->peer, hinting));
+        if (PEER_LOAD(s->peer, hinting))
+            make_hints(s);
+        else
+            sync_hints(s, true);
     }
     waiters_flush(&s->waiters);
 }

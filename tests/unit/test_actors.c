@@ -444,7 +444,39 @@ START_TEST(what_was_appended_as_a_peer_went_down_is_synced)
 }
 END_TEST
 
-/* Nor does who asked a peer that is up, and for which hints are synced since it lies behind. */
+/* Without hinted handoff a log is dropped when its peer goes down. Who waits for a record of it,
+ * but becomes known only then, hears that, and not that it is kept. */
+START_TEST(what_was_dropped_isnt_kept)
+{
+    struct scene s;
+    struct actor asker;
+    actor_init(&asker, &bare_ops, NULL);
+    config.enable_hinted_handoff = false;
+    open_scene(&s);
+    struct mail_waiter w = {.seq = append(&s), .ticket = 9, .worker = &asker};
+    go_down(&s);
+    tell_appended(&s, w.seq, &w);
+    struct msg *m = take(&asker, SOON_MS);
+    struct mail_verdicts *v = m ? container_of_(m, struct mail_verdicts, msg) : NULL;
+    bool ok = v && v->n == 1 && v->v[0].verdict == VERDICT_REFUSED &&
+              v->v[0].why == REFUSAL_DISABLED && v->v[0].ticket == 9;
+    mem_free(v);
+    w.seq = append(&s); /* the writer saw the peer up */
+    tell_appended(&s, w.seq, &w);
+    m = take(&asker, SOON_MS);
+    v = m ? container_of_(m, struct mail_verdicts, msg) : NULL;
+    ok &= v && v->n == 1 && v->v[0].verdict == VERDICT_REFUSED;
+    mem_free(v);
+    uint64_t pending = peer_hints(&s.peer).pending;
+    close_scene(&s);
+    config.enable_hinted_handoff = true;
+    ck_assert_msg(ok, "it is said to be kept");
+    ck_assert_uint_eq(pending, 0);
+}
+END_TEST
+
+/* Nor does an answer wait that a peer gave which is up, and behind, so that its hints are synced.
+ */
 START_TEST(answers_to_reads_dont_wait_for_the_disk)
 {
     struct scene s;
@@ -818,6 +850,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, reads_of_a_turn_travel_together);
     tcase_add_test(c, an_unanswered_read_is_given_up);
     tcase_add_test(c, what_was_appended_as_a_peer_went_down_is_synced);
+    tcase_add_test(c, what_was_dropped_isnt_kept);
     tcase_add_test(c, answers_to_reads_dont_wait_for_the_disk);
     tcase_add_test(c, welcome_is_the_first_word);
     tcase_add_test(c, credit_comes_back_for_what_isnt_taken);
