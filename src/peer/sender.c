@@ -291,10 +291,15 @@ static void on_ack(struct sender *s, uint64_t seq)
     acknowledged(s, seq, before);
 }
 
+static bool was_given(const struct sender *s, uint64_t seq)
+{
+    return seq <= hint_log_appended(s->peer->log).seq;
+}
+
 /* Nothing goes out of the log because somebody names a number that this node never gave. */
 static bool was_never_sent(struct sender *s, uint64_t seq)
 {
-    if (seq <= hint_log_appended(s->peer->log).seq)
+    if (was_given(s, seq))
         return false;
     refuse(s, "not believed", "it says that it has numbers that were never sent to it");
     return true;
@@ -451,7 +456,8 @@ static void on_link_frame(struct sender *s, const struct frame *f)
             on_ack(s, f->seq);
         break;
     case FRAME_REPLY:
-        waiters_reply(&s->waiters, s->node, frame_reply_first(f), f->seq, f->payload);
+        if (was_given(s, f->seq)) /* else nobody waits for it */
+            waiters_reply(&s->waiters, s->node, frame_reply_first(f), f->seq, f->payload);
         break;
     case FRAME_REWIND:
         go_on_from(s, f->seq);

@@ -271,6 +271,13 @@ static void close_scene(struct scene *s)
     close(s->port);
 }
 
+static uint64_t append(struct scene *s)
+{
+    struct frame f = {.kind = FRAME_WRITE, .stamp = 1, .payload = slice_str("x")};
+    ck_assert_int_eq(hint_log_append(s->peer.log, &f, false), HINT_APPENDED);
+    return f.seq;
+}
+
 static void tell_appended(struct scene *s, uint64_t upto, const struct mail_waiter *w)
 {
     struct mail_appended *m = mem_calloc(1, sizeof *m + sizeof m->waiter[0]);
@@ -316,6 +323,34 @@ START_TEST(an_ack_before_its_waiter_gives_a_verdict)
     mem_free(v);
     close_scene(&s);
     ck_assert_msg(ok, "the write is applied and nobody is told");
+}
+END_TEST
+
+/* A run of replies up to a number that was never given would settle what wasn't even sent. */
+START_TEST(replies_to_what_was_never_sent_are_not_believed)
+{
+    struct scene s;
+    struct actor asker;
+    open_scene(&s);
+    actor_init(&asker, &bare_ops, NULL);
+    uint64_t seq = append(&s);
+    struct mail_waiter w = {.seq = seq, .ticket = 9, .worker = &asker};
+    tell_appended(&s, seq, &w);
+    ck_assert_uint_eq(hear(&s, FRAME_WRITE).seq, seq);
+    say_frame(&s, (struct frame){.kind = FRAME_READ_REPLY, .seq = UINT64_MAX});
+    say_frame(&s, (struct frame){.kind = FRAME_REPLY, .seq = 0, .stamp = UINT64_MAX});
+    say_frame(&s, (struct frame){.kind = FRAME_REPLY, .seq = seq - 1, .stamp = UINT64_MAX});
+    say_frame(&s, (struct frame){.kind = FRAME_REPLY, .seq = UINT64_MAX, .stamp = UINT64_MAX});
+    say_frame(&s, (struct frame){.kind = FRAME_REPLY, .seq = seq, .payload = slice_str("+OK")});
+    struct msg *m = take(&asker, SOON_MS);
+    struct mail_verdicts *v = m ? container_of_(m, struct mail_verdicts, msg) : NULL;
+    bool ok = v && v->n == 1 && v->v[0].verdict == VERDICT_APPLIED &&
+              slice_eq(mail_verdict_reply(v, &v->v[0]), slice_str("+OK"));
+    if (v)
+        buf_fini(&v->replies);
+    mem_free(v);
+    close_scene(&s);
+    ck_assert_msg(ok, "it isn't its own reply");
 }
 END_TEST
 
@@ -408,13 +443,6 @@ START_TEST(reads_of_a_turn_travel_together)
     close_scene(&s);
 }
 END_TEST
-
-static uint64_t append(struct scene *s)
-{
-    struct frame f = {.kind = FRAME_WRITE, .stamp = 1, .payload = slice_str("x")};
-    ck_assert_int_eq(hint_log_append(s->peer.log, &f, false), HINT_APPENDED);
-    return f.seq;
-}
 
 /* The sender has dealt with all of it when it answers. */
 static void go_down(struct scene *s)
@@ -848,6 +876,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, an_ack_before_its_waiter_gives_a_verdict);
     tcase_add_test(c, a_late_read_reply_answers_no_other_read);
     tcase_add_test(c, reads_of_a_turn_travel_together);
+    tcase_add_test(c, replies_to_what_was_never_sent_are_not_believed);
     tcase_add_test(c, an_unanswered_read_is_given_up);
     tcase_add_test(c, what_was_appended_as_a_peer_went_down_is_synced);
     tcase_add_test(c, what_was_dropped_isnt_kept);
