@@ -17,11 +17,13 @@
 #define STOP_SECONDS 9
 
 /* jemalloc's (man 3 jemalloc): few arenas, and what is freed goes back to the system within a
- * second or two, by a thread of its own. */
+ * second or two. */
 extern const char *malloc_conf;
-const char *malloc_conf =
-    "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4,lg_tcache_max:12,"
-    "tcache_nslots_small_max:20";
+const char *malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4,lg_tcache_max:12,"
+                          "tcache_nslots_small_max:20";
+/* NULL in a build for a sanitizer, which brings its own allocator. */
+__attribute__((weak)) int mallctl(const char *name, void *old, size_t *old_len, void *new,
+                                  size_t new_len);
 
 enum { EXIT_OK = 0, EXIT_USAGE = 1, EXIT_START = 2 };
 
@@ -54,6 +56,14 @@ static void raise_file_limit(void)
         r.rlim_cur = r.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &r);
     }
+}
+
+/* Threads of jemalloc's do it, so that an idle node does. They don't live through a fork. */
+static void start_giving_memory_back(void)
+{
+    bool on = true;
+    if (mallctl)
+        (void)mallctl("background_thread", NULL, NULL, &on, sizeof on);
 }
 
 /* The parent waits until the child is up, so that the exit status tells. */
@@ -148,6 +158,7 @@ static int run(const struct config *c)
     raise_file_limit();
     if (c->daemonize && !daemonize(&ready, &e))
         return fail(&e);
+    start_giving_memory_back();
     if (!log_open(c->output, (int)c->verbosity, c->log_format == LOG_FORMAT_JSON, &e))
         return fail(&e);
     rcu_start();

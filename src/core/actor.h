@@ -18,7 +18,7 @@
  * Stop is a protocol: actor_stop -> `stop` in the actor's thread closes every handle that the actor
  * made (messages still arrive until the loop ends) -> when the last handle is closed the loop ends
  * -> `end` frees what is left, still in the actor's thread -> actor_join. Messages that arrive
- * later are given to `receive` never, and freed with `drop` in actor_join. */
+ * later are given to `receive` never, and freed with `drop` in actor_fini. */
 #ifndef CORE_ACTOR_H
 #define CORE_ACTOR_H
 

@@ -90,9 +90,9 @@ static inline struct slice mail_verdict_reply(const struct mail_verdicts *m,
     return slice_of(buf_head(&m->replies) + v->reply_at, v->reply_len);
 }
 
-/* What the writer appended to a peer's log in one batch: everything up to `upto`, and who waits for
- * verdicts on it. The sender sends nothing that it hasn't been told of: an acknowledgement never
- * comes before the one who waits for it is known. */
+/* What the writer appended to a peer's log since its last word: everything up to `upto`, and who
+ * waits for verdicts on it. The sender sends nothing that it hasn't been told of: an
+ * acknowledgement never comes before the one who waits for it is known. */
 struct mail_waiter {
     uint64_t seq, ticket;
     struct actor *worker;

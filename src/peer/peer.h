@@ -50,6 +50,14 @@ struct peer {
 #define PEER_STORE(p, field, v) __atomic_store_n(&(p)->field, (v), __ATOMIC_RELAXED)
 #define PEER_ADD(p, field, v)   __atomic_fetch_add(&(p)->field, (v), __ATOMIC_RELAXED)
 
+/* How many bytes may gather at either end of a link before an acknowledgement, or word of what was
+ * appended, has no time any more: so few that a peer that is well doesn't count as behind. */
+static inline size_t lazy_bytes(size_t send_window)
+{
+    const size_t many = 64 * 1024;
+    return send_window / 4 < many ? send_window / 4 : many;
+}
+
 /* Hints as DESIGN.md section 3 counts them. */
 struct peer_hints {
     uint64_t pending, bytes;

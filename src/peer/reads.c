@@ -92,6 +92,11 @@ uint64_t carried_put(struct carried *c, const struct carried_read *r)
     return c->next++;
 }
 
+bool carried_is_full(const struct carried *c)
+{
+    return c->next - c->first >= CARRIED_MAX;
+}
+
 static void pass_answered(struct carried *c)
 {
     while (c->first < c->next && !place(c, c->first)->worker)

@@ -38,6 +38,7 @@ struct carried_read {
     uint64_t ticket;
     bool inspect;
 };
+#define CARRIED_MAX (1u << 20) /* ids from the oldest without an answer to the newest */
 struct carried {
     struct carried_read *at; /* `cap` places, a power of two; id's is id % cap */
     uint64_t first, next;    /* ids: the oldest without an answer, the next to give */
@@ -45,6 +46,9 @@ struct carried {
 };
 void carried_fini(struct carried *c);
 uint64_t carried_put(struct carried *c, const struct carried_read *r); /* its id */
+/* One more would make the ring too long: a peer may never answer the oldest, which holds the places
+ * of all behind it. carried_pop it. */
+bool carried_is_full(const struct carried *c);
 /* False: it is none of those that wait. */
 bool carried_take(struct carried *c, uint64_t id, struct carried_read *r) MUST_USE;
 /* Any that still waits, oldest first: for giving up all. */

@@ -129,26 +129,33 @@ static void drop_log(struct sender *s)
 {
     struct hint_position acked = hint_log_acked(s->peer->log);
     struct hint_position end = hint_log_appended(s->peer->log);
+    waiters_settle(&s->waiters, s->node, end.seq, VERDICT_REFUSED, REFUSAL_DISABLED);
     if (end.records == acked.records)
         return;
     PEER_ADD(s->peer, rejected[REJECT_DROPPED], end.records - acked.records);
     hint_log_ack(s->peer->log, end.seq);
-    waiters_settle(&s->waiters, s->node, end.seq, VERDICT_REFUSED, REFUSAL_DISABLED);
     mark_repair(s, "it went down and hinted handoff is off");
+}
+
+/* All that is appended counts as hints now, or is dropped where none are kept. */
+static void make_hints(struct sender *s)
+{
+    if (s->o.config->enable_hinted_handoff)
+        sync_hints(s, false);
+    else
+        drop_log(s);
 }
 
 static void start_hinting(struct sender *s)
 {
     struct hint_position acked = hint_log_acked(s->peer->log), before = hinted(s);
     __atomic_store_n(&s->peer->hinting, 1, __ATOMIC_SEQ_CST);
-    if (!s->o.config->enable_hinted_handoff) {
-        drop_log(s);
-        return;
+    if (s->o.config->enable_hinted_handoff) {
+        struct hint_position end = hint_log_appended(s->peer->log);
+        uint64_t from = before.records > acked.records ? before.records : acked.records;
+        PEER_ADD(s->peer, converted, end.records > from ? end.records - from : 0);
     }
-    struct hint_position end = hint_log_appended(s->peer->log);
-    uint64_t from = before.records > acked.records ? before.records : acked.records;
-    PEER_ADD(s->peer, converted, end.records > from ? end.records - from : 0);
-    sync_hints(s, false);
+    make_hints(s);
 }
 
 static void end_hinting(struct sender *s)
@@ -217,6 +224,13 @@ static void fail_reads(struct sender *s)
         fail_read(s, &r);
 }
 
+static void make_room(struct sender *s)
+{
+    struct carried_read oldest;
+    if (carried_is_full(&s->reads) && carried_pop(&s->reads, &oldest))
+        fail_read(s, &oldest);
+}
+
 static void carry_reads(struct sender *s, struct mail_reads *m)
 {
     struct read_item it;
@@ -226,6 +240,7 @@ static void carry_reads(struct sender *s, struct mail_reads *m)
             fail_read(s, &r);
             continue;
         }
+        make_room(s);
         frame_add(&s->stream.out, &(struct frame){.kind = it.inspect ? FRAME_INSPECT : FRAME_READ,
                                                   .seq = carried_put(&s->reads, &r),
                                                   .payload = it.bytes});
@@ -276,10 +291,15 @@ static void on_ack(struct sender *s, uint64_t seq)
     acknowledged(s, seq, before);
 }
 
+static bool was_given(const struct sender *s, uint64_t seq)
+{
+    return seq <= hint_log_appended(s->peer->log).seq;
+}
+
 /* Nothing goes out of the log because somebody names a number that this node never gave. */
 static bool was_never_sent(struct sender *s, uint64_t seq)
 {
-    if (seq <= hint_log_appended(s->peer->log).seq)
+    if (was_given(s, seq))
         return false;
     refuse(s, "not believed", "it says that it has numbers that were never sent to it");
     return true;
@@ -436,7 +456,8 @@ static void on_link_frame(struct sender *s, const struct frame *f)
             on_ack(s, f->seq);
         break;
     case FRAME_REPLY:
-        waiters_reply(&s->waiters, s->node, frame_reply_first(f), f->seq, f->payload);
+        if (was_given(s, f->seq)) /* else nobody waits for it */
+            waiters_reply(&s->waiters, s->node, frame_reply_first(f), f->seq, f->payload);
         break;
     case FRAME_REWIND:
         go_on_from(s, f->seq);
@@ -722,7 +743,7 @@ static void on_appended(struct sender *s, struct mail_appended *m)
     if (s->phase >= GREETING && m->upto >> 32 > s->upper_max)
         drop_link(s, "numbers go on above what it was told to expect");
     /* others of a peer that is up wait for its acknowledgement, not for the disk */
-    s->sync_wanted |= hints || (m->n && PEER_LOAD(s->peer, hinting));
+    s->sync_wanted |= hints || PEER_LOAD(s->peer, hinting);
     mem_free(m);
 }
 
@@ -759,12 +780,15 @@ static void turn_end(void *self)
         pump(s);
     if (s->stream_open)
         stream_flush(&s->stream);
+    send_answers(s); /* who reads doesn't wait for the disk */
     if (s->sync_wanted) {
         s->sync_wanted = false;
-        sync_hints(s, !PEER_LOAD(s->peer, hinting));
+        if (PEER_LOAD(s->peer, hinting))
+            make_hints(s);
+        else
+            sync_hints(s, true);
     }
     waiters_flush(&s->waiters);
-    send_answers(s);
 }
 
 static void stop(void *self)

@@ -115,7 +115,7 @@ void batch_tidy(struct batch *b)
 {
     bool spacious = b->cap > ITEMS_MIN && b->peak < b->cap / 4;
     b->peak = b->n;
-    if (b->n || !spacious)
+    if (b->n || b->ninbound || !spacious)
         return;
     batch_fini(b);
 }

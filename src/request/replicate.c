@@ -50,10 +50,11 @@ static void renew_numbers(struct replicate *r, struct hint_log *log)
         __atomic_store_n(r->mark_wanted, upper + 1, __ATOMIC_RELEASE);
 }
 
-static bool has_time(const struct nudge *n, uint64_t bytes, uint64_t now_us)
+static bool has_time(const struct replicate *r, const struct nudge *n, uint64_t bytes,
+                     uint64_t now_us)
 {
     return !n->mail && now_us - n->last_us < REPLICATE_LAZY_US &&
-           bytes - n->last_bytes < REPLICATE_LAZY_BYTES;
+           bytes - n->last_bytes < lazy_bytes(r->config->send_window);
 }
 
 static void tell(struct peer *p, struct nudge *n, uint64_t now_us)
@@ -78,7 +79,7 @@ bool replicate_nudge(struct replicate *r, bool all)
         struct peer *p = r->peers->at[i];
         now_us = now_us ? now_us : clock_mono_us();
         renew_numbers(r, p->log);
-        if (all || !has_time(n, hint_log_appended(p->log).bytes, now_us))
+        if (all || !has_time(r, n, hint_log_appended(p->log).bytes, now_us))
             tell(p, n, now_us);
         else
             none_left = false;

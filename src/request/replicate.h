@@ -39,10 +39,9 @@ struct replicate_write {
 enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
                           enum refusal *why);
 /* Tells the senders what was appended: those of whom nobody waits for a verdict at most once in
- * REPLICATE_LAZY_US, since each word wakes threads here and at the peer, or when many bytes have
+ * REPLICATE_LAZY_US, since each word wakes threads here and at the peer, or when lazy_bytes have
  * gathered. False: some weren't told; `all` leaves none. */
-#define REPLICATE_LAZY_US    1000
-#define REPLICATE_LAZY_BYTES (64u * 1024)
+#define REPLICATE_LAZY_US 1000
 bool replicate_nudge(struct replicate *r, bool all);
 
 #endif

@@ -26,7 +26,7 @@ struct request *request_new(struct requests *rs, const struct operation *op, enu
     r->reads = write ? NULL : words;
     r->node = (uint16_t *)(void *)((uint8_t *)words + n * word);
     r->why = (uint8_t *)(r->node + n);
-    r->deadline_ms = uv_now(&rs->worker->loop) + rs->config->timeout;
+    r->deadline_ms = clock_mono_ms() + rs->config->timeout;
     r->older = rs->newest;
     if (rs->newest)
         rs->newest->newer = r;

@@ -4,9 +4,10 @@
 
 #define RUN_KEEP 256 /* bytes: what replies to writes mostly are */
 
-void sources_init(struct sources *all, unsigned nodes)
+void sources_init(struct sources *all, unsigned nodes, size_t window)
 {
     all->n = nodes;
+    all->lazy_bytes = lazy_bytes(window);
     all->at = mem_calloc(nodes, sizeof *all->at);
 }
 
@@ -66,18 +67,18 @@ static void send_link(struct source *s, bool close)
     actor_send(s->link.worker, &m->msg);
 }
 
-static bool has_time(const struct source *s)
+static bool has_time(const struct source *s, size_t bytes)
 {
     return s->has_link && !s->urgent && !s->welcome && s->out.len == 0 && !s->run.last &&
-           s->credit < SOURCES_LAZY_BYTES;
+           s->credit < bytes;
 }
 
 /* Nothing goes out before the welcome. False: an acknowledgement is left for later. */
-static bool flush(struct source *s)
+static bool flush(struct source *s, size_t bytes)
 {
     if (s->has_link && s->greet_due)
         return true;
-    if (has_time(s))
+    if (has_time(s, bytes))
         return !s->ack_due && !s->credit;
     end_run(s);
     if (s->ack_due)
@@ -94,7 +95,7 @@ bool sources_flush(struct sources *all)
 {
     bool done = true;
     for (unsigned i = 0; i < all->n; i++)
-        done &= flush(&all->at[i]);
+        done &= flush(&all->at[i], all->lazy_bytes);
     return done;
 }
 

@@ -8,7 +8,7 @@
  * one another are mostly the same: such a run goes out as one frame.
  *
  * Where nobody waits for a reply, an acknowledgement has time: each by itself would wake two
- * threads here and one at the sender. It goes out with the next thing that is said, when many bytes
+ * threads here and one at the sender. It goes out with the next thing that is said, when lazy_bytes
  * have gathered, or when sources_acknowledge is called (by the writer, LAZY_MS later at the
  * latest). */
 #ifndef REQUEST_SOURCES_H
@@ -16,9 +16,8 @@
 
 #include "hint/numbers.h"
 #include "peer/mail.h"
+#include "peer/peer.h"
 #include "wire/frame.h"
-
-#define SOURCES_LAZY_BYTES (64u * 1024)
 
 struct source {
     uint64_t applied, queued;
@@ -40,9 +39,11 @@ struct source {
 struct sources {
     struct source *at;
     unsigned n;
+    size_t lazy_bytes;
 };
 
-void sources_init(struct sources *all, unsigned nodes);
+/* window: what a sender may leave unacknowledged; ours stands for theirs, which we aren't told. */
+void sources_init(struct sources *all, unsigned nodes, size_t window);
 void sources_fini(struct sources *all);
 /* False: acknowledgements were left for later. */
 bool sources_flush(struct sources *all);

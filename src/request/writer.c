@@ -610,7 +610,7 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     w->tag = tag_of(o->me->id);
     w->clock.last = o->clock_floor;
     w->own_seq = o->me->start_mark << 32;
-    sources_init(&w->sources, n);
+    sources_init(&w->sources, n, o->config->send_window);
     replicate_init(&w->replicate, o->config, o->peers);
     w->replicate.mark_wanted = o->mark_wanted;
     w->replicate.mark_kept = o->mark_kept;

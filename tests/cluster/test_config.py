@@ -186,6 +186,14 @@ def is_running(pid):
         return False
 
 
+def threads(pid):
+    names = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as f:
+            names.append(f.read().strip())
+    return names
+
+
 def test_config_daemon(tmp_path):
     """-d returns when the node is up; relative paths are relative to where it was started."""
     addresses = free_addresses()
@@ -199,6 +207,9 @@ def test_config_daemon(tmp_path):
         with open(f"/proc/{pid}/cmdline", "rb") as f:
             assert b"dynomited" in f.read()
         assert os.getsid(pid) == pid
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+            has_jemalloc = "libjemalloc" in f.read()  # a build for a sanitizer has its allocator
+        assert not has_jemalloc or "jemalloc_bg_thd" in threads(pid)  # which gives memory back
         assert (tmp_path / "d" / "admin.sock").exists() and "is up" in (tmp_path / "d.log").read_text()
         again = run("-d", "-p", "other.pid", "-o", "d.log", "-c", "c.yaml", *free_addresses(),
                     cwd=tmp_path)

@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -54,6 +55,16 @@ static struct msg *take(struct actor *a, unsigned ms)
     return m;
 }
 
+static void remove_dir(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *e; (e = readdir(dir));)
+        if (e->d_name[0] != '.')
+            unlinkat(dirfd(dir), e->d_name, 0);
+    closedir(dir);
+    rmdir(path);
+}
+
 static struct identity who(int i, const char *rack)
 {
     struct identity me = {.start_mark = 7,
@@ -82,14 +93,52 @@ static struct topology *two_nodes(const char *address)
     return t;
 }
 
-static struct hint_log *memory_log(void)
+static struct hint_log *log_in(const char *dir)
 {
     struct hint_log_report r;
     struct error e;
-    struct hint_log_options o = {.peer = "peer"};
+    struct hint_log_options o = {.peer = "peer", .dir = dir};
     struct hint_log *l = hint_log_open(&o, START, &r, &e);
     ck_assert_ptr_nonnull(l);
     return l;
+}
+
+static struct hint_log *memory_log(void)
+{
+    return log_in(NULL);
+}
+
+/* ---- a disk that can be held ------------------------------------------------------------------
+ */
+
+static int syncs, may_end = INT_MAX; /* atomic: calls that began, and how many may return */
+
+int fdatasync(int fd)
+{
+    uint64_t end = clock_mono_ms() + 4 * SOON_MS;
+    int n = __atomic_fetch_add(&syncs, 1, __ATOMIC_SEQ_CST);
+    (void)fd;
+    while (__atomic_load_n(&may_end, __ATOMIC_SEQ_CST) <= n && clock_mono_ms() < end)
+        usleep(500);
+    return 0;
+}
+
+static void let_end(int n)
+{
+    __atomic_store_n(&may_end, n, __ATOMIC_SEQ_CST);
+}
+
+static int syncs_begun(void)
+{
+    return __atomic_load_n(&syncs, __ATOMIC_SEQ_CST);
+}
+
+static bool is_synced_after(int before)
+{
+    uint64_t end = clock_mono_ms() + SOON_MS;
+    while (syncs_begun() == before && clock_mono_ms() < end)
+        usleep(500);
+    return syncs_begun() > before;
 }
 
 /* ---- a sender, and the peer at its other end --------------------------------------------------
@@ -171,7 +220,7 @@ static void shake_hands(struct scene *s)
         usleep(500);
 }
 
-static void open_scene(struct scene *s)
+static void open_scene_on(struct scene *s, const char *hint_dir)
 {
     struct error e;
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -188,16 +237,22 @@ static void open_scene(struct scene *s)
     s->me = who(0, "r1");
     s->them = who(1, "r2");
     s->topology = two_nodes(address);
-    s->peer = (struct peer){.node = 1, .log_name = address, .log = memory_log()};
+    s->peer = (struct peer){.node = 1, .log_name = address, .log = log_in(hint_dir)};
     struct sender_options o = {.config = &config,
                                .me = &s->me,
                                .topology = &s->topology,
                                .peer = &s->peer,
+                               .hint_dir = hint_dir,
                                .writer = &s->writer,
                                .clock_trusted = &s->trusted};
     s->sender = sender_start(&o, &e);
     ck_assert_ptr_nonnull(s->sender);
     shake_hands(s);
+}
+
+static void open_scene(struct scene *s)
+{
+    open_scene_on(s, NULL);
 }
 
 static void close_scene(struct scene *s)
@@ -216,6 +271,13 @@ static void close_scene(struct scene *s)
     close(s->port);
 }
 
+static uint64_t append(struct scene *s)
+{
+    struct frame f = {.kind = FRAME_WRITE, .stamp = 1, .payload = slice_str("x")};
+    ck_assert_int_eq(hint_log_append(s->peer.log, &f, false), HINT_APPENDED);
+    return f.seq;
+}
+
 static void tell_appended(struct scene *s, uint64_t upto, const struct mail_waiter *w)
 {
     struct mail_appended *m = mem_calloc(1, sizeof *m + sizeof m->waiter[0]);
@@ -227,11 +289,16 @@ static void tell_appended(struct scene *s, uint64_t upto, const struct mail_wait
     actor_send(s->peer.sender, &m->msg);
 }
 
-static uint64_t ask(struct scene *s, uint64_t ticket)
+static void send_read(struct scene *s, uint64_t ticket)
 {
     struct mail_reads *m = NULL;
     reads_add(&m, &s->worker, 1, &(struct read_item){.ticket = ticket, .bytes = slice_str("GET")});
     reads_send(&m, s->peer.sender);
+}
+
+static uint64_t ask(struct scene *s, uint64_t ticket)
+{
+    send_read(s, ticket);
     return hear(s, FRAME_READ).seq;
 }
 
@@ -256,6 +323,34 @@ START_TEST(an_ack_before_its_waiter_gives_a_verdict)
     mem_free(v);
     close_scene(&s);
     ck_assert_msg(ok, "the write is applied and nobody is told");
+}
+END_TEST
+
+/* A run of replies up to a number that was never given would settle what wasn't even sent. */
+START_TEST(replies_to_what_was_never_sent_are_not_believed)
+{
+    struct scene s;
+    struct actor asker;
+    open_scene(&s);
+    actor_init(&asker, &bare_ops, NULL);
+    uint64_t seq = append(&s);
+    struct mail_waiter w = {.seq = seq, .ticket = 9, .worker = &asker};
+    tell_appended(&s, seq, &w);
+    ck_assert_uint_eq(hear(&s, FRAME_WRITE).seq, seq);
+    say_frame(&s, (struct frame){.kind = FRAME_READ_REPLY, .seq = UINT64_MAX});
+    say_frame(&s, (struct frame){.kind = FRAME_REPLY, .seq = 0, .stamp = UINT64_MAX});
+    say_frame(&s, (struct frame){.kind = FRAME_REPLY, .seq = seq - 1, .stamp = UINT64_MAX});
+    say_frame(&s, (struct frame){.kind = FRAME_REPLY, .seq = UINT64_MAX, .stamp = UINT64_MAX});
+    say_frame(&s, (struct frame){.kind = FRAME_REPLY, .seq = seq, .payload = slice_str("+OK")});
+    struct msg *m = take(&asker, SOON_MS);
+    struct mail_verdicts *v = m ? container_of_(m, struct mail_verdicts, msg) : NULL;
+    bool ok = v && v->n == 1 && v->v[0].verdict == VERDICT_APPLIED &&
+              slice_eq(mail_verdict_reply(v, &v->v[0]), slice_str("+OK"));
+    if (v)
+        buf_fini(&v->replies);
+    mem_free(v);
+    close_scene(&s);
+    ck_assert_msg(ok, "it isn't its own reply");
 }
 END_TEST
 
@@ -349,6 +444,129 @@ START_TEST(reads_of_a_turn_travel_together)
 }
 END_TEST
 
+/* The sender has dealt with all of it when it answers. */
+static void go_down(struct scene *s)
+{
+    say_state(s, false);
+    while (!PEER_LOAD(&s->peer, hinting))
+        usleep(500);
+    send_read(s, 1);
+    ck_assert(take_answer(s).failed);
+}
+
+/* The writer saw a peer that was up, and its record came behind the sync that made hints of what
+ * lay there. It is one, too. */
+START_TEST(what_was_appended_as_a_peer_went_down_is_synced)
+{
+    struct scene s;
+    char dir[] = "/tmp/actors.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    open_scene_on(&s, dir);
+    go_down(&s);
+    int before = syncs_begun();
+    tell_appended(&s, append(&s), NULL);
+    bool ok = is_synced_after(before);
+    close_scene(&s);
+    remove_dir(dir);
+    ck_assert_msg(ok, "the hint isn't on disk");
+}
+END_TEST
+
+/* Without hinted handoff a log is dropped when its peer goes down. Who waits for a record of it,
+ * but becomes known only then, hears that, and not that it is kept. */
+START_TEST(what_was_dropped_isnt_kept)
+{
+    struct scene s;
+    struct actor asker;
+    actor_init(&asker, &bare_ops, NULL);
+    config.enable_hinted_handoff = false;
+    open_scene(&s);
+    struct mail_waiter w = {.seq = append(&s), .ticket = 9, .worker = &asker};
+    go_down(&s);
+    tell_appended(&s, w.seq, &w);
+    struct msg *m = take(&asker, SOON_MS);
+    struct mail_verdicts *v = m ? container_of_(m, struct mail_verdicts, msg) : NULL;
+    bool ok = v && v->n == 1 && v->v[0].verdict == VERDICT_REFUSED &&
+              v->v[0].why == REFUSAL_DISABLED && v->v[0].ticket == 9;
+    mem_free(v);
+    w.seq = append(&s); /* the writer saw the peer up */
+    tell_appended(&s, w.seq, &w);
+    m = take(&asker, SOON_MS);
+    v = m ? container_of_(m, struct mail_verdicts, msg) : NULL;
+    ok &= v && v->n == 1 && v->v[0].verdict == VERDICT_REFUSED;
+    mem_free(v);
+    uint64_t pending = peer_hints(&s.peer).pending;
+    close_scene(&s);
+    config.enable_hinted_handoff = true;
+    ck_assert_msg(ok, "it is said to be kept");
+    ck_assert_uint_eq(pending, 0);
+}
+END_TEST
+
+/* Nor does an answer wait that a peer gave which is up, and behind, so that its hints are synced.
+ */
+START_TEST(answers_to_reads_dont_wait_for_the_disk)
+{
+    struct scene s;
+    char dir[] = "/tmp/actors.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    open_scene_on(&s, dir);
+    go_down(&s);
+    struct mail_waiter w = {.ticket = 9, .worker = &s.writer, .hint = true};
+    int before = syncs_begun();
+    let_end(before);
+    w.seq = append(&s);
+    tell_appended(&s, w.seq, &w);
+    ck_assert(is_synced_after(before));
+    w.seq = append(&s); /* this and the read wait for the sender's next turn */
+    tell_appended(&s, w.seq, &w);
+    send_read(&s, 2);
+    let_end(before + 1);
+    struct msg *answer = take(&s.worker, SOON_MS);
+    let_end(INT_MAX);
+    if (answer)
+        reads_free(container_of_(answer, struct mail_reads, msg));
+    close_scene(&s);
+    remove_dir(dir);
+    ck_assert_msg(answer, "it waits for the disk");
+}
+END_TEST
+
+/* One read that a peer never answers doesn't cost memory for each that it answers after it. */
+START_TEST(an_unanswered_read_is_given_up)
+{
+    struct scene s;
+    uint64_t unanswered, id = 0;
+    open_scene(&s);
+    unanswered = ask(&s, 1);
+    const unsigned turn = 1u << 14;
+    for (uint64_t asked = 1; asked < CARRIED_MAX; asked += turn) {
+        struct mail_reads *m = NULL;
+        struct buf b = BUF_INIT;
+        for (unsigned i = 0; i < turn; i++)
+            reads_add(&m, &s.worker, 1, &(struct read_item){.ticket = 2});
+        reads_send(&m, s.peer.sender);
+        for (unsigned i = 0; i < turn; i++) {
+            id = hear(&s, FRAME_READ).seq;
+            frame_add(&b, &(struct frame){.kind = FRAME_READ_REPLY, .seq = id});
+        }
+        say(&s, &b);
+        buf_fini(&b);
+    }
+    ck_assert_uint_ge(id - unanswered, CARRIED_MAX);
+    bool failed = false;
+    for (struct msg *msg; !failed && (msg = take(&s.worker, SOON_MS));) {
+        struct mail_reads *m = container_of_(msg, struct mail_reads, msg);
+        struct read_item it;
+        for (size_t at = 0; reads_next(m, &at, &it);)
+            failed |= it.ticket == 1 && it.failed;
+        reads_free(m);
+    }
+    close_scene(&s);
+    ck_assert_msg(failed, "it waits for ever");
+}
+END_TEST
+
 /* ---- the writer --------------------------------------------------------------------------------
  */
 
@@ -415,12 +633,7 @@ static void close_desk(struct desk *d)
     store_close(d->store);
     hint_log_close(d->peer.log);
     topology_free(d->topology);
-    DIR *dir = opendir(d->dir);
-    for (struct dirent *e; (e = readdir(dir));)
-        if (e->d_name[0] != '.')
-            unlinkat(dirfd(dir), e->d_name, 0);
-    closedir(dir);
-    rmdir(d->dir);
+    remove_dir(d->dir);
 }
 
 static void greet(struct desk *d, uint64_t hints_upto)
@@ -609,6 +822,53 @@ START_TEST(nothing_was_written_is_said_only_when_it_is_true)
 }
 END_TEST
 
+/* A turn takes longer than a request may: what begins late in it has its time all the same. */
+START_TEST(a_request_has_its_time_in_a_long_turn)
+{
+    struct error e;
+    char reply[200] = "", key[16] = "";
+    struct actor worker;
+    struct ring_node nodes[] = {
+        {.address = "a:1", .datacenter = "d", .rack = "r1", .tokens = zero, .ntokens = 1},
+        {.address = "b:1", .datacenter = "d", .rack = "r1", .tokens = half, .ntokens = 1}};
+    struct topology *t = topology_new(nodes, 2, 0, &e);
+    struct peer peer = {.node = 1, .log = memory_log(), .link_up = 1, .state = NODE_NORMAL};
+    struct peer *at[] = {NULL, &peer};
+    struct peers peers = {.n = 2, .at = at};
+    struct stats stats = {0};
+    struct config c = config;
+    c.timeout = 50;
+    struct requests rs = {.worker = &worker,
+                          .config = &c,
+                          .topology = &t,
+                          .peers = &peers,
+                          .stats = &stats,
+                          .hash = HASH_MURMUR};
+    for (int i = 0; i == 0 || request_token(&rs, slice_str(key)) - 1 >= 1u << 31; i++)
+        snprintf(key, sizeof key, "k%d", i); /* until it is the other node's */
+    struct slice argv[] = {slice_str("GET"), slice_str(key)};
+    struct resp_command cmd = {.argv = argv, .argc = 2};
+    struct operation op = {.spec = command_find(argv[0]),
+                           .cmd = &cmd,
+                           .token = request_token(&rs, argv[1]),
+                           .prefer = -1,
+                           .done = keep_reply,
+                           .arg = reply};
+    actor_init(&worker, &bare_ops, NULL);
+    ck_assert_int_eq(uv_loop_init(&worker.loop), 0); /* the turn begins */
+    usleep(2 * c.timeout * 1000);
+    request_read(&rs, &op);
+    requests_tick(&rs, clock_mono_ms());
+    bool lives = rs.oldest != NULL;
+    requests_end(&rs);
+    requests_fini(&rs);
+    uv_loop_close(&worker.loop);
+    hint_log_close(peer.log);
+    topology_free(t);
+    ck_assert_msg(lives, "%s", reply);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, rcu_start, rcu_stop);
@@ -616,9 +876,15 @@ static void add_cases(TCase *c)
     tcase_add_test(c, an_ack_before_its_waiter_gives_a_verdict);
     tcase_add_test(c, a_late_read_reply_answers_no_other_read);
     tcase_add_test(c, reads_of_a_turn_travel_together);
+    tcase_add_test(c, replies_to_what_was_never_sent_are_not_believed);
+    tcase_add_test(c, an_unanswered_read_is_given_up);
+    tcase_add_test(c, what_was_appended_as_a_peer_went_down_is_synced);
+    tcase_add_test(c, what_was_dropped_isnt_kept);
+    tcase_add_test(c, answers_to_reads_dont_wait_for_the_disk);
     tcase_add_test(c, welcome_is_the_first_word);
     tcase_add_test(c, credit_comes_back_for_what_isnt_taken);
     tcase_add_test(c, a_node_id_is_a_uuid);
+    tcase_add_test(c, a_request_has_its_time_in_a_long_turn);
     tcase_add_test(c, nothing_was_written_is_said_only_when_it_is_true);
 }
 

@@ -381,6 +381,8 @@ END_TEST
 /* ---- what is said to a sender -------------------------------------------------------------------
  */
 
+#define WINDOW (4u << 20)
+
 /* The frames that the link is given: kind:seq+more=payload. */
 static void expect_said(struct sources *all, const char *text)
 {
@@ -411,7 +413,7 @@ START_TEST(replies_go_out_in_runs)
 {
     struct sources all;
     mailbox_init(&worker.mailbox);
-    sources_init(&all, 1);
+    sources_init(&all, 1, WINDOW);
     struct source *s = &all.at[0];
     s->has_link = true;
     s->link.worker = &worker;
@@ -438,7 +440,7 @@ START_TEST(acknowledgements_have_time_but_not_for_ever)
 {
     struct sources all;
     mailbox_init(&worker.mailbox);
-    sources_init(&all, 1);
+    sources_init(&all, 1, WINDOW);
     struct source *s = &all.at[0];
     s->has_link = true;
     s->link.worker = &worker;
@@ -459,10 +461,26 @@ START_TEST(acknowledgements_have_time_but_not_for_ever)
     expect_said(&all, "20:2+0= ");
     s->credit = 1;
     ck_assert_msg(!sources_flush(&all), "credit was given back at once; allowed later");
-    s->credit = SOURCES_LAZY_BYTES;
+    s->credit = lazy_bytes(WINDOW);
     source_applied(s, 3);
     expect_said(&all, "20:3+0= ");
     ck_assert(sources_flush(&all));
+    sources_fini(&all);
+}
+END_TEST
+
+/* An acknowledgement that has time must not leave a sender standing before a full window. */
+START_TEST(a_small_window_is_acknowledged_before_it_is_full)
+{
+    struct sources all;
+    mailbox_init(&worker.mailbox);
+    sources_init(&all, 1, 1024);
+    struct source *s = &all.at[0];
+    s->has_link = true;
+    s->link.worker = &worker;
+    s->credit = 600;
+    source_applied(s, 3);
+    expect_said(&all, "20:3+0= ");
     sources_fini(&all);
 }
 END_TEST
@@ -471,7 +489,7 @@ START_TEST(a_large_reply_leaves_no_memory)
 {
     struct sources all;
     static const char large[100000];
-    sources_init(&all, 1);
+    sources_init(&all, 1, WINDOW);
     source_reply(&all.at[0], 1, slice_of(large, sizeof large));
     ck_assert(sources_flush(&all)); /* there is no link: nobody is told */
     ck_assert_uint_le(all.at[0].run.reply.cap, 1000);
@@ -493,6 +511,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, many_bytes_are_kept_without_a_copy);
     tcase_add_test(c, replies_go_out_in_runs);
     tcase_add_test(c, acknowledgements_have_time_but_not_for_ever);
+    tcase_add_test(c, a_small_window_is_acknowledged_before_it_is_full);
     tcase_add_test(c, a_large_reply_leaves_no_memory);
 }
 

@@ -5,6 +5,7 @@
 #include "core/rcu.h"
 #include "peer/delivery.h"
 #include "request/batch.h"
+#include "request/replicate.h"
 #include "request/writer.h"
 #include "store/internal.h"
 #include "unit.h"
@@ -80,6 +81,25 @@ START_TEST(a_batch_gives_back_what_a_burst_took)
     batch_add(&b);
     ck_assert_uint_eq(b.n, 1);
     batch_fini(&b);
+}
+END_TEST
+
+/* What a link sent was taken out again (its store went away): its credit is still to be given. */
+START_TEST(a_batch_keeps_what_credit_is_due_for)
+{
+    struct batch b = {0};
+    for (int i = 0; i < 1000; i++)
+        batch_add(&b);
+    batch_clear(&b);
+    batch_tidy(&b);
+    struct mail_inbound *m = MEM_NEW(struct mail_inbound);
+    m->frames = blob_new("x", m->size = 1);
+    batch_keep(&b, m);
+    batch_tidy(&b);
+    ck_assert_uint_eq(b.ninbound, 1);
+    batch_clear(&b);
+    batch_tidy(&b);
+    ck_assert_uint_eq(b.cap, 0);
 }
 END_TEST
 
@@ -337,6 +357,31 @@ static void check_value(struct desk *d, const char *key, unsigned n, const char 
     ck_abort_msg("it isn't there");
 }
 
+/* What has time must not make a peer that is well look as if it were behind. */
+START_TEST(word_to_a_sender_leaves_its_window_open)
+{
+    static const char value[300];
+    struct config c = config;
+    struct actor sender;
+    struct peer peer = {.node = 1, .log = memory_log(), .sender = &sender};
+    struct peer *at[] = {NULL, &peer};
+    const struct peers peers = {.n = 2, .at = at};
+    struct replicate r;
+    enum refusal why;
+    c.send_window = 1024; /* the smallest that is allowed */
+    actor_init(&sender, &bare_ops, NULL);
+    replicate_init(&r, &c, &peers);
+    for (int i = 0; i < 4; i++) {
+        const struct replicate_write w = {.command = slice_of(value, sizeof value), .stamp = 1};
+        ck_assert_int_eq(replicate_to(&r, 1, &w, &why), VERDICT_LOGGED);
+        ck_assert_msg(replicate_nudge(&r, false), "write %d waits", i);
+    }
+    replicate_fini(&r);
+    free_mail(&sender);
+    hint_log_close(peer.log);
+}
+END_TEST
+
 /* Two writes of one key that this node is no replica of. The first shares its batch with one of the
  * own store, which goes away meanwhile; the second comes after that. */
 START_TEST(writes_of_one_key_keep_their_order_over_a_lost_store)
@@ -488,6 +533,8 @@ static void add_cases(TCase *c)
     tcase_set_timeout(c, 20);
     tcase_add_test(c, an_acknowledged_window_is_open);
     tcase_add_test(c, a_batch_gives_back_what_a_burst_took);
+    tcase_add_test(c, a_batch_keeps_what_credit_is_due_for);
+    tcase_add_test(c, word_to_a_sender_leaves_its_window_open);
     tcase_add_test(c, damage_after_the_open_is_counted);
     tcase_add_test(c, credit_comes_back_for_what_is_forgotten);
     tcase_add_test(c, greetings_are_answered_under_load);
