@@ -362,6 +362,14 @@ static struct embedded *embedded_new(const struct store_options *o)
     return s;
 }
 
+/* Before clients take the last descriptor. If it fails the first batch tries again, and tells. */
+static void make_first_table(struct embedded *s)
+{
+    int rc = 0;
+    if (!s->active && embedded_make_space(s, 0, &rc) != EMBEDDED_READY)
+        log_warn("embedded store: no file for its log yet");
+}
+
 struct store *store_open_embedded(const struct store_options *o, struct error *e)
 {
     struct embedded *s = embedded_new(o);
@@ -375,6 +383,7 @@ struct store *store_open_embedded(const struct store_options *o, struct error *e
         embedded_free(s);
         return NULL;
     }
+    make_first_table(s);
     STORE_SHOW(s->base.stats.keys, s->totals.keys);
     STORE_SHOW(s->base.stats.bytes, s->totals.bytes);
     return &s->base;

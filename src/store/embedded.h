@@ -103,6 +103,7 @@ struct embedded {
     uint64_t used;               /* checkpoint.used of the last one */
     struct memtable *retired[4]; /* dropped: files to be used again once they are quiet */
     bool applying;
+    size_t needed;      /* bytes of log, at least, by the batch in `waiting` */
     uint64_t room_from; /* the batch in `waiting` waits for room: until this batch is in LMDB */
     bool blocked;       /* the batch in `waiting` waits for the checkpoint */
     bool stuck;         /* the last checkpoint found LMDB's file or the disk full */
@@ -218,6 +219,7 @@ void embedded_keep_number(struct embedded *s, struct embedded_source *source);
 /* The active table becomes the frozen one, of which there must be none, and is written to LMDB. */
 void embedded_freeze(struct embedded *s);
 /* An active table with `wanted` bytes of room. */
+#define EMBEDDED_LOG_MAX ((size_t)UINT32_MAX / 65536 * 65536) /* a table's places have 32 bits */
 enum embedded_space {
     EMBEDDED_READY,
     EMBEDDED_WAIT, /* for the checkpoint */

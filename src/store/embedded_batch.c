@@ -199,6 +199,23 @@ static size_t size_of(const struct store_batch *b)
     return size;
 }
 
+/* Changes of a large value write it again and again: nobody knows beforehand what the batch will
+ * need. If it had a file for itself, the next one is twice as large, so that there are few tries.
+ */
+static size_t size_for(struct embedded *s, const struct store_batch *b, size_t wanted)
+{
+    const struct memtable *t = s->active;
+    size_t tried = t && memtable_is_empty(t) && !t->sealed ? t->file->size : 0;
+    size_t size = wanted + size_of(b);
+    if (size < 2 * tried)
+        size = 2 * tried;
+    if (size > EMBEDDED_LOG_MAX && tried < EMBEDDED_LOG_MAX)
+        size = EMBEDDED_LOG_MAX;
+    if (s->needed < size)
+        s->needed = size;
+    return s->needed;
+}
+
 static void refuse_all(struct store_batch *b)
 {
     for (size_t i = 0; i < b->n; i++)
@@ -218,7 +235,7 @@ static int attempts(struct embedded *s, struct store_batch *b)
             embedded_freeze(s);
         if (rc != EMBEDDED_NO_SPACE)
             return rc;
-        switch (embedded_make_space(s, wanted + size_of(b), &rc)) {
+        switch (embedded_make_space(s, size_for(s, b, wanted), &rc)) {
         case EMBEDDED_READY:
             break;
         case EMBEDDED_WAIT:
@@ -299,7 +316,7 @@ void embedded_go_on(struct embedded *s)
         s->blocked = !run_batch(s, b);
         if (s->blocked)
             break;
-        s->room_from = 0;
+        s->room_from = s->needed = 0;
         s->waiting = NULL;
         s->events.done(s->events.arg, b);
     }
