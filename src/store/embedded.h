@@ -103,7 +103,9 @@ struct embedded {
     uint64_t used;               /* checkpoint.used of the last one */
     struct memtable *retired[4]; /* dropped: files to be used again once they are quiet */
     bool applying;
-    size_t needed;      /* bytes of log, at least, by the batch in `waiting` */
+    /* of the batch in `waiting` */
+    size_t in_log, replies_in_log; /* how many of its writes, and bytes of their replies */
+    size_t needed;                 /* a file of at least this size for the rest */
     uint64_t room_from; /* the batch in `waiting` waits for room: until this batch is in LMDB */
     bool blocked;       /* the batch in `waiting` waits for the checkpoint */
     bool stuck;         /* the last checkpoint found LMDB's file or the disk full */
@@ -170,7 +172,7 @@ void embedded_count(struct embedded_totals *t, const struct record *r, struct sl
                     bool in);
 
 /* ---- embedded_log.c: the writer's changes ---------------------------------------------------- */
-/* One batch, or one slice of the sweeper's. */
+/* One batch, a part of a very large one, or one slice of the sweeper's. */
 struct embedded_change {
     struct embedded *s;
     struct wal_tail tail; /* of the active table's file, if there is one */

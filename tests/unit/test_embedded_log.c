@@ -1001,7 +1001,7 @@ START_TEST(a_batch_larger_than_a_file_is_one_batch)
 END_TEST
 
 /* One batch of changes to one key: each has a record of its own in the log. */
-#define CHANGES 300
+#define CHANGES 400
 static struct store_write changes[CHANGES];
 static struct slice change_argv[3];
 static struct resp_command change = {.argv = change_argv, .argc = 3};
@@ -1018,7 +1018,16 @@ static void change_often(size_t value_size)
         changes[i] = (struct store_write){
             .stamp = (now_ms << 16) + i, .cmd = i ? &change : &set, .source = 1, .seq = i + 1};
     store_last(bench.store, 1, SOURCE);
-    apply(&bench, &batch);
+    awaited = bench.dones + 1;
+    store_apply(bench.store, &batch);
+    if (bench.dones < awaited && inside(&bench)->in_log)
+        copy_store(at("run"), at("part"));
+    run_until(&bench, all_done);
+    for (unsigned i = 0; i < CHANGES; i++) {
+        char reply[24];
+        snprintf(reply, sizeof reply, i ? ":%zu\r\n" : "+OK\r\n", value_size + i);
+        ck_assert(slice_eq(changes[i].reply, slice_str(reply)));
+    }
     buf_fini(&batch.replies);
     for (unsigned i = 0; i < CHANGES; i++)
         ck_assert_int_eq(changes[i].outcome, STORE_APPLIED);
@@ -1030,7 +1039,41 @@ START_TEST(a_file_for_a_batch_of_unknown_size_is_found_soon)
     uint64_t begin = clock_mono_ms();
     change_often(100 * KB);
     ck_assert_uint_lt(clock_mono_ms() - begin, 2000);
-    ck_assert_str_eq(ask(&bench, "STRLEN", "k", NULL, NULL), ":102699\r\n");
+    ck_assert_str_eq(ask(&bench, "STRLEN", "k", NULL, NULL), ":102799\r\n");
+    close_it(&bench);
+}
+END_TEST
+
+static uint64_t largest_file(const char *dir)
+{
+    char path[400];
+    uint64_t largest = 0;
+    struct stat st;
+    DIR *d = opendir(dir);
+    ck_assert_ptr_nonnull(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/%.60s", dir, e->d_name);
+        if (strstr(e->d_name, ".log") && stat(path, &st) == 0 && (uint64_t)st.st_size > largest)
+            largest = (uint64_t)st.st_size;
+    }
+    closedir(d);
+    return largest;
+}
+
+/* In parts: a file isn't as large as all of them, and each part is there with its numbers. */
+START_TEST(a_very_large_batch_goes_in_parts)
+{
+    must_open(&bench, at("run"), SYNC_NEVER, 64 * KB);
+    change_often(MB);
+    ck_assert_uint_lt(largest_file(at("run/store.wal")), 100 * MB);
+    ck_assert_str_eq(ask(&bench, "STRLEN", "k", NULL, NULL), ":1048975\r\n");
+    close_it(&bench);
+    must_open(&bench, at("part"), SYNC_NEVER, 64 * KB);
+    uint64_t last = store_last(bench.store, 1, SOURCE);
+    char reply[24];
+    ck_assert(last > 1 && last < CHANGES);
+    snprintf(reply, sizeof reply, ":%u\r\n", (unsigned)(MB + last - 1));
+    ck_assert_str_eq(ask(&bench, "STRLEN", "k", NULL, NULL), reply);
     close_it(&bench);
 }
 END_TEST
@@ -1126,6 +1169,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_file_for_a_batch_of_unknown_size_is_found_soon);
+    tcase_add_test(t, a_very_large_batch_goes_in_parts);
     tcase_add_test(t, what_a_batch_writes_again_takes_no_room_again);
     tcase_add_test(t, no_descriptor_is_needed_once_it_is_open);
     tcase_add_test(t, what_can_not_be_synced_is_not_done);
