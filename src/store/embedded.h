@@ -250,8 +250,8 @@ bool embedded_checkpointer_start(struct embedded *s, uv_loop_t *loop, struct err
 void embedded_checkpointer_stop(struct embedded *s);
 /* The writer; state must be idle. */
 void embedded_checkpoint_start(struct embedded *s, struct memtable *table);
-/* All of it at once, without the actor. */
-int embedded_checkpoint_now(struct embedded *s, struct memtable *table) MUST_USE;
+/* All of it at once, without the actor. ETIMEDOUT: not all of it until then (clock_mono_ms). */
+int embedded_checkpoint_now(struct embedded *s, struct memtable *table, uint64_t until) MUST_USE;
 void embedded_sync_start(struct embedded *s);
 
 /* Not from an actor: waits for the last reader. */

@@ -412,9 +412,12 @@ static void disk_lock(void)
     pthread_mutex_lock(&disk.lock);
 }
 
-static int failing; /* what the main thread's syncs end with */
+static int failing;      /* what syncs end with */
+static unsigned slow_ms; /* how long they take */
 int fdatasync(int fd)
 {
+    if (slow_ms)
+        usleep(slow_ms * 1000);
     if (failing) {
         errno = failing;
         return -1;
@@ -1118,6 +1121,36 @@ START_TEST(no_descriptor_is_needed_once_it_is_open)
 }
 END_TEST
 
+/* What doesn't get into LMDB in time is in the log. */
+START_TEST(a_slow_disk_does_not_hold_up_the_close)
+{
+    static char key[20], value[101];
+    max_bytes = MB;
+    for (unsigned round = 0; round < 2; round++) {
+        must_open(&bench, at("run"), SYNC_INTERVAL, 512 * KB);
+        memset(value, 'a' + (int)round, sizeof value - 1);
+        for (unsigned i = 0; i < 2000; i++) {
+            snprintf(key, sizeof key, "key%u", i);
+            set_one(key, value, (now_ms << 16) + 10000 * round + i, STORE_APPLIED);
+        }
+        run_until(&bench, idle);
+        slow_ms = round * 800;
+        uint64_t begin = clock_mono_ms();
+        close_it(&bench);
+        ck_assert_uint_lt(clock_mono_ms() - begin, 5000);
+        slow_ms = 0;
+    }
+    must_open(&bench, at("run"), SYNC_INTERVAL, 512 * KB);
+    ck_assert_uint_gt(inside(&bench)->batches, inside(&bench)->written);
+    ck_assert_str_eq(ask(&bench, "DBSIZE", NULL, NULL, NULL), ":2000\r\n");
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(key, sizeof key, "key%u", i);
+        ck_assert_int_eq(ask(&bench, "GET", key, NULL, NULL)[6], 'b');
+    }
+    close_it(&bench);
+}
+END_TEST
+
 static bool is_up(struct bench *b)
 {
     return store_is_up(b->store);
@@ -1172,6 +1205,7 @@ int main(void)
     tcase_add_test(t, a_very_large_batch_goes_in_parts);
     tcase_add_test(t, what_a_batch_writes_again_takes_no_room_again);
     tcase_add_test(t, no_descriptor_is_needed_once_it_is_open);
+    tcase_add_test(t, a_slow_disk_does_not_hold_up_the_close);
     tcase_add_test(t, what_can_not_be_synced_is_not_done);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
