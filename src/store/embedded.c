@@ -73,6 +73,17 @@ static int write_out(struct embedded *s, struct memtable **table, uint64_t until
     return 0;
 }
 
+/* The older file first, as always. */
+static int sync_log(struct embedded *s)
+{
+    struct memtable *const tables[] = {s->frozen, s->active};
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_LEN(tables) && rc == 0; i++)
+        if (tables[i] && s->sync != SYNC_NEVER)
+            rc = wal_sync(tables[i]->file, tables[i]->file->last);
+    return rc;
+}
+
 /* What is in memory goes to LMDB, so that the next start is quick; else the log has it. A slow disk
  * mustn't hold up the stop for that. */
 static void embedded_close(struct store *store)
@@ -90,6 +101,10 @@ static void embedded_close(struct store *store)
         log_notice("embedded store: slow disk: the log keeps what the checkpoint didn't get done");
     else if (rc != 0)
         log_error("embedded store: checkpoint at close: %s", mdb_strerror(rc));
+    if (rc != 0)
+        rc = sync_log(s);
+    if (rc != 0)
+        log_error("embedded store: its log at close: %s", mdb_strerror(rc));
     embedded_free(s);
 }
 
