@@ -1,9 +1,11 @@
 #include "store/embedded.h"
 #include "config/config.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include <assert.h>
 #include <endian.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -14,6 +16,7 @@
 #define RESERVE_MAX   (4u * 1024 * 1024)
 #define MAP_SLACK     (64u * 1024 * 1024)
 #define LOG_BYTES_MIN (64u * 1024)
+#define CLOSE_MS      3000
 #define LOG_BYTES_MAX (8u * 1024 * 1024)
 
 /* The memory of a table that was dropped, its last reader gone. */
@@ -60,9 +63,9 @@ static void embedded_free(struct embedded *s)
     mem_free(s);
 }
 
-static int write_out(struct embedded *s, struct memtable **table)
+static int write_out(struct embedded *s, struct memtable **table, uint64_t until)
 {
-    int rc = *table ? embedded_checkpoint_now(s, *table) : 0;
+    int rc = *table ? embedded_checkpoint_now(s, *table, until) : 0;
     if (rc != 0)
         return rc;
     embedded_free_table(*table, false);
@@ -70,19 +73,38 @@ static int write_out(struct embedded *s, struct memtable **table)
     return 0;
 }
 
-/* What is in memory goes to LMDB, so that the next start is quick; else the log has it. */
+/* The older file first, as always. */
+static int sync_log(struct embedded *s)
+{
+    struct memtable *const tables[] = {s->frozen, s->active};
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_LEN(tables) && rc == 0; i++)
+        if (tables[i] && s->sync != SYNC_NEVER)
+            rc = wal_sync(tables[i]->file, tables[i]->file->last);
+    return rc;
+}
+
+/* What is in memory goes to LMDB, so that the next start is quick; else the log has it. A slow disk
+ * mustn't hold up the stop for that. */
 static void embedded_close(struct store *store)
 {
     struct embedded *s = container_of_(store, struct embedded, base);
-    int rc = write_out(s, &s->frozen);
+    uint64_t until = clock_mono_ms() + CLOSE_MS;
+    int rc = write_out(s, &s->frozen, until);
     if (rc == 0 && s->active && !memtable_is_empty(s->active)) {
         embedded_take_numbers(s);
-        rc = write_out(s, &s->active);
+        rc = write_out(s, &s->active, until);
     }
     if (rc == 0)
         rc = mdb_env_sync(s->env, 1);
-    if (rc != 0)
+    if (rc == ETIMEDOUT)
+        log_notice("embedded store: slow disk: the log keeps what the checkpoint didn't get done");
+    else if (rc != 0)
         log_error("embedded store: checkpoint at close: %s", mdb_strerror(rc));
+    if (rc != 0)
+        rc = sync_log(s);
+    if (rc != 0)
+        log_error("embedded store: its log at close: %s", mdb_strerror(rc));
     embedded_free(s);
 }
 
@@ -362,6 +384,14 @@ static struct embedded *embedded_new(const struct store_options *o)
     return s;
 }
 
+/* Before clients take the last descriptor. If it fails the first batch tries again, and tells. */
+static void make_first_table(struct embedded *s)
+{
+    int rc = 0;
+    if (!s->active && embedded_make_space(s, 0, &rc) != EMBEDDED_READY)
+        log_warn("embedded store: no file for its log yet");
+}
+
 struct store *store_open_embedded(const struct store_options *o, struct error *e)
 {
     struct embedded *s = embedded_new(o);
@@ -375,6 +405,7 @@ struct store *store_open_embedded(const struct store_options *o, struct error *e
         embedded_free(s);
         return NULL;
     }
+    make_first_table(s);
     STORE_SHOW(s->base.stats.keys, s->totals.keys);
     STORE_SHOW(s->base.stats.bytes, s->totals.bytes);
     return &s->base;

@@ -103,6 +103,9 @@ struct embedded {
     uint64_t used;               /* checkpoint.used of the last one */
     struct memtable *retired[4]; /* dropped: files to be used again once they are quiet */
     bool applying;
+    /* of the batch in `waiting` */
+    size_t in_log, replies_in_log; /* how many of its writes, and bytes of their replies */
+    size_t needed;                 /* a file of at least this size for the rest */
     uint64_t room_from; /* the batch in `waiting` waits for room: until this batch is in LMDB */
     bool blocked;       /* the batch in `waiting` waits for the checkpoint */
     bool stuck;         /* the last checkpoint found LMDB's file or the disk full */
@@ -169,7 +172,7 @@ void embedded_count(struct embedded_totals *t, const struct record *r, struct sl
                     bool in);
 
 /* ---- embedded_log.c: the writer's changes ---------------------------------------------------- */
-/* One batch, or one slice of the sweeper's. */
+/* One batch, a part of a very large one, or one slice of the sweeper's. */
 struct embedded_change {
     struct embedded *s;
     struct wal_tail tail; /* of the active table's file, if there is one */
@@ -218,6 +221,7 @@ void embedded_keep_number(struct embedded *s, struct embedded_source *source);
 /* The active table becomes the frozen one, of which there must be none, and is written to LMDB. */
 void embedded_freeze(struct embedded *s);
 /* An active table with `wanted` bytes of room. */
+#define EMBEDDED_LOG_MAX ((size_t)UINT32_MAX / 65536 * 65536) /* a table's places have 32 bits */
 enum embedded_space {
     EMBEDDED_READY,
     EMBEDDED_WAIT, /* for the checkpoint */
@@ -246,8 +250,8 @@ bool embedded_checkpointer_start(struct embedded *s, uv_loop_t *loop, struct err
 void embedded_checkpointer_stop(struct embedded *s);
 /* The writer; state must be idle. */
 void embedded_checkpoint_start(struct embedded *s, struct memtable *table);
-/* All of it at once, without the actor. */
-int embedded_checkpoint_now(struct embedded *s, struct memtable *table) MUST_USE;
+/* All of it at once, without the actor. ETIMEDOUT: not all of it until then (clock_mono_ms). */
+int embedded_checkpoint_now(struct embedded *s, struct memtable *table, uint64_t until) MUST_USE;
 void embedded_sync_start(struct embedded *s);
 
 /* Not from an actor: waits for the last reader. */

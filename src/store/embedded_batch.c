@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define CHANGE_MAX ((size_t)32 * 1024 * 1024)
+
 /* One write on its way through the change. */
 struct run {
     struct embedded_change *c;
@@ -159,15 +161,43 @@ static bool must_refuse(struct embedded *s, const struct store_write *w)
            (w->source != 0 && source_of(s, w)->stopped_in == s->attempt);
 }
 
-/* Runs the batch as one change. */
+static void remember_numbers(struct embedded *s)
+{
+    for (size_t i = 0; i < s->n_moved; i++) {
+        struct embedded_source *source = &s->sources[s->moved[i]];
+        source->last = source->fresh;
+        source->moved = true;
+    }
+}
+
+/* So far the batch in `waiting` is in the log; what a wait was for has been had. */
+static void went_on(struct embedded *s, size_t writes, size_t replies)
+{
+    s->in_log = writes;
+    s->replies_in_log = replies;
+    s->room_from = s->needed = 0;
+}
+
+/* A batch may hold thousands of changes to one large value, each with a record of its own: from
+ * here on the rest is another change, so that log and memory stay bounded. */
+static bool is_large(const struct embedded_change *c)
+{
+    return c->open && c->tail.now.at - c->tail.file->end >= CHANGE_MAX;
+}
+
+/* Runs what is left of the batch, or its next part, as one change. */
 static int attempt(struct embedded *s, struct store_batch *b, size_t *wanted)
 {
     struct embedded_change c;
     int rc = 0;
+    size_t i;
     embedded_change_begin(s, &c);
     s->attempt++;
     s->n_moved = 0;
-    for (size_t i = 0; i < b->n && rc == 0; i++) {
+    for (i = 0; i < s->in_log; i++)
+        if (b->writes[i].outcome == STORE_FULL)
+            source_of(s, &b->writes[i])->stopped_in = s->attempt;
+    for (; i < b->n && rc == 0 && !is_large(&c); i++) {
         struct store_write *w = &b->writes[i];
         s->starts[i] = b->replies.len;
         if (must_refuse(s, w))
@@ -184,47 +214,69 @@ static int attempt(struct embedded *s, struct store_batch *b, size_t *wanted)
     else
         rc = embedded_change_commit(&c);
     *wanted = c.wanted;
-    if (rc == 0)
+    if (rc == 0) {
         STORE_COUNT(s->base.stats.stale_dropped, c.dropped);
+        remember_numbers(s);
+        went_on(s, i, b->replies.len);
+    }
     return rc;
 }
 
-/* What the batch's commands hold: most of it will stand in its records. */
-static size_t size_of(const struct store_batch *b)
+/* What the commands that are left hold: most of it will stand in records. */
+static size_t size_of(const struct embedded *s, const struct store_batch *b)
 {
     size_t size = 0;
-    for (size_t i = 0; i < b->n; i++)
+    for (size_t i = s->in_log; i < b->n && size < CHANGE_MAX; i++)
         for (size_t k = 0; !b->writes[i].skip && k < b->writes[i].cmd->argc; k++)
             size += b->writes[i].cmd->argv[k].len;
     return size;
 }
 
-static void refuse_all(struct store_batch *b)
+/* Changes of a large value write it again and again: nobody knows beforehand what the batch will
+ * need. If it had a file for itself, the next one is twice as large, so that there are few tries.
+ */
+static size_t size_for(struct embedded *s, const struct store_batch *b, size_t wanted)
 {
-    for (size_t i = 0; i < b->n; i++)
+    const struct memtable *t = s->active;
+    size_t tried = t && memtable_is_empty(t) && !t->sealed ? t->file->size : 0;
+    size_t size = wanted + size_of(s, b);
+    if (size < 2 * tried)
+        size = 2 * tried;
+    if (size > EMBEDDED_LOG_MAX && tried < EMBEDDED_LOG_MAX)
+        size = EMBEDDED_LOG_MAX;
+    if (s->needed < size)
+        s->needed = size;
+    return s->needed;
+}
+
+static void refuse_rest(const struct embedded *s, struct store_batch *b)
+{
+    for (size_t i = s->in_log; i < b->n; i++)
         b->writes[i].outcome = STORE_FULL;
 }
 
 /* 0: done. EMBEDDED_NO_ROOM: tried again after the checkpoint that runs. */
 static int attempts(struct embedded *s, struct store_batch *b)
 {
-    size_t base = b->replies.len, wanted;
-    for (size_t i = 0; i < b->n; i++)
+    size_t wanted;
+    for (size_t i = s->in_log; i < b->n; i++)
         b->writes[i].outcome = STORE_APPLIED;
     for (;;) {
-        b->replies.len = base;
+        b->replies.len = s->replies_in_log;
         int rc = attempt(s, b, &wanted);
+        if (rc == 0 && s->in_log < b->n)
+            continue;
         if (rc == EMBEDDED_NO_ROOM && !s->frozen)
             embedded_freeze(s);
         if (rc != EMBEDDED_NO_SPACE)
             return rc;
-        switch (embedded_make_space(s, wanted + size_of(b), &rc)) {
+        switch (embedded_make_space(s, size_for(s, b, wanted), &rc)) {
         case EMBEDDED_READY:
             break;
         case EMBEDDED_WAIT:
             return EMBEDDED_NO_ROOM;
         case EMBEDDED_FULL:
-            refuse_all(b);
+            refuse_rest(s, b);
             break;
         case EMBEDDED_BROKEN:
             return rc;
@@ -232,10 +284,10 @@ static int attempts(struct embedded *s, struct store_batch *b)
     }
 }
 
-static void fail(struct store_batch *b, const char *why, size_t *starts)
+static void fail_rest(struct embedded *s, struct store_batch *b, const char *why)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        starts[i] = b->replies.len;
+    for (size_t i = s->in_log; i < b->n; i++) {
+        s->starts[i] = b->replies.len;
         b->writes[i].outcome = STORE_FAILED;
         resp_add_error(&b->replies, "BACKEND the embedded store %s", why);
     }
@@ -250,35 +302,23 @@ static void point_at_replies(struct embedded *s, struct store_batch *b)
     }
 }
 
-static void remember_numbers(struct embedded *s)
-{
-    for (size_t i = 0; i < s->n_moved; i++) {
-        struct embedded_source *source = &s->sources[s->moved[i]];
-        source->last = source->fresh;
-        source->moved = true;
-    }
-}
-
 /* False: it waits for a checkpoint. */
 static bool run_batch(struct embedded *s, struct store_batch *b)
 {
-    size_t base = b->replies.len;
     if (s->starts_cap < b->n) {
         s->starts_cap = b->n;
         s->starts = mem_realloc(s->starts, b->n * sizeof *s->starts);
     }
     int rc = store_is_up(&s->base) ? attempts(s, b) : MDB_PANIC;
     if (rc == EMBEDDED_NO_ROOM) {
-        b->replies.len = base;
+        b->replies.len = s->replies_in_log;
         if (!s->room_from)
             s->room_from = s->batches;
         return false;
     }
-    if (rc == 0) {
-        remember_numbers(s);
-    } else {
-        b->replies.len = base;
-        fail(b, "can't write", s->starts);
+    if (rc != 0) {
+        b->replies.len = s->replies_in_log;
+        fail_rest(s, b, "can't write");
         if (store_is_up(&s->base))
             embedded_broken(s, "batch", rc);
     }
@@ -299,7 +339,6 @@ void embedded_go_on(struct embedded *s)
         s->blocked = !run_batch(s, b);
         if (s->blocked)
             break;
-        s->room_from = 0;
         s->waiting = NULL;
         s->events.done(s->events.arg, b);
     }
@@ -311,5 +350,6 @@ void embedded_apply(struct store *store, struct store_batch *batch)
     struct embedded *s = container_of_(store, struct embedded, base);
     assert(!s->waiting);
     s->waiting = batch;
+    went_on(s, 0, batch->replies.len);
     embedded_go_on(s);
 }

@@ -1,7 +1,9 @@
 #include "config/config.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "store/embedded.h"
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 
 /* Pages that one transaction changes, about: LMDB keeps that much memory for good, copies that many
@@ -90,12 +92,12 @@ static void prepare(struct checkpoint *c, struct memtable *table)
     *c = (struct checkpoint){.state = c->state, .table = table, .more = true, .used = c->used};
 }
 
-int embedded_checkpoint_now(struct embedded *s, struct memtable *table)
+int embedded_checkpoint_now(struct embedded *s, struct memtable *table, uint64_t until)
 {
     struct checkpoint *c = &s->checkpoint;
     int rc = 0;
     for (prepare(c, table); rc == 0 && c->more;)
-        rc = step(s, c);
+        rc = clock_mono_ms() < until ? step(s, c) : ETIMEDOUT;
     return rc;
 }
 

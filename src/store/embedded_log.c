@@ -81,6 +81,15 @@ static int no_space(struct embedded_change *c, size_t item)
     return EMBEDDED_NO_SPACE;
 }
 
+/* What a record in the same table replaces never gets as far as LMDB. */
+static uint64_t growth_over(const struct embedded_change *c, const struct record_key *key,
+                            const struct record *old, const struct record *fresh)
+{
+    uint64_t growth = embedded_growth(c->s, key, fresh);
+    bool replaced = old && c->open && memtable_holds(c->s->active, old);
+    return replaced ? growth - embedded_growth(c->s, key, old) : growth;
+}
+
 /* A record that isn't larger than the one before takes no room. */
 static int take_room(struct embedded_change *c, const struct record_key *key,
                      const struct record *old, const struct record *fresh)
@@ -89,7 +98,7 @@ static int take_room(struct embedded_change *c, const struct record_key *key,
         return 0;
     if (record_size(fresh) > FRAME_PAYLOAD_MAX - RECORD_KEY_MAX - WAL_ITEM_HEAD)
         return EMBEDDED_REFUSED;
-    uint64_t growth = embedded_growth(c->s, key, fresh);
+    uint64_t growth = growth_over(c, key, old, fresh);
     if (!embedded_has_room(c, growth, fresh->type == RECORD_TOMBSTONE))
         return embedded_may_get_room(c->s, growth) ? EMBEDDED_NO_ROOM : EMBEDDED_REFUSED;
     c->growth += growth;
@@ -262,13 +271,22 @@ void embedded_thaw(struct embedded *s)
     let_go(s, t);
 }
 
+/* One of the files that are in use comes back to be used again. */
+static bool awaits_file(const struct embedded *s)
+{
+    bool awaits = s->frozen != NULL;
+    for (size_t i = 0; i < ARRAY_LEN(s->retired); i++)
+        awaits |= s->retired[i] && s->retired[i]->file;
+    return awaits;
+}
+
 static enum embedded_space make_table(struct embedded *s, size_t wanted, int *rc)
 {
     struct segment *file;
     struct error e;
     size_t size = wanted > s->log_bytes ? wanted : s->log_bytes;
     size = (size + s->page - 1) / s->page * s->page;
-    if (size > UINT32_MAX) /* a table's places have 32 bits; its sender will split it or give up */
+    if (size > EMBEDDED_LOG_MAX) /* its sender will split it or give up */
         return EMBEDDED_FULL;
     struct segment *old = unused_file(s);
     if (!old && !may_have_another(s))
@@ -282,6 +300,8 @@ static enum embedded_space make_table(struct embedded *s, size_t wanted, int *rc
         log_limited(60000, LOG_LEVEL_WARN, "embedded store: no room for its log: %s", e.text);
         return EMBEDDED_FULL;
     case SEGMENT_IO_ERROR:
+        if ((errno == EMFILE || errno == ENFILE) && awaits_file(s))
+            return s->stuck ? EMBEDDED_FULL : EMBEDDED_WAIT;
         log_error("embedded store: %s", e.text);
         break;
     }

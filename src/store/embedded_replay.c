@@ -112,7 +112,7 @@ static int make_place(struct embedded *s)
 {
     if (!s->active)
         return 0;
-    int rc = embedded_checkpoint_now(s, s->frozen);
+    int rc = embedded_checkpoint_now(s, s->frozen, UINT64_MAX);
     if (rc != 0)
         return rc;
     s->written = s->frozen->file->last;

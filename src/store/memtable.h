@@ -66,6 +66,11 @@ bool memtable_get(const struct memtable *t, const struct record_key *key, struct
 /* ---- the writer ---------------------------------------------------------------------------- */
 bool memtable_get_staged(const struct memtable *t, const struct record_key *key,
                          struct record *out);
+/* Does the record, one that was read from this store, lie in this table? */
+static inline bool memtable_holds(const struct memtable *t, const struct record *r)
+{
+    return r->value.ptr >= t->map && r->value.ptr < t->map + t->file->size;
+}
 /* For one more entry: what is taken back again and again uses them up, and no room in the file. */
 bool memtable_has_room(const struct memtable *t);
 void memtable_stage(struct memtable *t, const struct record_key *key, size_t record);

@@ -45,8 +45,8 @@ struct store_write {
     struct slice reply;         /* out: RESP, in batch->replies */
 };
 
-/* Writes that become visible and durable together, in order. Owned by the writer actor; at most one
- * is at the store at a time. */
+/* Writes that become visible and durable in order, and together if they aren't very large. Owned by
+ * the writer actor; at most one is at the store at a time. */
 struct store_batch {
     struct store_write *writes;
     size_t n;
@@ -63,7 +63,7 @@ struct store_events {
     void (*up)(void *arg);
     /* It can't: why. The batch at the store, if any, stays the store's: it is finished after the
      * next up, exactly once (the numbers tell what had been applied), or given back by `done` with
-     * STORE_FAILED for each write. */
+     * STORE_FAILED for each write that wasn't. */
     void (*down)(void *arg, const char *reason);
     /* The batch given to store_apply is applied and as durable as store_sync says. */
     void (*done)(void *arg, struct store_batch *batch);

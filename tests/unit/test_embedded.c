@@ -1079,11 +1079,12 @@ START_TEST(a_log_that_finds_no_disk_refuses_and_recovers)
 {
     struct rlimit old, small;
     write_now("SET a 1");
-    reopen_store();
+    close_store();
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &old);
     small = (struct rlimit){4096, old.rlim_max};
     setrlimit(RLIMIT_FSIZE, &small);
+    open_store();
     ck_assert_int_eq(write_at("SET a 2", b.clock++, 0), STORE_FULL);
     ck_assert(store_is_up(b.store));
     ck_assert_str_eq(read_now("GET a"), "$1\r\n1\r\n");

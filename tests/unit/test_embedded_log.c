@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,10 +45,11 @@ static void on_up(void *arg)
 {
     (void)arg;
 }
+static bool may_go_down;
 static void on_down(void *arg, const char *reason)
 {
     (void)arg;
-    ck_abort_msg("down: %s", reason);
+    ck_assert_msg(may_go_down, "down: %s", reason);
 }
 static void on_done(void *arg, struct store_batch *batch)
 {
@@ -410,8 +412,16 @@ static void disk_lock(void)
     pthread_mutex_lock(&disk.lock);
 }
 
+static int failing;      /* what syncs end with */
+static unsigned slow_ms; /* how long they take */
 int fdatasync(int fd)
 {
+    if (slow_ms)
+        usleep(slow_ms * 1000);
+    if (failing) {
+        errno = failing;
+        return -1;
+    }
     if (!disk.on)
         return (int)syscall(SYS_fdatasync, fd);
     disk_lock();
@@ -993,6 +1003,195 @@ START_TEST(a_batch_larger_than_a_file_is_one_batch)
 }
 END_TEST
 
+/* One batch of changes to one key: each has a record of its own in the log. */
+#define CHANGES 400
+static struct store_write changes[CHANGES];
+static struct slice change_argv[3];
+static struct resp_command change = {.argv = change_argv, .argc = 3};
+static void change_often(size_t value_size)
+{
+    static char value[MB];
+    struct slice argv[] = {slice_str("SET"), slice_str("k"), slice_of(value, value_size)};
+    struct resp_command set = {.argv = argv, .argc = 3};
+    struct store_batch batch = {changes, CHANGES, BUF_INIT};
+    change_argv[0] = slice_str("APPEND");
+    change_argv[1] = slice_str("k");
+    change_argv[2] = slice_str("x");
+    for (unsigned i = 0; i < CHANGES; i++)
+        changes[i] = (struct store_write){
+            .stamp = (now_ms << 16) + i, .cmd = i ? &change : &set, .source = 1, .seq = i + 1};
+    store_last(bench.store, 1, SOURCE);
+    awaited = bench.dones + 1;
+    store_apply(bench.store, &batch);
+    if (bench.dones < awaited && inside(&bench)->in_log)
+        copy_store(at("run"), at("part"));
+    run_until(&bench, all_done);
+    for (unsigned i = 0; i < CHANGES; i++) {
+        char reply[24];
+        snprintf(reply, sizeof reply, i ? ":%zu\r\n" : "+OK\r\n", value_size + i);
+        ck_assert(slice_eq(changes[i].reply, slice_str(reply)));
+    }
+    buf_fini(&batch.replies);
+    for (unsigned i = 0; i < CHANGES; i++)
+        ck_assert_int_eq(changes[i].outcome, STORE_APPLIED);
+}
+
+START_TEST(a_file_for_a_batch_of_unknown_size_is_found_soon)
+{
+    must_open(&bench, at("run"), SYNC_NEVER, 64 * KB);
+    uint64_t begin = clock_mono_ms();
+    change_often(100 * KB);
+    ck_assert_uint_lt(clock_mono_ms() - begin, 2000);
+    ck_assert_str_eq(ask(&bench, "STRLEN", "k", NULL, NULL), ":102799\r\n");
+    close_it(&bench);
+}
+END_TEST
+
+static uint64_t largest_file(const char *dir)
+{
+    char path[400];
+    uint64_t largest = 0;
+    struct stat st;
+    DIR *d = opendir(dir);
+    ck_assert_ptr_nonnull(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/%.60s", dir, e->d_name);
+        if (strstr(e->d_name, ".log") && stat(path, &st) == 0 && (uint64_t)st.st_size > largest)
+            largest = (uint64_t)st.st_size;
+    }
+    closedir(d);
+    return largest;
+}
+
+/* In parts: a file isn't as large as all of them, and each part is there with its numbers. */
+START_TEST(a_very_large_batch_goes_in_parts)
+{
+    must_open(&bench, at("run"), SYNC_NEVER, 64 * KB);
+    change_often(MB);
+    ck_assert_uint_lt(largest_file(at("run/store.wal")), 100 * MB);
+    ck_assert_str_eq(ask(&bench, "STRLEN", "k", NULL, NULL), ":1048975\r\n");
+    close_it(&bench);
+    must_open(&bench, at("part"), SYNC_NEVER, 64 * KB);
+    uint64_t last = store_last(bench.store, 1, SOURCE);
+    char reply[24];
+    ck_assert(last > 1 && last < CHANGES);
+    snprintf(reply, sizeof reply, ":%u\r\n", (unsigned)(MB + last - 1));
+    ck_assert_str_eq(ask(&bench, "STRLEN", "k", NULL, NULL), reply);
+    close_it(&bench);
+}
+END_TEST
+
+START_TEST(what_a_batch_writes_again_takes_no_room_again)
+{
+    max_bytes = 8 * MB;
+    must_open(&bench, at("run"), SYNC_NEVER, 64 * KB);
+    change_often(100 * KB);
+    close_it(&bench);
+}
+END_TEST
+
+/* ---- a system that has nothing left ------------------------------------------------------------
+ */
+static void set_one(const char *key, const char *value, uint64_t stamp, int outcome)
+{
+    struct slice argv[] = {slice_str("SET"), slice_str(key), slice_str(value)};
+    struct resp_command cmd = {.argv = argv, .argc = 3};
+    struct store_write w = {.stamp = stamp, .cmd = &cmd};
+    struct store_batch batch = {&w, 1, BUF_INIT};
+    apply(&bench, &batch);
+    buf_fini(&batch.replies);
+    ck_assert_int_eq(w.outcome, outcome);
+}
+
+START_TEST(no_descriptor_is_needed_once_it_is_open)
+{
+    static char value[16 * KB];
+    struct rlimit before, none;
+    memset(value, 'v', sizeof value - 1);
+    must_open(&bench, at("run"), SYNC_INTERVAL, 64 * KB);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (unsigned i = 0; i < 40; i++) /* ten files */
+        set_one("k", value, (now_ms << 16) + i, STORE_APPLIED);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_uint_ge(inside(&bench)->generation, 5);
+    close_it(&bench);
+}
+END_TEST
+
+/* What doesn't get into LMDB in time is in the log. */
+START_TEST(a_slow_disk_does_not_hold_up_the_close)
+{
+    static char key[20], value[101];
+    max_bytes = MB;
+    for (unsigned round = 0; round < 2; round++) {
+        must_open(&bench, at("run"), SYNC_INTERVAL, 512 * KB);
+        memset(value, 'a' + (int)round, sizeof value - 1);
+        for (unsigned i = 0; i < 2000; i++) {
+            snprintf(key, sizeof key, "key%u", i);
+            set_one(key, value, (now_ms << 16) + 10000 * round + i, STORE_APPLIED);
+        }
+        run_until(&bench, idle);
+        slow_ms = round * 800;
+        if (round) {
+            embedded_freeze(inside(&bench));
+            set_one("last", value, (now_ms << 16) + 20000, STORE_APPLIED);
+        }
+        uint64_t last = inside(&bench)->batches, mark, begin = clock_mono_ms();
+        close_it(&bench);
+        ck_assert_uint_lt(clock_mono_ms() - begin, 7000);
+        slow_ms = 0;
+        if (round) { /* and what is there is on disk */
+            size_t size;
+            int fd = open(newest_file(at("run"), &size), O_RDONLY);
+            ck_assert_int_eq(pread(fd, &mark, sizeof mark, 72), sizeof mark);
+            ck_assert_uint_eq(mark, last);
+            close(fd);
+        }
+    }
+    must_open(&bench, at("run"), SYNC_INTERVAL, 512 * KB);
+    ck_assert_uint_gt(inside(&bench)->batches, inside(&bench)->written);
+    ck_assert_str_eq(ask(&bench, "DBSIZE", NULL, NULL, NULL), ":2001\r\n");
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(key, sizeof key, "key%u", i);
+        ck_assert_int_eq(ask(&bench, "GET", key, NULL, NULL)[6], 'b');
+    }
+    close_it(&bench);
+}
+END_TEST
+
+static bool is_up(struct bench *b)
+{
+    return store_is_up(b->store);
+}
+
+START_TEST(what_can_not_be_synced_is_not_done)
+{
+    must_open(&bench, at("run"), SYNC_ALWAYS, 64 * KB);
+    set_one("k", "one", (now_ms << 16) + 1, STORE_APPLIED);
+    may_go_down = true;
+    failing = EIO;
+    set_one("k", "two", (now_ms << 16) + 2, STORE_FAILED);
+    ck_assert(!store_is_up(bench.store));
+    ck_assert_str_eq(ask(&bench, "GET", "k", NULL, NULL), "$3\r\none\r\n");
+    copy_store(at("run"), at("copy"));
+    failing = 0;
+    run_until(&bench, is_up);
+    set_one("j", "three", (now_ms << 16) + 3, STORE_APPLIED);
+    ck_assert_str_eq(ask(&bench, "GET", "k", NULL, NULL), "$3\r\none\r\n");
+    close_it(&bench);
+    must_open(&bench, at("run"), SYNC_ALWAYS, 64 * KB);
+    ck_assert_str_eq(ask(&bench, "GET", "k", NULL, NULL), "$3\r\none\r\n");
+    ck_assert_str_eq(ask(&bench, "GET", "j", NULL, NULL), "$5\r\nthree\r\n");
+    close_it(&bench);
+    must_open(&bench, at("copy"), SYNC_ALWAYS, 64 * KB);
+    ck_assert_str_eq(ask(&bench, "GET", "k", NULL, NULL), "$3\r\none\r\n");
+    close_it(&bench);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("embedded log");
@@ -1009,6 +1208,16 @@ int main(void)
     tcase_add_test(t, readers_see_every_batch_that_is_done);
     tcase_add_test(t, a_long_random_run);
     tcase_add_test(t, a_batch_larger_than_a_file_is_one_batch);
+    suite_add_tcase(s, t);
+    t = tcase_create("limits");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, a_file_for_a_batch_of_unknown_size_is_found_soon);
+    tcase_add_test(t, a_very_large_batch_goes_in_parts);
+    tcase_add_test(t, what_a_batch_writes_again_takes_no_room_again);
+    tcase_add_test(t, no_descriptor_is_needed_once_it_is_open);
+    tcase_add_test(t, a_slow_disk_does_not_hold_up_the_close);
+    tcase_add_test(t, what_can_not_be_synced_is_not_done);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
