@@ -23,6 +23,11 @@ uint64_t clock_wall_ms(void)
     return now_us(CLOCK_REALTIME) / 1000;
 }
 
+uint64_t clock_wall_us(void)
+{
+    return now_us(CLOCK_REALTIME);
+}
+
 uint64_t clock_steady_ms(void)
 {
     static uint64_t offset; /* wall minus mono, fixed by the first caller */
@@ -36,9 +41,9 @@ uint64_t clock_steady_ms(void)
     return mono + o;
 }
 
-uint64_t hlc_next(struct hlc *c, uint64_t wall_ms)
+uint64_t hlc_next(struct hlc *c, uint64_t wall_us)
 {
-    uint64_t wall = wall_ms << 16;
+    uint64_t wall = (wall_us / 1000) << 16 | ((wall_us % 1000) << 16) / 1000;
     c->last = wall > c->last ? wall : c->last + 1;
     return c->last;
 }

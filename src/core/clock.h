@@ -3,7 +3,9 @@
  *   steady  "wall" that a jump of the system's clock doesn't move while the process runs: the wall
  *           clock at the first call plus monotonic time; hint deadlines are judged by it
  *   hlc     stamps of writes: 48 bits of wall milliseconds, 16 bits of counter (Kulkarni et al.,
- *           "Logical Physical Clocks", 2014); never goes back, owned by one thread */
+ *           "Logical Physical Clocks", 2014); never goes back, owned by one thread. The counter
+ *           begins where the millisecond stands: two nodes whose clocks agree order what comes one
+ *           after the other within it, though the one hasn't heard of the other yet */
 #ifndef CORE_CLOCK_H
 #define CORE_CLOCK_H
 
@@ -12,6 +14,7 @@
 uint64_t clock_mono_ms(void);
 uint64_t clock_mono_us(void);
 uint64_t clock_wall_ms(void);
+uint64_t clock_wall_us(void);
 uint64_t clock_steady_ms(void);
 
 #define HLC_AHEAD_MAX_MS 10000 /* a stamp further ahead than this doesn't move the clock */
@@ -24,8 +27,8 @@ static inline uint64_t hlc_ms(uint64_t stamp)
 {
     return stamp >> 16;
 }
-/* A stamp above every one before; wall_ms is the wall clock now. */
-uint64_t hlc_next(struct hlc *c, uint64_t wall_ms);
+/* A stamp above every one before; wall_us is the wall clock now. */
+uint64_t hlc_next(struct hlc *c, uint64_t wall_us);
 /* Follow a stamp from elsewhere, unless it lies more than HLC_AHEAD_MAX_MS ahead of the wall. */
 void hlc_follow(struct hlc *c, uint64_t stamp, uint64_t wall_ms);
 

@@ -270,7 +270,7 @@ static void on_write(struct writer *w, struct mail_write *m)
     it->passing = !own;
     it->order = m;
     it->tag = w->tag;
-    it->stamp = hlc_next(&w->clock, w->now.wall_ms);
+    it->stamp = hlc_next(&w->clock, clock_wall_us()); /* not the turn's: other nodes stamp too */
     if (own) {
         it->seq = ++w->own_seq;
         if (!resp_command_parse(buf_slice(&m->command), &it->cmd))

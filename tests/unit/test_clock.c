@@ -16,7 +16,7 @@ START_TEST(stamps_grow_whatever_the_wall_does)
             wall -= (unsigned)rand_r(&seed) % 5000; /* set back */
         if (rand_r(&seed) % 10 == 0)
             hlc_follow(&c, MS(wall) + (uint64_t)rand_r(&seed), wall);
-        uint64_t stamp = hlc_next(&c, wall);
+        uint64_t stamp = hlc_next(&c, wall * 1000 + (unsigned)rand_r(&seed) % 1000);
         ck_assert_uint_gt(stamp, last);
         ck_assert_uint_ge(hlc_ms(stamp), wall);
         last = stamp;
@@ -27,12 +27,23 @@ END_TEST
 START_TEST(stamps_within_one_millisecond)
 {
     struct hlc c = {0};
-    ck_assert_uint_eq(hlc_next(&c, 5), MS(5));
-    ck_assert_uint_eq(hlc_next(&c, 5), MS(5) + 1);
-    ck_assert_uint_eq(hlc_next(&c, 4), MS(5) + 2);
+    ck_assert_uint_eq(hlc_next(&c, 5000), MS(5));
+    ck_assert_uint_eq(hlc_next(&c, 5000), MS(5) + 1);
+    ck_assert_uint_eq(hlc_next(&c, 4000), MS(5) + 2);
+    ck_assert_uint_eq(hlc_next(&c, 5500), MS(5) + 0x8000);
     c.last = MS(5) + 0xffff;
-    ck_assert_uint_eq(hlc_next(&c, 5), MS(6)); /* the counter runs over into the next one */
-    ck_assert_uint_eq(hlc_next(&c, 7), MS(7));
+    ck_assert_uint_eq(hlc_next(&c, 5999), MS(6)); /* the counter runs over into the next one */
+    ck_assert_uint_eq(hlc_next(&c, 7000), MS(7));
+}
+END_TEST
+
+/* Two clocks that agree, of nodes that haven't heard of each other: what comes later is newer. */
+START_TEST(stamps_of_two_nodes_within_one_millisecond)
+{
+    struct hlc busy = {0}, idle = {0};
+    for (uint64_t us = 5000; us < 5300; us++)
+        hlc_next(&busy, us);
+    ck_assert_uint_gt(hlc_next(&idle, 5301), busy.last);
 }
 END_TEST
 
@@ -49,7 +60,7 @@ START_TEST(follows_ten_seconds_and_no_further)
     ck_assert_uint_eq(c.last, MS(110000) + 0xffff);
     hlc_follow(&c, MS(110001), 100001);
     ck_assert_uint_eq(c.last, MS(110001));
-    ck_assert_uint_gt(hlc_next(&c, 100001), MS(110001));
+    ck_assert_uint_gt(hlc_next(&c, 100001000), MS(110001));
 }
 END_TEST
 
@@ -71,6 +82,7 @@ static void add_cases(TCase *c)
 {
     tcase_add_test(c, stamps_grow_whatever_the_wall_does);
     tcase_add_test(c, stamps_within_one_millisecond);
+    tcase_add_test(c, stamps_of_two_nodes_within_one_millisecond);
     tcase_add_test(c, follows_ten_seconds_and_no_further);
     tcase_add_test(c, clocks_agree);
 }
