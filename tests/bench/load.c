@@ -155,6 +155,8 @@ static void run_alone(uint16_t port, size_t count)
         latencies[i] = now() - began;
     }
     print_latencies(latencies, count);
+    free(latencies);
+    close(fd);
 }
 
 /* ---- paced --------------------------------------------------------------------------------- */
