@@ -117,11 +117,9 @@ class Proxy:
             except OSError:
                 return
             try:
-                link = Link(self, near)
+                Link(self, near)  # lives as long as its threads
             except OSError:
                 near.close()
-                continue
-            link.cut_at = None
 
     def close(self):
         self.listener.close()
