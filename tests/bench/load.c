@@ -232,6 +232,8 @@ static void run_paced(uint16_t port, size_t clients, uint64_t rate, uint64_t sec
     }
     print_latencies(p.latencies, p.total);
     printf("late %.4f\n", (double)p.late / 1e6);
+    free(p.latencies);
+    free(p.connections);
 }
 
 int main(int argc, char **argv)
