@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from report import Column
-from systems import (DIRECTORY, Dynomited, PeakMemory, Redis, Twemproxy, Work, anonymous, cpu_seconds, fill, rig, run_once,
-                     run_work, settle)
+from systems import (DIRECTORY, CannotMeasure, Dynomited, PeakMemory, Redis, Twemproxy, Work, anonymous, cpu_seconds,
+                     fill, rig, run_once, run_work, settle)
 
 RATE = Column("requests/s", "rate", 0, spread=True)
 CPU = Column("CPU µs/request", "cpu", 2, spread=True)
 P50, P99 = Column("p50 ms", "p50", 3), Column("p99 ms", "p99", 3)
+APPLIED = Column("writes/s on both nodes", "applied", 0, spread=True)
 AFTER = Column("busy after, s", "after", 1)  # the last reply
 
 P1, P16 = ("SET P1", "GET P1"), ("SET P16", "GET P16")
@@ -222,6 +223,50 @@ def one_round_down(bench, system, round_):
     system.note_processes()
 
 
+def applied_by_all(system, work):
+    """Writes a second until every replica has them: what direct replication reaches."""
+    figures = run_work(system, work)
+    return {"applied": work.count / (work.count / figures["rate"] + figures["after"]), "cpu": figures["cpu"]}
+
+
+def drained(first, hints):
+    """Hints a second from the moment the peer is linked until none is left, and the coordinator's CPU for each."""
+    rig.wait_until(lambda: "DOWN" not in first.states_of_peers(), "the peer is back", 30)
+    cpu, began, left = cpu_seconds(first.process.pid), time.monotonic(), first.pending()
+    deadline = began + 120
+    while first.pending() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    seconds = time.monotonic() - began
+    if first.pending():
+        raise CannotMeasure(f"{first.pending()} of {hints} hints left after 120 s")
+    return {"applied": left / seconds, "hints": left, "cpu": (cpu_seconds(first.process.pid) - cpu) * 1e6 / left}
+
+
+def delivery(bench):
+    """The same writes twice: to a peer that is up, and as hints, to the peer when it is back."""
+    work = Work("set", 16)
+    with ExitStack() as stack:
+        for name, redis in ("embedded", False), ("redis behind each", True):
+            backends = [stack.enter_context(Redis(f"redis {i + 1} behind both")) for i in range(2)] if redis else []
+            system = stack.enter_context(Dynomited(name, 2, backends, flags={"hint-sync": "always"}))
+            fill(system.port)
+            for round_ in range(bench.rounds):
+                one_round_of_delivery(bench, system, work, round_)
+
+
+def one_round_of_delivery(bench, system, work, round_):
+    first, last = system.cluster.nodes
+    bench.measure("delivery", system, "direct", round_, lambda: applied_by_all(system, work))
+    last.kill()
+    rig.wait_until(lambda: "DOWN" in first.states_of_peers(), "the other knows")
+    system.note_processes()
+    run_once(system, work)
+    last.start(wait=False)
+    bench.measure("delivery", system, "hints", round_, lambda: drained(first, work.count))
+    system.cluster.wait_linked()
+    system.note_processes()
+
+
 PEERS, SECONDS = 100, 20
 
 
@@ -287,4 +332,6 @@ SECTIONS = [
             columns=(RATE, CPU, P50, P99, AFTER, Column("hints then", "hints", 0)),
             panels=((RATE, ("all three up", "one down")), (CPU, ("all three up", "one down")))),
     Section(9, "peers", "Idle peers", peers, columns=PEER, panels=tuple((c, ("idle",)) for c in PEER)),
+    Section(10, "delivery", "Delivery of hints, two nodes", delivery, columns=(APPLIED, CPU, Column("hints", "hints", 0)),
+            panels=((APPLIED, ("direct", "hints")), (CPU, ("direct", "hints")))),
 ]

@@ -185,4 +185,11 @@ def peers():
     yield at_most("peers", "an idle peer, of 100: memory", 200, "KB", Plain("peer_memory", "100 peers", "idle"))
 
 
-TARGETS = [*front(), *embedded(), *durable(), *three(), *latency(), *memory(), *shapes(), *down(), *peers()]
+def delivery():
+    for system in "embedded", "redis behind each":
+        yield at_least("delivery", f"two nodes, {system}, delivery of hints: writes applied a second", 0.7, "x direct ones",
+                       Ratio("applied", (system, "hints"), (system, "direct")))
+
+
+TARGETS = [*front(), *embedded(), *durable(), *three(), *latency(), *memory(), *shapes(), *down(), *peers(),
+           *delivery()]
