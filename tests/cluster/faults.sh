@@ -8,7 +8,7 @@ source=$1
 rounds=$2
 
 run() {
-    DYN_LONG=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider "$@"
+    DYN_LONG=1 /usr/bin/python3 -m pytest -q -n 3 -p no:cacheprovider "$@"
 }
 
 seed() {
@@ -40,5 +40,5 @@ TSAN_OPTIONS="suppressions=$source/tests/tsan.supp exitcode=66"
 export TSAN_OPTIONS
 DYN_BUILD=$PWD
 export DYN_BUILD
-/usr/bin/python3 -m pytest -q -p no:cacheprovider "$source/tests/cluster/test_kill.py" \
+/usr/bin/python3 -m pytest -q -n 3 -p no:cacheprovider "$source/tests/cluster/test_kill.py" \
     "$source/tests/cluster/test_bad_input.py" -k "not garbage and not storm"

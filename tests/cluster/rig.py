@@ -4,6 +4,7 @@ Ports are picked free; nothing sleeps as synchronisation: wait_until waits for a
 deadline. Only processes that were started here are ended, by pid."""
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,14 +28,45 @@ def note(text):
     print(text)
 
 
+BLOCK = 200  # ports
+BLOCKS = range(10000, 32600, BLOCK)  # below the ports that the system gives to connections
+held = []  # sockets on the first port of each block: no other process that runs tests takes from it
+
+
+def is_free(port):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def hold_block():
+    """The ports of a block that nobody holds; it is ours up to the end of this process."""
+    for base in random.sample(BLOCKS, len(BLOCKS)):
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", base))
+        except OSError:
+            s.close()
+            continue
+        held.append(s)
+        return range(base + 1, base + BLOCK)
+    raise AssertionError(f"no port between {BLOCKS.start} and {BLOCKS.stop} is free")
+
+
+def every_port():
+    """One free port after the other, none of them twice, since a node that is stopped still owns its ports."""
+    while True:
+        yield from filter(is_free, hold_block())
+
+
+unused = every_port()
+
+
 def free_ports(n):
-    socks = [socket.socket() for _ in range(n)]
-    for s in socks:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
+    return [next(unused) for _ in range(n)]
 
 
 def wait_until(condition, what, deadline=20.0):

@@ -305,6 +305,8 @@ def test_config_term_with_what_never_ends():
             for s, said in zip(held, (b"GET fat\r\n" * 5, b"SET k v\r\n" * 5, b"*2\r\n$3\r\n", b"GET /m",
                                       b"\x10\0")):
                 s.sendall(said)
+            assert held[0].recv(1, socket.MSG_PEEK) == b"$"
+            rig.wait_until(lambda: a.client().get("k") == b"v", "the write is in flight")
             start = time.monotonic()
             a.stop()
             assert time.monotonic() - start < 10

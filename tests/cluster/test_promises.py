@@ -280,8 +280,10 @@ def links_broken(node):
     return node.log_text().count("-> DOWN")
 
 
+@pytest.mark.alone
 def test_promise_a_large_value_breaks_no_link():
-    """100 MB, with heartbeats of 100 ms, to the other nodes and back from them."""
+    """100 MB, with heartbeats of 100 ms, to the other nodes and back from them. A link that isn't heard of for 300 ms is
+    broken, which a checker and other tests on the same core come near to."""
     flags = {"gos-interval": "100", "read-consistency": "DC_QUORUM", "store-sync": "never", "timeout": "20000"}
     with rig.Cluster(3, flags=flags) as c:
         a = c.nodes[0]
