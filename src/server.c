@@ -22,7 +22,7 @@
 #define TOMBSTONE_EXTRA (2 * 3600ull * 1000)
 
 struct server {
-    const struct config *config;
+    struct config *config;
     int lock_fd, client_fd, peer_fd;
     struct identity me;
     char *address;
@@ -370,7 +370,7 @@ static void warn_of_open_doors(const struct config *c)
         log_warn("listen: %s isn't loopback and clients need no password", c->listen);
 }
 
-struct server *server_start(const struct config *c, struct error *e)
+struct server *server_start(struct config *c, struct error *e)
 {
     struct server *s = MEM_NEW(struct server);
     s->config = c;
@@ -434,6 +434,7 @@ static void free_peers(struct server *s)
         if (!p)
             continue;
         hint_log_close(p->log);
+        peer_set_repair(p, 0, "");
         mem_free(p->log_name);
         mem_free(p);
         mem_free(s->hint_dirs[i]);
@@ -475,6 +476,7 @@ static void stop_actors(struct server *s)
     for (unsigned i = 0; i < s->peers.n; i++)
         if (s->senders[i])
             sender_free(s->senders[i]);
+    admin_free(s->admin); /* the senders answer it */
     writer_free(s->writer);
     free_workers(s);
 }

@@ -9,6 +9,7 @@
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
+ *                admin --ORDER--> sender --ORDER (answered)--> admin
  *
  * The sender of a message gives it away; a WRITE goes back and forth as the same memory. */
 #ifndef PEER_MAIL_H
@@ -34,6 +35,7 @@ enum mail_type {
     MAIL_INSPECT,
     MAIL_INSPECTED,
     MAIL_REPAIR,
+    MAIL_ORDER,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -49,7 +51,15 @@ enum verdict {
     VERDICT_APPLIED, /* the replica has it; maybe with its reply */
 };
 
-enum refusal { REFUSAL_NONE, REFUSAL_FULL, REFUSAL_DISK, REFUSAL_DISABLED };
+enum refusal {
+    REFUSAL_NONE,
+    REFUSAL_FULL,
+    REFUSAL_FULL_PEER, /* the cap of one peer */
+    REFUSAL_WINDOW,    /* the peer has been down for longer than hints live */
+    REFUSAL_DISK,
+    REFUSAL_DISABLED,
+    REFUSAL_TRUNCATED, /* thrown away before it had its verdict */
+};
 
 /* Made by the worker and its own again when it is answered: it keeps some for the next writes, so
  * that a write takes no memory. */
@@ -181,6 +191,31 @@ struct mail_met {
     char id[NODE_ID_SIZE];
     uint64_t wall_ms;
 };
+/* What dyn-admin wants of one peer's hints. The sender owns log and mark, so the admin asks it, and
+ * gets the same memory back, answered: maybe at once, maybe when it has come about. */
+struct mail_order {
+    struct msg msg;
+    struct actor *asker;
+    uint64_t ticket; /* the asker's */
+    uint16_t node;
+    enum order {
+        ORDER_PAUSE,
+        ORDER_RESUME,
+        ORDER_DRAIN,    /* dials now; done when it is linked */
+        ORDER_TRUNCATE, /* done when nothing of it is on its way any more */
+        ORDER_WAIT,     /* done when every hint that there is now is gone */
+        ORDER_REPAIRED,
+    } order;
+    uint64_t until_ms; /* mono: nobody waits for the answer any more */
+    /* the sender's answer */
+    bool done;
+    char reason[200];        /* why not */
+    uint64_t records, bytes; /* truncated */
+    /* while it waits there */
+    struct mail_order *next;
+    uint64_t upto;
+};
+
 /* The writer to a sender: mark the peer as needing repair. */
 struct mail_repair {
     struct msg msg;
