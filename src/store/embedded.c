@@ -43,9 +43,14 @@ void embedded_free_table(struct memtable *t, bool keep_file)
 
 static void embedded_free(struct embedded *s)
 {
-    embedded_free_table(s->frozen, true); /* of what LMDB has nothing is left there */
-    embedded_free_table(s->active, true);
-    rcu_drain();
+    struct memtable *tables[] = {s->frozen, s->active};
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+        if (tables[i])
+            memtable_drop(tables[i]);
+    rcu_drain(); /* once for all: it takes 10 ms and more */
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+        if (tables[i])
+            free_dropped(tables[i], true); /* of what LMDB has nothing is left there */
     for (size_t i = 0; i < ARRAY_LEN(s->retired); i++)
         if (s->retired[i])
             free_dropped(s->retired[i], false);
