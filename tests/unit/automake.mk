@@ -84,3 +84,6 @@ test_redis_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_writer
 test_writer_SOURCES = tests/unit/test_writer.c tests/unit/unit.h
 test_writer_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_heirs
+test_heirs_SOURCES = tests/unit/test_heirs.c tests/unit/unit.h
+test_heirs_LDADD = $(TEST_LIBS)
