@@ -1,6 +1,7 @@
 #include "admin/view.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "peer/orphans.h"
 #include <config.h>
 #include <inttypes.h>
 
@@ -120,8 +121,40 @@ static json_t *hints_of_peer(const struct ring_node *n, const struct peer *p)
     return o;
 }
 
+static void add_orphans(const struct orphans *all, json_t *rows, uint64_t *pending, uint64_t *bytes)
+{
+    for (unsigned i = 0; all && i < all->n; i++) {
+        const struct orphan *p = &all->at[i];
+        struct peer_hints h = orphan_hints(p);
+        if (orphan_is_gone(p))
+            continue;
+        json_t *o = json_object();
+        set(o, "id", words(p->node.id));
+        set(o, "address", words(p->node.address));
+        set(o, "rack", words(p->node.rack));
+        set(o, "pending", number(h.pending));
+        set(o, "bytes", number(h.bytes));
+        set(o, "oldest_seconds", number(h.oldest_ms / 1000));
+        set(o, "state", json_string("orphaned"));
+        set(o, "log", words(p->name));
+        json_array_append_new(rows, o);
+        *pending += h.pending;
+        *bytes += h.bytes;
+    }
+}
+
+/* What has expired of orphans in this run. */
+static uint64_t expired_of_orphans(const struct orphans *all)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; all && i < all->n; i++)
+        n += PEER_LOAD(&all->at[i], expired);
+    return n;
+}
+
 json_t *view_hints(const struct admin_sources *s)
 {
+    json_t *rows = each_peer(s, hints_of_peer);
     uint64_t pending = 0, bytes = 0, stored = 0, delivered = 0, expired = 0, over = 0, damaged = 0;
     for (unsigned i = 0; i < s->peers->n; i++) {
         const struct peer *p = s->peers->at[i];
@@ -136,6 +169,8 @@ json_t *view_hints(const struct admin_sources *s)
         over += PEER_LOAD(p, rejected[REJECT_CAPACITY]);
         damaged += hint_log_damaged(p->log);
     }
+    add_orphans(s->peers->orphans, rows, &pending, &bytes);
+    expired += expired_of_orphans(s->peers->orphans);
     json_t *totals = json_object();
     set(totals, "pending", number(pending));
     set(totals, "bytes", number(bytes));
@@ -146,7 +181,7 @@ json_t *view_hints(const struct admin_sources *s)
     set(totals, "rejected_over_capacity_total", number(over));
     set(totals, "damaged_total", number(damaged));
     json_t *o = json_object();
-    set(o, "peers", each_peer(s, hints_of_peer));
+    set(o, "peers", rows);
     set(o, "totals", totals);
     return o;
 }

@@ -7,6 +7,8 @@
  *   from a peer  worker --GREET, INBOUND, LINK_GONE--> writer --LINK--> worker
  *                worker --DIAL--> sender           (the greeted node dials back)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
+ *   handoff      admin --ORPHAN--> writer --ORPHAN (answered)--> admin
+ *                writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
  *
@@ -34,6 +36,8 @@ enum mail_type {
     MAIL_INSPECT,
     MAIL_INSPECTED,
     MAIL_REPAIR,
+    MAIL_ORPHAN,
+    MAIL_SYNC,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -185,6 +189,27 @@ struct mail_met {
 struct mail_repair {
     struct msg msg;
     char reason[160];
+};
+/* What is to become of the hints of a node that has left (peer/orphans.h). Comes back answered when
+ * it is done, as the same memory. */
+struct mail_orphan {
+    struct msg msg;
+    struct actor *asker;
+    uint64_t ticket; /* the asker's */
+    unsigned orphan; /* its index */
+    bool truncate;   /* drop them; else they go to who holds their keys now */
+    /* the writer's answer: counts of hints */
+    bool ok;
+    char why[300]; /* not ok */
+    uint64_t handed, dropped, expired;
+};
+/* The writer has appended to the peer's log and waits for it to be as durable as hints are. Comes
+ * back as the same memory. */
+struct mail_sync {
+    struct msg msg;
+    struct actor *asker;
+    bool ok;
+    char why[300];
 };
 
 #endif

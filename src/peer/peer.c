@@ -1,5 +1,6 @@
 #include "peer/peer.h"
 #include "core/clock.h"
+#include "peer/orphans.h"
 
 const char *peer_reject_name(enum peer_reject r)
 {
@@ -56,7 +57,7 @@ const char *peer_hint_state(const struct peer *p)
 
 uint64_t peers_hint_bytes(const struct peers *p)
 {
-    uint64_t sum = 0;
+    uint64_t sum = orphans_hint_bytes(p->orphans);
     for (unsigned i = 0; i < p->n; i++)
         if (p->at[i])
             sum += count_hints(p->at[i]).bytes;

@@ -6,6 +6,7 @@
 #include "core/stream.h"
 #include "hint/mark.h"
 #include "peer/delivery.h"
+#include "peer/orphans.h"
 #include "peer/reads.h"
 #include "peer/waiters.h"
 #include <inttypes.h>
@@ -396,6 +397,7 @@ static void on_challenge(struct sender *s, const struct frame *f)
         ok = handshake_check(s->o.me, RCU_GET(*s->o.topology), g, &node, &e);
         rcu_read_end();
     }
+    ok = ok && orphans_check(s->o.orphans, g->id, &e);
     if (ok && node != s->node)
         ok = error_set(&e, "node %s of datacenter %s, rack %s answers here", g->id, g->datacenter,
                        g->rack);
@@ -747,6 +749,18 @@ static void on_appended(struct sender *s, struct mail_appended *m)
     mem_free(m);
 }
 
+static void on_sync(struct sender *s, struct mail_sync *m)
+{
+    struct error e;
+    uint64_t synced;
+    m->ok = hint_verdict(s) != VERDICT_DURABLE || hint_log_sync(s->peer->log, &synced, &e);
+    if (!m->ok) {
+        snprintf(m->why, sizeof m->why, "%.*s", (int)sizeof m->why - 1, e.text);
+        mark_repair(s, "hints could not be written to disk");
+    }
+    actor_send(m->asker, &m->msg);
+}
+
 static void receive(void *self, struct msg *msg)
 {
     struct sender *s = self;
@@ -760,6 +774,9 @@ static void receive(void *self, struct msg *msg)
     case MAIL_DIAL:
         dial_back(s);
         mem_free(msg);
+        break;
+    case MAIL_SYNC:
+        on_sync(s, container_of_(msg, struct mail_sync, msg));
         break;
     case MAIL_REPAIR: {
         struct mail_repair *m = container_of_(msg, struct mail_repair, msg);

@@ -87,3 +87,6 @@ test_writer_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_heirs
 test_heirs_SOURCES = tests/unit/test_heirs.c tests/unit/unit.h
 test_heirs_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_handoff
+test_handoff_SOURCES = tests/unit/test_handoff.c tests/unit/unit.h
+test_handoff_LDADD = $(TEST_LIBS)
