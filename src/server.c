@@ -150,6 +150,21 @@ static char *hints_root(const struct config *c)
 
 /* A peer that was met has its log under its id; the log of one that wasn't is found under its
  * place. */
+/* The log of a peer that was met since the last start is brought under its id. What an orphan left
+ * there, its mark, comes with it. */
+static bool rename_log(const char *old, const char *dir, struct error *e)
+{
+    struct stat st;
+    if (stat(old, &st) != 0 || hint_log_exists(dir))
+        return true;
+    char *mark = mem_printf("%s/needs-repair", dir), *to = mem_printf("%s/needs-repair", old);
+    (void)rename(mark, to);
+    (void)rmdir(dir);
+    mem_free(mark);
+    mem_free(to);
+    return rename(old, dir) == 0 || error_set(e, "%s: can't be renamed to %s", old, dir);
+}
+
 static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
                      struct error *e)
 {
@@ -161,11 +176,8 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
     *dir = mem_printf("%s/%s", root, p->log_name);
     if (!n->id[0])
         return dir_make(*dir, e);
-    struct stat st;
     char *old = mem_printf("%s/%s", root, place);
-    bool ok = true;
-    if (stat(old, &st) == 0 && stat(*dir, &st) != 0 && rename(old, *dir) < 0)
-        ok = error_set(e, "%s: can't be renamed to %s", old, *dir);
+    bool ok = rename_log(old, *dir, e);
     mem_free(old);
     return ok && dir_make(*dir, e);
 }

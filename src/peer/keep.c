@@ -151,6 +151,37 @@ static void add_place(struct buf *b, const struct ring_node *n)
     add_tokens(b, n);
 }
 
+/* Is the line about a node of the ring, or about one whose place another has now? */
+static bool is_replaced(const struct topology *t, const char *line)
+{
+    const char *address = strchr(line, ' ');
+    const char *place = address ? strchr(address + 1, ' ') : NULL;
+    bool replaced = !place;
+    for (unsigned i = 0; i < t->n && !replaced; i++) {
+        struct buf b = BUF_INIT;
+        add_place(&b, &t->nodes[i]);
+        bool same_id = *t->nodes[i].id && strncmp(line, t->nodes[i].id, NODE_ID_SIZE - 1) == 0;
+        replaced = same_id || (*t->nodes[i].id && slice_eq(buf_slice(&b), slice_str(place + 1)));
+        buf_fini(&b);
+    }
+    return replaced;
+}
+
+/* What is known of nodes that the configuration doesn't name now: it may name them again. */
+static void add_departed(const char *path, const struct topology *t, struct buf *out)
+{
+    struct buf b = BUF_INIT;
+    struct error e;
+    bool missing = false;
+    bool ok = read_lines(path, PEERS_FILE, &b, &missing, &e) && !missing;
+    char *save = NULL, *text = (char *)(uintptr_t)buf_head(&b);
+    for (char *line = ok ? strtok_r(text, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save))
+        if (!is_replaced(t, line))
+            buf_printf(out, "%s\n", line);
+    buf_fini(&b);
+}
+
 bool keep_peers(const char *data_dir, const struct topology *t, struct error *e)
 {
     struct buf b = BUF_INIT;
@@ -162,6 +193,7 @@ bool keep_peers(const char *data_dir, const struct topology *t, struct error *e)
         buf_add_str(&b, "\n");
     }
     char *path = mem_printf("%s/peers", data_dir);
+    add_departed(path, t, &b);
     bool ok = file_replace(path, buf_slice(&b), e);
     mem_free(path);
     buf_fini(&b);
@@ -229,8 +261,9 @@ bool keep_ring(const char *path, const struct topology *t, struct error *e)
     struct buf b = BUF_INIT;
     for (unsigned i = 0; i < t->n; i++) {
         const struct ring_node *n = &t->nodes[i];
-        buf_printf(&b, "%s %s ", n->id[0] ? n->id : "-", n->address);
-        add_place(&b, n);
+        buf_printf(&b, "%s\t%s\t%s\t%s\t", n->id[0] ? n->id : "-", n->address, n->datacenter,
+                   n->rack);
+        add_tokens(&b, n);
         buf_add_str(&b, "\n");
     }
     bool ok = stands_there(path, buf_slice(&b)) || file_replace(path, buf_slice(&b), e);
@@ -260,7 +293,7 @@ static bool parse_node(char *line, struct ring_node *n)
     uint32_t *tokens = NULL;
     *n = (struct ring_node){.address = NULL};
     for (size_t i = 0; i < ARRAY_LEN(word); i++, text = NULL)
-        if (!(word[i] = strtok_r(text, " ", &save)))
+        if (!(word[i] = strtok_r(text, "\t", &save)))
             return false;
     if (strcmp(word[0], "-") != 0 && !keep_is_id(word[0]))
         return false;

@@ -42,15 +42,35 @@ static struct topology *load_ring(const char *path)
     return t;
 }
 
+/* The last start's ring, and in it the nodes that were orphans then: what lies here may lie in
+ * their logs too, and it has to be clear for each log who is in charge of an heir (ring/heirs.h).
+ */
+static struct topology *last_ring(const struct topology *last, const struct orphans *older)
+{
+    struct error ignored;
+    unsigned n = last->n;
+    struct ring_node *nodes = mem_calloc(last->n + older->n, sizeof *nodes);
+    memcpy(nodes, last->nodes, last->n * sizeof *nodes);
+    for (unsigned i = 0; i < older->n; i++)
+        if (older->at[i].then && node_of(last, older->at[i].name) < 0)
+            nodes[n++] = older->at[i].node;
+    struct topology *t = topology_new(nodes, n, 0, &ignored);
+    if (!t) /* one of their tokens is another node's now */
+        t = topology_new(last->nodes, last->n, 0, &ignored);
+    mem_free(nodes);
+    return t;
+}
+
 /* The ring that this log's hints were made in: its own file, or, at the first start that doesn't
  * name its node any more, the last start's, which becomes its own. */
-static struct topology *ring_of(const char *dir, const char *name, const struct topology *last)
+static struct topology *ring_of(const char *dir, const char *name, const struct topology *last,
+                                const struct orphans *older)
 {
     char *path = file_in(dir, "ring");
     struct topology *t = load_ring(path);
     struct error e;
     if (!t && last && node_of(last, name) >= 0) {
-        t = topology_new(last->nodes, last->n, 0, &e);
+        t = last_ring(last, older);
         if (!t || !keep_ring(path, t, &e))
             log_error("%s", e.text);
     }
@@ -58,9 +78,10 @@ static struct topology *ring_of(const char *dir, const char *name, const struct 
     return t;
 }
 
-static void find_heirs(struct orphan *o, const struct topology *now, const struct topology *last)
+static void find_heirs(struct orphan *o, const struct topology *now, const struct topology *last,
+                       const struct orphans *older)
 {
-    o->then = ring_of(o->dir, o->name, last);
+    o->then = ring_of(o->dir, o->name, last, older);
     int node = o->then ? node_of(o->then, o->name) : -1;
     if (node >= 0) {
         o->node = o->then->nodes[node];
@@ -152,11 +173,11 @@ static void tell_of(const struct orphan *o, const struct hint_log_report *r)
 
 /* One whose log holds nothing isn't kept. */
 static bool open_orphan(struct orphan *o, const struct topology *now, const struct topology *last,
-                        struct error *e)
+                        const struct orphans *older, struct error *e)
 {
     char place[NODE_ID_SIZE] = "";
     struct hint_log_report report;
-    find_heirs(o, now, last);
+    find_heirs(o, now, last, older);
     if (o->node.ntokens)
         keep_new_name(&o->node, place);
     struct hint_log_options options = {.dir = o->dir, .peer = place};
@@ -174,6 +195,21 @@ static bool open_orphan(struct orphan *o, const struct topology *now, const stru
     return true;
 }
 
+/* Those that were orphans before this start: how many. */
+static unsigned put_older_first(const char *root, char **names, unsigned n)
+{
+    unsigned older = 0;
+    for (unsigned i = 0; i < n; i++) {
+        char *path = mem_printf("%s/%s/ring", root, names[i]), *name = names[i];
+        if (access(path, F_OK) == 0) {
+            names[i] = names[older];
+            names[older++] = name;
+        }
+        mem_free(path);
+    }
+    return older;
+}
+
 static bool open_all(struct orphans *all, const char *root, const struct topology *now,
                      const struct peers *peers, const struct topology *last, struct error *e)
 {
@@ -181,10 +217,13 @@ static bool open_all(struct orphans *all, const char *root, const struct topolog
     unsigned n = 0;
     char **names = list_orphans(root, now, peers, &n);
     all->at = mem_calloc(n ? n : 1, sizeof *all->at);
+    unsigned older = put_older_first(root, names, n);
+    struct orphans before = {.at = all->at};
     for (unsigned i = 0; i < n; i++) {
         struct orphan *o = &all->at[all->n];
         *o = (struct orphan){.name = names[i], .dir = file_in(root, names[i])};
-        ok = ok && open_orphan(o, now, last, e);
+        before.n = i < older ? 0 : i == older ? all->n : before.n;
+        ok = ok && open_orphan(o, now, last, &before, e);
         if (ok && !o->gone)
             all->n++;
         else
