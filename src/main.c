@@ -130,17 +130,31 @@ static void end_in_time(void)
     alarm(STOP_SECONDS);
 }
 
-static void wait_for_stop(const sigset_t *waited, struct server *s)
+/* What is configured, and by what. */
+struct program {
+    int argc;
+    char **argv;
+    struct config config;
+};
+
+static void reload(struct program *p)
 {
     struct error e;
+    if (log_reopen(&e))
+        log_notice("log opened again");
+    else
+        log_error("%s", e.text);
+    if (!config_reload(p->argc, p->argv, &p->config, &e))
+        log_error("configuration not reloaded, nothing has changed: %s", e.text);
+}
+
+static void wait_for_stop(const sigset_t *waited, struct server *s, struct program *p)
+{
     for (;;) {
         int sig = sigtimedwait(waited, NULL, &(struct timespec){.tv_sec = 1});
         server_tick(s);
         if (sig == SIGHUP) {
-            if (log_reopen(&e))
-                log_notice("log opened again; other options need a restart to change");
-            else
-                log_error("%s", e.text);
+            reload(p);
         } else if (sig > 0) {
             log_notice("signal %d: stopping", sig);
             end_in_time();
@@ -149,8 +163,9 @@ static void wait_for_stop(const sigset_t *waited, struct server *s)
     }
 }
 
-static int run(const struct config *c)
+static int run(struct program *p)
 {
+    const struct config *c = &p->config;
     struct error e;
     sigset_t waited;
     int ready = -1;
@@ -162,14 +177,14 @@ static int run(const struct config *c)
     if (!log_open(c->output, (int)c->verbosity, c->log_format == LOG_FORMAT_JSON, &e))
         return fail(&e);
     rcu_start();
-    struct server *s = server_start(c, &e);
+    struct server *s = server_start(&p->config, &e);
     if (!s)
         return fail(&e);
     if ((*c->pid_file && !write_pid_file(c->pid_file, &e)) ||
         (ready >= 0 && !tell_parent(ready, *c->output, &e)))
         return fail(&e);
     server_tick(s);
-    wait_for_stop(&waited, s);
+    wait_for_stop(&waited, s, p);
     server_stop(s);
     if (*c->pid_file)
         unlink(c->pid_file);
@@ -181,8 +196,8 @@ static int run(const struct config *c)
 
 int main(int argc, char **argv)
 {
-    struct config c;
-    switch (config_load(argc, argv, &c, stdout, stderr)) {
+    struct program p = {.argc = argc, .argv = argv};
+    switch (config_load(argc, argv, &p.config, stdout, stderr)) {
     case CONFIG_EXIT_OK:
         return EXIT_OK;
     case CONFIG_EXIT_USAGE:
@@ -190,9 +205,9 @@ int main(int argc, char **argv)
     case CONFIG_RUN:
         break;
     }
-    int status = run(&c);
+    int status = run(&p);
     if (status == EXIT_OK)
-        config_fini(&c);
+        config_fini(&p.config);
     else
         _exit(status); /* threads may run: nothing of theirs is taken down under them */
     return status;

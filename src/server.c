@@ -23,7 +23,7 @@
 #define TOMBSTONE_EXTRA (2 * 3600ull * 1000)
 
 struct server {
-    const struct config *config;
+    struct config *config;
     int lock_fd, client_fd, peer_fd;
     struct identity me;
     char *address;
@@ -305,6 +305,7 @@ static bool start_admin(struct server *s, struct error *e)
                               .stats = s->stats,
                               .nworkers = s->nworkers,
                               .worker = worker_actor(s->workers[0]),
+                              .writer = writer_actor(s->writer),
                               .own_state = &s->own_state,
                               .started_ms = s->started_ms};
     return admin_start(s->admin, &o, e);
@@ -364,7 +365,7 @@ static void warn_of_open_doors(const struct config *c)
         log_warn("listen: %s isn't loopback and clients need no password", c->listen);
 }
 
-struct server *server_start(const struct config *c, struct error *e)
+struct server *server_start(struct config *c, struct error *e)
 {
     struct server *s = MEM_NEW(struct server);
     s->config = c;
@@ -428,6 +429,7 @@ static void free_peers(struct server *s)
         if (!p)
             continue;
         hint_log_close(p->log);
+        peer_set_repair(p, 0, "");
         mem_free(p->log_name);
         mem_free(p);
         mem_free(s->hint_dirs[i]);
@@ -470,6 +472,7 @@ static void stop_actors(struct server *s)
     for (unsigned i = 0; i < s->peers.n; i++)
         if (s->senders[i])
             sender_free(s->senders[i]);
+    admin_free(s->admin); /* the senders answer it */
     writer_free(s->writer);
     free_workers(s);
 }

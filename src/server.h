@@ -12,8 +12,9 @@
 #include "core/error.h"
 
 struct server;
-/* False: could not start (exit status 2); nothing is left running. Main thread, after rcu_start. */
-struct server *server_start(const struct config *c, struct error *e) MUST_USE;
+/* `c` is changed where dyn-admin says so (config_set). False: could not start (exit status 2);
+ * nothing is left running. Main thread, after rcu_start. */
+struct server *server_start(struct config *c, struct error *e) MUST_USE;
 /* Stops accepting, finishes what is in flight, flushes, frees. */
 void server_stop(struct server *s);
 /* Now and then (about each second), from main: keeps the clock's bound. */

@@ -14,15 +14,17 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DONE = 0, REFUSED = 1, USAGE = 2, UNREACHABLE = 3 };
 
-#define REPLY_MAX (64u * 1024 * 1024)
+#define REPLY_MAX    (64u * 1024 * 1024)
+#define NODE_LATE_US 2000000
 
 struct options {
     const char *node;
-    bool json;
+    bool json, yes;
     double timeout;
     char **words;
     int nwords;
@@ -30,7 +32,16 @@ struct options {
 
 static const char usage_text[] =
     "usage: dyn-admin [-n|--node ADDRESS] [-o table|json] [--timeout SECONDS] COMMAND\n"
-    "  status ping ring peers key KEY hints [list] stats metrics log-level N\n"
+    "  status ping ring peers key KEY stats metrics log-level N\n"
+    "  hints [list]                      per peer: pending, bytes, oldest, state, rate, time left\n"
+    "  hints pause|resume PEER or all    stop and restart delivery\n"
+    "  hints drain PEER                  deliver now\n"
+    "  hints truncate PEER or all        throw away; asks, unless --yes\n"
+    "  hints handoff PEER                a departed peer's go to who holds the keys now\n"
+    "  hints wait                        until every hint that exists now is delivered or expired\n"
+    "  repaired PEER                     clears its needs-repair mark\n"
+    "  config get NAME | set NAME VALUE | dump\n"
+    "PEER: an id, a unique beginning of one, or an address\n"
     "ADDRESS: unix socket path or host:port; default $DYN_ADMIN_NODE, else ./data/admin.sock\n";
 
 static int usage(const char *what, const char *found, const char *allowed)
@@ -156,6 +167,39 @@ static char *cell(const json_t *v)
     return all;
 }
 
+/* What is too long for a column stands below the table, where there is something to say. */
+static bool is_long(const char *key)
+{
+    return strcmp(key, "repair_reason") == 0 || strcmp(key, "repair_since_ms") == 0 ||
+           strcmp(key, "note") == 0;
+}
+
+static void print_repair(const json_t *row)
+{
+    const json_t *since = json_object_get(row, "repair_since_ms");
+    char when[32] = "";
+    time_t s = (time_t)(json_integer_value(since) / 1000);
+    if (!json_is_integer(since))
+        return;
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&s));
+    printf("%s needs repair since %s: %s\n", json_string_value(json_object_get(row, "address")),
+           when, json_string_value(json_object_get(row, "repair_reason")));
+}
+
+static void print_long(const json_t *rows)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *note = json_object_get(row, "note");
+        print_repair(row);
+        if (json_string_length(note))
+            printf("%s: %s\n", json_string_value(json_object_get(row, "address")),
+                   json_string_value(note));
+    }
+}
+
 static int column_width(const json_t *rows, const char *key)
 {
     size_t width = strlen(key), i;
@@ -172,15 +216,18 @@ static int column_width(const json_t *rows, const char *key)
 
 static void print_row(const json_t *columns, const int *widths, const json_t *row)
 {
-    size_t c = 0, last = json_object_size(columns) - 1;
+    size_t c = 0, padding = 0;
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)(uintptr_t)columns, key, v)
     {
+        size_t width = (size_t)widths[c++];
+        if (is_long(key))
+            continue;
         char *text = row ? cell(json_object_get(row, key)) : mem_strdup(key);
-        printf("%-*s", c == last ? 0 : widths[c], text);
+        printf("%*s%s", (int)padding, "", text);
+        padding = width - strlen(text);
         mem_free(text);
-        c++;
     }
     putchar('\n');
 }
@@ -201,6 +248,7 @@ static void print_rows(const json_t *rows)
     print_row(columns, widths, NULL);
     json_array_foreach(rows, i, row) print_row(columns, widths, row);
     mem_free(widths);
+    print_long(rows);
 }
 
 static bool is_table(const json_t *v)
@@ -269,24 +317,76 @@ static int print_reply(const struct options *o, const AdminReply *r)
  * --------------------------------------------------------------------------------------- */
 
 static const struct word {
-    const char *command;
-    const char *argument; /* what stands behind it; NULL: nothing */
-} words[] = {{"status", NULL}, {"ping", NULL},    {"ring", NULL},
-             {"peers", NULL},  {"key", "KEY"},    {"hints", NULL},
-             {"stats", NULL},  {"metrics", NULL}, {"log-level", "N"}};
+    const char *command, *second;
+    int arguments;       /* what stands behind these, as many words */
+    const char *allowed; /* what they are */
+} words[] = {
+    {"status", NULL, 0, ""},
+    {"ping", NULL, 0, ""},
+    {"ring", NULL, 0, ""},
+    {"peers", NULL, 0, ""},
+    {"key", NULL, 1, "KEY"},
+    {"hints", NULL, 0, "list, pause, resume, drain, truncate, handoff, wait"},
+    {"hints", "list", 0, ""},
+    {"hints", "pause", 1, "PEER or all"},
+    {"hints", "resume", 1, "PEER or all"},
+    {"hints", "drain", 1, "PEER"},
+    {"hints", "truncate", 1, "PEER or all"},
+    {"hints", "handoff", 1, "PEER"},
+    {"hints", "wait", 0, ""},
+    {"repaired", NULL, 1, "PEER"},
+    {"config", NULL, -1, "get, set, dump"},
+    {"config", "get", 1, "NAME"},
+    {"config", "set", 2, "NAME VALUE"},
+    {"config", "dump", 0, ""},
+    {"stats", NULL, 0, ""},
+    {"metrics", NULL, 0, ""},
+    {"log-level", NULL, 1, "N"},
+};
 
-static bool is_hints_list(const struct options *o)
+/* The row of the command and, where one is known, of its second word. NULL: none. */
+static const struct word *find_word(const struct options *o)
 {
-    return o->nwords == 2 && strcmp(o->words[0], "hints") == 0 && strcmp(o->words[1], "list") == 0;
+    const struct word *found = NULL;
+    for (const struct word *w = words; w < words + ARRAY_LEN(words); w++) {
+        if (strcmp(w->command, o->words[0]) != 0)
+            continue;
+        if (!w->second)
+            found = w;
+        else if (o->nwords > 1 && strcmp(w->second, o->words[1]) == 0)
+            return w;
+    }
+    return found;
 }
 
-static bool take_argument(const struct word *w, char *text, AdminRequest *q)
+static bool right_number(const struct options *o, const struct word *w)
 {
-    if (strcmp(w->command, "key") == 0) {
-        q->has_key = true;
-        q->key = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+    int first = w->second ? 2 : 1, given = o->nwords - first;
+    if (given == w->arguments)
         return true;
-    }
+    const char *found =
+        given > w->arguments && o->nwords > first + w->arguments && w->arguments >= 0
+            ? o->words[first + w->arguments]
+        : w->arguments < 0 && given ? o->words[1]
+                                    : "";
+    return misused(w->second ? w->second : w->command, found,
+                   *w->allowed ? w->allowed : "what stands below");
+}
+
+static bool is_key(const struct word *w)
+{
+    return strcmp(w->command, "key") == 0;
+}
+
+static bool take_key(char *text, AdminRequest *q)
+{
+    q->has_key = true;
+    q->key = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+    return true;
+}
+
+static bool take_level(const char *text, AdminRequest *q)
+{
     int64_t level;
     if (!slice_to_i64(slice_str(text), &level) || level < 0 || level > 11)
         return misused("log-level", text, "0..11");
@@ -295,20 +395,40 @@ static bool take_argument(const struct word *w, char *text, AdminRequest *q)
     return true;
 }
 
+/* Hints can't be had again: somebody must mean it. */
+static bool sure(const struct options *o, const struct word *w)
+{
+    char answer[16] = "";
+    if (o->yes || !w->second || strcmp(w->second, "truncate") != 0)
+        return true;
+    if (!isatty(STDIN_FILENO))
+        return misused("truncate", "no terminal to ask at", "--yes");
+    fprintf(stderr, "Throw away the hints for %s? They can't be had again. [y/N] ", o->words[2]);
+    if (fgets(answer, sizeof answer, stdin) && (*answer == 'y' || *answer == 'Y'))
+        return true;
+    fputs("dyn-admin: nothing was thrown away\n", stderr);
+    return false;
+}
+
 static bool make_request(const struct options *o, AdminRequest *q)
 {
-    const struct word *w = words, *end = words + ARRAY_LEN(words);
-    while (w < end && strcmp(w->command, o->words[0]) != 0)
-        w++;
-    if (w == end)
+    const struct word *w = find_word(o);
+    if (!w)
         return misused("command", o->words[0], "one of those below");
-    int arguments = is_hints_list(o) ? 0 : o->nwords - 1, wanted = w->argument ? 1 : 0;
-    if (arguments < wanted)
-        return misused(w->command, "", w->argument);
-    if (arguments > wanted)
-        return misused(w->command, o->words[1 + wanted], "what stands below");
+    if (!right_number(o, w) || !sure(o, w))
+        return false;
     q->command = o->words[0];
-    return !wanted || take_argument(w, o->words[1], q);
+    q->has_timeout_ms = true;
+    q->timeout_ms = (uint64_t)(o->timeout * 1000);
+    if (is_key(w))
+        return take_key(o->words[1], q);
+    if (strcmp(w->command, "log-level") == 0)
+        return take_level(o->words[1], q);
+    if (w->second && strcmp(w->second, "list") == 0)
+        return true;
+    q->argument = o->words + 1;
+    q->n_argument = (size_t)(o->nwords - 1);
+    return true;
 }
 
 static int run(const struct options *o)
@@ -320,6 +440,8 @@ static int run(const struct options *o)
     if (!make_request(o, &q))
         return USAGE;
     uint64_t started = clock_mono_us(), deadline_us = started + (uint64_t)(o->timeout * 1e6);
+    if (q.n_argument) /* the node says what it waits for when the time is up */
+        deadline_us += NODE_LATE_US;
     int fd = connect_to(o, deadline_us, &e);
     if (fd < 0) {
         fprintf(stderr, "dyn-admin: %s\n", e.text);
@@ -341,10 +463,13 @@ static int run(const struct options *o)
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"node", required_argument, NULL, 'n'},    {"output", required_argument, NULL, 'o'},
-        {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},       {0}};
+    static const struct option longs[] = {{"node", required_argument, NULL, 'n'},
+                                          {"output", required_argument, NULL, 'o'},
+                                          {"timeout", required_argument, NULL, 't'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {"yes", no_argument, NULL, 'y'},
+                                          {0}};
     const char *env = getenv("DYN_ADMIN_NODE");
     struct options o = {.node = env && *env ? env : "./data/admin.sock", .timeout = 10};
     char *end;
@@ -363,6 +488,9 @@ int main(int argc, char **argv)
             o.timeout = strtod(optarg, &end);
             if (*end || !(o.timeout >= 0.001 && o.timeout <= 1e6))
                 return usage("--timeout", optarg, "seconds, 0.001 to 1000000");
+            break;
+        case 'y':
+            o.yes = true;
             break;
         case 'h':
             fputs(usage_text, stdout);

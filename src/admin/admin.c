@@ -1,5 +1,7 @@
 #include "admin/admin.h"
+#include "admin/ask.h"
 #include "admin/http.h"
+#include "admin/live.h"
 #include "admin/view.h"
 #include "core/address.h"
 #include "core/bytes.h"
@@ -15,6 +17,7 @@
 #define REQUEST_MAX  (1024u * 1024)
 #define OUT_PAUSE    (1024u * 1024) /* replies unread: nothing more is answered before they leave */
 #define SESSIONS_MAX 256
+#define TIMEOUT_MS   10000
 
 struct admin {
     struct actor actor;
@@ -24,6 +27,7 @@ struct admin {
     struct listener port, http_port;
     struct http *http;
     struct slots sessions, questions;
+    struct ask ask;
     unsigned nsessions;
 };
 
@@ -137,19 +141,65 @@ static const struct view {
 } views[] = {{"status", view_status}, {"ping", ping},        {"ring", view_ring},
              {"peers", view_peers},   {"hints", view_hints}, {"stats", view_stats}};
 
+static void config_command(struct session *s, const AdminRequest *q)
+{
+    struct error e;
+    json_t *o = live_answer(&s->a->sources, q->argument, q->n_argument, &e);
+    if (o)
+        send_json(s, o);
+    else
+        send_reason(s, e.text);
+}
+
+static void ask_senders(struct session *s, const AdminRequest *q)
+{
+    struct error e;
+    struct ask_request r = {.session = s->ticket,
+                            .command = q->command,
+                            .word = q->argument,
+                            .n = q->n_argument,
+                            .timeout_ms = q->has_timeout_ms ? q->timeout_ms : TIMEOUT_MS};
+    s->waiting = true;
+    if (ask_begin(&s->a->ask, &r, &e))
+        return;
+    s->waiting = false;
+    send_reason(s, e.text);
+}
+
+static void on_asked(void *arg, uint64_t ticket, json_t *o, const char *reason)
+{
+    struct admin *a = arg;
+    struct session *s = slots_get(&a->sessions, ticket);
+    if (!s || s->stream.closed) {
+        json_decref(o);
+        return;
+    }
+    if (o)
+        send_json(s, o);
+    else
+        send_reason(s, reason);
+    s->waiting = false;
+    on_data(&s->stream);
+}
+
 static void answer(struct session *s, const AdminRequest *q)
 {
     for (size_t i = 0; i < ARRAY_LEN(views); i++)
-        if (strcmp(q->command, views[i].command) == 0) {
+        if (strcmp(q->command, views[i].command) == 0 && !q->n_argument) {
             send_json(s, views[i].make(&s->a->sources));
             return;
         }
     if (strcmp(q->command, "key") == 0) {
         ask_key(s, q);
+    } else if (strcmp(q->command, "config") == 0) {
+        config_command(s, q);
+    } else if (q->n_argument || strcmp(q->command, "repaired") == 0) {
+        ask_senders(s, q);
     } else if (strcmp(q->command, "metrics") == 0) {
         send_metrics(s);
     } else if (strcmp(q->command, "log-level") == 0 && q->has_level && q->level <= 11) {
         log_set_verbosity((int)q->level);
+        __atomic_store_n(&s->a->sources.config->verbosity, q->level, __ATOMIC_RELAXED);
         send_json(s, json_object());
     } else {
         send_reason(s, "this node doesn't know the command");
@@ -255,6 +305,7 @@ static void start(void *self)
     struct error e;
     if (!listener_start(&a->port, &a->actor.loop, a->admin_fd, on_accept, a, &e))
         log_error("admin_listen: %s", e.text);
+    ask_start(&a->ask, &a->actor, &a->sources, on_asked, a);
     a->http = http_start(&a->actor.loop, &a->sources, &e);
     if (!a->http || !listener_start(&a->http_port, &a->actor.loop, a->http_fd, on_http, a, &e))
         log_error("stats_listen: %s", e.text);
@@ -262,6 +313,10 @@ static void start(void *self)
 
 static void drop(struct msg *msg)
 {
+    if (msg->type == MAIL_ORDER) {
+        mem_free(msg);
+        return;
+    }
     struct mail_inspected *m = container_of_(msg, struct mail_inspected, msg);
     for (unsigned i = 0; i < m->n; i++)
         blob_unref(m->replica[i].reply);
@@ -270,7 +325,11 @@ static void drop(struct msg *msg)
 
 static void receive(void *self, struct msg *msg)
 {
-    on_inspected(self, container_of_(msg, struct mail_inspected, msg));
+    struct admin *a = self;
+    if (msg->type == MAIL_ORDER)
+        ask_take(&a->ask, container_of_(msg, struct mail_order, msg));
+    else
+        on_inspected(a, container_of_(msg, struct mail_inspected, msg));
 }
 
 static void stop(void *self)
@@ -280,6 +339,7 @@ static void stop(void *self)
     listener_stop(&a->port);
     listener_stop(&a->http_port);
     http_stop(a->http);
+    ask_stop(&a->ask);
     for (struct session *s; (s = slots_next(&a->sessions, &at));)
         stream_close(&s->stream);
 }
@@ -292,6 +352,7 @@ static void end(void *self)
         blob_unref(q->key);
         mem_free(q);
     }
+    ask_fini(&a->ask);
     slots_fini(&a->questions);
     slots_fini(&a->sessions);
 }
@@ -341,9 +402,13 @@ void admin_stop(struct admin *a)
 void admin_join(struct admin *a)
 {
     actor_join(&a->actor);
-    actor_fini(&a->actor);
     if (a->unix_path)
         unlink(a->unix_path);
+}
+
+void admin_free(struct admin *a)
+{
+    actor_fini(&a->actor);
     mem_free(a->unix_path);
     mem_free(a);
 }

@@ -13,7 +13,7 @@
 
 /* Where everything is; all of it outlives the actor. */
 struct admin_sources {
-    const struct config *config;
+    struct config *config; /* dyn-admin changes what may change */
     const struct identity *me;
     struct topology *const *topology; /* RCU_GET(*topology) inside a read section */
     const struct peers *peers;
@@ -21,6 +21,7 @@ struct admin_sources {
     struct stats *const *stats; /* one per worker */
     unsigned nworkers;
     struct actor *worker;      /* takes MAIL_INSPECT */
+    struct actor *writer;      /* takes MAIL_ORDER about orphans */
     const uint32_t *own_state; /* atomic, enum node_state */
     uint64_t started_ms;       /* mono */
 };
@@ -32,6 +33,7 @@ struct admin;
 struct admin *admin_bind(const struct config *c, struct error *e) MUST_USE;
 bool admin_start(struct admin *a, const struct admin_sources *sources, struct error *e) MUST_USE;
 void admin_stop(struct admin *a); /* doesn't wait */
-void admin_join(struct admin *a); /* frees */
+void admin_join(struct admin *a);
+void admin_free(struct admin *a); /* when no sender runs that could answer it */
 
 #endif

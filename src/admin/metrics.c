@@ -113,7 +113,19 @@ static uint64_t expired(const struct peer *p)
 }
 static uint64_t needs_repair(const struct peer *p)
 {
-    return PEER_LOAD(p, repair_since_ms) != 0;
+    return peer_needs_repair(p);
+}
+static uint64_t truncated(const struct peer *p)
+{
+    return PEER_LOAD(p, truncated);
+}
+static uint64_t damaged(const struct peer *p)
+{
+    return hint_log_damaged(p->log);
+}
+static uint64_t paused(const struct peer *p)
+{
+    return PEER_LOAD(p, paused);
 }
 
 static void peers_up(const struct admin_sources *s, struct buf *b)
@@ -205,6 +217,9 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     per_peer(s, b, "hints_stored_total", "counter", "hints stored", stored);
     per_peer(s, b, "hints_delivered_total", "counter", "hints delivered", delivered);
     per_peer(s, b, "hints_expired_total", "counter", "hints past their lifetime", expired);
+    per_peer(s, b, "hints_truncated_total", "counter", "hints thrown away by dyn-admin", truncated);
+    per_peer(s, b, "hints_damaged_total", "counter", "hints that were damaged on disk", damaged);
+    per_peer(s, b, "hints_paused", "gauge", "1 while delivery to the peer is paused", paused);
     rejected(s, b);
     per_peer(s, b, "needs_repair", "gauge", "1 while the peer lacks writes that are gone",
              needs_repair);

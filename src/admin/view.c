@@ -47,19 +47,45 @@ static enum node_state own_state(const struct admin_sources *s)
 
 /* Calls add(array, node, peer) for each peer, inside one read section. */
 static json_t *each_peer(const struct admin_sources *s,
-                         json_t *(*make)(const struct ring_node *n, const struct peer *p))
+                         json_t *(*make)(const struct admin_sources *s, const struct ring_node *n,
+                                         const struct peer *p))
 {
     json_t *a = json_array();
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
         if (i != t->self)
-            json_array_append_new(a, make(&t->nodes[i], s->peers->at[i]));
+            json_array_append_new(a, make(s, &t->nodes[i], s->peers->at[i]));
     rcu_read_end();
     return a;
 }
 
-static json_t *status_of_peer(const struct ring_node *n, const struct peer *p)
+/* Since when and why, where it does. */
+static void add_repair(json_t *o, const struct peer_repair *r)
+{
+    set(o, "needs_repair", json_boolean(r != NULL));
+    set(o, "repair_since_ms", r ? number(r->since_ms) : json_null());
+    set(o, "repair_reason", words(r ? r->reason : ""));
+}
+
+/* What else there is to say of a peer, in words. */
+static void add_note(json_t *o, const struct admin_sources *s, const struct peer *p)
+{
+    uint64_t rate = CONFIG_LIVE(s->config, hint_drain_rate), live = PEER_LOAD(p, live_rate);
+    char text[200] = "";
+    if (PEER_LOAD(p, closed))
+        snprintf(text, sizeof text,
+                 "it has been down for longer than its hints live: nothing is stored for it");
+    else if (rate && live > rate && PEER_LOAD(p, drain_rate))
+        snprintf(text, sizeof text,
+                 "hint_drain_rate (%" PRIu64 " bytes/s) is below the rate of new writes (%" PRIu64
+                 " bytes/s): it will never catch up",
+                 rate, live);
+    set(o, "note", json_string(text));
+}
+
+static json_t *status_of_peer(const struct admin_sources *s, const struct ring_node *n,
+                              const struct peer *p)
 {
     struct peer_hints h = peer_hints(p);
     json_t *o = place_of(n);
@@ -67,7 +93,8 @@ static json_t *status_of_peer(const struct ring_node *n, const struct peer *p)
     set(o, "state", json_string(node_state_name(peer_state(p))));
     set(o, "hints_pending", number(h.pending));
     set(o, "hints_bytes", number(h.bytes));
-    set(o, "needs_repair", json_boolean(PEER_LOAD(p, repair_since_ms) != 0));
+    add_repair(o, RCU_GET(p->repair));
+    add_note(o, s, p);
     return o;
 }
 
@@ -88,8 +115,10 @@ json_t *view_status(const struct admin_sources *s)
     return o;
 }
 
-static json_t *detail_of_peer(const struct ring_node *n, const struct peer *p)
+static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_node *n,
+                              const struct peer *p)
 {
+    (void)s;
     json_t *o = place_of(n);
     uint64_t heard = PEER_LOAD(p, heard_ms);
     set(o, "state", json_string(node_state_name(peer_state(p))));
@@ -107,17 +136,39 @@ json_t *view_peers(const struct admin_sources *s)
     return o;
 }
 
-static json_t *hints_of_peer(const struct ring_node *n, const struct peer *p)
+/* Seconds until the hints are delivered at the rate of now; null: not at this rate. */
+static json_t *time_left(const struct admin_sources *s, const struct peer *p,
+                         const struct peer_hints *h)
 {
-    struct peer_hints h = peer_hints(p);
+    uint64_t out = PEER_LOAD(p, drain_rate), in = PEER_LOAD(p, live_rate);
+    bool joins = PEER_LOAD(p, hinting) || peer_behind(p) > s->config->send_window;
+    if (joins) /* what is written now becomes hints */
+        out = out > in ? out - in : 0;
+    if (h->pending == 0)
+        return number(0);
+    return out ? number((h->bytes + h->pending * FRAME_HEAD + out - 1) / out) : json_null();
+}
+
+static json_t *hints_row(const struct ring_node *n, const struct peer_hints *h, const char *state)
+{
     json_t *o = json_object();
     set(o, "id", words(n->id));
     set(o, "address", words(n->address));
     set(o, "rack", words(n->rack));
-    set(o, "pending", number(h.pending));
-    set(o, "bytes", number(h.bytes));
-    set(o, "oldest_seconds", number(h.oldest_ms / 1000));
-    set(o, "state", json_string(peer_hint_state(p)));
+    set(o, "pending", number(h->pending));
+    set(o, "bytes", number(h->bytes));
+    set(o, "oldest_seconds", number(h->oldest_ms / 1000));
+    set(o, "state", json_string(state));
+    return o;
+}
+
+static json_t *hints_of_peer(const struct admin_sources *s, const struct ring_node *n,
+                             const struct peer *p)
+{
+    struct peer_hints h = peer_hints(p);
+    json_t *o = hints_row(n, &h, peer_hint_state(p));
+    set(o, "rate", number(PEER_LOAD(p, drain_rate)));
+    set(o, "seconds_left", time_left(s, p, &h));
     return o;
 }
 
@@ -128,15 +179,10 @@ static void add_orphans(const struct orphans *all, json_t *rows, uint64_t *pendi
         struct peer_hints h = orphan_hints(p);
         if (orphan_is_gone(p))
             continue;
-        json_t *o = json_object();
-        set(o, "id", words(p->node.id));
-        set(o, "address", words(p->node.address));
-        set(o, "rack", words(p->node.rack));
-        set(o, "pending", number(h.pending));
-        set(o, "bytes", number(h.bytes));
-        set(o, "oldest_seconds", number(h.oldest_ms / 1000));
-        set(o, "state", json_string("orphaned"));
-        set(o, "log", words(p->name));
+        json_t *o = hints_row(&p->node, &h, "orphaned");
+        set(o, "rate", number(0));
+        set(o, "seconds_left", json_null());
+        set(o, "log", words(p->name)); /* its name, where nothing else is known of it */
         json_array_append_new(rows, o);
         *pending += h.pending;
         *bytes += h.bytes;
@@ -155,7 +201,8 @@ static uint64_t expired_of_orphans(const struct orphans *all)
 json_t *view_hints(const struct admin_sources *s)
 {
     json_t *rows = each_peer(s, hints_of_peer);
-    uint64_t pending = 0, bytes = 0, stored = 0, delivered = 0, expired = 0, over = 0, damaged = 0;
+    uint64_t pending = 0, bytes = 0, stored = 0, delivered = 0, expired = 0, over = 0, damaged = 0,
+             truncated = 0;
     for (unsigned i = 0; i < s->peers->n; i++) {
         const struct peer *p = s->peers->at[i];
         if (!p)
@@ -166,7 +213,9 @@ json_t *view_hints(const struct admin_sources *s)
         stored += PEER_LOAD(p, stored) + PEER_LOAD(p, converted);
         delivered += PEER_LOAD(p, delivered);
         expired += PEER_LOAD(p, expired);
-        over += PEER_LOAD(p, rejected[REJECT_CAPACITY]);
+        over +=
+            PEER_LOAD(p, rejected[REJECT_CAPACITY]) + PEER_LOAD(p, rejected[REJECT_CAPACITY_PEER]);
+        truncated += PEER_LOAD(p, truncated);
         damaged += hint_log_damaged(p->log);
     }
     add_orphans(s->peers->orphans, rows, &pending, &bytes);
@@ -174,12 +223,13 @@ json_t *view_hints(const struct admin_sources *s)
     json_t *totals = json_object();
     set(totals, "pending", number(pending));
     set(totals, "bytes", number(bytes));
-    set(totals, "max_bytes", number(s->config->hint_store_max_bytes));
+    set(totals, "max_bytes", number(CONFIG_LIVE(s->config, hint_store_max_bytes)));
     set(totals, "stored_total", number(stored));
     set(totals, "delivered_total", number(delivered));
     set(totals, "expired_total", number(expired));
     set(totals, "rejected_over_capacity_total", number(over));
     set(totals, "damaged_total", number(damaged));
+    set(totals, "truncated_total", number(truncated));
     json_t *o = json_object();
     set(o, "peers", rows);
     set(o, "totals", totals);

@@ -33,6 +33,15 @@ static bool load_all(struct load *l, const struct given *given, size_t n)
     return (!*l->file || yaml_load(l)) && flags_apply(l, given, n, false) && check(l);
 }
 
+bool load_everything(struct load *l, int argc, char **argv)
+{
+    struct given *given = NULL;
+    size_t n;
+    bool ok = load_defaults(l) && flags_scan(l, argc, argv, &given, &n) && load_all(l, given, n);
+    mem_free(given);
+    return ok;
+}
+
 /* What is asked for instead of running; CONFIG_RUN: nothing. */
 static enum config_result answer(const struct config *c, FILE *outf, FILE *err)
 {
@@ -59,11 +68,9 @@ enum config_result config_load(int argc, char **argv, struct config *out, FILE *
 {
     struct load l;
     struct config c;
-    struct given *given = NULL;
-    size_t n;
     enum config_result result = CONFIG_EXIT_USAGE;
     load_init(&l, &c);
-    if (load_defaults(&l) && flags_scan(&l, argc, argv, &given, &n) && load_all(&l, given, n)) {
+    if (load_everything(&l, argc, argv)) {
         fwrite(buf_head(&l.warnings), 1, l.warnings.len, err);
         result = answer(&c, outf, err);
     } else {
@@ -73,7 +80,6 @@ enum config_result config_load(int argc, char **argv, struct config *out, FILE *
         *out = c;
     else
         config_fini(&c);
-    mem_free(given);
     load_fini(&l);
     return result;
 }

@@ -12,12 +12,16 @@
  *     config_fini(&c);
  *
  * Loading is for the main thread, before others start; afterwards the struct is only read, from any
- * thread. Strings and arrays belong to the struct. Strings are never NULL unless it says so. */
+ * thread, and only config_set and config_reload change it: the options that are marked `live` in
+ * the table (below: live), each by one atomic store. Threads read those by CONFIG_LIVE, each time
+ * anew, and never by name. Strings and arrays belong to the struct. Strings are never NULL unless
+ * it says so. */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
 #include "core/address.h"
 #include "core/compiler.h"
+#include "core/error.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -91,12 +95,13 @@ struct config {
 
     /* hints */
     bool enable_hinted_handoff;
-    char *hint_dir; /* "" = hints in data_dir; "memory" = anonymous memory */
-    enum sync_policy hint_sync;
-    unsigned hint_ttl_seconds;
-    uint64_t hint_store_max_bytes; /* 0 = no cap */
-    uint64_t hint_drain_rate;      /* bytes/s per peer, 0 = no limit */
-    unsigned hint_drain_interval_ms;
+    char *hint_dir;                /* "" = hints in data_dir; "memory" = anonymous memory */
+    enum sync_policy hint_sync;    /* live */
+    unsigned hint_ttl_seconds;     /* live */
+    uint64_t hint_store_max_bytes; /* live; 0 = no cap */
+    uint64_t hint_store_max_bytes_per_peer; /* live; 0 = no cap */
+    uint64_t hint_drain_rate;               /* live; bytes/s per peer, 0 = no limit */
+    unsigned hint_drain_interval_ms;        /* live */
 
     /* the process */
     enum log_format log_format;
@@ -121,6 +126,37 @@ enum config_result {
  * --print-conf and -t are given, the first of this order is done. Opens nothing but the file. */
 enum config_result config_load(int argc, char **argv, struct config *out, FILE *outf,
                                FILE *err) MUST_USE;
+
+/* ---- while the node runs; any thread -----------------------------------------------------------
+ */
+
+/* What a live option is now. */
+#define CONFIG_LIVE(c, field) __atomic_load_n(&(c)->field, __ATOMIC_RELAXED)
+
+/* One option as it is in force. The texts are the callee's for the time of the call. */
+struct config_value {
+    const char *name;
+    enum config_kind { CONFIG_TEXT, CONFIG_NUMBER, CONFIG_BOOL } kind; /* of each item */
+    bool list;
+    size_t n; /* items: 1 unless it is a list */
+    char *const *item;
+};
+typedef void config_show(void *arg, const struct config_value *v);
+
+/* All options that do something, in the order of the table; a secret that is set is shown as ***.
+ */
+void config_dump(const struct config *c, config_show *show, void *arg);
+/* One of them. False: there is none of that name. */
+bool config_get(const struct config *c, const char *name, config_show *show, void *arg,
+                struct error *e) MUST_USE;
+/* Changes a live option; `by` is for the log. False: unknown, needs a restart, or no value of its.
+ * Lasts until the next config_set, config_reload or start. */
+bool config_set(struct config *c, const char *name, const char *text, const char *by,
+                struct error *e) MUST_USE;
+/* Reads file and flags again (those that config_load had): what may change is changed, each change
+ * is logged, and of the rest it says that it needs a restart. False: the first mistake; nothing has
+ * changed. Main thread. */
+bool config_reload(int argc, char **argv, struct config *c, struct error *e) MUST_USE;
 
 /* YAML with every key, which loads as the same configuration; what is only a flag isn't in it.
  * Passwords and the cluster's secret stand in it as they are: without them it wouldn't be the

@@ -89,6 +89,7 @@ static void tokens_clear(const struct option *o UNUSED, struct config *c)
 }
 
 const struct option_type type_tokens = {.is_list = true,
+                                        .kind = CONFIG_NUMBER,
                                         .add = tokens_add,
                                         .items = list_items,
                                         .item = tokens_item,

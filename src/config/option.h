@@ -35,6 +35,8 @@ struct option {
     size_t field, count;             /* offsets in struct config; only a list has a count */
     uint64_t min, max;               /* of a number; of the length of a string (max 0: any) */
     unsigned flags;                  /* of an address, for address_parse */
+    bool live;                       /* may change while the node runs: only of a scalar type */
+    bool secret;                     /* not shown to whoever asks a running node */
     const struct option_word *words; /* of what has words */
     const char *fallback;            /* the default as a user would write it; NULL: none */
     const char *value;               /* what --help calls the value */
@@ -42,11 +44,13 @@ struct option {
 };
 
 struct option_type {
-    bool is_switch; /* as a flag it takes no value */
-    bool is_list;   /* a sequence in YAML, a repeated flag; `add` appends */
-    bool is_text;   /* printed in quotes */
-    bool ignored;   /* means nothing here: a warning and no more */
-    bool later;     /* doesn't work yet: refused with any value */
+    bool is_switch;        /* as a flag it takes no value */
+    bool is_list;          /* a sequence in YAML, a repeated flag; `add` appends */
+    bool is_text;          /* printed in quotes */
+    bool ignored;          /* means nothing here: a warning and no more */
+    bool later;            /* doesn't work yet: refused with any value */
+    enum config_kind kind; /* of an item */
+    size_t scalar; /* the size of the field of a type whose values are one number; 0: not such */
     /* Takes one value. The error reads "found VALUE; allowed ...". */
     bool (*add)(const struct option *o, const char *text, struct config *c, struct error *e);
     size_t (*items)(const struct option *o, const struct config *c); /* NULL: one */

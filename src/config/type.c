@@ -7,6 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* A scalar may change while it is shown. */
+#define LIVE(ctype, o, c) __atomic_load_n((const ctype *)option_at((o), (c)), __ATOMIC_RELAXED)
+
 static char **string_at(const struct option *o, const struct config *c)
 {
     return option_at(o, c);
@@ -62,10 +65,11 @@ static bool word_add(const struct option *o, const char *text, struct config *c,
 
 static char *word_item(const struct option *o, const struct config *c, size_t i UNUSED)
 {
-    return mem_strdup(word_name(o->words, *(unsigned *)option_at(o, c)));
+    return mem_strdup(word_name(o->words, LIVE(unsigned, o, c)));
 }
 
-const struct option_type type_word = {.add = word_add, .item = word_item};
+const struct option_type type_word = {
+    .scalar = sizeof(unsigned), .add = word_add, .item = word_item};
 
 static bool bool_add(const struct option *o, const char *text, struct config *c, struct error *e)
 {
@@ -81,7 +85,7 @@ static char *bool_item(const struct option *o, const struct config *c, size_t i 
     return mem_strdup(word_name(bool_words, *(bool *)option_at(o, c)));
 }
 
-const struct option_type type_bool = {.add = bool_add, .item = bool_item};
+const struct option_type type_bool = {.kind = CONFIG_BOOL, .add = bool_add, .item = bool_item};
 const struct option_type type_switch = {.is_switch = true, .add = bool_add};
 
 /* --- numbers -----------------------------------------------------------------------------------
@@ -108,10 +112,11 @@ static bool number_add(const struct option *o, const char *text, struct config *
 
 static char *number_item(const struct option *o, const struct config *c, size_t i UNUSED)
 {
-    return mem_printf("%u", *(unsigned *)option_at(o, c));
+    return mem_printf("%u", LIVE(unsigned, o, c));
 }
 
-const struct option_type type_number = {.add = number_add, .item = number_item};
+const struct option_type type_number = {
+    .kind = CONFIG_NUMBER, .scalar = sizeof(unsigned), .add = number_add, .item = number_item};
 
 static bool bytes_add(const struct option *o, const char *text, struct config *c, struct error *e)
 {
@@ -120,10 +125,11 @@ static bool bytes_add(const struct option *o, const char *text, struct config *c
 
 static char *bytes_item(const struct option *o, const struct config *c, size_t i UNUSED)
 {
-    return mem_printf("%" PRIu64, *(uint64_t *)option_at(o, c));
+    return mem_printf("%" PRIu64, LIVE(uint64_t, o, c));
 }
 
-const struct option_type type_bytes = {.add = bytes_add, .item = bytes_item};
+const struct option_type type_bytes = {
+    .kind = CONFIG_NUMBER, .scalar = sizeof(uint64_t), .add = bytes_add, .item = bytes_item};
 
 /* --- strings -----------------------------------------------------------------------------------
  */

@@ -107,6 +107,13 @@ bool file_replace(const char *path, struct slice content, struct error *e)
     return ok;
 }
 
+bool file_remove(const char *path, struct error *e)
+{
+    if (unlink(path) < 0)
+        return errno == ENOENT || error_set(e, "%s: %s", path, strerror(errno));
+    return sync_directory_of(path) || error_set(e, "%s: %s", path, strerror(errno));
+}
+
 bool file_read(const char *path, size_t max, struct buf *out, bool *missing, struct error *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -5,11 +5,10 @@
 
 #define MARKER_STEP (16u * 1024) /* an acknowledgement's bytes are known to within this */
 
-void delivery_init(struct delivery *d, struct hint_log *log, size_t window, uint64_t rate)
+void delivery_init(struct delivery *d, struct hint_log *log, size_t window)
 {
     *d = (struct delivery){.log = log,
                            .window = window,
-                           .rate = rate,
                            .upto = hint_log_appended(log).seq,
                            .heard = hint_log_acked(log).seq};
 }
@@ -59,6 +58,13 @@ bool delivery_go_on_from(struct delivery *d, uint64_t applied)
     return forward;
 }
 
+uint64_t delivery_cut(struct delivery *d, uint64_t upto)
+{
+    uint64_t out = d->told < upto ? d->told : upto;
+    d->sent = d->sent > upto ? d->sent : upto;
+    return out;
+}
+
 void delivery_acked(struct delivery *d, uint64_t seq)
 {
     size_t i = 0;
@@ -96,10 +102,10 @@ static void pass_over(struct delivery *d, uint64_t seq, uint64_t *expired)
  */
 static bool rate_allows(struct delivery *d, size_t size, const struct delivery_now *now)
 {
-    if (!d->rate || !now->hints)
+    if (!now->rate || !now->hints)
         return true;
-    double burst = (double)d->rate / 10;
-    d->credit += (double)d->rate * (double)(now->mono_ms - d->credit_ms) / 1000;
+    double burst = (double)now->rate / 10;
+    d->credit += (double)now->rate * (double)(now->mono_ms - d->credit_ms) / 1000;
     d->credit = d->credit < burst ? d->credit : burst;
     d->credit_ms = now->mono_ms;
     if (d->credit <= 0)
@@ -123,7 +129,8 @@ enum delivery_stop delivery_pump(struct delivery *d, struct buf *out, size_t max
 {
     struct frame f;
     struct slice bytes;
-    while (out->len < max && d->sent_bytes - d->acked_bytes < d->window) {
+    size_t window = now->hints && now->pace && now->pace < d->window ? now->pace : d->window;
+    while (out->len < max && d->sent_bytes - d->acked_bytes < window) {
         if (!hint_log_next(d->log, d->sent, &f, &bytes) || f.seq > d->upto) {
             if (d->told < d->upto)
                 add_skip(d, out, d->upto);

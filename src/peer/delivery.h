@@ -20,7 +20,6 @@
 struct delivery {
     struct hint_log *log; /* borrowed */
     size_t window;        /* bytes that may be out and unacknowledged */
-    uint64_t rate;        /* bytes/s for hints; 0: no limit */
     /* its own */
     uint64_t upto, sent, told;
     uint64_t heard;          /* the highest number that the receiver said it has */
@@ -34,7 +33,7 @@ struct delivery {
     uint64_t credit_ms;
 };
 
-void delivery_init(struct delivery *d, struct hint_log *log, size_t window, uint64_t rate);
+void delivery_init(struct delivery *d, struct hint_log *log, size_t window);
 void delivery_fini(struct delivery *d);
 
 /* Everything appended up to this number may go out. Lower ones than before are ignored. */
@@ -43,13 +42,17 @@ void delivery_allow(struct delivery *d, uint64_t upto);
  * longer in the log is skipped. False: that lies below what it had said before: it has gone back in
  * time (restored, a power cut). */
 bool delivery_go_on_from(struct delivery *d, uint64_t applied);
+/* Nothing up to `upto` goes out any more. Returns the number up to which it has gone out. */
+uint64_t delivery_cut(struct delivery *d, uint64_t upto);
 /* The receiver has everything up to this number: the log lets go of it. */
 void delivery_acked(struct delivery *d, uint64_t seq);
 
 struct delivery_now {
     uint64_t mono_ms;
     uint64_t steady_ms; /* records whose deadline lies before it have expired; 0: none has */
-    bool hints;         /* what waits are hints: the rate holds */
+    bool hints;         /* what waits are hints: rate and pace hold */
+    uint64_t rate;      /* bytes/s for hints; 0: no limit */
+    size_t pace;        /* bytes of hints that may be out and unacknowledged; 0: the window */
 };
 enum delivery_stop {
     DELIVERY_EMPTY,  /* nothing more may go out */

@@ -7,10 +7,11 @@
  *   from a peer  worker --GREET, INBOUND, LINK_GONE--> writer --LINK--> worker
  *                worker --DIAL--> sender           (the greeted node dials back)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
- *   handoff      admin --ORPHAN--> writer --ORPHAN (answered)--> admin
- *                writer --SYNC--> sender --SYNC (answered)--> writer
+ *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
+ *                admin --ORDER--> sender --ORDER (answered)--> admin
+ *                admin --ORDER--> writer --ORDER (answered)--> admin      (about an orphan)
  *
  * The sender of a message gives it away; a WRITE goes back and forth as the same memory. */
 #ifndef PEER_MAIL_H
@@ -36,8 +37,8 @@ enum mail_type {
     MAIL_INSPECT,
     MAIL_INSPECTED,
     MAIL_REPAIR,
-    MAIL_ORPHAN,
     MAIL_SYNC,
+    MAIL_ORDER,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -53,7 +54,15 @@ enum verdict {
     VERDICT_APPLIED, /* the replica has it; maybe with its reply */
 };
 
-enum refusal { REFUSAL_NONE, REFUSAL_FULL, REFUSAL_DISK, REFUSAL_DISABLED };
+enum refusal {
+    REFUSAL_NONE,
+    REFUSAL_FULL,
+    REFUSAL_FULL_PEER, /* the cap of one peer */
+    REFUSAL_WINDOW,    /* the peer has been down for longer than hints live */
+    REFUSAL_DISK,
+    REFUSAL_DISABLED,
+    REFUSAL_TRUNCATED, /* thrown away before it had its verdict */
+};
 
 /* Made by the worker and its own again when it is answered: it keeps some for the next writes, so
  * that a write takes no memory. */
@@ -185,23 +194,37 @@ struct mail_met {
     char id[NODE_ID_SIZE];
     uint64_t wall_ms;
 };
+/* What dyn-admin wants of one peer's hints. The sender owns log and mark, so the admin asks it, and
+ * gets the same memory back, answered: maybe at once, maybe when it has come about. */
+struct mail_order {
+    struct msg msg;
+    struct actor *asker;
+    uint64_t ticket; /* the asker's */
+    uint16_t node;   /* behind the nodes: the orphans, of which the writer is asked */
+    enum order {
+        ORDER_PAUSE,
+        ORDER_RESUME,
+        ORDER_DRAIN,    /* dials now; done when it is linked */
+        ORDER_TRUNCATE, /* done when nothing of it is on its way any more */
+        ORDER_WAIT,     /* done when every hint that there is now is gone */
+        ORDER_REPAIRED,
+        ORDER_HANDOFF, /* of an orphan; done when all is in its heirs' logs */
+    } order;
+    uint64_t until_ms; /* mono: nobody waits for the answer any more */
+    /* the sender's answer */
+    bool done;
+    char reason[200];          /* why not */
+    uint64_t records, bytes;   /* truncated; handed off: records */
+    uint64_t dropped, expired; /* by a handoff: nobody is an heir; past their lifetime */
+    /* while it waits there */
+    struct mail_order *next;
+    uint64_t upto;
+};
+
 /* The writer to a sender: mark the peer as needing repair. */
 struct mail_repair {
     struct msg msg;
     char reason[160];
-};
-/* What is to become of the hints of a node that has left (peer/orphans.h). Comes back answered when
- * it is done, as the same memory. */
-struct mail_orphan {
-    struct msg msg;
-    struct actor *asker;
-    uint64_t ticket; /* the asker's */
-    unsigned orphan; /* its index */
-    bool truncate;   /* drop them; else they go to who holds their keys now */
-    /* the writer's answer: counts of hints */
-    bool ok;
-    char why[300]; /* not ok */
-    uint64_t handed, dropped, expired;
 };
 /* The writer has appended to the peer's log and waits for it to be as durable as hints are. Comes
  * back as the same memory. */
@@ -209,7 +232,7 @@ struct mail_sync {
     struct msg msg;
     struct actor *asker;
     bool ok;
-    char why[300];
+    char why[200];
 };
 
 #endif

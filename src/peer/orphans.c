@@ -337,23 +337,22 @@ bool orphans_check(const struct orphans *all, const char *id, struct error *e)
     return true;
 }
 
-struct orphan *orphans_find(const struct orphans *all, const char *text, bool *several)
+const struct orphan *orphans_find(const struct orphans *all, const char *text, unsigned *found)
 {
-    struct orphan *found = NULL;
+    const struct orphan *last = NULL;
     size_t len = strlen(text);
-    *several = false;
+    *found = 0;
     for (unsigned i = 0; all && len && i < all->n; i++) {
-        struct orphan *o = &all->at[i];
+        const struct orphan *o = &all->at[i];
+        bool exact = strcmp(o->name, text) == 0 || strcmp(o->node.id, text) == 0;
         if (orphan_is_gone(o) ||
-            (strncmp(o->name, text, len) != 0 && strncmp(o->node.id, text, len) != 0 &&
+            (!exact && strncmp(o->name, text, len) != 0 && strncmp(o->node.id, text, len) != 0 &&
              strcmp(o->node.address, text) != 0))
             continue;
-        if (strcmp(o->name, text) == 0) {
-            *several = false;
-            return o;
-        }
-        *several = found != NULL;
-        found = o;
+        last = o;
+        *found = exact ? 1 : *found + 1;
+        if (exact)
+            break;
     }
-    return *several ? NULL : found;
+    return last;
 }

@@ -60,8 +60,8 @@ uint64_t orphans_hint_bytes(const struct orphans *all); /* NULL is fine */
 /* May a node of this id be let in? Not while hints lie here that were made for it at another place:
  * they would come in no order with what is written for it now. NULL is fine. */
 bool orphans_check(const struct orphans *all, const char *id, struct error *e) MUST_USE;
-/* The orphan that is meant: by id, address or name, or the unique beginning of an id or name. NULL:
- * there is none, or (*several) more than one. */
-struct orphan *orphans_find(const struct orphans *all, const char *text, bool *several);
+/* The orphan that is meant: by id, address or name, or the beginning of an id or name. *found: how
+ * many may be meant. all NULL: none. */
+const struct orphan *orphans_find(const struct orphans *all, const char *text, unsigned *found);
 
 #endif

@@ -1,11 +1,14 @@
 #include "peer/peer.h"
 #include "core/clock.h"
+#include "core/mem.h"
 #include "peer/orphans.h"
+#include <stdio.h>
 
 const char *peer_reject_name(enum peer_reject r)
 {
-    static const char *const names[REJECT_REASONS] = {"over_capacity", "no_space", "io_error",
-                                                      "disabled", "dropped"};
+    static const char *const names[REJECT_REASONS] = {
+        "over_capacity", "over_capacity_peer", "window", "no_space",
+        "io_error",      "disabled",           "dropped"};
     return names[r];
 }
 
@@ -50,9 +53,28 @@ uint64_t peer_behind(const struct peer *p)
 
 const char *peer_hint_state(const struct peer *p)
 {
+    if (PEER_LOAD(p, paused))
+        return "paused";
     if (peer_hints(p).pending == 0)
         return "idle";
     return PEER_LOAD(p, link_up) && peer_state(p) != NODE_DOWN ? "draining" : "storing";
+}
+
+static void reclaim_repair(struct rcu_head *head)
+{
+    mem_free(container_of_(head, struct peer_repair, rcu));
+}
+
+void peer_set_repair(struct peer *p, uint64_t since_ms, const char *reason)
+{
+    struct peer_repair *fresh = since_ms ? MEM_NEW(struct peer_repair) : NULL;
+    if (fresh) {
+        fresh->since_ms = since_ms;
+        snprintf(fresh->reason, sizeof fresh->reason, "%s", reason);
+    }
+    struct peer_repair *old = RCU_SWAP(p->repair, fresh);
+    if (old)
+        rcu_defer(&old->rcu, reclaim_repair);
 }
 
 uint64_t peers_hint_bytes(const struct peers *p)

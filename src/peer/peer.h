@@ -5,11 +5,14 @@
 #define PEER_PEER_H
 
 #include "core/actor.h"
+#include "core/rcu.h"
 #include "hint/log.h"
 #include "ring/topology.h"
 
 enum peer_reject {
     REJECT_CAPACITY,
+    REJECT_CAPACITY_PEER, /* its own cap */
+    REJECT_WINDOW,        /* it has been down for longer than its hints live */
     REJECT_NO_SPACE,
     REJECT_IO_ERROR,
     REJECT_DISABLED,
@@ -17,6 +20,13 @@ enum peer_reject {
     REJECT_REASONS
 };
 const char *peer_reject_name(enum peer_reject r); /* the label in hints_rejected_total */
+
+/* Why a peer needs repair, and since when. A snapshot: read inside an RCU read section. */
+struct peer_repair {
+    struct rcu_head rcu;
+    uint64_t since_ms; /* wall */
+    char reason[200];
+};
 
 struct peer {
     unsigned node;        /* its index in the topology */
@@ -32,15 +42,20 @@ struct peer {
     uint64_t since_ms; /* wall time of the last change of state */
     uint64_t heard_ms; /* mono time */
     uint64_t rtt_us;
-    uint64_t hinted_records,
+    uint64_t hinted_seq, hinted_records,
         hinted_bytes;   /* hint_log position up to which records count as hints */
     uint64_t converted; /* became hints when the peer went down, or were found at the start */
     uint64_t delivered; /* hints that the peer acknowledged */
     uint64_t expired;
-    uint64_t repair_since_ms; /* 0: fine; else needs repair since (wall) */
+    uint64_t truncated;         /* hints that were thrown away */
+    uint32_t paused;            /* 1: nothing is delivered, what is written for it are hints */
+    uint32_t closed;            /* 1: its window is over: nothing is stored for it */
+    uint64_t drain_rate;        /* bytes/s that go out now, while there are hints */
+    uint64_t live_rate;         /* bytes/s that are appended, measured while there are hints */
+    struct peer_repair *repair; /* RCU_GET; NULL: fine */
 
     /* the writer's */
-    uint64_t late_records,
+    uint64_t late_seq, late_records,
         late_bytes;  /* the same for what was appended more than send_window behind */
     uint64_t stored; /* appended while it counted as a hint */
     uint64_t rejected[REJECT_REASONS]; /* REJECT_DROPPED: the sender's */
@@ -66,8 +81,14 @@ struct peer_hints {
 struct peer_hints peer_hints(const struct peer *p);
 /* Bytes appended and not acknowledged. */
 uint64_t peer_behind(const struct peer *p);
-/* idle, storing (down), draining */
+/* idle, storing (down), draining, paused */
 const char *peer_hint_state(const struct peer *p);
+/* Sets or clears (since 0) why it needs repair. Its sender, or when no thread is left. */
+void peer_set_repair(struct peer *p, uint64_t since_ms, const char *reason);
+static inline bool peer_needs_repair(const struct peer *p)
+{
+    return RCU_GET(p->repair) != NULL;
+}
 static inline enum node_state peer_state(const struct peer *p)
 {
     return (enum node_state)PEER_LOAD(p, state);

@@ -4,24 +4,28 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/stream.h"
-#include "hint/mark.h"
 #include "peer/delivery.h"
+#include "peer/hinting.h"
+#include "peer/meter.h"
+#include "peer/orders.h"
 #include "peer/orphans.h"
+#include "peer/pace.h"
 #include "peer/reads.h"
 #include "peer/waiters.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
-#define ANSWERS_MAX  (64u * 1024)  /* bytes of answers in one message; one may have any size */
-#define BACKOFF_MIN  50
-#define BACKOFF_MAX  2000
-#define HEARTBEATS   3
-#define GREETING_MS  3000
-#define TAKEN_PER_MS 50000 /* bytes; a slow disk's 50 MB/s */
-#define RATE_TICK_MS 20
-#define FLUSH_MS     1000
+#define OUT_MAX       (256u * 1024) /* bytes copied ahead of the socket */
+#define ANSWERS_MAX   (64u * 1024)  /* bytes of answers in one message; one may have any size */
+#define BACKOFF_MIN   50
+#define BACKOFF_MAX   2000
+#define HEARTBEATS    3
+#define GREETING_MS   3000
+#define TAKEN_PER_MS  50000 /* bytes; a slow disk's 50 MB/s */
+#define RATE_TICK_MS  20
+#define FLUSH_MS      1000
+#define SWEEP_LOOK_MS 1000
 
 enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
 
@@ -36,16 +40,15 @@ struct sender {
     struct sender_options o;
     struct peer *peer;
     uint16_t node;
-    char *hint_dir;
     struct address address;
 
     enum phase phase;
     struct stream stream;
     bool stream_open, resolving, stopping;
     uv_getaddrinfo_t names;
-    uv_timer_t dial, beat, sweep, rate, flush;
+    uv_timer_t dial, beat, sweep, rate, flush, drain;
     unsigned backoff_ms;
-    uint64_t phase_since_ms, beat_ms;
+    uint64_t phase_since_ms, beat_ms, swept_ms;
     uint8_t challenge[CHALLENGE_SIZE];
     struct greeting *theirs; /* during the handshake */
     uint64_t upper_max;      /* no number above this upper half goes out on the link */
@@ -54,12 +57,14 @@ struct sender {
     struct link_word word; /* what the peer said last */
     struct delivery delivery;
     struct waiters waiters;
+    struct hinting hinting;
+    struct orders orders;
+    struct pace pace;
+    uint64_t asked_us; /* the oldest heartbeat that isn't answered; 0: none */
+    struct meter drain_meter, live_meter;
     struct carried reads;
     struct answers *answers;
     size_t nanswers;
-    bool sync_wanted;
-    uint64_t damaged; /* of the log's damage: what the mark knows of */
-    struct hint_mark *mark;
 };
 
 /* ---- state ---------------------------------------------------------------------------------- */
@@ -69,109 +74,25 @@ static bool accepting(const struct sender *s)
     return s->phase == UP && s->word.backend_up;
 }
 
-static const char *peer_address(struct sender *s, char out[300])
+static const char *peer_address(const struct sender *s, char out[300])
 {
-    rcu_read_begin();
-    const struct topology *t = RCU_GET(*s->o.topology);
-    snprintf(out, 300, "%s", t->nodes[s->node].address);
-    rcu_read_end();
-    return out;
+    return hinting_address(&s->hinting, out);
 }
 
-static void mark_repair(struct sender *s, const char *reason)
+static void answer_truncated(struct sender *s)
 {
-    char address[300];
-    struct error e;
-    if (!PEER_LOAD(s->peer, repair_since_ms))
-        log_warn("peer %s needs repair: %s", peer_address(s, address), reason);
-    PEER_STORE(s->peer, repair_since_ms,
-               PEER_LOAD(s->peer, repair_since_ms) ? PEER_LOAD(s->peer, repair_since_ms)
-                                                   : clock_wall_ms());
-    if (s->hint_dir && !hint_mark_set(s->mark, clock_wall_ms(), reason, &e))
-        log_error("needs-repair mark of peer %s: %s", peer_address(s, address), e.text);
+    orders_answer(&s->orders, ORDER_TRUNCATE, NULL, s->hinting.cut_records, s->hinting.cut_bytes);
 }
 
-static enum verdict hint_verdict(const struct sender *s)
+static bool is_paused(const struct sender *s)
 {
-    bool durable = s->hint_dir && s->o.config->hint_sync == SYNC_ALWAYS;
-    return durable ? VERDICT_DURABLE : VERDICT_KEPT;
-}
-
-/* Everything appended is a hint now: on disk, then the verdicts. */
-static void sync_hints(struct sender *s, bool hints_only)
-{
-    struct error e;
-    uint64_t synced = hint_log_appended(s->peer->log).seq;
-    enum verdict v = hint_verdict(s);
-    enum refusal why = REFUSAL_NONE;
-    if (v == VERDICT_DURABLE && !hint_log_sync(s->peer->log, &synced, &e)) {
-        log_limited(1000, LOG_LEVEL_ERROR, "hints: %s", e.text);
-        mark_repair(s, "hints could not be written to disk");
-        v = VERDICT_REFUSED;
-        why = REFUSAL_DISK;
-    }
-    if (hints_only)
-        waiters_settle_hints(&s->waiters, s->node, synced, v, why);
-    else
-        waiters_settle(&s->waiters, s->node, synced, v, why);
-}
-
-static struct hint_position hinted(const struct sender *s)
-{
-    struct hint_position h = {.records = PEER_LOAD(s->peer, hinted_records),
-                              .bytes = PEER_LOAD(s->peer, hinted_bytes)};
-    uint64_t late = PEER_LOAD(s->peer, late_records);
-    if (late > h.records)
-        h = (struct hint_position){.records = late, .bytes = PEER_LOAD(s->peer, late_bytes)};
-    return h;
-}
-
-static void drop_log(struct sender *s)
-{
-    struct hint_position acked = hint_log_acked(s->peer->log);
-    struct hint_position end = hint_log_appended(s->peer->log);
-    waiters_settle(&s->waiters, s->node, end.seq, VERDICT_REFUSED, REFUSAL_DISABLED);
-    if (end.records == acked.records)
-        return;
-    PEER_ADD(s->peer, rejected[REJECT_DROPPED], end.records - acked.records);
-    hint_log_ack(s->peer->log, end.seq);
-    mark_repair(s, "it went down and hinted handoff is off");
-}
-
-/* All that is appended counts as hints now, or is dropped where none are kept. */
-static void make_hints(struct sender *s)
-{
-    if (s->o.config->enable_hinted_handoff)
-        sync_hints(s, false);
-    else
-        drop_log(s);
-}
-
-static void start_hinting(struct sender *s)
-{
-    struct hint_position acked = hint_log_acked(s->peer->log), before = hinted(s);
-    __atomic_store_n(&s->peer->hinting, 1, __ATOMIC_SEQ_CST);
-    if (s->o.config->enable_hinted_handoff) {
-        struct hint_position end = hint_log_appended(s->peer->log);
-        uint64_t from = before.records > acked.records ? before.records : acked.records;
-        PEER_ADD(s->peer, converted, end.records > from ? end.records - from : 0);
-    }
-    make_hints(s);
-}
-
-static void end_hinting(struct sender *s)
-{
-    struct hint_position end = hint_log_appended(s->peer->log);
-    PEER_STORE(s->peer, hinted_records, end.records);
-    PEER_STORE(s->peer, hinted_bytes, end.bytes);
-    __atomic_store_n(&s->peer->hinting, 0, __ATOMIC_SEQ_CST);
+    return PEER_LOAD(s->peer, paused);
 }
 
 /* Publishes what the link and the peer's own word tell; one log line for each change. */
 static void publish(struct sender *s, const char *reason)
 {
     enum node_state now = !accepting(s) ? NODE_DOWN : s->word.state, was = peer_state(s->peer);
-    bool hinting = s->o.config->enable_hinted_handoff ? now != NODE_NORMAL : now == NODE_DOWN;
     PEER_STORE(s->peer, link_up, s->phase == UP);
     if (now != was) {
         char address[300];
@@ -180,10 +101,11 @@ static void publish(struct sender *s, const char *reason)
         log_notice("peer %s: %s -> %s (%s)", peer_address(s, address), node_state_name(was),
                    node_state_name(now), reason);
     }
-    if (hinting && !PEER_LOAD(s->peer, hinting))
-        start_hinting(s);
-    else if (!hinting && PEER_LOAD(s->peer, hinting))
-        end_hinting(s);
+    hinting_follow(&s->hinting, now, accepting(s));
+    if (accepting(s))
+        orders_answer(&s->orders, ORDER_DRAIN, NULL, 0, 0);
+    else if (hinting_lost(&s->hinting))
+        answer_truncated(s);
 }
 
 /* ---- reads carried for workers ----------------------------------------------------------------
@@ -266,30 +188,21 @@ static void on_read_reply(struct sender *s, const struct frame *f)
 
 static void refuse(struct sender *s, const char *what, const char *reason);
 
-static void count_delivered(struct sender *s, struct hint_position before)
+/* Waits for hints to be gone look at what the log has let go of. */
+static void look_at_waits(struct sender *s)
 {
-    struct hint_position after = hint_log_acked(s->peer->log);
-    if (PEER_LOAD(s->peer, hinting)) {
-        PEER_ADD(s->peer, delivered, after.records - before.records);
-        return;
-    }
-    uint64_t upto = hinted(s).records < after.records ? hinted(s).records : after.records;
-    if (upto > before.records)
-        PEER_ADD(s->peer, delivered, upto - before.records);
-}
-
-/* The log has let go of everything up to seq. */
-static void acknowledged(struct sender *s, uint64_t seq, struct hint_position before)
-{
-    count_delivered(s, before);
-    waiters_settle(&s->waiters, s->node, seq, VERDICT_APPLIED, REFUSAL_NONE);
+    if (s->orders.n)
+        orders_gone(&s->orders, hint_log_acked(s->peer->log).seq);
 }
 
 static void on_ack(struct sender *s, uint64_t seq)
 {
+    if (hinting_before_ack(&s->hinting, seq))
+        answer_truncated(s);
     struct hint_position before = hint_log_acked(s->peer->log);
     delivery_acked(&s->delivery, seq);
-    acknowledged(s, seq, before);
+    hinting_acked(&s->hinting, seq, before);
+    look_at_waits(s);
 }
 
 static bool was_given(const struct sender *s, uint64_t seq)
@@ -311,17 +224,20 @@ static void go_on_from(struct sender *s, uint64_t applied)
 {
     if (was_never_sent(s, applied))
         return;
+    if (hinting_before_ack(&s->hinting, applied) || hinting_lost(&s->hinting))
+        answer_truncated(s);
     struct hint_position before = hint_log_acked(s->peer->log);
     uint64_t heard = s->delivery.heard;
     bool forward = delivery_go_on_from(&s->delivery, applied);
-    acknowledged(s, applied, before);
+    hinting_acked(&s->hinting, applied, before);
+    look_at_waits(s);
     if (forward)
         return;
     char reason[200];
     snprintf(reason, sizeof reason,
              "it has gone back in time: it has %" PRIx64 " of ours and had acknowledged %" PRIx64,
              applied, heard);
-    mark_repair(s, reason);
+    hinting_needs_repair(&s->hinting, reason);
 }
 
 static void on_rate(uv_timer_t *t)
@@ -329,18 +245,88 @@ static void on_rate(uv_timer_t *t)
     (void)t; /* the turn's end sends */
 }
 
+/* ---- while hints go out: figures, and the reply time that paces them ---------------------------
+ */
+
+static bool draining(const struct sender *s)
+{
+    return accepting(s) && !is_paused(s) && peer_hints(s->peer).pending;
+}
+
+static uint64_t wire_bytes(struct hint_position at)
+{
+    return at.bytes + at.records * FRAME_HEAD;
+}
+
+static void measure(struct sender *s)
+{
+    uint64_t now = clock_mono_ms();
+    uint64_t out = wire_bytes(hint_log_acked(s->peer->log));
+    uint64_t in = wire_bytes(hint_log_appended(s->peer->log));
+    PEER_STORE(s->peer, drain_rate, meter_look(&s->drain_meter, out, now));
+    PEER_STORE(s->peer, live_rate, meter_look(&s->live_meter, in, now));
+}
+
+static void send_beat(struct sender *s)
+{
+    uint64_t now = clock_mono_us();
+    s->asked_us = s->asked_us ? s->asked_us : now;
+    frame_add(&s->stream.out, &(struct frame){.kind = FRAME_BEAT, .seq = now});
+}
+
+static void on_reply_time(struct sender *s, uint64_t asked_us)
+{
+    uint64_t us = clock_mono_us() - asked_us;
+    PEER_STORE(s->peer, rtt_us, us);
+    if (asked_us >= s->asked_us)
+        s->asked_us = 0;
+    if (uv_is_active((uv_handle_t *)&s->drain))
+        pace_sample(&s->pace, us);
+    else
+        pace_usual(&s->pace, us);
+}
+
+static void on_drain(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    if (!draining(s)) {
+        uv_timer_stop(t);
+        PEER_STORE(s->peer, drain_rate, 0);
+        PEER_STORE(s->peer, live_rate, 0);
+        return;
+    }
+    measure(s);
+    if (!s->asked_us)
+        send_beat(s);
+    else /* it is a reply time of at least so much */
+        pace_sample(&s->pace, clock_mono_us() - s->asked_us);
+}
+
+static void start_draining(struct sender *s)
+{
+    if (uv_is_active((uv_handle_t *)&s->drain))
+        return;
+    pace_begin(&s->pace);
+    s->drain_meter = s->live_meter = (struct meter){0};
+    measure(s);
+    uv_timer_start(&s->drain, on_drain, PACE_EVERY_MS, PACE_EVERY_MS);
+}
+
 static void pump(struct sender *s)
 {
     bool trusted = __atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED);
     struct delivery_now now = {.mono_ms = clock_mono_ms(),
                                .steady_ms = trusted ? clock_steady_ms() : 0,
-                               .hints = peer_hints(s->peer).pending > 0};
+                               .hints = peer_hints(s->peer).pending > 0,
+                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate),
+                               .pace = s->pace.window};
     uint64_t expired = 0;
+    if (now.hints)
+        start_draining(s);
+    if (now.rate)
+        now.pace = 0;
     enum delivery_stop why = delivery_pump(&s->delivery, &s->stream.out, OUT_MAX, &now, &expired);
-    if (expired) {
-        PEER_ADD(s->peer, expired, expired);
-        mark_repair(s, "hints for it expired");
-    }
+    hinting_expired(&s->hinting, expired);
     if (why == DELIVERY_RATE && !uv_is_active((uv_handle_t *)&s->rate))
         uv_timer_start(&s->rate, on_rate, RATE_TICK_MS, 0);
 }
@@ -349,6 +335,15 @@ static void pump(struct sender *s)
  */
 
 static void redial_in(struct sender *s, unsigned ms);
+static void connect_now(struct sender *s);
+
+/* Who wanted hints to be delivered now is told why they aren't. */
+static void not_linked(struct sender *s, const char *reason)
+{
+    char text[200];
+    snprintf(text, sizeof text, "it is down: %.180s", reason);
+    orders_answer(&s->orders, ORDER_DRAIN, text, 0, 0);
+}
 
 static void drop_link(struct sender *s, const char *reason)
 {
@@ -362,6 +357,7 @@ static void drop_link(struct sender *s, const char *reason)
     if (was_up)
         s->backoff_ms = BACKOFF_MIN;
     publish(s, reason);
+    not_linked(s, reason);
     if (s->stream_open)
         stream_close(&s->stream);
 }
@@ -423,6 +419,7 @@ static void on_welcome(struct sender *s, const struct frame *f)
     }
     s->phase = UP;
     s->backoff_ms = BACKOFF_MIN;
+    s->asked_us = 0;
     tell_writer(s, s->theirs);
     mem_free(s->theirs);
     s->theirs = NULL;
@@ -431,6 +428,8 @@ static void on_welcome(struct sender *s, const struct frame *f)
     if (s->phase == UP)
         s->refused[0] = 0;
     publish(s, "linked");
+    if (s->phase == UP && !s->word.backend_up)
+        not_linked(s, "its store can't serve");
 }
 
 static void on_state(struct sender *s, const struct frame *f)
@@ -448,6 +447,8 @@ static void on_state(struct sender *s, const struct frame *f)
     if (gone)
         fail_reads(s);
     publish(s, gone ? "its store can't serve" : "it says so");
+    if (gone)
+        not_linked(s, "its store can't serve");
 }
 
 static void on_link_frame(struct sender *s, const struct frame *f)
@@ -472,7 +473,7 @@ static void on_link_frame(struct sender *s, const struct frame *f)
         break;
     case FRAME_BEAT:
         if (f->seq) /* else nobody asked: it is busy with something large */
-            PEER_STORE(s->peer, rtt_us, clock_mono_us() - f->seq);
+            on_reply_time(s, f->seq);
         break;
     default:
         refuse(s, "protocol", "a frame that doesn't belong here");
@@ -546,7 +547,11 @@ static void on_stream_closed(struct stream *st)
 {
     struct sender *s = st->owner;
     s->stream_open = false;
-    if (!s->stopping)
+    if (s->stopping)
+        return;
+    if (orders_have(&s->orders, ORDER_DRAIN))
+        connect_now(s);
+    else
         redial_in(s, s->backoff_ms);
 }
 
@@ -568,6 +573,7 @@ static void no_connection(struct sender *s, const char *reason)
 {
     s->phase = IDLE;
     publish(s, reason);
+    not_linked(s, reason);
     redial_in(s, s->backoff_ms);
 }
 
@@ -668,43 +674,106 @@ static void on_beat(uv_timer_t *t)
     if (since < 2 * s->o.config->gos_interval) /* else it was this thread that was away */
         check_silence(s, now);
     if (s->phase == UP)
-        frame_add(&s->stream.out, &(struct frame){.kind = FRAME_BEAT, .seq = clock_mono_us()});
+        send_beat(s);
 }
 
-static void check_damage(struct sender *s)
-{
-    uint64_t damaged = hint_log_damaged(s->peer->log);
-    if (damaged > s->damaged)
-        mark_repair(s, "records for it were damaged on disk");
-    s->damaged = damaged;
-}
-
+/* The interval may change while it runs: looks each second at the latest. */
 static void on_sweep(uv_timer_t *t)
 {
     struct sender *s = t->data;
-    struct error e;
-    check_damage(s);
-    if (s->mark && !hint_mark_keep(s->mark, &e))
-        log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
-    if (accepting(s) || !__atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED))
-        return; /* a peer that is up gets its hints; pump() passes over what expired */
-    uint64_t n = hint_log_expire(s->peer->log, clock_steady_ms());
-    if (n) {
-        PEER_ADD(s->peer, expired, n);
-        mark_repair(s, "hints for it expired");
-    }
+    uint64_t now = clock_mono_ms(), interval = CONFIG_LIVE(s->o.config, hint_drain_interval_ms);
+    uv_timer_start(t, on_sweep, interval < SWEEP_LOOK_MS ? interval : SWEEP_LOOK_MS, 0);
+    if (now - s->swept_ms + 1 < interval) /* the loop's clock and ours may round differently */
+        return;
+    s->swept_ms = now;
+    hinting_sweep(&s->hinting, !accepting(s) || is_paused(s), accepting(s));
+    look_at_waits(s);
+    orders_forget(&s->orders, now);
 }
 
-/* hint_sync: interval. A power cut takes at most what came since. */
 static void on_flush(uv_timer_t *t)
 {
     struct sender *s = t->data;
-    struct error e;
-    uint64_t synced;
-    if (!peer_hints(s->peer).pending || hint_log_sync(s->peer->log, &synced, &e))
+    hinting_flush(&s->hinting);
+}
+
+/* ---- what dyn-admin asks for -------------------------------------------------------------------
+ */
+
+static void pause_delivery(struct sender *s, struct mail_order *m, bool pause)
+{
+    if (pause && !s->o.config->enable_hinted_handoff) {
+        order_answer(m, "hinted handoff is off");
         return;
-    log_limited(1000, LOG_LEVEL_ERROR, "hints: %s", e.text);
-    mark_repair(s, "hints could not be written to disk");
+    }
+    if (pause != is_paused(s)) {
+        char address[300];
+        log_notice("peer %s: delivery is %s", peer_address(s, address),
+                   pause ? "paused" : "resumed");
+        PEER_STORE(s->peer, paused, pause);
+        hinting_follow(&s->hinting, peer_state(s->peer), accepting(s));
+    }
+    order_answer(m, NULL);
+}
+
+/* Done when it is linked: whoever is linked and not paused is being delivered to. */
+static void drain_now(struct sender *s, struct mail_order *m)
+{
+    if (is_paused(s))
+        order_answer(m, "delivery to it is paused");
+    else if (accepting(s))
+        order_answer(m, NULL);
+    else if (s->phase == UP)
+        order_answer(m, "it is down: its store can't serve");
+    else {
+        orders_keep(&s->orders, m);
+        dial_back(s);
+    }
+}
+
+static void truncate_hints(struct sender *s, struct mail_order *m)
+{
+    if (s->hinting.cut.open) {
+        order_answer(m, "its hints are being truncated already");
+        return;
+    }
+    orders_keep(&s->orders, m);
+    if (hinting_truncate(&s->hinting, accepting(s)))
+        answer_truncated(s);
+    look_at_waits(s);
+}
+
+static void wait_for_hints(struct sender *s, struct mail_order *m)
+{
+    m->upto = hinting_end(&s->hinting);
+    orders_keep(&s->orders, m);
+    look_at_waits(s);
+}
+
+static void on_order(struct sender *s, struct mail_order *m)
+{
+    struct error e;
+    switch (m->order) {
+    case ORDER_PAUSE:
+    case ORDER_RESUME:
+        pause_delivery(s, m, m->order == ORDER_PAUSE);
+        break;
+    case ORDER_DRAIN:
+        drain_now(s, m);
+        break;
+    case ORDER_TRUNCATE:
+        truncate_hints(s, m);
+        break;
+    case ORDER_WAIT:
+        wait_for_hints(s, m);
+        break;
+    case ORDER_REPAIRED:
+        order_answer(m, hinting_repaired(&s->hinting, &e) ? NULL : e.text);
+        break;
+    case ORDER_HANDOFF:
+        order_answer(m, "it is configured: it gets its hints itself");
+        break;
+    }
 }
 
 /* ---- the actor --------------------------------------------------------------------------------
@@ -724,13 +793,12 @@ static void start(void *self)
     timer(s, &s->sweep);
     timer(s, &s->rate);
     timer(s, &s->flush);
+    timer(s, &s->drain);
     uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
-    uv_timer_start(&s->sweep, on_sweep, s->o.config->hint_drain_interval_ms,
-                   s->o.config->hint_drain_interval_ms);
-    if (s->hint_dir && s->o.config->hint_sync == SYNC_INTERVAL)
-        uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
-    s->beat_ms = clock_mono_ms();
-    check_damage(s);
+    uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
+    s->beat_ms = s->swept_ms = clock_mono_ms();
+    on_sweep(&s->sweep);
+    hinting_sweep(&s->hinting, false, false); /* the damage that was found */
     connect_now(s);
 }
 
@@ -744,20 +812,16 @@ static void on_appended(struct sender *s, struct mail_appended *m)
     delivery_allow(&s->delivery, m->upto);
     if (s->phase >= GREETING && m->upto >> 32 > s->upper_max)
         drop_link(s, "numbers go on above what it was told to expect");
-    /* others of a peer that is up wait for its acknowledgement, not for the disk */
-    s->sync_wanted |= hints || PEER_LOAD(s->peer, hinting);
+    hinting_appended(&s->hinting, hints);
     mem_free(m);
 }
 
 static void on_sync(struct sender *s, struct mail_sync *m)
 {
     struct error e;
-    uint64_t synced;
-    m->ok = hint_verdict(s) != VERDICT_DURABLE || hint_log_sync(s->peer->log, &synced, &e);
-    if (!m->ok) {
+    m->ok = hinting_sync(&s->hinting, &e);
+    if (!m->ok)
         snprintf(m->why, sizeof m->why, "%.*s", (int)sizeof m->why - 1, e.text);
-        mark_repair(s, "hints could not be written to disk");
-    }
     actor_send(m->asker, &m->msg);
 }
 
@@ -780,10 +844,13 @@ static void receive(void *self, struct msg *msg)
         break;
     case MAIL_REPAIR: {
         struct mail_repair *m = container_of_(msg, struct mail_repair, msg);
-        mark_repair(s, m->reason);
+        hinting_needs_repair(&s->hinting, m->reason);
         mem_free(m);
         break;
     }
+    case MAIL_ORDER:
+        on_order(s, container_of_(msg, struct mail_order, msg));
+        break;
     default:
         log_error("sender: unexpected message %u", msg->type);
         mem_free(msg);
@@ -793,18 +860,12 @@ static void receive(void *self, struct msg *msg)
 static void turn_end(void *self)
 {
     struct sender *s = self;
-    if (accepting(s))
+    if (accepting(s) && !is_paused(s))
         pump(s);
     if (s->stream_open)
         stream_flush(&s->stream);
     send_answers(s); /* who reads doesn't wait for the disk */
-    if (s->sync_wanted) {
-        s->sync_wanted = false;
-        if (PEER_LOAD(s->peer, hinting))
-            make_hints(s);
-        else
-            sync_hints(s, true);
-    }
+    hinting_turn_end(&s->hinting);
     waiters_flush(&s->waiters);
 }
 
@@ -815,7 +876,8 @@ static void stop(void *self)
     if (s->resolving)
         (void)uv_cancel((uv_req_t *)&s->names); /* or it ends by itself */
     if (accepting(s)) {
-        pump(s);
+        if (!is_paused(s))
+            pump(s);
         stream_flush(&s->stream);
     }
     drop_link(s, "this node stops");
@@ -825,6 +887,7 @@ static void stop(void *self)
     uv_close((uv_handle_t *)&s->sweep, NULL);
     uv_close((uv_handle_t *)&s->rate, NULL);
     uv_close((uv_handle_t *)&s->flush, NULL);
+    uv_close((uv_handle_t *)&s->drain, NULL);
 }
 
 static void drop(struct msg *msg)
@@ -842,14 +905,6 @@ static const struct actor_ops sender_ops = {.name = "sender",
                                             .stop = stop,
                                             .drop = drop};
 
-static void load_mark(struct sender *s)
-{
-    if (!s->hint_dir)
-        return;
-    s->mark = hint_mark_open(s->hint_dir);
-    PEER_STORE(s->peer, repair_since_ms, hint_mark_since(s->mark));
-}
-
 struct sender *sender_start(const struct sender_options *o, struct error *e)
 {
     struct sender *s = MEM_NEW(struct sender);
@@ -858,22 +913,25 @@ struct sender *sender_start(const struct sender_options *o, struct error *e)
     s->o = *o;
     s->peer = o->peer;
     s->node = (uint16_t)o->peer->node;
-    s->hint_dir = o->hint_dir ? mem_strdup(o->hint_dir) : NULL;
+    s->hinting = (struct hinting){.config = o->config,
+                                  .topology = o->topology,
+                                  .peer = o->peer,
+                                  .waiters = &s->waiters,
+                                  .delivery = &s->delivery,
+                                  .clock_trusted = o->clock_trusted};
     s->backoff_ms = BACKOFF_MIN;
     if (!address_parse(peer_address(s, address), ADDRESS_TCP_ONLY, &s->address, e))
         goto fail;
-    load_mark(s);
     PEER_STORE(s->peer, state, (uint32_t)NODE_DOWN);
     PEER_STORE(s->peer, since_ms, clock_wall_ms());
-    PEER_STORE(s->peer, hinting, 1);
-    delivery_init(&s->delivery, s->peer->log, o->config->send_window, o->config->hint_drain_rate);
-    struct hint_position found = hint_log_appended(s->peer->log);
-    PEER_STORE(s->peer, converted, found.records - hint_log_acked(s->peer->log).records);
+    delivery_init(&s->delivery, s->peer->log, o->config->send_window);
+    pace_init(&s->pace, o->config->send_window);
+    hinting_init(&s->hinting, o->hint_dir);
     s->peer->sender = &s->actor;
     if (actor_start(&s->actor, e))
         return s;
 fail:
-    mem_free(s->hint_dir);
+    hinting_fini(&s->hinting);
     mem_free(s);
     return NULL;
 }
@@ -894,8 +952,8 @@ void sender_free(struct sender *s)
     waiters_fini(&s->waiters);
     carried_fini(&s->reads);
     mem_free(s->answers);
-    hint_mark_close(s->mark);
+    orders_fini(&s->orders);
+    hinting_fini(&s->hinting);
     delivery_fini(&s->delivery);
-    mem_free(s->hint_dir);
     mem_free(s);
 }

@@ -2,28 +2,31 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "peer/orders.h"
 #include "request/handoff_chunk.h"
 #include <inttypes.h>
 #include <string.h>
 
-#define RETRY_MS 1000 /* a store that refused is asked again */
+#define ASKED_MAX 256
+#define RETRY_MS  1000 /* a store that refused is asked again */
 
 enum step { IDLE, READ, STORE, APPEND, SYNC };
 
 struct handoff {
     struct handoff_options o;
-    struct mail_orphan **asked; /* the first tells the job; others may be for the same */
+    struct mail_order **asked; /* the first tells the job; others may be for the same */
     size_t n_asked;
     enum step step;
     struct orphan *orphan;
     bool truncate;
     uint64_t handed, dropped, expired; /* so far */
+    uint64_t bytes;                    /* when it began */
     struct handoff_chunk chunk;
     size_t at_store; /* items that its answer is awaited for */
     bool store_refused;
     uint64_t retry_ms; /* mono */
     unsigned unsynced; /* senders that haven't answered */
-    char stopped[300]; /* the chunk is the last, and why */
+    char stopped[200]; /* the chunk is the last, and why */
     bool *touched;     /* by node: the chunk went into its log */
     bool due;          /* something may have changed since it had to wait */
 };
@@ -51,38 +54,35 @@ void handoff_free(struct handoff *h)
 /* ---- who asks -----------------------------------------------------------------------------------
  */
 
-static void answer(struct mail_orphan *m, bool ok, const char *why)
+static struct orphan *orphan_of(const struct handoff *h, const struct mail_order *m)
 {
-    m->ok = ok;
-    snprintf(m->why, sizeof m->why, "%s", why);
-    actor_send(m->asker, &m->msg);
-}
-
-static bool is_same_job(const struct mail_orphan *a, const struct mail_orphan *b)
-{
-    return a->orphan == b->orphan && a->truncate == b->truncate;
+    return &h->o.orphans->at[m->node - h->o.peers->n];
 }
 
 /* NULL: it can be done. */
-static const char *refusal(const struct handoff *h, const struct mail_orphan *m)
+static const char *refusal(const struct handoff *h, const struct mail_order *m)
 {
-    if (orphan_is_gone(&h->o.orphans->at[m->orphan]))
+    const struct orphan *o = orphan_of(h, m);
+    if (orphan_is_gone(o))
         return "nothing is left of its hints";
+    if (h->n_asked == ASKED_MAX)
+        return "too many wait for it already";
     for (size_t i = 0; i < h->n_asked; i++)
-        if (h->asked[i]->orphan == m->orphan && h->asked[i]->truncate != m->truncate)
-            return m->truncate ? "its hints are being handed off" : "its hints are being truncated";
-    if (!m->truncate && !h->o.orphans->at[m->orphan].heirs)
+        if (orphan_of(h, h->asked[i]) == o && h->asked[i]->order != m->order)
+            return m->order == ORDER_TRUNCATE ? "its hints are being handed off"
+                                              : "its hints are being truncated";
+    if (m->order == ORDER_HANDOFF && !o->heirs)
         return "where it stood in the ring isn't known, so neither is who holds its keys now";
     return NULL;
 }
 
 static void start_job(struct handoff *h);
 
-void handoff_take(struct handoff *h, struct mail_orphan *m)
+void handoff_take(struct handoff *h, struct mail_order *m)
 {
     const char *no = refusal(h, m);
     if (no) {
-        answer(m, false, no);
+        order_answer(m, no);
         return;
     }
     h->asked = mem_realloc(h->asked, (h->n_asked + 1) * sizeof *h->asked);
@@ -91,26 +91,26 @@ void handoff_take(struct handoff *h, struct mail_orphan *m)
         start_job(h);
 }
 
-/* Tells all who asked for this job. */
-static void end_job(struct handoff *h, bool ok, const char *why)
+/* Tells all who asked for this job. reason NULL: done. */
+static void end_job(struct handoff *h, const char *reason)
 {
-    struct mail_orphan job = *h->asked[0];
     size_t left = 0;
     for (size_t i = 0; i < h->n_asked; i++) {
-        struct mail_orphan *m = h->asked[i];
-        if (!is_same_job(m, &job)) {
+        struct mail_order *m = h->asked[i];
+        if (orphan_of(h, m) != h->orphan) {
             h->asked[left++] = m;
             continue;
         }
-        m->handed = h->handed;
+        m->records = h->truncate ? h->dropped : h->handed;
+        m->bytes = h->bytes;
         m->dropped = h->dropped;
         m->expired = h->expired;
-        answer(m, ok, why);
+        order_answer(m, reason);
     }
     h->n_asked = left;
     log_notice("%s: %s: %" PRIu64 " hints handed off, %" PRIu64 " dropped, %" PRIu64 " expired%s%s",
                h->orphan->dir, h->truncate ? "truncated" : "handoff", h->handed, h->dropped,
-               h->expired, ok ? "" : "; stopped: ", why);
+               h->expired, reason ? "; stopped: " : "", reason ? reason : "");
     h->step = IDLE;
     if (h->n_asked)
         start_job(h);
@@ -119,17 +119,17 @@ static void end_job(struct handoff *h, bool ok, const char *why)
 static void start_job(struct handoff *h)
 {
     struct error e;
-    const struct mail_orphan *m = h->asked[0];
-    h->orphan = &h->o.orphans->at[m->orphan];
-    h->truncate = m->truncate;
+    h->orphan = orphan_of(h, h->asked[0]);
+    h->truncate = h->asked[0]->order == ORDER_TRUNCATE;
     h->handed = h->dropped = h->expired = 0;
+    h->bytes = orphan_hints(h->orphan).bytes;
     h->stopped[0] = 0;
     h->step = READ;
     h->due = true;
     if (orphan_is_gone(h->orphan))
-        end_job(h, true, "");
+        end_job(h, NULL);
     else if (!h->truncate && !handoff_begin(h->orphan, *h->o.topology, h->o.peers, &e))
-        end_job(h, false, e.text);
+        end_job(h, e.text);
 }
 
 /* ---- READ ---------------------------------------------------------------------------------------
@@ -150,12 +150,12 @@ static void finish(struct handoff *h)
                  "%" PRIu64 " segments of its log can't be read by this program; they are kept",
                  o->unreadable);
         handoff_end(o);
-        end_job(h, false, h->stopped);
+        end_job(h, h->stopped);
         return;
     }
     orphan_remove(o, h->truncate ? "hints for it were truncated while it wasn't configured"
                                  : "hints for it were handed off while it wasn't configured");
-    end_job(h, true, "");
+    end_job(h, NULL);
 }
 
 static void read_chunk(struct handoff *h)
@@ -164,7 +164,7 @@ static void read_chunk(struct handoff *h)
     const struct heirs *heirs = h->truncate ? NULL : h->orphan->heirs;
     if (h->stopped[0]) {
         handoff_end(h->orphan);
-        end_job(h, false, h->stopped);
+        end_job(h, h->stopped);
     } else if (!handoff_chunk_read(&h->chunk, h->orphan, heirs, h->o.config, *h->o.topology, now)) {
         finish(h);
     } else {
@@ -268,9 +268,12 @@ void handoff_forget(struct handoff *h, struct batch *gathering)
 
 static bool has_room(const struct handoff *h, const struct peer *p)
 {
-    uint64_t behind = peer_behind(p);
-    return PEER_LOAD(p, hinting) || behind == 0 ||
-           behind + h->chunk.bytes.len <= h->o.config->send_window;
+    const struct config *c = h->o.config;
+    uint64_t behind = peer_behind(p), more = h->chunk.bytes.len;
+    uint64_t cap = CONFIG_LIVE(c, hint_store_max_bytes_per_peer);
+    if (PEER_LOAD(p, hinting)) /* over all peers there are as many as before */
+        return !PEER_LOAD(p, closed) && (!cap || peer_hints(p).bytes + more <= cap);
+    return behind == 0 || behind + more <= c->send_window;
 }
 
 static bool all_have_room(const struct handoff *h)
@@ -285,7 +288,7 @@ static bool all_have_room(const struct handoff *h)
 
 static void stop_at(struct handoff *h, const struct peer *p)
 {
-    snprintf(h->stopped, sizeof h->stopped, "log of peer %s: %.200s", p->log_name,
+    snprintf(h->stopped, sizeof h->stopped, "log of peer %s: %.100s", p->log_name,
              hint_log_error(p->log));
 }
 

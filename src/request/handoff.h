@@ -47,7 +47,8 @@ struct handoff *handoff_new(const struct handoff_options *o);
 void handoff_free(struct handoff *h);
 
 /* ---- the writer's thread --------------------------------------------------------------------- */
-void handoff_take(struct handoff *h, struct mail_orphan *m); /* takes the message */
+/* ORDER_HANDOFF or ORDER_TRUNCATE of an orphan; takes the message. */
+void handoff_take(struct handoff *h, struct mail_order *m);
 /* Once a turn: goes on. store_serves: what it adds to `gathering` will go to the store. True: it
  * wants another turn. */
 bool handoff_turn(struct handoff *h, struct batch *gathering, bool store_serves);

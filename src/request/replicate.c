@@ -89,7 +89,7 @@ bool replicate_nudge(struct replicate *r, bool all)
 
 static void want_repair(struct peer *p, const char *reason)
 {
-    if (PEER_LOAD(p, repair_since_ms))
+    if (peer_needs_repair(p))
         return;
     struct mail_repair *m = MEM_NEW(struct mail_repair);
     m->msg.type = MAIL_REPAIR;
@@ -112,7 +112,14 @@ static enum refusal refuse_hint(struct replicate *r, struct peer *p, bool hintin
         return hinting ? reject(p, REJECT_DISABLED, REFUSAL_DISABLED,
                                 "writes for it were refused: hinted handoff is off")
                        : REFUSAL_NONE;
-    uint64_t max = c->hint_store_max_bytes;
+    if (hinting && PEER_LOAD(p, closed))
+        return reject(p, REJECT_WINDOW, REFUSAL_WINDOW,
+                      "it has been down for longer than its hints live");
+    uint64_t one = CONFIG_LIVE(c, hint_store_max_bytes_per_peer);
+    if (one && peer_hints(p).bytes + size > one)
+        return reject(p, REJECT_CAPACITY_PEER, REFUSAL_FULL_PEER,
+                      "writes for it were refused: its part of the hint store is full");
+    uint64_t max = CONFIG_LIVE(c, hint_store_max_bytes);
     if (max && peers_hint_bytes(r->peers) + size > max)
         return reject(p, REJECT_CAPACITY, REFUSAL_FULL,
                       "writes for it were refused: the hint store is full");
@@ -122,6 +129,7 @@ static enum refusal refuse_hint(struct replicate *r, struct peer *p, bool hintin
 static void count_late(struct peer *p)
 {
     struct hint_position end = hint_log_appended(p->log);
+    PEER_STORE(p, late_seq, end.seq);
     PEER_STORE(p, late_bytes, end.bytes);
     PEER_STORE(p, late_records, end.records);
 }
@@ -130,7 +138,7 @@ static uint64_t deadline(struct replicate *r)
 {
     if (!r->now_ms)
         r->now_ms = clock_steady_ms();
-    return r->now_ms + (uint64_t)r->config->hint_ttl_seconds * 1000;
+    return r->now_ms + (uint64_t)CONFIG_LIVE(r->config, hint_ttl_seconds) * 1000;
 }
 
 enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,

@@ -12,7 +12,7 @@
 
 static bool hints_count(const struct config *c)
 {
-    return c->enable_hinted_handoff && c->hint_sync == SYNC_ALWAYS &&
+    return c->enable_hinted_handoff && CONFIG_LIVE(c, hint_sync) == SYNC_ALWAYS &&
            strcmp(c->hint_dir, "memory") != 0;
 }
 
@@ -34,7 +34,15 @@ static void fail_nohint(struct request *r)
     struct buf *b = request_scratch(r->rs);
     if (why == REFUSAL_FULL)
         resp_add_error(b, "NOHINT hint store is full (%" PRIu64 " bytes)%s",
-                       r->rs->config->hint_store_max_bytes, took_effect(r));
+                       CONFIG_LIVE(r->rs->config, hint_store_max_bytes), took_effect(r));
+    else if (why == REFUSAL_FULL_PEER)
+        resp_add_error(b, "NOHINT hint store is full for a replica (%" PRIu64 " bytes)%s",
+                       CONFIG_LIVE(r->rs->config, hint_store_max_bytes_per_peer), took_effect(r));
+    else if (why == REFUSAL_WINDOW)
+        resp_add_error(b, "NOHINT a replica has been down for longer than hints live%s",
+                       took_effect(r));
+    else if (why == REFUSAL_TRUNCATED)
+        resp_add_error(b, "NOHINT hints were truncated%s", took_effect(r));
     else if (why == REFUSAL_DISABLED)
         resp_add_error(b, "NOHINT hinted handoff is off%s", took_effect(r));
     else

@@ -24,6 +24,8 @@ struct writer {
     uint16_t tag;
     unsigned self;
     struct hlc clock;
+    uint64_t late_ms; /* how old a write may be: by the lifetime of hints at the start, as the
+                         store's tombstones go */
     uint64_t own_seq;
     struct sources sources; /* by node */
     struct replicate replicate;
@@ -184,8 +186,7 @@ static void on_link_gone(struct writer *w, struct mail_link_gone *m)
 /* A write so old that its key's tombstone may be gone: it can't be judged any more. */
 static bool too_old(const struct writer *w, const struct frame *f)
 {
-    uint64_t life = (uint64_t)w->o.config->hint_ttl_seconds * 1000 + LATE_MARGIN_MS;
-    return hlc_ms(f->stamp) + life < w->now.steady_ms &&
+    return hlc_ms(f->stamp) + w->late_ms < w->now.steady_ms &&
            __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED);
 }
 
@@ -536,8 +537,8 @@ static void receive(void *self, struct msg *msg)
     case MAIL_MET:
         on_met(w, container_of_(msg, struct mail_met, msg));
         break;
-    case MAIL_ORPHAN:
-        handoff_take(w->handoff, container_of_(msg, struct mail_orphan, msg));
+    case MAIL_ORDER:
+        handoff_take(w->handoff, container_of_(msg, struct mail_order, msg));
         break;
     case MAIL_SYNC:
         handoff_synced(w->handoff, container_of_(msg, struct mail_sync, msg));
@@ -622,6 +623,7 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     w->o = *o;
     w->self = o->peers->self;
     w->tag = tag_of(o->me->id);
+    w->late_ms = (uint64_t)o->config->hint_ttl_seconds * 1000 + LATE_MARGIN_MS;
     w->clock.last = o->clock_floor;
     w->own_seq = o->me->start_mark << 32;
     sources_init(&w->sources, n, o->config->send_window);

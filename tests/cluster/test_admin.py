@@ -30,8 +30,8 @@ def node(cluster):
 
 def run(*words, env=None, cwd=None):
     clean = {k: v for k, v in os.environ.items() if k != "DYN_ADMIN_NODE"}
-    return subprocess.run([ADMIN, *words], capture_output=True, text=True, timeout=30, check=False,
-                          env={**clean, **(env or {})}, cwd=cwd)
+    return subprocess.run([ADMIN, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=30, check=False, env={**clean, **(env or {})}, cwd=cwd)
 
 
 def sock_of(node):
@@ -68,11 +68,13 @@ USAGE = [[], ["frobnicate"], ["status", "more"], ["key"], ["key", "a", "b"], ["l
          ["--timeout", "x", "status"], ["--timeout", "nan", "status"], ["--timeout", "1e300", "status"],
          ["--timeout", "", "status"], ["-z"], ["--frobnicate", "status"], ["-n"], ["hints", "lis"],
          ["hints", "list", "x"],
+         ["hints", "pause"], ["hints", "pause", "a", "b"], ["hints", "resume"], ["hints", "drain"],
+         ["hints", "truncate"], ["hints", "truncate", "--yes"], ["hints", "wait", "all"], ["repaired"],
+         ["repaired", "a", "b"], ["config"], ["config", "frob"], ["config", "get"], ["config", "dump", "x"],
+         ["config", "set", "timeout"], ["config", "set", "timeout", "1", "2"],
+         ["hints", "truncate", "all"],  # no terminal to ask at, and no --yes
          # commands that don't exist yet
-         ["hints", "pause", "all"], ["hints", "resume", "all"], ["hints", "drain", "x"],
-         ["hints", "truncate", "all", "--yes"], ["hints", "truncate", "all"], ["hints", "handoff", "x"],
-         ["hints", "wait"], ["repaired", "x"], ["config", "dump"], ["config", "get", "timeout"],
-         ["config", "set", "timeout", "1"], ["state", "standby"]]
+         ["hints", "handoff", "x"], ["state", "standby"]]
 
 
 @pytest.mark.parametrize("words", USAGE, ids=" ".join)
@@ -192,13 +194,13 @@ def test_admin_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path):
 # ---- the shapes of -o json --------------------------------------------------------------------
 
 PEER = {"id": str, "address": str, "datacenter": str, "rack": str, "tokens": list, "state": str,
-        "hints_pending": int, "hints_bytes": int, "needs_repair": bool}
+        "hints_pending": int, "hints_bytes": int, "needs_repair": bool, "repair_reason": str, "note": str}
 NODE = {"id": str, "version": str, "address": str, "datacenter": str, "rack": str, "tokens": list,
         "data_store": str, "state": str, "uptime_seconds": int}
 HINTS = {"id": str, "address": str, "rack": str, "pending": int, "bytes": int, "oldest_seconds": int,
-         "state": str}
+         "state": str, "rate": int, "seconds_left": int}
 TOTALS = ("pending", "bytes", "max_bytes", "stored_total", "delivered_total", "expired_total",
-          "rejected_over_capacity_total", "damaged_total")
+          "rejected_over_capacity_total", "damaged_total", "truncated_total")
 REPLICA = {"id": str, "address": str, "datacenter": str, "rack": str, "exists": bool, "type": str,
            "bytes": int, "stamp": int, "digest": str}
 TOKEN = {"token": int, "id": str, "address": str, "datacenter": str, "rack": str, "share": float}
@@ -465,7 +467,8 @@ METRICS = {"build_info": {"version"}, "uptime_seconds": set(), "client_connectio
            "peer_behind_bytes": {"peer"}, "hints_pending": {"peer"}, "hints_bytes": {"peer"},
            "hints_oldest_seconds": {"peer"}, "hints_stored_total": {"peer"},
            "hints_delivered_total": {"peer"}, "hints_expired_total": {"peer"},
-           "hints_rejected_total": {"peer", "reason"}, "needs_repair": {"peer"},
+           "hints_rejected_total": {"peer", "reason"}, "hints_truncated_total": {"peer"},
+           "hints_damaged_total": {"peer"}, "hints_paused": {"peer"}, "needs_repair": {"peer"},
            "stale_dropped_total": set(), "unguarded_total": set(), "backend_up": set(),
            "backend_errors_total": set(), "request_duration_seconds_bucket": {"le"},
            "request_duration_seconds_sum": set(), "request_duration_seconds_count": set()}

@@ -136,6 +136,7 @@ static const struct {
     {"hint_sync", "never", "never", "always", NULL},
     {"hint_ttl_seconds", "5", "5", "86400", NULL},
     {"hint_store_max_bytes", "0", "0", "1073741824", NULL},
+    {"hint_store_max_bytes_per_peer", "5", "5", "0", NULL},
     {"hint_store_max_bytes", "9223372036854775807", "9223372036854775807", "1073741824", NULL},
     {"hint_drain_rate", "1000000", "1000000", "0", NULL},
     {"hint_drain_interval_ms", "50", "50", "1000", NULL},
@@ -518,7 +519,6 @@ static const struct {
     {"enable_gossip", "false"},
     {"dc_compression", "none"},
     {"dc_rate", "0"},
-    {"hint_store_max_bytes_per_peer", "0"},
 };
 
 static void expect_error(struct run *r, const char *prefix, const char *said)
@@ -782,6 +782,149 @@ START_TEST(a_file_for_netflix_dynomite_loads)
 }
 END_TEST
 
+/* --- while it runs -----------------------------------------------------------------------------
+ */
+
+/* "name=item,item;" of each option that is shown. */
+static void collect(void *arg, const struct config_value *v)
+{
+    struct buf *b = arg;
+    buf_printf(b, "%s=", v->name);
+    for (size_t i = 0; i < v->n; i++)
+        buf_printf(b, "%s%s", i ? "," : "", v->item[i]);
+    buf_add_str(b, ";");
+}
+
+static char *dumped(const struct config *c)
+{
+    struct buf b = BUF_INIT;
+    config_dump(c, collect, &b);
+    buf_add(&b, "", 1);
+    char *text = mem_strdup((const char *)buf_head(&b));
+    buf_fini(&b);
+    return text;
+}
+
+START_TEST(dump_shows_all_but_secrets)
+{
+    struct run r = run_flags("--cluster-secret", "sesame", "--tokens", "1,2", NULL);
+    char *text = dumped(&r.c);
+    ck_assert_ptr_nonnull(strstr(text, ";cluster_secret=***;"));
+    ck_assert_ptr_nonnull(strstr(text, ";backend_password=;"));
+    ck_assert_ptr_null(strstr(text, "sesame"));
+    ck_assert_ptr_nonnull(strstr(text, ";tokens=1,2;"));
+    ck_assert_ptr_nonnull(strstr(text, ";hint_sync=always;"));
+    ck_assert_ptr_null(strstr(text, "mbuf_size"));
+    ck_assert_ptr_null(strstr(text, "requirepass"));
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        char *name = mem_printf(";%s=", keys[i].key);
+        ck_assert_msg(strstr(text, name) != NULL, "%s", name);
+        mem_free(name);
+    }
+    mem_free(text);
+    done(&r);
+}
+END_TEST
+
+static const char *const live[] = {"hint_sync",
+                                   "hint_ttl_seconds",
+                                   "hint_store_max_bytes",
+                                   "hint_store_max_bytes_per_peer",
+                                   "hint_drain_rate",
+                                   "hint_drain_interval_ms"};
+
+static bool is_live(const char *key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(live); i++)
+        if (strcmp(live[i], key) == 0)
+            return true;
+    return false;
+}
+
+/* Each key: what may change does, the rest says that it needs a restart and changes nothing. */
+START_TEST(set_of_each_key)
+{
+    struct run r = run_flags(NULL, NULL);
+    struct error e;
+    const char *key = keys[_i].key;
+    char *value = unquoted(keys[_i].value);
+    bool ok = config_set(&r.c, key, value, "test", &e);
+    ck_assert_int_eq(ok, is_live(key));
+    if (!ok) {
+        char *reason = mem_printf("%s needs a restart", key);
+        ck_assert_str_eq(e.text, reason);
+        mem_free(reason);
+    }
+    expect_shown(&r.c, key, ok ? keys[_i].shown : keys[_i].fallback);
+    mem_free(value);
+    done(&r);
+}
+END_TEST
+
+START_TEST(set_is_checked)
+{
+    static const struct {
+        const char *name, *text, *reason;
+    } wrong[] = {
+        {"hint_ttl_seconds", "0", "hint_ttl_seconds: found 0; allowed 1..315360000"},
+        {"hint_drain_rate", "-1", "hint_drain_rate: found -1; allowed 0..9223372036854775807"},
+        {"hint_drain_rate", "", "hint_drain_rate: found ''; allowed 0..9223372036854775807"},
+        {"hint_sync", "often", "hint_sync: found often; allowed always, interval, never"},
+        {"nonsense", "1", "there is no option 'nonsense'"},
+        {"hint-drain-rate", "1", "there is no option 'hint-drain-rate'"},
+        {"", "1", "there is no option ''"},
+        {"requirepass", "1", "requirepass is not supported yet"},
+        {"preconnect", "1",
+         "preconnect means nothing here: connections are opened at the start and kept"},
+        {"daemonize", "true", "there is no option 'daemonize'"},
+    };
+    struct run r = run_flags(NULL, NULL);
+    struct error e;
+    char *before = printed(&r.c);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        ck_assert(!config_set(&r.c, wrong[i].name, wrong[i].text, "test", &e));
+        ck_assert_str_eq(e.text, wrong[i].reason);
+    }
+    char *after = printed(&r.c);
+    ck_assert_str_eq(before, after);
+    free(before);
+    free(after);
+    done(&r);
+}
+END_TEST
+
+START_TEST(reload_changes_what_may_change)
+{
+    static const char first[] = "p:\n  hint_drain_rate: 5\n";
+    static const char broken[] = "p:\n  hint_drain_rate: 7\n  nonsense: 1\n";
+    write_file(first, sizeof first - 1);
+    char *argv[] = {mem_strdup("dynomited"), mem_strdup("-c"), mem_strdup("t.yaml"),
+                    mem_strdup("--hint-ttl-seconds"), mem_strdup("7")};
+    struct run r = run_argv(ARRAY_LEN(argv), argv);
+    struct error e;
+    ck_assert_uint_eq(r.c.hint_drain_rate, 5);
+    static const char text[] = "p:\n  hint_drain_rate: 6\n  hint_ttl_seconds: 8\n  timeout: 9\n"
+                               "  hint_sync: never\n";
+    write_file(text, sizeof text - 1);
+    ck_assert(config_reload(ARRAY_LEN(argv), argv, &r.c, &e));
+    ck_assert_uint_eq(r.c.hint_drain_rate, 6);
+    ck_assert_uint_eq(r.c.hint_ttl_seconds, 7); /* a flag wins */
+    ck_assert_uint_eq(r.c.timeout, 5000);       /* needs a restart */
+    ck_assert_int_eq(r.c.hint_sync, SYNC_NEVER);
+    write_file(broken, sizeof broken - 1);
+    ck_assert(!config_reload(ARRAY_LEN(argv), argv, &r.c, &e));
+    ck_assert_str_eq(e.text,
+                     "t.yaml:3: nonsense: found an unknown key; allowed are those in --help");
+    ck_assert_uint_eq(r.c.hint_drain_rate, 6);
+    ck_assert_int_eq(remove("t.yaml"), 0);
+    ck_assert(!config_reload(ARRAY_LEN(argv), argv, &r.c, &e));
+    ck_assert_uint_eq(r.c.hint_drain_rate, 6);
+    for (size_t i = 0; i < ARRAY_LEN(argv); i++)
+        mem_free(argv[i]);
+    done(&r);
+}
+END_TEST
+
 /* --- -h -V -t --print-conf ---------------------------------------------------------------------
  */
 
@@ -1036,6 +1179,10 @@ static Suite *suite(void)
     tcase_add_test(t, help_names_every_flag);
     tcase_add_test(t, version_is_told);
     tcase_add_test(t, test_conf_says_ok);
+    tcase_add_test(t, dump_shows_all_but_secrets);
+    tcase_add_loop_test(t, set_of_each_key, 0, (int)ARRAY_LEN(keys));
+    tcase_add_test(t, set_is_checked);
+    tcase_add_test(t, reload_changes_what_may_change);
     tcase_add_test(t, print_conf_reads_back);
     tcase_add_test(t, print_conf_says_when_it_cannot);
     tcase_add_test(t, the_example_is_the_defaults);

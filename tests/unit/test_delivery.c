@@ -57,6 +57,14 @@ static enum delivery_stop pump(struct delivery *d, struct buf *out, uint64_t ms,
     return delivery_pump(d, out, MAX, &now, &expired);
 }
 
+/* Hints, at a rate. */
+static enum delivery_stop pump_at(struct delivery *d, struct buf *out, uint64_t ms, uint64_t rate)
+{
+    uint64_t expired = 0;
+    struct delivery_now now = {.mono_ms = ms, .hints = true, .rate = rate};
+    return delivery_pump(d, out, MAX, &now, &expired);
+}
+
 /* What the writer hasn't told of doesn't go out, also if it lies in the log. */
 START_TEST(nothing_goes_out_untold)
 {
@@ -64,7 +72,7 @@ START_TEST(nothing_goes_out_untold)
     struct delivery d;
     struct buf out = BUF_INIT;
     struct frame f;
-    delivery_init(&d, l, MAX, 0);
+    delivery_init(&d, l, MAX);
     ck_assert(delivery_go_on_from(&d, 0));
     uint64_t first = put(l, 10, 0);
     ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_EMPTY);
@@ -90,7 +98,7 @@ START_TEST(window_and_acknowledgements)
     struct delivery d;
     struct buf out = BUF_INIT;
     struct frame f = {0};
-    delivery_init(&d, l, 40000, 0);
+    delivery_init(&d, l, 40000);
     for (int i = 0; i < 100; i++)
         delivery_allow(&d, put(l, 1000, 0));
     ck_assert(delivery_go_on_from(&d, UPPER));
@@ -118,19 +126,109 @@ START_TEST(rate_of_hints)
     struct hint_log *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
-    delivery_init(&d, l, 1 << 20, 10000);
+    delivery_init(&d, l, 1 << 20);
     for (int i = 0; i < 200; i++)
         delivery_allow(&d, put(l, 500 - FRAME_HEAD, 0));
     ck_assert(delivery_go_on_from(&d, UPPER));
     uint64_t ms = 1000;
-    ck_assert_int_eq(pump(&d, &out, ms, true), DELIVERY_RATE);
+    ck_assert_int_eq(pump_at(&d, &out, ms, 10000), DELIVERY_RATE);
     ck_assert_uint_le(out.len, 1000 + 500);
     size_t burst = out.len;
     for (; ms <= 6000; ms += 20)
-        ck_assert_int_eq(pump(&d, &out, ms, true), DELIVERY_RATE);
+        ck_assert_int_eq(pump_at(&d, &out, ms, 10000), DELIVERY_RATE);
     ck_assert_uint_ge(out.len - burst, 49000);
     ck_assert_uint_le(out.len - burst, 51000);
     ck_assert_int_eq(pump(&d, &out, ms, false), DELIVERY_WINDOW); /* live traffic: up to MAX */
+    delivery_fini(&d);
+    hint_log_close(l);
+    buf_fini(&out);
+}
+END_TEST
+
+/* A rate that changes holds from the next look on, up and down. */
+START_TEST(rate_changes_under_way)
+{
+    struct hint_log *l = log_of_memory();
+    struct delivery d;
+    struct buf out = BUF_INIT;
+    delivery_init(&d, l, 1 << 20);
+    for (int i = 0; i < 1000; i++)
+        delivery_allow(&d, put(l, 500 - FRAME_HEAD, 0));
+    ck_assert(delivery_go_on_from(&d, UPPER));
+    uint64_t ms = 1000;
+    for (; ms < 2000; ms += 20)
+        pump_at(&d, &out, ms, 1000);
+    ck_assert_uint_le(out.len, 2000); /* the burst, a second's worth, and a record */
+    size_t slow = out.len;
+    for (; ms < 3000; ms += 20)
+        pump_at(&d, &out, ms, 50000);
+    ck_assert_uint_ge(out.len - slow, 47000);
+    ck_assert_uint_le(out.len - slow, 55500);
+    size_t fast = out.len;
+    for (; ms < 4000; ms += 20)
+        pump_at(&d, &out, ms, 1000);
+    ck_assert_uint_le(out.len - fast, 2000);
+    ck_assert_int_eq(pump_at(&d, &out, ms, 0), DELIVERY_WINDOW);
+    delivery_fini(&d);
+    hint_log_close(l);
+    buf_fini(&out);
+}
+END_TEST
+
+/* The pace narrows the window for hints, and for nothing else. */
+START_TEST(pace_narrows_the_window_of_hints)
+{
+    struct hint_log *l = log_of_memory();
+    struct delivery d;
+    struct buf out = BUF_INIT;
+    uint64_t expired = 0;
+    struct delivery_now now = {.mono_ms = 1, .hints = true, .pace = 5000};
+    delivery_init(&d, l, 40000);
+    for (int i = 0; i < 100; i++)
+        delivery_allow(&d, put(l, 1000, 0));
+    ck_assert(delivery_go_on_from(&d, UPPER));
+    ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_WINDOW);
+    ck_assert_uint_ge(out.len, 5000);
+    ck_assert_uint_lt(out.len, 5000 + 1000 + FRAME_HEAD);
+    now.hints = false;
+    ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_WINDOW);
+    ck_assert_uint_ge(out.len, 40000);
+    delivery_fini(&d);
+    hint_log_close(l);
+    buf_fini(&out);
+}
+END_TEST
+
+/* What isn't out when it is cut never goes out, and is skipped by number before what follows. */
+START_TEST(a_cut_skips_what_is_not_out)
+{
+    struct hint_log *l = log_of_memory();
+    struct delivery d;
+    struct buf out = BUF_INIT;
+    struct frame f = {0};
+    delivery_init(&d, l, 5000);
+    for (int i = 0; i < 20; i++)
+        delivery_allow(&d, put(l, 1000, 0));
+    ck_assert(delivery_go_on_from(&d, UPPER));
+    ck_assert_int_eq(pump(&d, &out, 0, true), DELIVERY_WINDOW);
+    uint64_t gone_out = delivery_cut(&d, d.upto);
+    ck_assert_uint_gt(gone_out, UPPER);
+    ck_assert_uint_lt(gone_out, UPPER + 20);
+    while (take(&out, &f))
+        ;
+    ck_assert_uint_eq(f.seq, gone_out);
+    delivery_acked(&d, gone_out);
+    ck_assert_uint_eq(hint_log_acked(l).records, gone_out - UPPER);
+    hint_log_ack(l, UPPER + 20);
+    delivery_allow(&d, put(l, 1000, 0));
+    ck_assert_int_eq(pump(&d, &out, 0, true), DELIVERY_EMPTY);
+    ck_assert(take(&out, &f));
+    ck_assert_int_eq(f.kind, FRAME_SKIP);
+    ck_assert_uint_eq(skip_from(&f), gone_out);
+    ck_assert_uint_eq(f.seq, UPPER + 20);
+    ck_assert(take(&out, &f));
+    ck_assert_uint_eq(f.seq, UPPER + 21);
+    ck_assert(!take(&out, &f));
     delivery_fini(&d);
     hint_log_close(l);
     buf_fini(&out);
@@ -145,7 +243,7 @@ START_TEST(expired_are_skipped_and_counted_once)
     struct frame f;
     uint64_t expired = 0;
     struct delivery_now now = {.steady_ms = 1000};
-    delivery_init(&d, l, 1 << 20, 0);
+    delivery_init(&d, l, 1 << 20);
     for (int i = 0; i < 9; i++)
         delivery_allow(&d, put(l, 10, i % 3 == 1 ? 999 : 1001)); /* 2, 5 and 8 have expired */
     for (int link = 0; link < 2; link++) {
@@ -175,7 +273,7 @@ START_TEST(a_receiver_that_went_back_in_time)
     struct delivery d;
     struct buf out = BUF_INIT;
     struct frame f;
-    delivery_init(&d, l, 1 << 20, 0);
+    delivery_init(&d, l, 1 << 20);
     for (int i = 0; i < 5; i++)
         delivery_allow(&d, put(l, 10, 0));
     ck_assert(delivery_go_on_from(&d, UPPER + 3));
@@ -269,7 +367,7 @@ START_TEST(once_and_in_order_over_any_link)
         w->seed = seed + (unsigned)round;
         w->log = log_of_memory();
         w->steady_ms = 100;
-        delivery_init(&w->d, w->log, 20000, 0);
+        delivery_init(&w->d, w->log, 20000);
         cut(w);
         bool all = false;
         for (int step = 0; !all; step++) {
@@ -305,6 +403,9 @@ static void add_cases(TCase *c)
     tcase_add_test(c, nothing_goes_out_untold);
     tcase_add_test(c, window_and_acknowledgements);
     tcase_add_test(c, rate_of_hints);
+    tcase_add_test(c, rate_changes_under_way);
+    tcase_add_test(c, pace_narrows_the_window_of_hints);
+    tcase_add_test(c, a_cut_skips_what_is_not_out);
     tcase_add_test(c, expired_are_skipped_and_counted_once);
     tcase_add_test(c, a_receiver_that_went_back_in_time);
     tcase_add_test(c, once_and_in_order_over_any_link);

@@ -206,19 +206,19 @@ static void close_desk(struct desk *d)
 
 static void ask(struct desk *d, unsigned orphan, bool truncate)
 {
-    struct mail_orphan *m = MEM_NEW(struct mail_orphan);
-    m->msg.type = MAIL_ORPHAN;
+    struct mail_order *m = MEM_NEW(struct mail_order);
+    m->msg.type = MAIL_ORDER;
     m->asker = &d->admin;
-    m->orphan = orphan;
-    m->truncate = truncate;
+    m->node = (uint16_t)(d->peers.n + orphan);
+    m->order = truncate ? ORDER_TRUNCATE : ORDER_HANDOFF;
     handoff_take(d->handoff, m);
 }
 
 /* NULL: no answer yet. */
-static struct mail_orphan *answer(struct desk *d)
+static struct mail_order *answer(struct desk *d)
 {
     struct msg *m = mailbox_take(&d->admin.mailbox);
-    return m ? container_of_(m, struct mail_orphan, msg) : NULL;
+    return m ? container_of_(m, struct mail_order, msg) : NULL;
 }
 
 /* ---- one event after the other ------------------------------------------------------------------
@@ -333,10 +333,12 @@ START_TEST(an_orphan_is_known_and_counted)
     ck_assert(orphans_check(&d.orphans, ID_B, &e));
     ck_assert(!orphans_check(&d.orphans, ID_D, &e));
     ck_assert_ptr_nonnull(strstr(e.text, "10 hints"));
-    bool several;
-    ck_assert_ptr_eq(orphans_find(&d.orphans, "dd", &several), o);
-    ck_assert_ptr_eq(orphans_find(&d.orphans, "h:4", &several), o);
-    ck_assert_ptr_null(orphans_find(&d.orphans, "h:3", &several));
+    unsigned found;
+    ck_assert_ptr_eq(orphans_find(&d.orphans, "dd", &found), o);
+    ck_assert_uint_eq(found, 1);
+    ck_assert_ptr_eq(orphans_find(&d.orphans, "h:4", &found), o);
+    orphans_find(&d.orphans, "h:3", &found);
+    ck_assert_uint_eq(found, 0);
     close_desk(&d);
     open_desk(&d); /* the ring of the last start doesn't name it any more: its own does */
     ck_assert_str_eq(d.orphans.at[0].node.address, "h:4");
@@ -352,10 +354,10 @@ START_TEST(each_hint_goes_once_to_each_heir)
     open_desk(&d);
     ask(&d, 0, false);
     finish(&d);
-    struct mail_orphan *m = answer(&d);
+    struct mail_order *m = answer(&d);
     ck_assert_ptr_nonnull(m);
-    ck_assert_msg(m->ok, "%s", m->why);
-    ck_assert_uint_eq(m->handed, MANY);
+    ck_assert_msg(m->done, "%s", m->reason);
+    ck_assert_uint_eq(m->records, MANY);
     ck_assert_uint_eq(m->dropped, 0);
     mem_free(m);
     check_once(&d, MANY);
@@ -363,7 +365,7 @@ START_TEST(each_hint_goes_once_to_each_heir)
     ck_assert_uint_eq(peers_hint_bytes(&d.peers), hint_log_appended(d.c.log).bytes);
     ask(&d, 0, false);
     m = answer(&d);
-    ck_assert(m && !m->ok);
+    ck_assert(m && !m->done);
     mem_free(m);
     close_desk(&d);
     ck_assert(!exists(ID_D "/ring") && !exists(ID_D "/handoff"));
@@ -559,10 +561,10 @@ START_TEST(a_disk_that_fails)
         handoff_turn(d.handoff, &d.gathering, true);
     }
     finish(&d);
-    struct mail_orphan *m = answer(&d);
-    ck_assert(m && !m->ok);
-    ck_assert_str_eq(m->why, "no disk");
-    ck_assert_uint_eq(m->handed, HANDOFF_RECORDS);
+    struct mail_order *m = answer(&d);
+    ck_assert(m && !m->done);
+    ck_assert_str_eq(m->reason, "no disk");
+    ck_assert_uint_eq(m->records, HANDOFF_RECORDS);
     mem_free(m);
     ck_assert_uint_eq(orphan_hints(&d.orphans.at[0]).pending, MANY - HANDOFF_RECORDS);
     ask(&d, 0, false);
@@ -581,13 +583,13 @@ START_TEST(truncated)
     event(&d);
     ask(&d, 0, true);  /* the same: told together */
     ask(&d, 0, false); /* too late */
-    struct mail_orphan *m = answer(&d);
-    ck_assert(m && !m->ok && strstr(m->why, "truncated"));
+    struct mail_order *m = answer(&d);
+    ck_assert(m && !m->done && strstr(m->reason, "truncated"));
     mem_free(m);
     finish(&d);
     for (int i = 0; i < 2; i++) {
         m = answer(&d);
-        ck_assert(m && m->ok);
+        ck_assert(m && m->done);
         ck_assert_uint_eq(m->dropped, MANY);
         mem_free(m);
     }
@@ -610,13 +612,13 @@ START_TEST(an_unknown_place)
     ck_assert_uint_eq(orphan_hints(&d.orphans.at[0]).pending, 3);
     ck_assert_str_eq(d.orphans.at[0].node.id, ID_D);
     ask(&d, 0, false);
-    struct mail_orphan *m = answer(&d);
-    ck_assert(m && !m->ok && strstr(m->why, "isn't known"));
+    struct mail_order *m = answer(&d);
+    ck_assert(m && !m->done && strstr(m->reason, "isn't known"));
     mem_free(m);
     ask(&d, 0, true);
     finish(&d);
     m = answer(&d);
-    ck_assert(m && m->ok);
+    ck_assert(m && m->done);
     mem_free(m);
     close_desk(&d);
 }

@@ -264,6 +264,42 @@ START_TEST(a_mark_that_could_not_be_written_is_written_later)
 }
 END_TEST
 
+/* The mark with its reason and the closed window are there after each restart, until they are taken
+ * away, and then after none. */
+START_TEST(mark_and_window_over_restarts)
+{
+    struct error e;
+    struct hint_mark *m = hint_mark_open(dir);
+    ck_assert_uint_eq(hint_mark_since(m), 0);
+    ck_assert_str_eq(hint_mark_reason(m), "");
+    ck_assert(!hint_mark_is_closed(m));
+    ck_assert(hint_mark_set(m, 5, "hints for it expired", &e));
+    ck_assert(hint_mark_set(m, 6, "another", &e)); /* the first stays */
+    ck_assert(hint_mark_close_window(m, true, &e));
+    for (int i = 0; i < 2; i++) {
+        hint_mark_close(m);
+        m = hint_mark_open(dir);
+        ck_assert_uint_eq(hint_mark_since(m), 5);
+        ck_assert_str_eq(hint_mark_reason(m), "hints for it expired");
+        ck_assert(hint_mark_is_closed(m));
+    }
+    ck_assert(hint_mark_clear(m, &e));
+    ck_assert(hint_mark_clear(m, &e));
+    ck_assert_str_eq(hint_mark_reason(m), "");
+    hint_mark_close(m);
+    m = hint_mark_open(dir);
+    ck_assert_uint_eq(hint_mark_since(m), 0);
+    ck_assert(hint_mark_is_closed(m)); /* that it is repaired doesn't bring it back */
+    ck_assert(hint_mark_close_window(m, false, &e));
+    hint_mark_close(m);
+    m = hint_mark_open(dir);
+    ck_assert(!hint_mark_is_closed(m));
+    ck_assert(hint_mark_set(m, 7, "again", &e));
+    ck_assert(hint_mark_clear(m, &e));
+    hint_mark_close(m);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
@@ -275,6 +311,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_recycled_segment_isnt_torn);
     tcase_add_test(c, an_ack_of_the_future_swallows_nothing);
     tcase_add_test(c, a_mark_that_could_not_be_written_is_written_later);
+    tcase_add_test(c, mark_and_window_over_restarts);
 }
 
 int main(void)

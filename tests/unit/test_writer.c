@@ -42,7 +42,7 @@ START_TEST(an_acknowledged_window_is_open)
     struct buf out = BUF_INIT;
     uint64_t expired = 0;
     struct delivery_now now = {0};
-    delivery_init(&d, l, 1024, 0); /* send_window: the smallest that is allowed */
+    delivery_init(&d, l, 1024); /* send_window: the smallest that is allowed */
     ck_assert(delivery_go_on_from(&d, START));
     delivery_allow(&d, put(l, 10));
     delivery_allow(&d, put(l, 2000));
