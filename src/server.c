@@ -7,10 +7,11 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "peer/keep.h"
+#include "peer/orphans.h"
 #include "peer/sender.h"
+#include "request/handoff.h"
 #include "request/writer.h"
 #include "worker.h"
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,7 @@ struct server {
     struct topology *topology;
     struct store *store;
     struct peers peers;
+    struct orphans orphans;
     char **hint_dirs; /* by node */
     struct sender **senders;
     struct writer *writer;
@@ -148,6 +150,21 @@ static char *hints_root(const struct config *c)
 
 /* A peer that was met has its log under its id; the log of one that wasn't is found under its
  * place. */
+/* The log of a peer that was met since the last start is brought under its id. What an orphan left
+ * there, its mark, comes with it. */
+static bool rename_log(const char *old, const char *dir, struct error *e)
+{
+    struct stat st;
+    if (stat(old, &st) != 0 || hint_log_exists(dir))
+        return true;
+    char *mark = mem_printf("%s/needs-repair", dir), *to = mem_printf("%s/needs-repair", old);
+    (void)rename(mark, to);
+    (void)rmdir(dir);
+    mem_free(mark);
+    mem_free(to);
+    return rename(old, dir) == 0 || error_set(e, "%s: can't be renamed to %s", old, dir);
+}
+
 static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
                      struct error *e)
 {
@@ -159,11 +176,8 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
     *dir = mem_printf("%s/%s", root, p->log_name);
     if (!n->id[0])
         return dir_make(*dir, e);
-    struct stat st;
     char *old = mem_printf("%s/%s", root, place);
-    bool ok = true;
-    if (stat(old, &st) == 0 && stat(*dir, &st) != 0 && rename(old, *dir) < 0)
-        ok = error_set(e, "%s: can't be renamed to %s", old, *dir);
+    bool ok = rename_log(old, *dir, e);
     mem_free(old);
     return ok && dir_make(*dir, e);
 }
@@ -195,32 +209,6 @@ static bool open_log(struct server *s, unsigned node, const char *root, struct e
     return true;
 }
 
-static bool is_ours(const struct server *s, const char *name)
-{
-    for (unsigned i = 0; i < s->peers.n; i++)
-        if (s->peers.at[i] && strcmp(s->peers.at[i]->log_name, name) == 0)
-            return true;
-    return false;
-}
-
-/* Hints of a peer that nothing names any more (another rack, other tokens, no file `peers`) are
- * kept.
- */
-static void name_orphans(const struct server *s, const char *root)
-{
-    DIR *d = opendir(root);
-    if (!d)
-        return;
-    for (struct dirent *entry; (entry = readdir(d));) {
-        char *path = mem_printf("%s/%s", root, entry->d_name);
-        if (entry->d_name[0] != '.' && !is_ours(s, entry->d_name) && hint_log_exists(path))
-            log_warn("%s: hints of a peer that isn't configured; they are orphaned, and kept",
-                     path);
-        mem_free(path);
-    }
-    closedir(d);
-}
-
 static bool open_logs(struct server *s, struct error *e)
 {
     unsigned n = s->topology->n;
@@ -233,8 +221,10 @@ static bool open_logs(struct server *s, struct error *e)
     for (unsigned i = 0; ok && i < n; i++)
         if (i != s->topology->self)
             ok = open_log(s, i, root, e);
-    if (ok && root)
-        name_orphans(s, root);
+    ok = ok && orphans_open(&s->orphans, root, s->topology, &s->peers, e);
+    if (ok)
+        handoff_recover(&s->orphans, s->config, s->topology, &s->peers);
+    s->peers.orphans = &s->orphans;
     mem_free(root);
     return ok;
 }
@@ -246,8 +236,10 @@ static void on_met(void *arg, const struct topology *t)
 {
     struct server *s = arg;
     struct error e;
-    if (!keep_peers(s->config->data_dir, t, &e))
+    char *root = hints_root(s->config);
+    if (!keep_peers(s->config->data_dir, t, &e) || (root && !orphans_keep_ring(root, t, &e)))
         log_error("%s", e.text);
+    mem_free(root);
 }
 
 static void prepare_workers(struct server *s)
@@ -268,6 +260,7 @@ static bool start_writer(struct server *s, struct error *e)
                                .me = &s->me,
                                .topology = &s->topology,
                                .peers = &s->peers,
+                               .orphans = &s->orphans,
                                .store = s->store,
                                .used_data_dir = s->used_data_dir,
                                .clock_floor = s->clock_floor,
@@ -291,6 +284,7 @@ static bool start_senders(struct server *s, struct error *e)
                                    .me = &s->me,
                                    .topology = &s->topology,
                                    .peer = s->peers.at[i],
+                                   .orphans = &s->orphans,
                                    .hint_dir = s->hint_dirs[i],
                                    .writer = writer_actor(s->writer),
                                    .clock_trusted = &s->clock_trusted};
@@ -311,6 +305,7 @@ static bool start_admin(struct server *s, struct error *e)
                               .stats = s->stats,
                               .nworkers = s->nworkers,
                               .worker = worker_actor(s->workers[0]),
+                              .writer = writer_actor(s->writer),
                               .own_state = &s->own_state,
                               .started_ms = s->started_ms};
     return admin_start(s->admin, &o, e);
@@ -439,6 +434,7 @@ static void free_peers(struct server *s)
         mem_free(p);
         mem_free(s->hint_dirs[i]);
     }
+    orphans_close(&s->orphans);
     mem_free(s->peers.at);
     mem_free(s->hint_dirs);
     mem_free(s->senders);

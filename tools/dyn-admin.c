@@ -37,6 +37,7 @@ static const char usage_text[] =
     "  hints pause|resume PEER or all    stop and restart delivery\n"
     "  hints drain PEER                  deliver now\n"
     "  hints truncate PEER or all        throw away; asks, unless --yes\n"
+    "  hints handoff PEER                a departed peer's go to who holds the keys now\n"
     "  hints wait                        until every hint that exists now is delivered or expired\n"
     "  repaired PEER                     clears its needs-repair mark\n"
     "  config get NAME | set NAME VALUE | dump\n"
@@ -325,12 +326,13 @@ static const struct word {
     {"ring", NULL, 0, ""},
     {"peers", NULL, 0, ""},
     {"key", NULL, 1, "KEY"},
-    {"hints", NULL, 0, "list, pause, resume, drain, truncate, wait"},
+    {"hints", NULL, 0, "list, pause, resume, drain, truncate, handoff, wait"},
     {"hints", "list", 0, ""},
     {"hints", "pause", 1, "PEER or all"},
     {"hints", "resume", 1, "PEER or all"},
     {"hints", "drain", 1, "PEER"},
     {"hints", "truncate", 1, "PEER or all"},
+    {"hints", "handoff", 1, "PEER"},
     {"hints", "wait", 0, ""},
     {"repaired", NULL, 1, "PEER"},
     {"config", NULL, -1, "get, set, dump"},

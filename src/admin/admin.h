@@ -21,6 +21,7 @@ struct admin_sources {
     struct stats *const *stats; /* one per worker */
     unsigned nworkers;
     struct actor *worker;      /* takes MAIL_INSPECT */
+    struct actor *writer;      /* takes MAIL_ORDER about orphans */
     const uint32_t *own_state; /* atomic, enum node_state */
     uint64_t started_ms;       /* mono */
 };

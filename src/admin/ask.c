@@ -1,12 +1,13 @@
 #include "admin/ask.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "peer/orphans.h"
 #include <inttypes.h>
 #include <string.h>
 
 #define TICK_MS 50
 
-/* One command on its way. By node: asked and not back yet. */
+/* One command on its way. By node, and behind them by orphan: asked and not back yet. */
 struct asked {
     uint64_t session, ticket, until_ms;
     enum order order;
@@ -19,51 +20,93 @@ struct asked {
 static const struct command {
     const char *command, *word;
     enum order order;
-    bool peer, all; /* a PEER stands behind it, which may be `all` */
+    bool peer, all;                       /* a PEER stands behind it, which may be `all` */
+    enum { PEERS = 1, ORPHANS = 2 } whom; /* what it may be: bits */
 } commands[] = {
-    {"hints", "pause", ORDER_PAUSE, true, true},  {"hints", "resume", ORDER_RESUME, true, true},
-    {"hints", "drain", ORDER_DRAIN, true, false}, {"hints", "truncate", ORDER_TRUNCATE, true, true},
-    {"hints", "wait", ORDER_WAIT, false, true},   {"repaired", NULL, ORDER_REPAIRED, true, false},
+    {"hints", "pause", ORDER_PAUSE, true, true, PEERS},
+    {"hints", "resume", ORDER_RESUME, true, true, PEERS},
+    {"hints", "drain", ORDER_DRAIN, true, false, PEERS},
+    {"hints", "truncate", ORDER_TRUNCATE, true, true, PEERS | ORPHANS},
+    {"hints", "handoff", ORDER_HANDOFF, true, false, ORPHANS},
+    {"hints", "wait", ORDER_WAIT, false, true, PEERS},
+    {"repaired", NULL, ORDER_REPAIRED, true, false, PEERS},
 };
 
 /* ---- who is meant ------------------------------------------------------------------------------
  */
 
-/* An id, a unique beginning of one, or an address; inside a read section. */
-static bool find_peer(const struct topology *t, const char *word, unsigned *node, struct error *e)
+/* An id, a unique beginning of one, or an address; inside a read section. *found 0: there is none.
+ */
+static void find_peer(const struct topology *t, const char *word, unsigned *node, unsigned *found)
 {
-    unsigned found = 0;
+    *found = 0;
     for (unsigned i = 0; i < t->n; i++) {
         const struct ring_node *n = &t->nodes[i];
         if (i == t->self)
             continue;
         if (strcmp(n->address, word) == 0 || (*word && strcmp(n->id, word) == 0)) {
             *node = i;
-            return true;
+            *found = 1;
+            return;
         }
         if (*word && strncmp(n->id, word, strlen(word)) == 0) {
             *node = i;
-            found++;
+            ++*found;
         }
     }
-    if (found > 1)
-        return error_set(e, "'%.100s' is the beginning of the ids of %u peers", word, found);
-    return found == 1 || error_set(e, "there is no peer '%.100s'", word);
 }
 
-static bool choose(const struct ask *a, const char *word, bool *chosen, struct error *e)
+static unsigned n_orphans(const struct ask *a)
 {
-    unsigned node = 0;
-    if (!word || strcmp(word, "all") == 0) {
-        for (unsigned i = 0; i < a->sources->peers->n; i++)
-            chosen[i] = a->sources->peers->at[i] != NULL;
-        return true;
-    }
+    return a->sources->peers->orphans ? a->sources->peers->orphans->n : 0;
+}
+
+static const struct orphan *orphan_at(const struct ask *a, unsigned index)
+{
+    return &a->sources->peers->orphans->at[index - a->sources->peers->n];
+}
+
+static void choose_all(const struct ask *a, unsigned whom, bool *chosen)
+{
+    unsigned n = a->sources->peers->n;
+    for (unsigned i = 0; i < n; i++)
+        chosen[i] = a->sources->peers->at[i] != NULL;
+    for (unsigned i = n; (whom & ORPHANS) && i < n + n_orphans(a); i++)
+        chosen[i] = !orphan_is_gone(orphan_at(a, i));
+}
+
+static bool choose_one(const struct ask *a, unsigned whom, const char *word, bool *chosen,
+                       struct error *e)
+{
+    unsigned node = 0, peers, orphans = 0, both;
+    const struct orphan *o = orphans_find(a->sources->peers->orphans, word, &orphans);
     rcu_read_begin();
-    bool ok = find_peer(RCU_GET(*a->sources->topology), word, &node, e);
+    find_peer(RCU_GET(*a->sources->topology), word, &node, &peers);
     rcu_read_end();
-    chosen[node] = ok;
-    return ok;
+    both = (whom & PEERS ? peers : 0) + (whom & ORPHANS ? orphans : 0);
+    if (both > 1)
+        return error_set(e, "'%.100s' may be any of %u peers: give more of the id", word, both);
+    if (both == 0 && peers)
+        return error_set(e, "peer '%.100s' is configured: it gets its hints itself", word);
+    if (both == 0)
+        return error_set(e,
+                         orphans ? "peer '%.100s' isn't configured: its hints are orphaned"
+                                 : "there is no peer '%.100s'",
+                         word);
+    if (whom & PEERS && peers)
+        chosen[node] = true;
+    else
+        chosen[a->sources->peers->n + (unsigned)(o - a->sources->peers->orphans->at)] = true;
+    return true;
+}
+
+static bool choose(const struct ask *a, unsigned whom, const char *word, bool *chosen,
+                   struct error *e)
+{
+    if (word && strcmp(word, "all") != 0)
+        return choose_one(a, whom, word, chosen, e);
+    choose_all(a, whom, chosen);
+    return true;
 }
 
 /* NULL: there is none of that shape. */
@@ -106,29 +149,48 @@ static void close_asked(struct ask *a, uint64_t ticket)
         o = json_object();
         if (q->order == ORDER_TRUNCATE)
             json_object_set(o, "peers", q->peers);
+        if (q->order == ORDER_HANDOFF)
+            json_object_update(o, json_array_get(q->peers, 0));
     }
     buf_add(&q->refused, "", 1);
     a->done(a->arg, q->session, o, (const char *)buf_head(&q->refused));
     free_asked(q);
 }
 
+/* Inside a read section. */
+static const struct ring_node *node_at(const struct ask *a, unsigned index)
+{
+    if (index >= a->sources->peers->n)
+        return &orphan_at(a, index)->node;
+    return &RCU_GET(*a->sources->topology)->nodes[index];
+}
+
 /* "ADDRESS: reason; ADDRESS: reason" */
-static void refuse(struct ask *a, struct asked *q, unsigned node, const char *reason)
+static void refuse(struct ask *a, struct asked *q, unsigned index, const char *reason)
 {
     rcu_read_begin();
-    const struct topology *t = RCU_GET(*a->sources->topology);
-    buf_printf(&q->refused, "%s%s: %s", q->refused.len ? "; " : "", t->nodes[node].address, reason);
+    const char *name = node_at(a, index)->address;
+    if (!*name)
+        name = orphan_at(a, index)->name;
+    buf_printf(&q->refused, "%s%s: %s", q->refused.len ? "; " : "", name, reason);
     rcu_read_end();
 }
 
 static void add_truncated(struct ask *a, struct asked *q, const struct mail_order *m)
 {
     rcu_read_begin();
-    const struct ring_node *n = &RCU_GET(*a->sources->topology)->nodes[m->node];
+    const struct ring_node *n = node_at(a, m->node);
     json_array_append_new(q->peers, json_pack("{s:s, s:s, s:I, s:I}", "id", n->id, "address",
                                               n->address, "truncated", (json_int_t)m->records,
                                               "bytes", (json_int_t)m->bytes));
     rcu_read_end();
+}
+
+static void add_handed(struct asked *q, const struct mail_order *m)
+{
+    json_array_append_new(q->peers,
+                          json_pack("{s:I, s:I, s:I}", "handed", (json_int_t)m->records, "dropped",
+                                    (json_int_t)m->dropped, "expired", (json_int_t)m->expired));
 }
 
 void ask_take(struct ask *a, struct mail_order *m)
@@ -139,6 +201,8 @@ void ask_take(struct ask *a, struct mail_order *m)
         q->nopen--;
         if (!m->done)
             refuse(a, q, m->node, m->reason);
+        else if (q->order == ORDER_HANDOFF)
+            add_handed(q, m);
         else
             add_truncated(a, q, m);
         if (q->nopen == 0)
@@ -150,13 +214,16 @@ void ask_take(struct ask *a, struct mail_order *m)
 /* The time is up: those that are behind are named. */
 static void give_up(struct ask *a, struct asked *q, uint64_t ticket)
 {
-    for (unsigned i = 0; i < a->sources->peers->n; i++) {
+    for (unsigned i = 0; i < a->sources->peers->n + n_orphans(a); i++) {
         char reason[100] = "it isn't done yet";
         if (!q->open[i])
             continue;
         if (q->order == ORDER_WAIT)
             snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't delivered yet",
                      peer_hints(a->sources->peers->at[i]).pending);
+        if (q->order == ORDER_HANDOFF)
+            snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't handed off yet; it goes on",
+                     orphan_hints(orphan_at(a, i)).pending);
         refuse(a, q, i, reason);
     }
     close_asked(a, ticket);
@@ -177,7 +244,7 @@ static void on_tick(uv_timer_t *t)
 
 static void send_orders(struct ask *a, struct asked *q, const bool *chosen)
 {
-    unsigned n = a->sources->peers->n;
+    unsigned nodes = a->sources->peers->n, n = nodes + n_orphans(a);
     for (unsigned i = 0; i < n; i++)
         q->nopen += q->open[i] = chosen[i];
     for (unsigned i = 0; i < n; i++) {
@@ -190,7 +257,7 @@ static void send_orders(struct ask *a, struct asked *q, const bool *chosen)
         m->node = (uint16_t)i;
         m->order = q->order;
         m->until_ms = q->until_ms;
-        actor_send(a->sources->peers->at[i]->sender, &m->msg);
+        actor_send(i < nodes ? a->sources->peers->at[i]->sender : a->sources->writer, &m->msg);
     }
 }
 
@@ -200,10 +267,10 @@ bool ask_begin(struct ask *a, const struct ask_request *r, struct error *e)
     const struct command *c = find_command(r, &peer, e);
     if (!c)
         return false;
-    unsigned n = a->sources->peers->n;
+    unsigned n = a->sources->peers->n + n_orphans(a);
     struct asked *q = mem_calloc(1, sizeof *q + n * sizeof q->open[0]);
     bool *chosen = mem_calloc(n, sizeof *chosen);
-    bool ok = choose(a, peer, chosen, e);
+    bool ok = choose(a, c->whom, peer, chosen, e);
     q->peers = json_array();
     if (ok) {
         q->session = r->session;

@@ -1,7 +1,9 @@
-/* admin/ask: dyn-admin's commands about the hints of peers, asked of their senders, which own them:
+/* admin/ask: dyn-admin's commands about the hints of peers, asked of their senders, which own them,
+ * or, about orphans, of the writer:
  *
  *     hints pause|resume PEER or all     hints drain PEER     hints truncate PEER or all
  *     hints wait                         repaired PEER
+ *     hints handoff PEER
  *
  * One message to each peer meant (struct mail_order); when all are back, or the time is up, there
  * is one answer. The admin actor's thread. */

@@ -1,6 +1,7 @@
 /* Prometheus text format 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/ */
 #include "admin/view.h"
 #include "core/clock.h"
+#include "peer/orphans.h"
 #include <config.h>
 #include <ctype.h>
 #include <inttypes.h>
@@ -49,6 +50,37 @@ static void per_peer(const struct admin_sources *s, struct buf *b, const char *n
             buf_printf(b, "} %" PRIu64 "\n", figure(s->peers->at[i]));
         }
     rcu_read_end();
+}
+
+/* A figure that orphans have as well: of one that was never met the log's name is the label. */
+static void per_log(const struct admin_sources *s, struct buf *b, const char *name,
+                    const char *help, peer_figure *figure,
+                    uint64_t (*of_orphan)(const struct peer_hints *h))
+{
+    const struct orphans *all = s->peers->orphans;
+    per_peer(s, b, name, "gauge", help, figure);
+    for (unsigned i = 0; all && i < all->n; i++) {
+        const struct orphan *o = &all->at[i];
+        struct peer_hints h = orphan_hints(o);
+        if (orphan_is_gone(o))
+            continue;
+        struct ring_node n = {.address = *o->node.address ? o->node.address : o->name};
+        open_peer(b, name, &n);
+        buf_printf(b, "} %" PRIu64 "\n", of_orphan(&h));
+    }
+}
+
+static uint64_t orphan_pending(const struct peer_hints *h)
+{
+    return h->pending;
+}
+static uint64_t orphan_bytes(const struct peer_hints *h)
+{
+    return h->bytes;
+}
+static uint64_t orphan_oldest(const struct peer_hints *h)
+{
+    return h->oldest_ms / 1000;
 }
 
 static uint64_t behind(const struct peer *p)
@@ -179,9 +211,9 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     durations(s, b);
     peers_up(s, b);
     per_peer(s, b, "peer_behind_bytes", "gauge", "bytes the peer hasn't acknowledged", behind);
-    per_peer(s, b, "hints_pending", "gauge", "hints kept for the peer", pending);
-    per_peer(s, b, "hints_bytes", "gauge", "payload bytes of hints kept for the peer", bytes);
-    per_peer(s, b, "hints_oldest_seconds", "gauge", "age of the oldest hint", oldest);
+    per_log(s, b, "hints_pending", "hints kept for the peer", pending, orphan_pending);
+    per_log(s, b, "hints_bytes", "payload bytes of hints kept for the peer", bytes, orphan_bytes);
+    per_log(s, b, "hints_oldest_seconds", "age of the oldest hint", oldest, orphan_oldest);
     per_peer(s, b, "hints_stored_total", "counter", "hints stored", stored);
     per_peer(s, b, "hints_delivered_total", "counter", "hints delivered", delivered);
     per_peer(s, b, "hints_expired_total", "counter", "hints past their lifetime", expired);

@@ -1,6 +1,7 @@
 #include "admin/view.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "peer/orphans.h"
 #include <config.h>
 #include <inttypes.h>
 
@@ -148,25 +149,58 @@ static json_t *time_left(const struct admin_sources *s, const struct peer *p,
     return out ? number((h->bytes + h->pending * FRAME_HEAD + out - 1) / out) : json_null();
 }
 
-static json_t *hints_of_peer(const struct admin_sources *s, const struct ring_node *n,
-                             const struct peer *p)
+static json_t *hints_row(const struct ring_node *n, const struct peer_hints *h, const char *state)
 {
-    struct peer_hints h = peer_hints(p);
     json_t *o = json_object();
     set(o, "id", words(n->id));
     set(o, "address", words(n->address));
     set(o, "rack", words(n->rack));
-    set(o, "pending", number(h.pending));
-    set(o, "bytes", number(h.bytes));
-    set(o, "oldest_seconds", number(h.oldest_ms / 1000));
-    set(o, "state", json_string(peer_hint_state(p)));
+    set(o, "pending", number(h->pending));
+    set(o, "bytes", number(h->bytes));
+    set(o, "oldest_seconds", number(h->oldest_ms / 1000));
+    set(o, "state", json_string(state));
+    return o;
+}
+
+static json_t *hints_of_peer(const struct admin_sources *s, const struct ring_node *n,
+                             const struct peer *p)
+{
+    struct peer_hints h = peer_hints(p);
+    json_t *o = hints_row(n, &h, peer_hint_state(p));
     set(o, "rate", number(PEER_LOAD(p, drain_rate)));
     set(o, "seconds_left", time_left(s, p, &h));
     return o;
 }
 
+static void add_orphans(const struct orphans *all, json_t *rows, uint64_t *pending, uint64_t *bytes)
+{
+    for (unsigned i = 0; all && i < all->n; i++) {
+        const struct orphan *p = &all->at[i];
+        struct peer_hints h = orphan_hints(p);
+        if (orphan_is_gone(p))
+            continue;
+        json_t *o = hints_row(&p->node, &h, "orphaned");
+        set(o, "rate", number(0));
+        set(o, "seconds_left", json_null());
+        set(o, "log", words(p->name)); /* its name, where nothing else is known of it */
+        json_array_append_new(rows, o);
+        *pending += h.pending;
+        *bytes += h.bytes;
+    }
+}
+
+/* What has expired of orphans in this run. */
+static uint64_t expired_of_orphans(const struct orphans *all)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; all && i < all->n; i++)
+        n += PEER_LOAD(&all->at[i], expired);
+    return n;
+}
+
 json_t *view_hints(const struct admin_sources *s)
 {
+    json_t *rows = each_peer(s, hints_of_peer);
     uint64_t pending = 0, bytes = 0, stored = 0, delivered = 0, expired = 0, over = 0, damaged = 0,
              truncated = 0;
     for (unsigned i = 0; i < s->peers->n; i++) {
@@ -184,6 +218,8 @@ json_t *view_hints(const struct admin_sources *s)
         truncated += PEER_LOAD(p, truncated);
         damaged += hint_log_damaged(p->log);
     }
+    add_orphans(s->peers->orphans, rows, &pending, &bytes);
+    expired += expired_of_orphans(s->peers->orphans);
     json_t *totals = json_object();
     set(totals, "pending", number(pending));
     set(totals, "bytes", number(bytes));
@@ -195,7 +231,7 @@ json_t *view_hints(const struct admin_sources *s)
     set(totals, "damaged_total", number(damaged));
     set(totals, "truncated_total", number(truncated));
     json_t *o = json_object();
-    set(o, "peers", each_peer(s, hints_of_peer));
+    set(o, "peers", rows);
     set(o, "totals", totals);
     return o;
 }

@@ -40,7 +40,8 @@ struct hint_position {
 
 struct hint_log_options {
     const char *dir;  /* made if missing; NULL: memory only */
-    const char *peer; /* goes into each segment's header: its id, or its new-... name */
+    const char *peer; /* goes into each segment's header: its id, or its new-... name; "" takes what
+                         it finds, for a log to which nothing is appended */
     size_t segment_min, segment_max; /* 0: 64 KB, 16 MB */
     size_t limit; /* bytes of records that may lie unacknowledged (one larger one may lie alone),
                      0 = no limit: for a memory log of at most send_window (enable_hinted_handoff:

@@ -43,7 +43,7 @@ static bool check_header(const uint8_t *h, const char *name, const char *peer, s
                          SEGMENT_VERSION);
     if (crc != crc32c(0, h, AT_CRC))
         return error_set(e, "segment %s: its header is damaged", name);
-    if (strncmp((const char *)h + AT_PEER, peer, SEGMENT_PEER) != 0)
+    if (*peer && strncmp((const char *)h + AT_PEER, peer, SEGMENT_PEER) != 0)
         return error_set(e, "segment %s: belongs to peer %.40s; allowed %s", name, h + AT_PEER,
                          peer);
     return true;

@@ -61,7 +61,8 @@ enum segment_found {
     SEGMENT_STRANGE,  /* not ours to touch (other magic, newer version, another peer, damaged
                          header): left alone */
 };
-/* Opens a file that was found and reads its header. `*acked`: the number in it. */
+/* Opens a file that was found and reads its header. `*acked`: the number in it. Peer "": whosever it
+ * is. */
 enum segment_found segment_open(int dir, const char *name, const char *peer, struct segment **out,
                                 uint64_t *acked, struct error *e) MUST_USE;
 

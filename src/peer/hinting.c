@@ -82,6 +82,15 @@ static void sync_hints(struct hinting *h, bool hints_only)
         waiters_settle(h->waiters, node_of(h), synced, v, why);
 }
 
+bool hinting_sync(struct hinting *h, struct error *e)
+{
+    uint64_t synced;
+    if (hint_verdict(h) != VERDICT_DURABLE || hint_log_sync(h->peer->log, &synced, e))
+        return true;
+    hinting_needs_repair(h, "hints could not be written to disk");
+    return false;
+}
+
 static void drop_log(struct hinting *h)
 {
     struct hint_position acked = hint_log_acked(h->peer->log);

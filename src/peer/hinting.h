@@ -65,6 +65,9 @@ void hinting_acked(struct hinting *h, uint64_t seq, struct hint_position before)
 /* Records that the delivery passed over, since they had expired. */
 void hinting_expired(struct hinting *h, uint64_t records);
 
+/* Everything appended is as durable as hints are when this returns true. */
+bool hinting_sync(struct hinting *h, struct error *e) MUST_USE;
+
 /* Throws all hints away that are there now. True: done, cut_records and cut_bytes of them. False:
  * some are on their way; hinting_before_ack or hinting_lost says when it is done. `up`: as above.
  */

@@ -151,6 +151,37 @@ static void add_place(struct buf *b, const struct ring_node *n)
     add_tokens(b, n);
 }
 
+/* Is the line about a node of the ring, or about one whose place another has now? */
+static bool is_replaced(const struct topology *t, const char *line)
+{
+    const char *address = strchr(line, ' ');
+    const char *place = address ? strchr(address + 1, ' ') : NULL;
+    bool replaced = !place;
+    for (unsigned i = 0; i < t->n && !replaced; i++) {
+        struct buf b = BUF_INIT;
+        add_place(&b, &t->nodes[i]);
+        bool same_id = *t->nodes[i].id && strncmp(line, t->nodes[i].id, NODE_ID_SIZE - 1) == 0;
+        replaced = same_id || (*t->nodes[i].id && slice_eq(buf_slice(&b), slice_str(place + 1)));
+        buf_fini(&b);
+    }
+    return replaced;
+}
+
+/* What is known of nodes that the configuration doesn't name now: it may name them again. */
+static void add_departed(const char *path, const struct topology *t, struct buf *out)
+{
+    struct buf b = BUF_INIT;
+    struct error e;
+    bool missing = false;
+    bool ok = read_lines(path, PEERS_FILE, &b, &missing, &e) && !missing;
+    char *save = NULL, *text = (char *)(uintptr_t)buf_head(&b);
+    for (char *line = ok ? strtok_r(text, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save))
+        if (!is_replaced(t, line))
+            buf_printf(out, "%s\n", line);
+    buf_fini(&b);
+}
+
 bool keep_peers(const char *data_dir, const struct topology *t, struct error *e)
 {
     struct buf b = BUF_INIT;
@@ -162,6 +193,7 @@ bool keep_peers(const char *data_dir, const struct topology *t, struct error *e)
         buf_add_str(&b, "\n");
     }
     char *path = mem_printf("%s/peers", data_dir);
+    add_departed(path, t, &b);
     bool ok = file_replace(path, buf_slice(&b), e);
     mem_free(path);
     buf_fini(&b);
@@ -207,6 +239,100 @@ bool keep_load_peers(const char *data_dir, struct ring_node *nodes, unsigned n, 
     }
     buf_fini(&b);
     mem_free(path);
+    return ok;
+}
+
+/* ---- the ring ----------------------------------------------------------------------------------
+ */
+
+static bool stands_there(const char *path, struct slice content)
+{
+    struct buf b = BUF_INIT;
+    struct error ignored;
+    bool missing = false;
+    bool same = file_read(path, PEERS_FILE, &b, &missing, &ignored) && !missing &&
+                slice_eq(buf_slice(&b), content);
+    buf_fini(&b);
+    return same;
+}
+
+bool keep_ring(const char *path, const struct topology *t, struct error *e)
+{
+    struct buf b = BUF_INIT;
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct ring_node *n = &t->nodes[i];
+        buf_printf(&b, "%s\t%s\t%s\t%s\t", n->id[0] ? n->id : "-", n->address, n->datacenter,
+                   n->rack);
+        add_tokens(&b, n);
+        buf_add_str(&b, "\n");
+    }
+    bool ok = stands_there(path, buf_slice(&b)) || file_replace(path, buf_slice(&b), e);
+    buf_fini(&b);
+    return ok;
+}
+
+/* "1,2,3": how many; 0: it isn't that. */
+static size_t parse_tokens(char *text, uint32_t **out)
+{
+    size_t n = 0;
+    char *save = NULL;
+    for (char *t = strtok_r(text, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
+        uint64_t v;
+        if (!parse_number(t, strlen(t), &v) || v > UINT32_MAX)
+            return 0;
+        *out = mem_realloc(*out, (n + 1) * sizeof **out);
+        (*out)[n++] = (uint32_t)v;
+    }
+    return n;
+}
+
+/* The strings stay in `line`, which is cut up. */
+static bool parse_node(char *line, struct ring_node *n)
+{
+    char *save = NULL, *word[5], *text = line;
+    uint32_t *tokens = NULL;
+    *n = (struct ring_node){.address = NULL};
+    for (size_t i = 0; i < ARRAY_LEN(word); i++, text = NULL)
+        if (!(word[i] = strtok_r(text, "\t", &save)))
+            return false;
+    if (strcmp(word[0], "-") != 0 && !keep_is_id(word[0]))
+        return false;
+    snprintf(n->id, sizeof n->id, "%s", *word[0] == '-' ? "" : word[0]);
+    n->address = word[1];
+    n->datacenter = word[2];
+    n->rack = word[3];
+    n->ntokens = parse_tokens(word[4], &tokens);
+    n->tokens = tokens;
+    return n->ntokens > 0;
+}
+
+static bool parse_ring(const char *path, char *text, struct topology **out, struct error *e)
+{
+    struct ring_node *nodes = NULL;
+    struct error why = {""};
+    unsigned n = 0;
+    bool ok = true;
+    char *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save); ok && line; line = strtok_r(NULL, "\n", &save)) {
+        nodes = mem_realloc(nodes, (n + 1) * sizeof *nodes);
+        ok = parse_node(line, &nodes[n++]) ||
+             error_set(&why, "found '%.40s'; allowed id address datacenter rack tokens", line);
+    }
+    *out = ok ? topology_new(nodes, n, 0, &why) : NULL;
+    for (unsigned i = 0; i < n; i++)
+        mem_free((void *)(uintptr_t)nodes[i].tokens);
+    mem_free(nodes);
+    return *out || error_set(e, "%s: %.400s", path, why.text);
+}
+
+bool keep_load_ring(const char *path, struct topology **out, struct error *e)
+{
+    struct buf b = BUF_INIT;
+    bool missing = false, ok = read_lines(path, PEERS_FILE, &b, &missing, e);
+    *out = NULL;
+    if (ok && !missing)
+        ok = parse_ring(path, (char *)(uintptr_t)buf_head(&b), out, e);
+    buf_fini(&b);
     return ok;
 }
 

@@ -36,10 +36,19 @@ bool keep_next_start(const char *data_dir, uint64_t least, struct keep_start *la
                      struct error *e) MUST_USE;
 bool keep_start(const char *data_dir, const struct keep_start *s, struct error *e) MUST_USE;
 
+/* Lines of nodes that aren't in the ring stay, unless another is at their place. */
 bool keep_peers(const char *data_dir, const struct topology *t, struct error *e) MUST_USE;
 /* Fills the ids of nodes whose place is found there. */
 bool keep_load_peers(const char *data_dir, struct ring_node *nodes, unsigned n, unsigned self,
                      struct error *e) MUST_USE;
+
+/* The whole ring, one line a node: id, address, datacenter, rack and tokens with tabs between them,
+ * the id "-" where it isn't known. Written when it changed. A path of its own, since it lies with
+ * the hints: it tells whose logs are those of nodes that the configuration doesn't name any more.
+ */
+bool keep_ring(const char *path, const struct topology *t, struct error *e) MUST_USE;
+/* *out NULL: there is no such file. The caller frees the ring; self is its first node. */
+bool keep_load_ring(const char *path, struct topology **out, struct error *e) MUST_USE;
 
 /* The name of a peer's log directory before it was met: new-<64-bit hash of datacenter, rack, first
  * token>. */

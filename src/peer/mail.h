@@ -7,9 +7,11 @@
  *   from a peer  worker --GREET, INBOUND, LINK_GONE--> writer --LINK--> worker
  *                worker --DIAL--> sender           (the greeted node dials back)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
+ *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
  *                admin --ORDER--> sender --ORDER (answered)--> admin
+ *                admin --ORDER--> writer --ORDER (answered)--> admin      (about an orphan)
  *
  * The sender of a message gives it away; a WRITE goes back and forth as the same memory. */
 #ifndef PEER_MAIL_H
@@ -35,6 +37,7 @@ enum mail_type {
     MAIL_INSPECT,
     MAIL_INSPECTED,
     MAIL_REPAIR,
+    MAIL_SYNC,
     MAIL_ORDER,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
@@ -197,7 +200,7 @@ struct mail_order {
     struct msg msg;
     struct actor *asker;
     uint64_t ticket; /* the asker's */
-    uint16_t node;
+    uint16_t node;   /* behind the nodes: the orphans, of which the writer is asked */
     enum order {
         ORDER_PAUSE,
         ORDER_RESUME,
@@ -205,12 +208,14 @@ struct mail_order {
         ORDER_TRUNCATE, /* done when nothing of it is on its way any more */
         ORDER_WAIT,     /* done when every hint that there is now is gone */
         ORDER_REPAIRED,
+        ORDER_HANDOFF, /* of an orphan; done when all is in its heirs' logs */
     } order;
     uint64_t until_ms; /* mono: nobody waits for the answer any more */
     /* the sender's answer */
     bool done;
-    char reason[200];        /* why not */
-    uint64_t records, bytes; /* truncated */
+    char reason[200];          /* why not */
+    uint64_t records, bytes;   /* truncated; handed off: records */
+    uint64_t dropped, expired; /* by a handoff: nobody is an heir; past their lifetime */
     /* while it waits there */
     struct mail_order *next;
     uint64_t upto;
@@ -220,6 +225,14 @@ struct mail_order {
 struct mail_repair {
     struct msg msg;
     char reason[160];
+};
+/* The writer has appended to the peer's log and waits for it to be as durable as hints are. Comes
+ * back as the same memory. */
+struct mail_sync {
+    struct msg msg;
+    struct actor *asker;
+    bool ok;
+    char why[200];
 };
 
 #endif

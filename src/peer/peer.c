@@ -1,6 +1,7 @@
 #include "peer/peer.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "peer/orphans.h"
 #include <stdio.h>
 
 const char *peer_reject_name(enum peer_reject r)
@@ -78,7 +79,7 @@ void peer_set_repair(struct peer *p, uint64_t since_ms, const char *reason)
 
 uint64_t peers_hint_bytes(const struct peers *p)
 {
-    uint64_t sum = 0;
+    uint64_t sum = orphans_hint_bytes(p->orphans);
     for (unsigned i = 0; i < p->n; i++)
         if (p->at[i])
             sum += count_hints(p->at[i]).bytes;

@@ -98,8 +98,9 @@ static inline enum node_state peer_state(const struct peer *p)
 struct peers {
     unsigned n, self;
     struct peer **at;
+    const struct orphans *orphans; /* NULL: none */
 };
-/* Payload bytes of hints over all peers. */
+/* Payload bytes of hints over all peers, orphans included. */
 uint64_t peers_hint_bytes(const struct peers *p);
 
 #endif

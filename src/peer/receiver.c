@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "peer/inbound.h"
+#include "peer/orphans.h"
 #include "wire/frame.h"
 #include <string.h>
 
@@ -64,7 +65,7 @@ static void on_hello(struct receiver *r, const struct frame *f)
         ok = handshake_check(r->all->me, RCU_GET(*r->all->topology), r->hello, &r->node, &e);
         rcu_read_end();
     }
-    if (!ok) {
+    if (!ok || !orphans_check(r->all->peers->orphans, r->hello->id, &e)) {
         refuse(r, e.text);
         return;
     }

@@ -8,6 +8,7 @@
 #include "peer/hinting.h"
 #include "peer/meter.h"
 #include "peer/orders.h"
+#include "peer/orphans.h"
 #include "peer/pace.h"
 #include "peer/reads.h"
 #include "peer/waiters.h"
@@ -392,6 +393,7 @@ static void on_challenge(struct sender *s, const struct frame *f)
         ok = handshake_check(s->o.me, RCU_GET(*s->o.topology), g, &node, &e);
         rcu_read_end();
     }
+    ok = ok && orphans_check(s->o.orphans, g->id, &e);
     if (ok && node != s->node)
         ok = error_set(&e, "node %s of datacenter %s, rack %s answers here", g->id, g->datacenter,
                        g->rack);
@@ -768,6 +770,9 @@ static void on_order(struct sender *s, struct mail_order *m)
     case ORDER_REPAIRED:
         order_answer(m, hinting_repaired(&s->hinting, &e) ? NULL : e.text);
         break;
+    case ORDER_HANDOFF:
+        order_answer(m, "it is configured: it gets its hints itself");
+        break;
     }
 }
 
@@ -811,6 +816,15 @@ static void on_appended(struct sender *s, struct mail_appended *m)
     mem_free(m);
 }
 
+static void on_sync(struct sender *s, struct mail_sync *m)
+{
+    struct error e;
+    m->ok = hinting_sync(&s->hinting, &e);
+    if (!m->ok)
+        snprintf(m->why, sizeof m->why, "%.*s", (int)sizeof m->why - 1, e.text);
+    actor_send(m->asker, &m->msg);
+}
+
 static void receive(void *self, struct msg *msg)
 {
     struct sender *s = self;
@@ -824,6 +838,9 @@ static void receive(void *self, struct msg *msg)
     case MAIL_DIAL:
         dial_back(s);
         mem_free(msg);
+        break;
+    case MAIL_SYNC:
+        on_sync(s, container_of_(msg, struct mail_sync, msg));
         break;
     case MAIL_REPAIR: {
         struct mail_repair *m = container_of_(msg, struct mail_repair, msg);

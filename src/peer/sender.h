@@ -23,6 +23,7 @@ struct sender_options {
     const struct identity *me;
     struct topology *const *topology;
     struct peer *peer;
+    const struct orphans *orphans; /* NULL: none */
     const char *hint_dir;          /* of this peer's log; NULL: memory */
     struct actor *writer;          /* is told whom we met */
     const uint32_t *clock_trusted; /* atomic: hints may expire */

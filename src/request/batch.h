@@ -8,9 +8,10 @@
 #include "store/store.h"
 
 enum item_kind {
-    ITEM_OWN,   /* of a client of this node */
-    ITEM_WRITE, /* of a peer */
-    ITEM_SKIP,  /* of a peer: numbers that will not come */
+    ITEM_OWN,    /* of a client of this node */
+    ITEM_WRITE,  /* of a peer */
+    ITEM_SKIP,   /* of a peer: numbers that will not come */
+    ITEM_HANDED, /* a hint of a node that has left (request/handoff.h) */
 };
 
 struct item {

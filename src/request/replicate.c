@@ -74,7 +74,7 @@ bool replicate_nudge(struct replicate *r, bool all)
     r->now_ms = 0;
     for (unsigned i = 0; i < r->peers->n; i++) {
         struct nudge *n = &r->nudges[i];
-        if (!n->due)
+        if (!n->due || n->held)
             continue;
         struct peer *p = r->peers->at[i];
         now_us = now_us ? now_us : clock_mono_us();
@@ -172,4 +172,24 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct repli
         .seq = f.seq, .ticket = w->ticket, .worker = w->worker, .hint = hinting || late};
     tell_sender(r, node, wait ? &waiter : NULL);
     return hinting || late ? VERDICT_NONE : VERDICT_LOGGED;
+}
+
+enum hint_append replicate_hand(struct replicate *r, unsigned node, const struct frame *f,
+                                bool memory_ok)
+{
+    struct peer *p = r->peers->at[node];
+    struct frame copy = *f;
+    r->nudges[node].held = true;
+    enum hint_append rc = hint_log_append(p->log, &copy, memory_ok);
+    if (rc != HINT_APPENDED)
+        return rc;
+    r->nudges[node].due = true;
+    if (PEER_LOAD(p, hinting))
+        PEER_ADD(p, stored, 1);
+    return rc;
+}
+
+void replicate_release(struct replicate *r, unsigned node)
+{
+    r->nudges[node].held = false;
 }

@@ -15,7 +15,7 @@ struct replicate {
     /* its own, by node */
     struct nudge {
         struct mail_appended *mail; /* who waits for what was appended since the last one */
-        bool due;
+        bool due, held;
         uint64_t last_us, last_bytes; /* when it was, and the log's end then */
     } * nudges;
     uint64_t now_ms; /* steady, of this turn; 0: not asked yet */
@@ -38,6 +38,11 @@ struct replicate_write {
  * and why. */
 enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
                           enum refusal *why);
+/* Appends a record of another log as it is; its sender isn't told before replicate_release, also
+ * not of what is appended behind it. memory_ok: as hint_log_append. */
+enum hint_append replicate_hand(struct replicate *r, unsigned node, const struct frame *f,
+                                bool memory_ok);
+void replicate_release(struct replicate *r, unsigned node);
 /* Tells the senders what was appended: those of whom nobody waits for a verdict at most once in
  * REPLICATE_LAZY_US, since each word wakes threads here and at the peer, or when lazy_bytes have
  * gathered. False: some weren't told; `all` leaves none. */

@@ -5,6 +5,7 @@
 #include "peer/inbound.h"
 #include "peer/standby.h"
 #include "request/batch.h"
+#include "request/handoff.h"
 #include "request/replicate.h"
 #include "request/sources.h"
 #include <inttypes.h>
@@ -38,6 +39,7 @@ struct writer {
         uint64_t wall_ms, steady_ms;
     } now;
     struct standby standby;
+    struct handoff *handoff;
     uv_timer_t tick, retry, lazy;
     unsigned ticks;
 };
@@ -399,6 +401,8 @@ static void on_store_done(void *arg, struct store_batch *sb)
         struct item *it = &b->items[i];
         if (it->kind == ITEM_OWN && it->order)
             finish_own(w, it);
+        else if (it->kind == ITEM_HANDED)
+            handoff_applied(w->handoff, it->at_store);
         else if (it->kind != ITEM_OWN)
             took_inbound |= finish_inbound(w, it);
     }
@@ -460,6 +464,7 @@ static void on_store_down(void *arg, const char *reason)
     for (unsigned i = 0; i < w->sources.n; i++)
         forget_gathered(w, i);
     batch_remove(w->gathering, give_back, NULL);
+    handoff_forget(w->handoff, w->gathering);
     for (size_t i = 0; w->at_store && i < w->at_store->n; i++)
         if (w->at_store->items[i].passing)
             finish_own(w, &w->at_store->items[i]);
@@ -481,6 +486,7 @@ static void on_tick(uv_timer_t *t)
 {
     struct writer *w = t->data;
     decide_state(w);
+    handoff_tick(w->handoff);
     if (++w->ticks % TIDY_TICKS == 0 && !w->at_store)
         for (unsigned i = 0; i < ARRAY_LEN(w->batches); i++)
             batch_tidy(&w->batches[i]);
@@ -531,6 +537,12 @@ static void receive(void *self, struct msg *msg)
     case MAIL_MET:
         on_met(w, container_of_(msg, struct mail_met, msg));
         break;
+    case MAIL_ORDER:
+        handoff_take(w->handoff, container_of_(msg, struct mail_order, msg));
+        break;
+    case MAIL_SYNC:
+        handoff_synced(w->handoff, container_of_(msg, struct mail_sync, msg));
+        break;
     default:
         log_error("writer: unexpected message %u", msg->type);
         mem_free(msg);
@@ -551,6 +563,8 @@ static void turn_end(void *self)
 {
     struct writer *w = self;
     answer_greetings(w);
+    if (handoff_turn(w->handoff, w->gathering, serving(w)))
+        actor_again(&w->actor);
     submit(w);
     if (!w->at_store && w->gathering->n)
         actor_again(&w->actor);
@@ -616,6 +630,14 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     replicate_init(&w->replicate, o->config, o->peers);
     w->replicate.mark_wanted = o->mark_wanted;
     w->replicate.mark_kept = o->mark_kept;
+    w->handoff = handoff_new(&(struct handoff_options){.config = o->config,
+                                                       .topology = o->topology,
+                                                       .peers = o->peers,
+                                                       .orphans = o->orphans,
+                                                       .store = o->store,
+                                                       .replicate = &w->replicate,
+                                                       .writer = &w->actor,
+                                                       .clock_trusted = o->clock_trusted});
     w->gathering = &w->batches[0];
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());
     __atomic_store_n(o->own_state, (uint32_t)w->standby.state, __ATOMIC_RELEASE);
@@ -647,6 +669,7 @@ void writer_free(struct writer *w)
     batch_fini(&w->batches[1]);
     sources_fini(&w->sources);
     replicate_fini(&w->replicate);
+    handoff_free(w->handoff);
     standby_fini(&w->standby);
     mem_free(w);
 }

@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "peer/handshake.h"
 #include "peer/mail.h"
+#include "peer/orphans.h"
 #include "peer/peer.h"
 
 struct writer;
@@ -24,6 +25,7 @@ struct writer_options {
     const struct identity *me;
     struct topology **topology; /* the writer publishes a new one when a peer's id becomes known */
     const struct peers *peers;
+    struct orphans *orphans; /* NULL: none */
     struct store *store;
     bool used_data_dir;
     uint64_t clock_floor;  /* no stamp below this: the bound kept by the last run */

@@ -1,2 +1,3 @@
 libdynomited_a_SOURCES += src/ring/hash.h src/ring/hash.c
-libdynomited_a_SOURCES += src/ring/topology.h src/ring/topology.c
+libdynomited_a_SOURCES += src/ring/topology.h src/ring/topology.c \
+	src/ring/heirs.h src/ring/heirs.c

@@ -74,7 +74,7 @@ USAGE = [[], ["frobnicate"], ["status", "more"], ["key"], ["key", "a", "b"], ["l
          ["config", "set", "timeout"], ["config", "set", "timeout", "1", "2"],
          ["hints", "truncate", "all"],  # no terminal to ask at, and no --yes
          # commands that don't exist yet
-         ["hints", "handoff", "x"], ["state", "standby"]]
+         ["hints", "handoff"], ["state", "standby"]]
 
 
 @pytest.mark.parametrize("words", USAGE, ids=" ".join)

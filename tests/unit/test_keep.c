@@ -199,6 +199,88 @@ START_TEST(peers_are_found_by_their_places)
 }
 END_TEST
 
+/* A node that the configuration doesn't name for a while is the same when it does again. */
+START_TEST(peers_that_have_left_are_remembered)
+{
+    struct error e;
+    struct ring_node nodes[4];
+    places(nodes);
+    memcpy(nodes[1].id, ID_B, sizeof ID_B);
+    memcpy(nodes[2].id, ID_C, sizeof ID_C);
+    struct topology *t = topology_new(nodes, 4, 0, &e);
+    ck_assert(keep_peers(root, t, &e));
+    topology_free(t);
+    nodes[2] = nodes[3]; /* C isn't there */
+    t = topology_new(nodes, 3, 0, &e);
+    ck_assert(keep_peers(root, t, &e));
+    topology_free(t);
+    places(nodes);
+    ck_assert(keep_load_peers(root, nodes, 4, 0, &e));
+    ck_assert_str_eq(nodes[1].id, ID_B);
+    ck_assert_str_eq(nodes[2].id, ID_C);
+    memcpy(nodes[2].id, ID_B, sizeof ID_B); /* B moves to C's place: one line for each */
+    nodes[1].id[0] = 0;
+    t = topology_new(nodes, 4, 0, &e);
+    ck_assert(keep_peers(root, t, &e));
+    topology_free(t);
+    places(nodes);
+    ck_assert(keep_load_peers(root, nodes, 4, 0, &e));
+    ck_assert_str_eq(nodes[1].id, "");
+    ck_assert_str_eq(nodes[2].id, ID_B);
+}
+END_TEST
+
+START_TEST(a_ring_is_read_back)
+{
+    struct error e;
+    char path[100];
+    struct ring_node nodes[4];
+    struct topology *t, *back;
+    snprintf(path, sizeof path, "%s/ring", root);
+    ck_assert(keep_load_ring(path, &back, &e));
+    ck_assert_ptr_null(back);
+    places(nodes);
+    memcpy(nodes[1].id, ID_B, sizeof ID_B);
+    t = topology_new(nodes, 4, 0, &e);
+    ck_assert(keep_ring(path, t, &e));
+    ck_assert(keep_ring(path, t, &e));
+    ck_assert_msg(keep_load_ring(path, &back, &e), "%s", e.text);
+    ck_assert_uint_eq(back->n, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_str_eq(back->nodes[i].id, t->nodes[i].id);
+        ck_assert_str_eq(back->nodes[i].address, t->nodes[i].address);
+        ck_assert_int_eq(topology_find_place(back, t->nodes[i].datacenter, t->nodes[i].rack,
+                                             t->nodes[i].tokens, t->nodes[i].ntokens),
+                         (int)i);
+    }
+    topology_free(t);
+    topology_free(back);
+}
+END_TEST
+
+START_TEST(a_damaged_ring_is_refused)
+{
+    static const char *const bad[] = {"",
+                                      "-\ta:1\td\tr",
+                                      "\n",
+                                      "-\ta:1\td\tr\n",
+                                      "x\ta:1\td\tr\t1\n",
+                                      "-\ta:1\td\tr\t1,x\n",
+                                      "-\ta:1\td\tr\t4294967296\n",
+                                      "-\ta:1\td\tr\t1\n-\tb:1\td\tr\t1\n"};
+    struct error e;
+    char path[100];
+    struct topology *t;
+    snprintf(path, sizeof path, "%s/ring", root);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        put("ring", bad[i], strlen(bad[i]));
+        ck_assert_msg(!keep_load_ring(path, &t, &e), "took %zu", i);
+        expect_reason(&e, "/ring: ", "");
+        ck_assert_ptr_null(t);
+    }
+}
+END_TEST
+
 #define LINE ID_B " b:1 d r2 1,4294967295"
 static const struct {
     const char *text;
@@ -307,6 +389,9 @@ static void add_cases(TCase *c)
     tcase_add_test(c, marks_grow_and_the_clock_is_kept);
     tcase_add_loop_test(c, start_damaged, 0, ARRAY_LEN(bad_starts));
     tcase_add_test(c, peers_are_found_by_their_places);
+    tcase_add_test(c, peers_that_have_left_are_remembered);
+    tcase_add_test(c, a_ring_is_read_back);
+    tcase_add_test(c, a_damaged_ring_is_refused);
     tcase_add_loop_test(c, peers_damaged, 0, ARRAY_LEN(bad_peers));
     tcase_add_test(c, names_of_logs_of_places_never_met);
     tcase_add_test(c, mark_stays_with_its_first_reason);
