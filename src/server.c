@@ -122,7 +122,8 @@ static bool open_store(struct server *s, struct error *e)
                               .user = c->backend_user,
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,
-                              .timeout_ms = c->timeout,
+                              /* a client of a node with peers outlives a Redis that hangs */
+                              .timeout_ms = s->topology->n > 1 ? c->timeout / 2 : c->timeout,
                               .alone = s->topology->n == 1};
     if (c->data_store == DATA_STORE_EMBEDDED) {
         s->store = store_open_embedded(&o, e);
@@ -168,10 +169,13 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
     return ok && dir_make(*dir, e);
 }
 
+/* The log of a peer, or of the own store (which a cap on its memory would only hold up). */
 static bool open_log(struct server *s, unsigned node, const char *root, struct error *e)
 {
     const struct config *c = s->config;
-    struct peer *p = s->peers.at[node] = MEM_NEW(struct peer);
+    bool own = node == s->peers.self;
+    struct peer *p = MEM_NEW(struct peer);
+    *(own ? &s->peers.own : &s->peers.at[node]) = p;
     struct hint_log_report report = {0};
     p->node = node;
     if (!name_log(&s->topology->nodes[node], root, p, &s->hint_dirs[node], e))
@@ -180,7 +184,7 @@ static bool open_log(struct server *s, unsigned node, const char *root, struct e
     keep_new_name(&s->topology->nodes[node], place);
     struct hint_log_options o = {.dir = s->hint_dirs[node],
                                  .peer = place,
-                                 .limit = c->enable_hinted_handoff ? 0 : c->send_window};
+                                 .limit = c->enable_hinted_handoff || own ? 0 : c->send_window};
     p->log = hint_log_open(&o, s->me.start_mark << 32, &report, e);
     if (!p->log)
         return false;
@@ -200,7 +204,7 @@ static bool is_ours(const struct server *s, const char *name)
     for (unsigned i = 0; i < s->peers.n; i++)
         if (s->peers.at[i] && strcmp(s->peers.at[i]->log_name, name) == 0)
             return true;
-    return false;
+    return s->peers.own && strcmp(s->peers.own->log_name, name) == 0;
 }
 
 /* Hints of a peer that nothing names any more (another rack, other tokens, no file `peers`) are
@@ -230,8 +234,9 @@ static bool open_logs(struct server *s, struct error *e)
     s->senders = mem_calloc(n, sizeof *s->senders);
     char *root = hints_root(s->config);
     bool ok = !root || dir_make(root, e);
+    bool own_too = n > 1 && s->config->data_store != DATA_STORE_EMBEDDED;
     for (unsigned i = 0; ok && i < n; i++)
-        if (i != s->topology->self)
+        if (i != s->topology->self || own_too)
             ok = open_log(s, i, root, e);
     if (ok && root)
         name_orphans(s, root);
@@ -268,6 +273,7 @@ static bool start_writer(struct server *s, struct error *e)
                                .me = &s->me,
                                .topology = &s->topology,
                                .peers = &s->peers,
+                               .own_hint_dir = s->hint_dirs[s->peers.self],
                                .store = s->store,
                                .used_data_dir = s->used_data_dir,
                                .clock_floor = s->clock_floor,
@@ -427,17 +433,22 @@ void server_tick(struct server *s)
     keep_clock(s);
 }
 
+static void free_peer(struct peer *p)
+{
+    if (!p)
+        return;
+    hint_log_close(p->log);
+    mem_free(p->log_name);
+    mem_free(p);
+}
+
 static void free_peers(struct server *s)
 {
     for (unsigned i = 0; i < s->peers.n; i++) {
-        struct peer *p = s->peers.at[i];
-        if (!p)
-            continue;
-        hint_log_close(p->log);
-        mem_free(p->log_name);
-        mem_free(p);
+        free_peer(s->peers.at[i]);
         mem_free(s->hint_dirs[i]);
     }
+    free_peer(s->peers.own);
     mem_free(s->peers.at);
     mem_free(s->hint_dirs);
     mem_free(s->senders);

@@ -55,7 +55,7 @@ static struct choice choose(const struct recent *r, const struct requests *rs, u
     rcu_read_end();
     for (unsigned i = 0; i < n; i++) {
         if (nodes[i] == rs->peers->self)
-            c.own = store_is_up(rs->store);
+            c.own = store_is_up(rs->store) && peers_own_is_current(rs->peers);
         else
             consider(&c, r, rs->peers->at[nodes[i]]);
     }
