@@ -124,7 +124,8 @@ static bool open_store(struct server *s, struct error *e)
                               .user = c->backend_user,
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,
-                              .timeout_ms = c->timeout,
+                              /* a client of a node with peers outlives a Redis that hangs */
+                              .timeout_ms = s->topology->n > 1 ? c->timeout / 2 : c->timeout,
                               .alone = s->topology->n == 1};
     if (c->data_store == DATA_STORE_EMBEDDED) {
         s->store = store_open_embedded(&o, e);
@@ -148,8 +149,6 @@ static char *hints_root(const struct config *c)
     return *c->hint_dir ? mem_strdup(c->hint_dir) : mem_printf("%s/hints", c->data_dir);
 }
 
-/* A peer that was met has its log under its id; the log of one that wasn't is found under its
- * place. */
 /* The log of a peer that was met since the last start is brought under its id. What an orphan left
  * there, its mark, comes with it. */
 static bool rename_log(const char *old, const char *dir, struct error *e)
@@ -165,6 +164,8 @@ static bool rename_log(const char *old, const char *dir, struct error *e)
     return rename(old, dir) == 0 || error_set(e, "%s: can't be renamed to %s", old, dir);
 }
 
+/* A peer that was met has its log under its id; the log of one that wasn't is found under its
+ * place. */
 static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
                      struct error *e)
 {
@@ -182,10 +183,13 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
     return ok && dir_make(*dir, e);
 }
 
+/* The log of a peer, or of the own store (which a cap on its memory would only hold up). */
 static bool open_log(struct server *s, unsigned node, const char *root, struct error *e)
 {
     const struct config *c = s->config;
-    struct peer *p = s->peers.at[node] = MEM_NEW(struct peer);
+    bool own = node == s->peers.self;
+    struct peer *p = MEM_NEW(struct peer);
+    *(own ? &s->peers.own : &s->peers.at[node]) = p;
     struct hint_log_report report = {0};
     p->node = node;
     if (!name_log(&s->topology->nodes[node], root, p, &s->hint_dirs[node], e))
@@ -194,7 +198,7 @@ static bool open_log(struct server *s, unsigned node, const char *root, struct e
     keep_new_name(&s->topology->nodes[node], place);
     struct hint_log_options o = {.dir = s->hint_dirs[node],
                                  .peer = place,
-                                 .limit = c->enable_hinted_handoff ? 0 : c->send_window};
+                                 .limit = c->enable_hinted_handoff || own ? 0 : c->send_window};
     p->log = hint_log_open(&o, s->me.start_mark << 32, &report, e);
     if (!p->log)
         return false;
@@ -218,8 +222,9 @@ static bool open_logs(struct server *s, struct error *e)
     s->senders = mem_calloc(n, sizeof *s->senders);
     char *root = hints_root(s->config);
     bool ok = !root || dir_make(root, e);
+    bool own_too = n > 1 && s->config->data_store != DATA_STORE_EMBEDDED;
     for (unsigned i = 0; ok && i < n; i++)
-        if (i != s->topology->self)
+        if (i != s->topology->self || own_too)
             ok = open_log(s, i, root, e);
     ok = ok && orphans_open(&s->orphans, root, s->topology, &s->peers, e);
     if (ok)
@@ -261,6 +266,7 @@ static bool start_writer(struct server *s, struct error *e)
                                .topology = &s->topology,
                                .peers = &s->peers,
                                .orphans = &s->orphans,
+                               .own_hint_dir = s->hint_dirs[s->peers.self],
                                .store = s->store,
                                .used_data_dir = s->used_data_dir,
                                .clock_floor = s->clock_floor,
@@ -422,18 +428,23 @@ void server_tick(struct server *s)
     keep_clock(s);
 }
 
+static void free_peer(struct peer *p)
+{
+    if (!p)
+        return;
+    hint_log_close(p->log);
+    peer_set_repair(p, 0, "");
+    mem_free(p->log_name);
+    mem_free(p);
+}
+
 static void free_peers(struct server *s)
 {
     for (unsigned i = 0; i < s->peers.n; i++) {
-        struct peer *p = s->peers.at[i];
-        if (!p)
-            continue;
-        hint_log_close(p->log);
-        peer_set_repair(p, 0, "");
-        mem_free(p->log_name);
-        mem_free(p);
+        free_peer(s->peers.at[i]);
         mem_free(s->hint_dirs[i]);
     }
+    free_peer(s->peers.own);
     orphans_close(&s->orphans);
     mem_free(s->peers.at);
     mem_free(s->hint_dirs);

@@ -109,6 +109,8 @@ json_t *view_status(const struct admin_sources *s)
     set(node, "data_store", json_string(s->me->data_store));
     set(node, "state", json_string(node_state_name(own_state(s))));
     set(node, "uptime_seconds", number((clock_mono_ms() - s->started_ms) / 1000));
+    set(node, "needs_repair",
+        json_boolean(s->peers->own && peer_needs_repair(s->peers->own)));
     json_t *o = json_object();
     set(o, "node", node);
     set(o, "peers", each_peer(s, status_of_peer));
@@ -172,6 +174,16 @@ static json_t *hints_of_peer(const struct admin_sources *s, const struct ring_no
     return o;
 }
 
+static json_t *hints_of_own(const struct peer *p)
+{
+    struct peer_hints h = peer_hints(p);
+    json_t *o = json_object();
+    set(o, "pending", number(h.pending));
+    set(o, "bytes", number(h.bytes));
+    set(o, "state", json_string(peer_hint_state(p)));
+    return o;
+}
+
 static void add_orphans(const struct orphans *all, json_t *rows, uint64_t *pending, uint64_t *bytes)
 {
     for (unsigned i = 0; all && i < all->n; i++) {
@@ -203,8 +215,8 @@ json_t *view_hints(const struct admin_sources *s)
     json_t *rows = each_peer(s, hints_of_peer);
     uint64_t pending = 0, bytes = 0, stored = 0, delivered = 0, expired = 0, over = 0, damaged = 0,
              truncated = 0;
-    for (unsigned i = 0; i < s->peers->n; i++) {
-        const struct peer *p = s->peers->at[i];
+    for (unsigned i = 0; i <= s->peers->n; i++) {
+        const struct peer *p = i < s->peers->n ? s->peers->at[i] : s->peers->own;
         if (!p)
             continue;
         struct peer_hints h = peer_hints(p);
@@ -232,6 +244,8 @@ json_t *view_hints(const struct admin_sources *s)
     set(totals, "truncated_total", number(truncated));
     json_t *o = json_object();
     set(o, "peers", rows);
+    if (s->peers->own)
+        set(o, "own", hints_of_own(s->peers->own));
     set(o, "totals", totals);
     return o;
 }

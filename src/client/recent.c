@@ -46,6 +46,12 @@ static void consider(struct choice *c, const struct recent *r, const struct peer
         c->standby = (int)p->node;
 }
 
+/* The own store had this node's writes before they were answered, or has been given them since. */
+static bool own_has_all(const struct requests *rs)
+{
+    return store_is_up(rs->store) && peers_own_is_current(rs->peers);
+}
+
 static struct choice choose(const struct recent *r, const struct requests *rs, uint32_t token)
 {
     struct choice c = {.normal = -1, .standby = -1};
@@ -55,18 +61,22 @@ static struct choice choose(const struct recent *r, const struct requests *rs, u
     rcu_read_end();
     for (unsigned i = 0; i < n; i++) {
         if (nodes[i] == rs->peers->self)
-            c.own = store_is_up(rs->store);
+            c.own = own_has_all(rs);
         else
             consider(&c, r, rs->peers->at[nodes[i]]);
     }
     return c;
 }
 
-int recent_replica(const struct recent *r, const struct requests *rs, uint32_t token)
+int recent_replica(struct recent *r, const struct requests *rs, uint32_t token)
 {
-    const struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
-    if (slot && slot->node >= 0 && slot->token == token)
-        return slot->node;
+    struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
+    if (slot && slot->node >= 0 && slot->token == token) {
+        if (slot->node != (int)rs->peers->self || own_has_all(rs))
+            return slot->node;
+        forget(r, rs->peers); /* the own store went away since: who else has it? */
+        slot->node = -1;
+    }
     if (!r->floors)
         return RECENT_ANY;
     struct choice c = choose(r, rs, token);

@@ -5,7 +5,7 @@
  * write. What the table has no room for is forgotten, but not without a trace: for each peer the
  * end of its log at that moment is kept. A peer that has acknowledged that much has all that was
  * forgotten, so a read of a key that isn't in the table goes to such a peer, or to this node if it
- * is a replica: its own store had the write before it was answered. When none has got that far,
+ * is a replica and its own store has all that this node has written. When none has got that far,
  * the read waits. */
 #ifndef CLIENT_RECENT_H
 #define CLIENT_RECENT_H
@@ -27,7 +27,7 @@ enum { RECENT_ANY = -1, RECENT_WAIT = -2 };
 /* `node` has acknowledged this connection's newest write of this token; -1: none is known. */
 void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node);
 /* Whom to ask first: a node, RECENT_ANY, or RECENT_WAIT: ask again soon. */
-int recent_replica(const struct recent *r, const struct requests *rs, uint32_t token);
+int recent_replica(struct recent *r, const struct requests *rs, uint32_t token);
 /* Before a read of several keys, which live on the same replicas: where their writes were
  * acknowledged by different ones, it is forgotten by whom, so that for each of them recent_replica
  * names one that has them all. */

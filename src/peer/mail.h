@@ -75,10 +75,11 @@ struct mail_write {
     bool want_replies;  /* the level needs more than this node's own word */
     uint8_t nreplicas;
     /* the writer's answer */
-    bool own_down; /* the own store can't serve and is a replica: nothing was written */
+    bool own_down; /* the own store, which has no log, can't serve: nothing was written */
     enum store_outcome own_outcome;
     struct buf own_reply; /* empty: this node is no replica */
     struct {
+        uint64_t seq; /* in its log */
         uint16_t node;
         uint8_t verdict, why;
     } replica[]; /* nreplicas of them; set by the worker, answered by the writer */

@@ -83,5 +83,10 @@ uint64_t peers_hint_bytes(const struct peers *p)
     for (unsigned i = 0; i < p->n; i++)
         if (p->at[i])
             sum += count_hints(p->at[i]).bytes;
-    return sum;
+    return p->own ? sum + count_hints(p->own).bytes : sum;
+}
+
+bool peers_own_is_current(const struct peers *p)
+{
+    return !p->own || (!PEER_LOAD(p->own, hinting) && count_hints(p->own).pending == 0);
 }

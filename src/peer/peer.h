@@ -98,9 +98,14 @@ static inline enum node_state peer_state(const struct peer *p)
 struct peers {
     unsigned n, self;
     struct peer **at;
+    struct peer *own; /* the own store as a replica (request/own.h): the writer writes all its
+                          fields; NULL: it has no log */
     const struct orphans *orphans; /* NULL: none */
 };
-/* Payload bytes of hints over all peers, orphans included. */
+/* Payload bytes of hints over all peers, the own store and orphans. */
 uint64_t peers_hint_bytes(const struct peers *p);
+/* Has the own store all that this node has written? (Not: the log of its own has to be replayed.)
+ */
+bool peers_own_is_current(const struct peers *p);
 
 #endif

@@ -804,11 +804,14 @@ static void start(void *self)
 
 static void on_appended(struct sender *s, struct mail_appended *m)
 {
-    bool hints = false;
+    bool hints = false, late = false;
     for (size_t i = 0; i < m->n; i++) {
         waiters_add(&s->waiters, &m->waiter[i]);
         hints |= m->waiter[i].hint;
+        late |= m->waiter[i].seq <= s->delivery.heard;
     }
+    if (late) /* who began to wait when the peer had it already */
+        waiters_settle(&s->waiters, s->node, s->delivery.heard, VERDICT_APPLIED, REFUSAL_NONE);
     delivery_allow(&s->delivery, m->upto);
     if (s->phase >= GREETING && m->upto >> 32 > s->upper_max)
         drop_link(s, "numbers go on above what it was told to expect");

@@ -30,8 +30,10 @@ void waiters_add(struct waiters *w, const struct mail_waiter *new)
         w->cap = cap;
         w->head = 0;
     }
-    w->n++;
-    *place(w, w->n - 1) = *new;
+    size_t at = w->n++;
+    for (; at && place(w, at - 1)->seq > new->seq; at--)
+        *place(w, at) = *place(w, at - 1);
+    *place(w, at) = *new;
 }
 
 static struct outbox *outbox(struct waiters *w, struct actor *worker)

@@ -18,6 +18,7 @@ struct waiters {
 };
 
 void waiters_fini(struct waiters *w);
+/* Mostly behind the others; at its place where its number is lower. */
 void waiters_add(struct waiters *w, const struct mail_waiter *new);
 /* The verdict on every number up to `seq` that is still waited for. */
 void waiters_settle(struct waiters *w, uint16_t node, uint64_t seq, enum verdict v,

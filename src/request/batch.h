@@ -20,7 +20,8 @@ struct item {
     bool want_reply, passing; /* passing: not for the own store */
     uint64_t seq, stamp;
     uint16_t tag;
-    struct mail_write *order; /* ITEM_OWN: the batch's until somebody takes it */
+    struct mail_write *order; /* ITEM_OWN: the batch's until somebody takes it; of no worker: it is
+                                 replayed (request/own.h) */
     struct resp_command cmd;  /* its memory is kept from use to use */
     const struct command_spec *spec;
     struct store_write *at_store; /* NULL: passing, or not there yet */

@@ -43,7 +43,7 @@ bool plan_write(enum consistency level, bool sloppy, bool hints_count, bool blin
     for (unsigned i = 0; i < n; i++) {
         if (!v[i].local)
             continue;
-        if (v[i].up && ((v[i].normal && !v[i].behind) || v[i].own))
+        if (v[i].up && !v[i].behind && (v[i].normal || v[i].own))
             real++;
         else
             hinted++;

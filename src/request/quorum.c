@@ -2,7 +2,7 @@
 
 struct tally {
     unsigned local, applied, durable, open, unsafe, refused;
-    bool own, own_applied;
+    bool own_open; /* the own store has said nothing yet */
 };
 
 static struct tally count(const struct write_word *w, unsigned n)
@@ -12,10 +12,7 @@ static struct tally count(const struct write_word *w, unsigned n)
         enum verdict v = (enum verdict)w[i].verdict;
         t.unsafe += v == VERDICT_NONE;
         t.refused += v == VERDICT_REFUSED;
-        if (w[i].own) {
-            t.own = true;
-            t.own_applied = v == VERDICT_APPLIED;
-        }
+        t.own_open |= w[i].own && v == VERDICT_NONE;
         if (!w[i].local)
             continue;
         t.local++;
@@ -26,10 +23,8 @@ static struct tally count(const struct write_word *w, unsigned n)
     return t;
 }
 
-static bool met(enum consistency level, bool sloppy, const struct tally *t, unsigned need)
+static bool met(bool sloppy, const struct tally *t, unsigned need)
 {
-    if (level == CONSISTENCY_DC_ONE && t->own)
-        return t->own_applied;
     return t->applied >= need || (sloppy && t->applied && t->applied + t->durable >= need);
 }
 
@@ -39,9 +34,10 @@ enum quorum_outcome quorum_write(enum consistency level, bool sloppy, bool blind
     struct tally t = count(w, n);
     unsigned need = level == CONSISTENCY_DC_ONE ? 1 : t.local / 2 + 1;
     *applied = t.applied;
-    if (t.own && !t.own_applied)
-        return QUORUM_WAIT; /* the own store's word comes, or ends the request */
-    if (met(level, sloppy, &t, need))
+    if (t.own_open)
+        return QUORUM_WAIT; /* its word comes, or that of its log, or the one that ends the request
+                             */
+    if (met(sloppy, &t, need))
         return t.unsafe ? QUORUM_WAIT : QUORUM_DONE;
     if (level == CONSISTENCY_DC_ONE && t.open == 0 && sloppy && blind && t.durable)
         return t.unsafe ? QUORUM_WAIT : QUORUM_BLIND;

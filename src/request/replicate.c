@@ -38,7 +38,7 @@ static void tell_sender(struct replicate *r, unsigned node, const struct mail_wa
 
 /* The lower half of a log's numbers is nearly used up: it goes on at a new upper half, which the
  * main thread keeps first. */
-static void renew_numbers(struct replicate *r, struct hint_log *log)
+void replicate_renew_numbers(struct replicate *r, struct hint_log *log)
 {
     if (!hint_log_needs_floor(log))
         return;
@@ -78,7 +78,7 @@ bool replicate_nudge(struct replicate *r, bool all)
             continue;
         struct peer *p = r->peers->at[i];
         now_us = now_us ? now_us : clock_mono_us();
-        renew_numbers(r, p->log);
+        replicate_renew_numbers(r, p->log);
         if (all || !has_time(r, n, hint_log_appended(p->log).bytes, now_us))
             tell(p, n, now_us);
         else
@@ -141,21 +141,17 @@ static uint64_t deadline(struct replicate *r)
     return r->now_ms + (uint64_t)CONFIG_LIVE(r->config, hint_ttl_seconds) * 1000;
 }
 
-enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
-                          enum refusal *why)
+/* VERDICT_NONE: it is there, as a hint. */
+static enum verdict append(struct replicate *r, struct peer *p, const struct replicate_write *w,
+                           bool hint, uint64_t *seq, enum refusal *why)
 {
-    struct peer *p = r->peers->at[node];
-    bool hinting = __atomic_load_n(&p->hinting, __ATOMIC_SEQ_CST);
-    bool late = !hinting && peer_behind(p) > r->config->send_window;
-    if ((hinting || late) && (*why = refuse_hint(r, p, hinting, w->command.len)) != REFUSAL_NONE)
-        return VERDICT_REFUSED;
     struct frame f = {.kind = FRAME_WRITE,
                       .flags = w->want_replies ? FRAME_WANT_REPLY : 0,
                       .tag = w->tag,
                       .stamp = w->stamp,
                       .deadline = deadline(r),
                       .payload = w->command};
-    enum hint_append rc = hint_log_append(p->log, &f, !hinting && !late);
+    enum hint_append rc = hint_log_append(p->log, &f, !hint);
     if (rc != HINT_APPENDED) {
         log_limited(1000, LOG_LEVEL_ERROR, "log of peer %s: %s", p->log_name,
                     hint_log_error(p->log));
@@ -163,15 +159,44 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct repli
                       "writes for it were refused: its log can't be written");
         return VERDICT_REFUSED;
     }
-    if (hinting || late)
+    *seq = f.seq;
+    if (hint)
         PEER_ADD(p, stored, 1);
+    return hint ? VERDICT_NONE : VERDICT_LOGGED;
+}
+
+enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
+                          uint64_t *seq, enum refusal *why)
+{
+    struct peer *p = r->peers->at[node];
+    bool hinting = __atomic_load_n(&p->hinting, __ATOMIC_SEQ_CST);
+    bool late = !hinting && peer_behind(p) > r->config->send_window, hint = hinting || late;
+    if (hint && (*why = refuse_hint(r, p, hinting, w->command.len)) != REFUSAL_NONE)
+        return VERDICT_REFUSED;
+    enum verdict v = append(r, p, w, hint, seq, why);
+    if (v == VERDICT_REFUSED)
+        return v;
     if (late)
         count_late(p);
-    bool wait = hinting || late || w->want_replies;
     struct mail_waiter waiter = {
-        .seq = f.seq, .ticket = w->ticket, .worker = w->worker, .hint = hinting || late};
-    tell_sender(r, node, wait ? &waiter : NULL);
-    return hinting || late ? VERDICT_NONE : VERDICT_LOGGED;
+        .seq = *seq, .ticket = w->ticket, .worker = w->worker, .hint = hint};
+    tell_sender(r, node, hint || w->want_replies ? &waiter : NULL);
+    return v;
+}
+
+enum verdict replicate_to_own(struct replicate *r, const struct replicate_write *w, uint64_t *seq,
+                              enum refusal *why)
+{
+    struct peer *p = r->peers->own;
+    bool hint = PEER_LOAD(p, hinting);
+    if (hint && (*why = refuse_hint(r, p, true, w->command.len)) != REFUSAL_NONE)
+        return VERDICT_REFUSED;
+    return append(r, p, w, hint, seq, why);
+}
+
+void replicate_await(struct replicate *r, unsigned node, const struct mail_waiter *waiter)
+{
+    tell_sender(r, node, waiter);
 }
 
 enum hint_append replicate_hand(struct replicate *r, unsigned node, const struct frame *f,

@@ -1,5 +1,5 @@
-/* request/replicate: a write of this node into the logs of the other replicas, and word to their
- * senders. The writer's thread; owned by the writer. */
+/* request/replicate: a write of this node into the logs of its replicas, and word to the senders of
+ * the others. The writer's thread; owned by the writer. */
 #ifndef REQUEST_REPLICATE_H
 #define REQUEST_REPLICATE_H
 
@@ -33,11 +33,18 @@ struct replicate_write {
     uint64_t stamp;
     uint16_t tag;
 };
-/* Appends it to one replica's log. What became of it there: VERDICT_LOGGED (the peer is up),
- * VERDICT_NONE (it is a hint: the sender tells the worker when it is durable) or VERDICT_REFUSED,
- * and why. */
+/* Appends it to one replica's log, under the number *seq. What became of it there: VERDICT_LOGGED
+ * (the peer is up), VERDICT_NONE (it is a hint: the sender tells the worker when it is durable) or
+ * VERDICT_REFUSED, and why. */
 enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
-                          enum refusal *why);
+                          uint64_t *seq, enum refusal *why);
+/* The same for the own store's log, which has no sender. */
+enum verdict replicate_to_own(struct replicate *r, const struct replicate_write *w, uint64_t *seq,
+                              enum refusal *why);
+/* A verdict is wanted after all on what was VERDICT_LOGGED. */
+void replicate_await(struct replicate *r, unsigned node, const struct mail_waiter *waiter);
+/* A log whose numbers run out goes on at a new upper half. */
+void replicate_renew_numbers(struct replicate *r, struct hint_log *log);
 /* Appends a record of another log as it is; its sender isn't told before replicate_release, also
  * not of what is appended behind it. memory_ok: as hint_log_append. */
 enum hint_append replicate_hand(struct replicate *r, unsigned node, const struct frame *f,

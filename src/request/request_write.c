@@ -73,6 +73,25 @@ static void finish_write(struct request *r)
     request_finish(r, buf_slice(b), applied_node(r));
 }
 
+/* At DC_ONE the own store would have answered it. */
+static bool own_is_missed(const struct request *r)
+{
+    bool missed = false;
+    for (unsigned i = 0; i < r->n; i++)
+        missed |= r->words[i].own && r->words[i].verdict != VERDICT_APPLIED;
+    return missed && r->level == CONSISTENCY_DC_ONE;
+}
+
+static void fail_quorum(struct request *r, unsigned have, unsigned need, const char *second_half)
+{
+    if (own_is_missed(r)) {
+        request_add_backend_error(r->rs, second_half);
+        request_finish_error(r);
+    } else {
+        request_fail_quorum(r, have, need, second_half);
+    }
+}
+
 static void weigh_write(struct request *r)
 {
     const struct config *c = r->rs->config;
@@ -92,8 +111,7 @@ static void weigh_write(struct request *r)
         fail_nohint(r);
         break;
     case QUORUM_NOQUORUM:
-        request_fail_quorum(r, applied, r->level == CONSISTENCY_DC_ONE ? 1 : local / 2 + 1,
-                            took_effect(r));
+        fail_quorum(r, applied, r->level == CONSISTENCY_DC_ONE ? 1 : local / 2 + 1, took_effect(r));
         break;
     }
 }
@@ -251,21 +269,19 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
     unsigned n = request_view_replicas(rs, op->token, v);
     struct request *r = request_new(rs, op, c->write_consistency, true, n);
     r->blind = command_blind_reply(op->spec, op->cmd);
-    bool own = false, own_up = false;
+    bool own = false;
     for (unsigned i = 0; i < n; i++) {
         r->node[i] = v[i].node;
         r->words[i] = (struct write_word){.local = v[i].local, .own = v[i].own};
         own |= v[i].own;
-        own_up |= v[i].own && v[i].up;
     }
-    if (own && !own_up) {
-        fail_own(r, true, slice_of(NULL, 0));
-        requests_put_mail(rs, m);
-    } else if (!plan_write(r->level, c->sloppy_quorum, hints_count(c), r->blind, v, n, &plan)) {
-        request_fail_quorum(r, plan.have, plan.need, "; nothing was written");
+    if (!plan_write(r->level, c->sloppy_quorum, hints_count(c), r->blind, v, n, &plan)) {
+        fail_quorum(r, plan.have, plan.need, "; nothing was written");
         requests_put_mail(rs, m);
     } else {
-        send_to_writer(r, m, r->level != CONSISTENCY_DC_ONE || !own);
+        /* a reply that isn't known must come from another replica if the own store goes away */
+        bool must_know = rs->peers->own && !r->blind;
+        send_to_writer(r, m, r->level != CONSISTENCY_DC_ONE || !own || must_know);
     }
 }
 

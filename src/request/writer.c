@@ -6,6 +6,7 @@
 #include "peer/standby.h"
 #include "request/batch.h"
 #include "request/handoff.h"
+#include "request/own.h"
 #include "request/replicate.h"
 #include "request/sources.h"
 #include <inttypes.h>
@@ -26,7 +27,8 @@ struct writer {
     struct hlc clock;
     uint64_t late_ms; /* how old a write may be: by the lifetime of hints at the start, as the
                          store's tombstones go */
-    uint64_t own_seq;
+    uint64_t own_seq; /* without an own log: the last number */
+    struct own own;
     struct sources sources; /* by node */
     struct replicate replicate;
     struct batch batches[2];
@@ -40,6 +42,8 @@ struct writer {
     } now;
     struct standby standby;
     struct handoff *handoff;
+    enum node_state state; /* what is told: also STANDBY while the own log has to be replayed */
+    uint64_t forbidden;    /* of the store's count of such writes: what the mark knows of */
     uv_timer_t tick, retry, lazy;
     unsigned ticks;
 };
@@ -60,17 +64,22 @@ static struct source *source_of(struct writer *w, unsigned node)
 static void announce(struct writer *w)
 {
     for (unsigned i = 0; i < w->sources.n; i++)
-        source_announce(source_of(w, i), w->standby.state, serving(w));
+        source_announce(source_of(w, i), w->state, serving(w));
+    if (!own_has_log(&w->own))
+        return;
+    PEER_STORE(w->own.peer, link_up, serving(w));
+    PEER_STORE(w->own.peer, state, (uint32_t)(serving(w) ? w->state : NODE_DOWN));
 }
 
 static void decide_state(struct writer *w)
 {
-    enum node_state before = __atomic_load_n(w->o.own_state, __ATOMIC_RELAXED);
+    enum node_state before = w->state;
     standby_decide(&w->standby, clock_mono_ms());
-    if (w->standby.state == before)
+    w->state = peers_own_is_current(w->o.peers) ? w->standby.state : NODE_STANDBY;
+    if (w->state == before)
         return;
-    __atomic_store_n(w->o.own_state, (uint32_t)w->standby.state, __ATOMIC_RELEASE);
-    log_notice("this node: %s -> %s", node_state_name(before), node_state_name(w->standby.state));
+    __atomic_store_n(w->o.own_state, (uint32_t)w->state, __ATOMIC_RELEASE);
+    log_notice("this node: %s -> %s", node_state_name(before), node_state_name(w->state));
     announce(w);
 }
 
@@ -102,7 +111,7 @@ static void answer_greetings(struct writer *w)
         return;
     for (unsigned i = 0; i < w->sources.n; i++)
         if (source_of(w, i)->greet_due)
-            source_greet(source_of(w, i), w->standby.state, serving(w));
+            source_greet(source_of(w, i), w->state, serving(w));
 }
 
 /* ---- identities ---------------------------------------------------------------------------------
@@ -252,17 +261,94 @@ static void answer(struct mail_write *m)
     actor_send(m->worker, &m->msg);
 }
 
-static bool own_replica(const struct writer *w, const struct mail_write *m)
+/* Into the logs of its replicas, the own store's included if it has one. */
+static void pass_to_replicas(struct writer *w, struct mail_write *m, uint64_t stamp, uint16_t tag)
+{
+    const struct replicate_write write = {.worker = m->worker,
+                                          .ticket = m->ticket,
+                                          .want_replies = m->want_replies,
+                                          .command = buf_slice(&m->command),
+                                          .stamp = stamp,
+                                          .tag = tag};
+    for (unsigned i = 0; i < m->nreplicas; i++) {
+        enum refusal why = REFUSAL_NONE;
+        unsigned node = m->replica[i].node;
+        uint64_t *seq = &m->replica[i].seq;
+        if (node != w->self)
+            m->replica[i].verdict = (uint8_t)replicate_to(&w->replicate, node, &write, seq, &why);
+        else if (own_has_log(&w->own))
+            m->replica[i].verdict = (uint8_t)replicate_to_own(&w->replicate, &write, seq, &why);
+        else
+            m->replica[i].verdict = VERDICT_APPLIED;
+        m->replica[i].why = (uint8_t)why;
+    }
+}
+
+/* The index of the own store among the replicas of a write; -1: it isn't one. */
+static int own_place(const struct writer *w, const struct mail_write *m)
 {
     for (unsigned i = 0; i < m->nreplicas; i++)
         if (m->replica[i].node == w->self)
-            return true;
-    return false;
+            return (int)i;
+    return -1;
+}
+
+/* It was meant to be answered by the own store: of a level that needs no more, nobody else has been
+ * asked for a word. */
+static void await_others(struct writer *w, struct mail_write *m)
+{
+    for (unsigned i = 0; i < m->nreplicas && !m->want_replies; i++)
+        if (m->replica[i].node != w->self && m->replica[i].verdict == VERDICT_LOGGED)
+            replicate_await(&w->replicate, m->replica[i].node,
+                            &(struct mail_waiter){.seq = m->replica[i].seq,
+                                                  .ticket = m->ticket,
+                                                  .worker = m->worker});
+}
+
+/* The own store doesn't have the write, or perhaps: the worker is told where else it lies, and
+ * hears the rest by verdicts. */
+static void leave_to_log(struct writer *w, struct mail_write *m)
+{
+    int own = own_place(w, m);
+    await_others(w, m);
+    if (own >= 0 && m->replica[own].verdict != VERDICT_REFUSED) {
+        bool waits = own_wait(&w->own, m->replica[own].seq, m);
+        m->replica[own].verdict = waits ? VERDICT_NONE : VERDICT_REFUSED;
+        m->replica[own].why = waits ? REFUSAL_NONE : REFUSAL_DISABLED;
+    }
+    answer(m);
+}
+
+/* All logs first; then the own store, if it can take it. */
+static void log_write(struct writer *w, struct mail_write *m)
+{
+    uint64_t stamp = hlc_next(&w->clock, clock_wall_us()); /* not the turn's: others stamp too */
+    int own = own_place(w, m);
+    m->want_replies |= own >= 0 && own_is_behind(&w->own);
+    pass_to_replicas(w, m, stamp, w->tag);
+    if (own < 0 || m->replica[own].verdict != VERDICT_LOGGED) {
+        leave_to_log(w, m);
+        return;
+    }
+    m->replica[own].verdict = VERDICT_NONE;
+    struct item *it = batch_add(w->gathering);
+    it->kind = ITEM_OWN;
+    it->order = m;
+    it->tag = w->tag;
+    it->stamp = stamp;
+    it->seq = m->replica[own].seq;
+    if (!resp_command_parse(buf_slice(&m->command), &it->cmd))
+        log_error("a write that this node encoded can't be read back");
+    it->spec = command_find(it->cmd.argv[0]);
 }
 
 static void on_write(struct writer *w, struct mail_write *m)
 {
-    bool own = own_replica(w, m);
+    if (own_has_log(&w->own)) {
+        log_write(w, m);
+        return;
+    }
+    bool own = own_place(w, m) >= 0;
     if (own && !w->store_up) {
         m->own_down = true;
         answer(m);
@@ -285,50 +371,64 @@ static void on_write(struct writer *w, struct mail_write *m)
 /* ---- when the store has answered ---------------------------------------------------------------
  */
 
-/* The own store has it, or isn't a replica: now the other replicas' logs, then the worker. */
-static void pass_to_replicas(struct writer *w, const struct item *it, struct mail_write *m)
+static bool has_effect(enum store_outcome o)
 {
-    const struct replicate_write write = {.worker = m->worker,
-                                          .ticket = m->ticket,
-                                          .want_replies = m->want_replies,
-                                          .command = buf_slice(&m->command),
-                                          .stamp = it->stamp,
-                                          .tag = it->tag};
-    for (unsigned i = 0; i < m->nreplicas; i++) {
-        enum refusal why = REFUSAL_NONE;
-        if (m->replica[i].node == w->self)
-            m->replica[i].verdict = VERDICT_APPLIED;
-        else
-            m->replica[i].verdict =
-                (uint8_t)replicate_to(&w->replicate, m->replica[i].node, &write, &why);
-        m->replica[i].why = (uint8_t)why;
-    }
-    answer(m);
+    return o == STORE_APPLIED || o == STORE_STALE;
 }
 
+/* Nothing can be written now by the store's state. */
+static void note_refusal(struct writer *w, const struct store_write *at_store)
+{
+    bool refused = at_store->outcome == STORE_FULL || at_store->outcome == STORE_FAILED;
+    if (!refused || w->refusing)
+        return;
+    snprintf(w->refusal, sizeof w->refusal, "%.*s", (int)at_store->reply.len,
+             (const char *)at_store->reply.ptr);
+    w->refusing = w->greetings_due = true;
+}
+
+static void take_own_word(struct mail_write *m, const struct store_write *at_store)
+{
+    m->own_outcome = at_store ? at_store->outcome : STORE_APPLIED;
+    if (at_store)
+        buf_add(&m->own_reply, at_store->reply.ptr, at_store->reply.len);
+}
+
+/* A write that lies in the own log, too, if it is a client's or replayed. */
+static void finish_logged(struct writer *w, struct item *it)
+{
+    struct mail_write *m = it->order;
+    it->order = NULL;
+    if (!m)
+        return;
+    if (!m->worker) {
+        mail_write_free(m);
+    } else if (has_effect(it->at_store->outcome)) {
+        take_own_word(m, it->at_store);
+        m->replica[own_place(w, m)].verdict = VERDICT_APPLIED;
+        answer(m);
+    } else {
+        leave_to_log(w, m);
+    }
+}
+
+/* Where there is no own log: the own store has it, or isn't a replica; now the logs of the others,
+ * then the worker. */
 static void finish_own(struct writer *w, struct item *it)
 {
     struct mail_write *m = it->order;
     it->order = NULL;
-    m->own_outcome = STORE_APPLIED;
-    if (it->at_store) {
-        m->own_outcome = it->at_store->outcome;
-        buf_add(&m->own_reply, it->at_store->reply.ptr, it->at_store->reply.len);
-    }
-    if (m->own_outcome == STORE_APPLIED || m->own_outcome == STORE_STALE)
-        pass_to_replicas(w, it, m);
-    else
-        answer(m);
+    take_own_word(m, it->at_store);
+    if (has_effect(m->own_outcome))
+        pass_to_replicas(w, m, it->stamp, it->tag);
+    answer(m);
 }
 
 static bool finish_inbound(struct writer *w, struct item *it)
 {
     struct source *s = source_of(w, it->node);
-    enum store_outcome outcome = it->at_store->outcome;
-    if (outcome != STORE_APPLIED && outcome != STORE_STALE) {
-        snprintf(w->refusal, sizeof w->refusal, "%.*s", (int)it->at_store->reply.len,
-                 (const char *)it->at_store->reply.ptr);
-        w->refusing = w->greetings_due = true;
+    if (!has_effect(it->at_store->outcome)) {
+        note_refusal(w, it->at_store);
         return false;
     }
     source_applied(s, it->seq);
@@ -367,6 +467,8 @@ static void pass_gathered(struct writer *w)
 static void submit(struct writer *w)
 {
     struct batch *b = w->gathering;
+    if (own_has_log(&w->own) && !w->at_store && serving(w))
+        own_fill(&w->own, b, BATCH_MAX, __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED));
     if (b->n == 0 || (w->at_store && !w->store_up))
         pass_gathered(w);
     if (w->at_store || b->n == 0)
@@ -374,7 +476,6 @@ static void submit(struct writer *w)
     answer_greetings(w);
     w->at_store = b;
     w->gathering = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
-    __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
     if (batch_for_store(b))
         store_apply(w->o.store, &b->store);
     else
@@ -383,10 +484,67 @@ static void submit(struct writer *w)
 
 static void start_refusing(struct writer *w)
 {
-    log_limited(1000, LOG_LEVEL_ERROR, "the store refuses writes of peers: %s", w->refusal);
+    log_limited(1000, LOG_LEVEL_ERROR, "the store refuses writes: %s", w->refusal);
     for (unsigned i = 0; i < w->sources.n; i++)
         forget_gathered(w, i);
     announce(w);
+}
+
+static bool leave_gathered(void *arg, struct item *it)
+{
+    struct writer *w = arg;
+    if (it->kind != ITEM_OWN)
+        return false;
+    struct mail_write *m = it->order;
+    it->order = NULL;
+    if (m && m->worker)
+        leave_to_log(w, m);
+    else if (m)
+        mail_write_free(m);
+    return true;
+}
+
+/* The own store doesn't take what it is given: the log has it, and what is gathered, too. */
+static void go_behind(struct writer *w)
+{
+    own_go_behind(&w->own);
+    batch_remove(w->gathering, leave_gathered, w);
+    decide_state(w); /* before anybody can be told that a write is done without the own store */
+}
+
+/* How far the own store has come, before the workers hear of it. False: some of it failed. */
+static bool note_own_progress(struct writer *w, const struct batch *b, bool *took)
+{
+    uint64_t last = 0;
+    bool all = true;
+    for (size_t i = 0; i < b->n; i++) {
+        const struct item *it = &b->items[i];
+        if (it->kind != ITEM_OWN)
+            continue;
+        if (!has_effect(it->at_store->outcome)) {
+            note_refusal(w, it->at_store);
+            all = false;
+            continue;
+        }
+        last = it->seq;
+        if (it->order && !it->order->worker)
+            own_replied(&w->own, it->seq, it->at_store->reply);
+    }
+    *took |= last != 0;
+    own_applied(&w->own, last, all);
+    return all;
+}
+
+static void finish_all_logged(struct writer *w, struct batch *b, bool *took)
+{
+    bool all = note_own_progress(w, b, took);
+    if (!all)
+        own_go_behind(&w->own);
+    for (size_t i = 0; i < b->n; i++)
+        if (b->items[i].kind == ITEM_OWN)
+            finish_logged(w, &b->items[i]);
+    if (!all)
+        go_behind(w);
 }
 
 static void on_retry(uv_timer_t *t);
@@ -395,8 +553,10 @@ static void on_store_done(void *arg, struct store_batch *sb)
 {
     struct writer *w = arg;
     struct batch *b = w->at_store;
-    bool was_refusing = w->refusing, took_inbound = false;
+    bool was_refusing = w->refusing, took = false;
     (void)sb;
+    if (own_has_log(&w->own))
+        finish_all_logged(w, b, &took);
     for (size_t i = 0; i < b->n; i++) {
         struct item *it = &b->items[i];
         if (it->kind == ITEM_OWN && it->order)
@@ -404,7 +564,7 @@ static void on_store_done(void *arg, struct store_batch *sb)
         else if (it->kind == ITEM_HANDED)
             handoff_applied(w->handoff, it->at_store);
         else if (it->kind != ITEM_OWN)
-            took_inbound |= finish_inbound(w, it);
+            took |= finish_inbound(w, it);
     }
     w->at_store = NULL;
     give_credit(w, b);
@@ -414,7 +574,7 @@ static void on_store_done(void *arg, struct store_batch *sb)
     if (w->refusing && !was_refusing) {
         start_refusing(w);
         uv_timer_start(&w->retry, on_retry, RETRY_MS, 0);
-    } else if (w->greetings_due && !w->refusing && took_inbound) {
+    } else if (w->greetings_due && !w->refusing && took) {
         ask_for_greetings(w);
     }
     replicate_nudge(&w->replicate, false);
@@ -444,7 +604,9 @@ static void on_store_up(void *arg)
             source_stands_at(source_of(w, i), store_last(w->o.store, i + 1, id));
     }
     uint64_t own = store_last(w->o.store, 0, w->o.me->id);
-    if (own > w->own_seq)
+    if (own_has_log(&w->own))
+        own_stands_at(&w->own, own);
+    else if (own > w->own_seq)
         w->own_seq = own;
     log_notice("the store is up");
     if (w->greetings_due)
@@ -463,7 +625,10 @@ static void on_store_down(void *arg, const char *reason)
     log_error("the store is down: %s", reason);
     for (unsigned i = 0; i < w->sources.n; i++)
         forget_gathered(w, i);
-    batch_remove(w->gathering, give_back, NULL);
+    if (own_has_log(&w->own))
+        go_behind(w);
+    else
+        batch_remove(w->gathering, give_back, NULL);
     handoff_forget(w->handoff, w->gathering);
     for (size_t i = 0; w->at_store && i < w->at_store->n; i++)
         if (w->at_store->items[i].passing)
@@ -482,14 +647,26 @@ static void on_retry(uv_timer_t *t)
     announce(w);
 }
 
+static void look_after_own(struct writer *w)
+{
+    uint64_t forbidden = __atomic_load_n(&store_stats(w->o.store)->forbidden, __ATOMIC_RELAXED);
+    if (forbidden > w->forbidden)
+        own_mark_repair(&w->own, "the backend's user may not run writes that peers sent");
+    w->forbidden = forbidden;
+    own_tick(&w->own, serving(w), __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED));
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct writer *w = t->data;
     decide_state(w);
     handoff_tick(w->handoff);
-    if (++w->ticks % TIDY_TICKS == 0 && !w->at_store)
-        for (unsigned i = 0; i < ARRAY_LEN(w->batches); i++)
-            batch_tidy(&w->batches[i]);
+    if (++w->ticks % TIDY_TICKS != 0)
+        return;
+    for (unsigned i = 0; i < ARRAY_LEN(w->batches) && !w->at_store; i++)
+        batch_tidy(&w->batches[i]);
+    if (own_has_log(&w->own))
+        look_after_own(w);
 }
 
 /* ---- the actor
@@ -543,6 +720,10 @@ static void receive(void *self, struct msg *msg)
     case MAIL_SYNC:
         handoff_synced(w->handoff, container_of_(msg, struct mail_sync, msg));
         break;
+    case MAIL_REPAIR:
+        own_mark_repair(&w->own, container_of_(msg, struct mail_repair, msg)->reason);
+        mem_free(container_of_(msg, struct mail_repair, msg));
+        break;
     default:
         log_error("writer: unexpected message %u", msg->type);
         mem_free(msg);
@@ -562,12 +743,17 @@ static void on_lazy(uv_timer_t *t)
 static void turn_end(void *self)
 {
     struct writer *w = self;
+    __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
     answer_greetings(w);
     if (handoff_turn(w->handoff, w->gathering, serving(w)))
         actor_again(&w->actor);
     submit(w);
     if (!w->at_store && w->gathering->n)
         actor_again(&w->actor);
+    if (own_has_log(&w->own)) {
+        replicate_renew_numbers(&w->replicate, w->own.peer->log);
+        own_turn_end(&w->own);
+    }
     bool told = replicate_nudge(&w->replicate, false);
     decide_state(w);
     bool said = sources_flush(&w->sources);
@@ -640,7 +826,11 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
                                                        .clock_trusted = o->clock_trusted});
     w->gathering = &w->batches[0];
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());
-    __atomic_store_n(o->own_state, (uint32_t)w->standby.state, __ATOMIC_RELEASE);
+    own_init(&w->own, o->config, o->peers->own, o->own_hint_dir, &w->actor.loop);
+    if (own_has_log(&w->own))
+        w->own.peer->sender = &w->actor;
+    w->state = peers_own_is_current(o->peers) ? w->standby.state : NODE_STANDBY;
+    __atomic_store_n(o->own_state, (uint32_t)w->state, __ATOMIC_RELEASE);
     if (actor_start(&w->actor, e))
         return w;
     mem_free(w);
@@ -671,5 +861,6 @@ void writer_free(struct writer *w)
     replicate_fini(&w->replicate);
     handoff_free(w->handoff);
     standby_fini(&w->standby);
+    own_fini(&w->own);
     mem_free(w);
 }

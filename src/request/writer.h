@@ -1,15 +1,20 @@
 /* request/writer: the one actor through which every write of this node passes, those that its
  * clients send and those that other nodes send. So one node's writes have one order, everywhere.
  *
- *     worker --WRITE-->  stamp            \                      / log of each replica --> sender
- *                                          > one batch at a time <   reply --> worker
- *     link  --INBOUND--> check the number /   to the own store    \ ACK --> link
+ *     worker --WRITE--> stamp, log of each replica --> sender
+ *                                 | the own one       \                      / reply --> worker
+ *                                 v                    > one batch at a time <
+ *     link  --INBOUND--> check the number             /   to the own store    \ ACK --> link
  *
- * While a batch is at the store, the next one gathers (group commit). A client's write goes first
- * to the own store, if that is one of its replicas, and then to the logs of the others: what the
- * own store refuses is written nowhere. While a batch hangs at a store that is gone, writes that
- * need only other nodes pass it by: each key's keep their order, those of different keys may not.
- */
+ * While a batch is at the store, the next one gathers (group commit). A client's write goes into
+ * the logs of all its replicas at once, the own store's included (request/own.h), and then to the
+ * own store. While that is away, the worker is answered at once, and what becomes of the write
+ * there is told by verdicts, as those of senders.
+ *
+ * A node without such a log (embedded, or alone) applies a write to its own store first, and then
+ * puts it into the logs of the others: what the own store refuses is written nowhere. While a batch
+ * hangs at a store that is gone, writes that need only other nodes pass it by: each key's keep
+ * their order, those of different keys may not. */
 #ifndef REQUEST_WRITER_H
 #define REQUEST_WRITER_H
 
@@ -26,6 +31,7 @@ struct writer_options {
     struct topology **topology; /* the writer publishes a new one when a peer's id becomes known */
     const struct peers *peers;
     struct orphans *orphans; /* NULL: none */
+    const char *own_hint_dir; /* of the own store's log; NULL: memory, or there is none */
     struct store *store;
     bool used_data_dir;
     uint64_t clock_floor;  /* no stamp below this: the bound kept by the last run */

@@ -1,7 +1,7 @@
 /* The store that is a Redis: opening it, and the ups and downs of its writing side, which is one
- * connection with one transaction on its way at a time. When the connection breaks, the batch at
- * the store stays; after the next greeting the numbers in Redis tell which of its writes were
- * applied, and the rest is applied then. */
+ * connection with one transaction on its way at a time. When the connection breaks, the batch is
+ * given back; after the next greeting the numbers in Redis tell which of its writes were applied.
+ */
 #include "store/redis.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -29,13 +29,8 @@ void redis_go_up(struct redis *r)
     if (!r->quarrel)
         redis_conn_settled(r->conn);
     stamps_settle(r->stamps, by_number, r);
-    redis_tx_resume(r);
-    r->going_up = r->batch != NULL;
-    if (!r->batch) {
-        store_set_up(&r->base);
-        r->events.up(r->events.arg);
-    }
-    redis_tx_advance(r);
+    store_set_up(&r->base);
+    r->events.up(r->events.arg);
 }
 
 static void on_ready(void *owner)
@@ -47,7 +42,7 @@ static void on_lost(void *owner, const char *reason)
 {
     struct redis *r = owner;
     bool was_up = r->numbers_known;
-    r->numbers_known = r->armed = r->going_up = false;
+    r->numbers_known = r->armed = false;
     redis_numbers_settle(&r->numbers, false);
     STORE_COUNT(r->base.stats.errors, 1);
     if (!was_up && strcmp(r->said, reason) != 0)
@@ -55,6 +50,7 @@ static void on_lost(void *owner, const char *reason)
     snprintf(r->said, sizeof r->said, "%s", reason);
     store_set_down(&r->base, reason);
     r->events.down(r->events.arg, reason);
+    redis_tx_give_back(r);
 }
 
 static const struct redis_conn_ops writer_ops = {.ready = on_ready, .lost = on_lost};

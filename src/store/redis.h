@@ -64,14 +64,13 @@ struct redis {
     char said[256];                /* the reason last logged while it didn't come up */
     bool numbers_known;            /* read from this connection */
     bool armed;                    /* its WATCH is acknowledged */
-    bool going_up;                 /* a batch is finished first, then `up` */
     /* the batch */
     struct store_batch *batch;
     size_t pos; /* first write of the batch that isn't settled */
     struct redis_write *writes;
     size_t room;
     bool full;                           /* Redis is: the rest of the batch goes as scripts */
-    uint32_t stopped[STORE_SOURCES_MAX]; /* by sender: its first write that failed in this batch,
+    uint32_t stopped[STORE_SOURCES_MAX]; /* by source: its first write that failed in this batch,
                                             plus one */
     /* what is on its way */
     size_t tx_end, ntx, got;
@@ -89,9 +88,8 @@ void redis_go_up(struct redis *r); /* greeted: numbers are known, WATCH is ackno
 void redis_greet(struct redis *r);
 /* redis_tx.c */
 void redis_apply(struct store *s, struct store_batch *batch);
-/* After a greeting: what the last transaction did before its answer was lost is settled. */
-void redis_tx_resume(struct redis *r);
-void redis_tx_advance(struct redis *r);
+/* The connection broke: the batch is the writer's again. */
+void redis_tx_give_back(struct redis *r);
 /* redis_probe.c */
 bool redis_probe(const struct redis_address *to, struct error *e) MUST_USE;
 /* redis_read.c */

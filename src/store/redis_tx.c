@@ -7,7 +7,7 @@
  * reply, and the others are sent again without it. When Redis is full, the rest of the batch goes
  * one by one as scripts. When it can't serve (read-only, ...), nothing of the transaction happened:
  * what is left of the batch fails, and the connection is broken, so that the greeting finds out
- * when it can. When the connection breaks by itself, the batch stays (redis_tx_resume). */
+ * when it can. When the connection breaks by itself, the batch is given back. */
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -52,6 +52,8 @@ static void settle_text(struct redis *r, size_t i, enum store_outcome outcome, c
     buf_fini(&b);
 }
 
+static void advance(struct redis *r);
+
 static void finish_batch(struct redis *r)
 {
     struct store_batch *b = r->batch;
@@ -64,13 +66,7 @@ static void finish_batch(struct redis *r)
     r->batch = NULL;
     r->full = false;
     memset(r->stopped, 0, sizeof r->stopped);
-    bool going_up = r->going_up;
-    r->going_up = false;
     r->events.done(r->events.arg, b);
-    if (!going_up)
-        return;
-    store_set_up(&r->base);
-    r->events.up(r->events.arg);
 }
 
 /* ---- stamps
@@ -149,11 +145,11 @@ static bool by_reply(void *arg, const struct stamp_intent *in)
 /* ---- what needs no answer of Redis
  * ------------------------------------------------------------------ */
 
-/* A client's write stands for itself; what a peer sends keeps its order. */
-static void stop_sender(struct redis *r, size_t i)
+/* What a source sends keeps its order. */
+static void stop_source(struct redis *r, size_t i)
 {
     unsigned source = r->batch->writes[i].source;
-    if (source != 0 && !r->stopped[source])
+    if (!r->stopped[source])
         r->stopped[source] = (uint32_t)i + 1;
 }
 
@@ -166,7 +162,7 @@ static bool is_stopped(const struct redis *r, size_t i)
 enum due { DUE_NOW, DUE_NOT /* settled; at most its number moves */, DUE_LATER };
 
 /* Skips, stale writes, those refused when they were queued, and what follows a refusal of the same
- * sender. */
+ * source. */
 static enum due judge_due(struct redis *r, size_t i)
 {
     struct store_write *w = &r->batch->writes[i];
@@ -218,7 +214,6 @@ static void backend_refuses(struct redis *r)
     STORE_COUNT(r->base.stats.errors, 1);
     for (; r->pos < r->batch->n; r->pos++)
         settle_text(r, r->pos, STORE_FAILED, text, "; nothing was written");
-    r->going_up = false;
     finish_batch(r);
     redis_conn_break(r->conn, r->trouble);
 }
@@ -231,24 +226,22 @@ static void fenced(struct redis *r)
     redis_conn_break(r->conn, FOREIGN_FENCE);
 }
 
-/* What this Redis can't run isn't applied. A client's then is written nowhere; a peer's, which
- * another Redis took, waits where the user may not run it. A command that is unknown here is
- * acknowledged, since a client's slip in a name, sent by a node that has no copy, would hold up
- * everything. */
+/* It counts as applied, also what only this Redis can't run (it has no such command, or its user
+ * may not): all replicas get a write at once, and a client's slip would hold up everything. What
+ * another Redis may have taken is counted and said. */
 static void keep_refusal(struct redis *r, size_t i, struct slice reply)
 {
     struct store_write *w = &r->batch->writes[i];
     enum redis_inability why = redis_inability_of(redis_text(reply));
-    bool failed = why == REDIS_FORBIDDEN || (why == REDIS_UNKNOWN && w->source == 0);
-    settle_write(r, i, failed ? STORE_FAILED : STORE_APPLIED, reply);
+    settle_write(r, i, STORE_APPLIED, reply);
     r->writes[i].kept = true;
-    if (failed)
-        stop_sender(r, i);
     if (why == REDIS_ABLE || w->source == 0)
         return;
     STORE_COUNT(r->base.stats.errors, 1);
-    log_limited(1000, LOG_LEVEL_ERROR, "a write of a peer %s: the backend says %.*s",
-                failed ? "waits" : "has no effect here", (int)reply.len - 2,
+    if (why == REDIS_FORBIDDEN)
+        STORE_COUNT(r->base.stats.forbidden, 1);
+    log_limited(1000, LOG_LEVEL_ERROR,
+                "a write of a peer has no effect here: the backend says %.*s", (int)reply.len - 2,
                 (const char *)reply.ptr);
 }
 
@@ -274,7 +267,7 @@ static void on_watch(void *arg, const struct slice *reply)
         return;
     }
     r->armed = true;
-    redis_tx_advance(r);
+    advance(r);
 }
 
 static void arm(struct redis *r)
@@ -300,7 +293,7 @@ static void transaction_applied(struct redis *r, struct slice exec)
     stamps_settle(r->stamps, by_reply, r);
     redis_numbers_settle(&r->numbers, true);
     r->pos = r->tx_end;
-    redis_tx_advance(r);
+    advance(r);
 }
 
 static void transaction_refused(struct redis *r)
@@ -315,7 +308,7 @@ static void transaction_refused(struct redis *r)
     }
     forget_sent(r);
     r->full = r->trouble[0] != 0;
-    redis_tx_advance(r);
+    advance(r);
 }
 
 /* MULTI, the writes, HSET, EXEC: in this order. */
@@ -393,7 +386,7 @@ static void no_room(struct redis *r)
 {
     STORE_COUNT(r->base.stats.errors, 1);
     settle_text(r, r->pos, STORE_FULL, r->trouble, "");
-    stop_sender(r, r->pos);
+    stop_source(r, r->pos);
     r->pos++;
 }
 
@@ -404,7 +397,7 @@ static void script_applied(struct redis *r, struct slice reply)
     stamps_settle(r->stamps, by_reply, r);
     redis_numbers_settle(&r->numbers, true);
     r->pos++;
-    redis_tx_advance(r);
+    advance(r);
 }
 
 static void on_script(void *arg, const struct slice *reply)
@@ -428,11 +421,11 @@ static void on_script(void *arg, const struct slice *reply)
     } else if (fault == REDIS_FAULT_FULL || !r->script_cmd || redis_error_is(text, "NOPERM")) {
         forget_sent(r);
         no_room(r); /* also when EVAL itself isn't allowed */
-        redis_tx_advance(r);
+        advance(r);
     } else {
         forget_sent(r);
         keep_refusal(r, r->pos, *reply); /* its number is moved by the next script */
-        redis_tx_advance(r);
+        advance(r);
     }
 }
 
@@ -473,7 +466,7 @@ static bool send_script(struct redis *r)
 /* ---- the batch
  * -------------------------------------------------------------------------------------- */
 
-void redis_tx_advance(struct redis *r)
+static void advance(struct redis *r)
 {
     while (r->batch && redis_conn_ready(r->conn) && r->numbers_known) {
         if (r->pos == r->batch->n) {
@@ -485,18 +478,13 @@ void redis_tx_advance(struct redis *r)
     }
 }
 
-void redis_tx_resume(struct redis *r)
+void redis_tx_give_back(struct redis *r)
 {
-    while (r->batch && r->pos < r->batch->n) {
-        const struct store_write *w = &r->batch->writes[r->pos];
-        if (!w->seq || w->seq > redis_numbers_of(&r->numbers, w->source)->last)
-            break;
-        if (!r->writes[r->pos].kept)
-            settle_text(r, r->pos, STORE_APPLIED,
-                        "BACKEND the connection to the backend was lost; the write took effect",
-                        "");
-        r->pos++;
-    }
+    if (!r->batch)
+        return;
+    for (; r->pos < r->batch->n; r->pos++)
+        settle_write(r, r->pos, STORE_UNKNOWN, slice_of("", 0));
+    finish_batch(r);
 }
 
 void redis_apply(struct store *s, struct store_batch *batch)
@@ -510,5 +498,5 @@ void redis_apply(struct store *s, struct store_batch *batch)
     memset(r->writes, 0, batch->n * sizeof *r->writes);
     r->batch = batch;
     r->pos = 0;
-    redis_tx_advance(r);
+    advance(r);
 }

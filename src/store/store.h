@@ -28,7 +28,8 @@ enum store_outcome {
                       would most likely give (+OK / :0) */
     STORE_FULL, /* -OOM; nothing of this write happened; for a replicated write delivery stops here
                  */
-    STORE_FAILED, /* the store's state (read-only, loading, I/O): nothing of this write happened */
+    STORE_FAILED,  /* the store's state (read-only, loading, I/O): nothing of this write happened */
+    STORE_UNKNOWN, /* it went away meanwhile: last() of its source tells after the next up */
 };
 
 /* One write, in a batch. */
@@ -55,17 +56,18 @@ struct store_batch {
 
 struct store_stats { /* atomics, read by anyone */
     uint64_t stale_dropped, unguarded, errors;
+    uint64_t forbidden;   /* writes of peers that the backend's user may not run */
     uint64_t keys, bytes; /* embedded: live records; 0 where unknown */
 };
 
 struct store_events {
     /* The store can take batches. last(source) may be asked from now on. Again after each break. */
     void (*up)(void *arg);
-    /* It can't: why. The batch at the store, if any, stays the store's: it is finished after the
-     * next up, exactly once (the numbers tell what had been applied), or given back by `done` with
-     * STORE_FAILED for each write that wasn't. */
+    /* It can't: why. The batch at the store, if any, is done soon all the same: with STORE_FAILED
+     * or STORE_UNKNOWN for what wasn't settled. */
     void (*down)(void *arg, const char *reason);
-    /* The batch given to store_apply is applied and as durable as store_sync says. */
+    /* The batch given to store_apply is dealt with; what is applied is as durable as store_sync
+     * says. */
     void (*done)(void *arg, struct store_batch *batch);
     void *arg;
 };

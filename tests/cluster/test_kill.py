@@ -238,15 +238,14 @@ def test_kill_any_node_again_and_again(store):
 
 
 def test_kill_backend_under_load():
-    """A node whose redis dies says so: its clients get -BACKEND, the others go on, it catches up."""
+    """A node whose redis dies says so: the others serve its clients, too, and it catches up."""
     work = Workload()
     with rig.Cluster(3, store="redis") as c:
         a, b, d = c.nodes
         run(work, [n.client() for n in c.nodes], a.client(), 500)
         c.backends[2].kill()
         rig.wait_until(lambda: a.states_of_peers().count("DOWN") == 1, "node 3 is DOWN")
-        with pytest.raises(redis.ResponseError, match="BACKEND"):
-            d.client().set("own", "x")
+        assert d.client().set("own", "x")
         assert d.client().get("plain1") == a.client().get("plain1"), "reads go to another replica"
         run(work, [a.client(), b.client()], a.client(), 2000)
         assert not work.unsure and not work.unanswered

@@ -3,8 +3,8 @@
 #include "request/quorum.h"
 #include "unit.h"
 
-/* A replica as a letter: O own, U up, B behind, S standby, D down; capitals local, small ones
- * remote. */
+/* A replica as a letter: O own, M own and its log must be replayed, U up, B behind, S standby, D
+ * down; capitals local, small ones remote. */
 static unsigned views(const char *text, struct replica_view *v)
 {
     unsigned n = 0;
@@ -14,10 +14,10 @@ static unsigned views(const char *text, struct replica_view *v)
         c = (char)(c & ~0x20);
         v[n] = (struct replica_view){.node = (uint16_t)n,
                                      .local = local,
-                                     .own = c == 'O',
+                                     .own = c == 'O' || c == 'M',
                                      .up = c != 'D',
                                      .normal = c != 'D' && c != 'S',
-                                     .behind = c == 'B'};
+                                     .behind = c == 'B' || c == 'M'};
     }
     return n;
 }
@@ -74,6 +74,13 @@ START_TEST(writes)
         {CONSISTENCY_DC_ONE, true, false, true, "DDD", false, 0},
         {CONSISTENCY_DC_ONE, false, true, true, "DDD", false, 0},
         {CONSISTENCY_DC_ONE, true, true, false, "DDDu", false, 0},
+        {CONSISTENCY_DC_ONE, true, true, false, "MUD", true, 1},
+        {CONSISTENCY_DC_ONE, false, true, false, "MUD", true, 1},
+        {CONSISTENCY_DC_ONE, true, true, true, "MDDu", true, 1},
+        {CONSISTENCY_DC_ONE, true, true, false, "MDDu", false, 0},
+        {CONSISTENCY_DC_QUORUM, true, true, false, "MUD", true, 3},
+        {CONSISTENCY_DC_QUORUM, false, true, false, "MUD", false, 1},
+        {CONSISTENCY_DC_QUORUM, false, true, false, "MUU", true, 2},
         {CONSISTENCY_DC_QUORUM, true, true, false, "OUU", true, 3},
         {CONSISTENCY_DC_QUORUM, true, true, false, "ODD", true, 3},
         {CONSISTENCY_DC_QUORUM, true, false, false, "ODD", false, 1},
@@ -125,6 +132,14 @@ START_TEST(write_outcomes)
         {CONSISTENCY_DC_ONE, true, true, false, "ALK", QUORUM_DONE},
         {CONSISTENCY_DC_ONE, true, true, false, "ALR", QUORUM_DONE}, /* counted as a miss */
         {CONSISTENCY_DC_ONE, true, true, false, ".LL", QUORUM_WAIT},
+        {CONSISTENCY_DC_ONE, true, true, false, ".AL", QUORUM_WAIT}, /* its word comes */
+        {CONSISTENCY_DC_ONE, true, true, false, "DLL", QUORUM_WAIT},
+        {CONSISTENCY_DC_ONE, true, true, false, "DAL", QUORUM_DONE},
+        {CONSISTENCY_DC_ONE, false, true, false, "DAL", QUORUM_DONE},
+        {CONSISTENCY_DC_ONE, true, true, false, "KAL", QUORUM_DONE},
+        {CONSISTENCY_DC_ONE, true, true, false, "RAL", QUORUM_DONE}, /* counted as a miss */
+        {CONSISTENCY_DC_ONE, true, true, true, "DDD", QUORUM_BLIND},
+        {CONSISTENCY_DC_ONE, true, true, false, "DDD", QUORUM_NOQUORUM},
         {CONSISTENCY_DC_ONE, true, false, false, "LLL", QUORUM_WAIT},
         {CONSISTENCY_DC_ONE, true, false, false, "LAL", QUORUM_DONE},
         {CONSISTENCY_DC_ONE, true, false, true, "DDD", QUORUM_BLIND},
@@ -141,6 +156,11 @@ START_TEST(write_outcomes)
         {CONSISTENCY_DC_QUORUM, true, true, false, "ARR", QUORUM_NOHINT},
         {CONSISTENCY_DC_QUORUM, true, true, false, "AAR", QUORUM_DONE},
         {CONSISTENCY_DC_QUORUM, true, false, false, "DDL", QUORUM_WAIT},
+        {CONSISTENCY_DC_QUORUM, true, true, false, "DAL", QUORUM_DONE},
+        {CONSISTENCY_DC_QUORUM, false, true, false, "DAL", QUORUM_WAIT},
+        {CONSISTENCY_DC_QUORUM, false, true, false, "DAA", QUORUM_DONE},
+        {CONSISTENCY_DC_QUORUM, true, true, false, "DDL", QUORUM_WAIT},
+        {CONSISTENCY_DC_QUORUM, true, true, false, "DDD", QUORUM_NOQUORUM},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct write_word w[RING_REPLICAS_MAX];

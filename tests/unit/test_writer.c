@@ -373,7 +373,9 @@ START_TEST(word_to_a_sender_leaves_its_window_open)
     replicate_init(&r, &c, &peers);
     for (int i = 0; i < 4; i++) {
         const struct replicate_write w = {.command = slice_of(value, sizeof value), .stamp = 1};
-        ck_assert_int_eq(replicate_to(&r, 1, &w, &why), VERDICT_LOGGED);
+        uint64_t seq;
+        ck_assert_int_eq(replicate_to(&r, 1, &w, &seq, &why), VERDICT_LOGGED);
+        ck_assert_uint_eq(seq, hint_log_appended(peer.log).seq);
         ck_assert_msg(replicate_nudge(&r, false), "write %d waits", i);
     }
     replicate_fini(&r);
