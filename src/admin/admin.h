@@ -22,6 +22,7 @@ struct admin_sources {
     unsigned nworkers;
     struct actor *worker;      /* takes MAIL_INSPECT */
     const uint32_t *own_state; /* atomic, enum node_state */
+    const int64_t *clock_off;  /* atomic, see request/pulse.h */
     uint64_t started_ms;       /* mono */
 };
 

@@ -6,6 +6,7 @@
  *   reads        worker --READS--> sender --READS (answered)--> worker
  *   from a peer  worker --GREET, INBOUND, LINK_GONE--> writer --LINK--> worker
  *                worker --DIAL--> sender           (the greeted node dials back)
+ *                worker, sender --BEAT--> writer   (what a heartbeat told)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
@@ -34,6 +35,7 @@ enum mail_type {
     MAIL_INSPECT,
     MAIL_INSPECTED,
     MAIL_REPAIR,
+    MAIL_BEAT,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -180,6 +182,14 @@ struct mail_met {
     uint16_t node;
     char id[NODE_ID_SIZE];
     uint64_t wall_ms;
+};
+/* What a heartbeat told of a peer. */
+struct mail_beat {
+    struct msg msg;
+    uint16_t node;
+    bool has_watermark, has_clock;
+    uint64_t watermark;     /* peer/watermarks */
+    int64_t clock_ahead_ms; /* its wall clock minus our steady one, when the word came */
 };
 /* The writer to a sender: mark the peer as needing repair. */
 struct mail_repair {

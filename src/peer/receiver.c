@@ -6,9 +6,10 @@
 #include "wire/frame.h"
 #include <string.h>
 
-#define UNREAD_MAX (8u * 1024 * 1024) /* bytes at the writer before the link is read no more */
-#define BUSY_MS    30000              /* longer than any single write should take */
-#define OUT_MAX    (8u * 1024 * 1024) /* the same of replies that the peer hasn't taken */
+#define UNREAD_MAX   (8u * 1024 * 1024) /* bytes at the writer before the link is read no more */
+#define BEAT_LATE_US 1000000
+#define BUSY_MS      30000              /* longer than any single write should take */
+#define OUT_MAX      (8u * 1024 * 1024) /* the same of replies that the peer hasn't taken */
 
 enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED };
 
@@ -21,6 +22,8 @@ struct receiver {
     struct greeting *hello;
     uint8_t challenge[CHALLENGE_SIZE];
     uint64_t heard_ms;
+    int64_t least_lag_us; /* of its heartbeats: our clock minus its; the least seen */
+    bool lag_known;
     size_t at_writer; /* bytes of frames that the writer hasn't dealt with */
     bool dirty;
     bool left_frames; /* for want of room for replies */
@@ -139,6 +142,34 @@ static void on_read(struct receiver *r, const struct frame *f)
     resp_command_fini(&cmd);
 }
 
+/* ---- heartbeats -------------------------------------------------------------------------------
+ */
+
+/* One that has lain somewhere, because this process was stopped or the link was full, doesn't tell
+ * what its node's clock shows now: against the quickest one on this link it came late. */
+static bool came_at_once(struct receiver *r, const struct frame *f)
+{
+    int64_t lag = (int64_t)(clock_mono_us() - f->seq);
+    if (!r->lag_known || lag < r->least_lag_us)
+        r->least_lag_us = lag;
+    r->lag_known = true;
+    return lag - r->least_lag_us < BEAT_LATE_US;
+}
+
+static void on_beat(struct receiver *r, const struct frame *f)
+{
+    struct mail_beat *m = MEM_NEW(struct mail_beat);
+    m->msg.type = MAIL_BEAT;
+    m->node = (uint16_t)r->node;
+    m->has_watermark = true;
+    m->watermark = f->stamp;
+    m->has_clock = f->deadline && came_at_once(r, f);
+    m->clock_ahead_ms = (int64_t)(f->deadline - clock_steady_ms());
+    actor_send(r->all->writer, &m->msg);
+    frame_add(&r->stream.out,
+              &(struct frame){.kind = FRAME_BEAT, .seq = f->seq, .deadline = clock_wall_ms()});
+}
+
 /* ---- frames -----------------------------------------------------------------------------------
  */
 
@@ -176,7 +207,7 @@ static void on_frame(struct receiver *r, const struct frame *f)
     } else if (r->phase == LINKED && (f->kind == FRAME_READ || f->kind == FRAME_INSPECT)) {
         on_read(r, f);
     } else if (r->phase == LINKED && f->kind == FRAME_BEAT) {
-        frame_add(&r->stream.out, &(struct frame){.kind = FRAME_BEAT, .seq = f->seq});
+        on_beat(r, f);
     } else if (f->kind == FRAME_REFUSE) {
         char reason[256];
         handshake_read_refuse(f->payload, reason, sizeof reason);

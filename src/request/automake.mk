@@ -3,4 +3,5 @@ libdynomited_a_SOURCES += src/request/stats.h src/request/plan.h src/request/pla
 	src/request/request_read.c src/request/request_write.c \
 	src/request/inspect.h src/request/inspect.c src/request/writer.h src/request/writer.c \
 	src/request/batch.h src/request/batch.c src/request/sources.h src/request/sources.c \
-	src/request/replicate.h src/request/replicate.c
+	src/request/replicate.h src/request/replicate.c \
+	src/request/pulse.h src/request/pulse.c

@@ -5,17 +5,17 @@
 #include "peer/inbound.h"
 #include "peer/standby.h"
 #include "request/batch.h"
+#include "request/pulse.h"
 #include "request/replicate.h"
 #include "request/sources.h"
 #include <inttypes.h>
 #include <string.h>
 
-#define BATCH_MAX      4096 /* writes in one batch */
-#define TICK_MS        100
-#define TIDY_TICKS     10
-#define LAZY_MS        1    /* what nobody waits for: acknowledgements, word to senders */
-#define RETRY_MS       1000 /* a store that refused is asked again */
-#define LATE_MARGIN_MS (3600ull * 1000) /* tombstones outlive hints by this much */
+#define BATCH_MAX  4096 /* writes in one batch */
+#define TICK_MS    100
+#define TIDY_TICKS 10
+#define LAZY_MS    1    /* what nobody waits for: acknowledgements, word to senders */
+#define RETRY_MS   1000 /* a store that refused is asked again */
 
 struct writer {
     struct actor actor;
@@ -31,10 +31,9 @@ struct writer {
     bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
     bool greetings_due; /* the store was away: the peers must greet again and name their hints */
     char refusal[200];
-    struct { /* read once in a turn */
-        bool known;
-        uint64_t wall_ms, steady_ms;
-    } now;
+    struct pulse pulse;
+    struct pulse_now now; /* read once in a turn */
+    bool now_known;
     struct standby standby;
     uv_timer_t tick, retry, lazy;
     unsigned ticks;
@@ -43,6 +42,15 @@ struct writer {
 static bool serving(const struct writer *w)
 {
     return w->store_up && !w->refusing;
+}
+
+static void read_clocks(struct writer *w)
+{
+    if (w->now_known)
+        return;
+    w->now_known = true;
+    w->now = (struct pulse_now){.wall_ms = clock_wall_ms(), .steady_ms = clock_steady_ms()};
+    pulse_look(&w->pulse, &w->now);
 }
 
 /* ---- what the peers are told -------------------------------------------------------------------
@@ -156,6 +164,7 @@ static void on_greet(struct writer *w, struct mail_greet *m)
     forget_gathered(w, m->node);
     learn_id(w, m->node, m->id);
     trust_clock(w, m->wall_ms);
+    pulse_met(&w->pulse, m->node, m->wall_ms, &w->now);
     standby_greeted(&w->standby, m->node, m->hints_upto, s->applied, clock_mono_ms());
     decide_state(w);
     mem_free(m);
@@ -179,14 +188,6 @@ static void on_link_gone(struct writer *w, struct mail_link_gone *m)
 /* ---- what peers send
  * ------------------------------------------------------------------------------ */
 
-/* A write so old that its key's tombstone may be gone: it can't be judged any more. */
-static bool too_old(const struct writer *w, const struct frame *f)
-{
-    uint64_t life = (uint64_t)w->o.config->hint_ttl_seconds * 1000 + LATE_MARGIN_MS;
-    return hlc_ms(f->stamp) + life < w->now.steady_ms &&
-           __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED);
-}
-
 static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
 {
     struct item *it = batch_add(w->gathering);
@@ -198,7 +199,7 @@ static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
     if (f->kind == FRAME_SKIP)
         return;
     it->want_reply = f->flags & FRAME_WANT_REPLY;
-    if (too_old(w, f)) {
+    if (pulse_too_old(&w->pulse, node, f->stamp, &w->now)) {
         PEER_ADD(w->o.peers->at[node], expired, 1);
         return;
     }
@@ -257,8 +258,19 @@ static bool own_replica(const struct writer *w, const struct mail_write *m)
     return false;
 }
 
+static bool refuse_by_clock(struct writer *w, struct mail_write *m)
+{
+    if (!pulse_refuses(&w->pulse, &m->own_reply))
+        return false;
+    m->own_outcome = STORE_FAILED;
+    answer(m);
+    return true;
+}
+
 static void on_write(struct writer *w, struct mail_write *m)
 {
+    if (refuse_by_clock(w, m))
+        return;
     bool own = own_replica(w, m);
     if (own && !w->store_up) {
         m->own_down = true;
@@ -476,9 +488,39 @@ static void on_retry(uv_timer_t *t)
     announce(w);
 }
 
+/* ---- heartbeats -------------------------------------------------------------------------------
+ */
+
+static uint64_t first_stamp(const struct batch *b)
+{
+    for (size_t i = 0; b && i < b->n; i++)
+        if (b->items[i].kind == ITEM_OWN && b->items[i].order)
+            return b->items[i].stamp;
+    return UINT64_MAX;
+}
+
+/* The lowest stamp of what waits for the own store before it goes into the logs. */
+static uint64_t waiting_stamp(const struct writer *w)
+{
+    uint64_t at_store = first_stamp(w->at_store);
+    return at_store < UINT64_MAX ? at_store : first_stamp(w->gathering);
+}
+
+/* What needs no guarding any more is forgotten, and the peers are told how far we are. */
+static void move_watermark(struct writer *w)
+{
+    bool trusted = __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED);
+    pulse_publish(&w->pulse, &w->clock, waiting_stamp(w), &w->now);
+    __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
+    store_forget_below(w->o.store, pulse_forgettable(&w->pulse, trusted, &w->now));
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct writer *w = t->data;
+    read_clocks(w);
+    pulse_tick(&w->pulse, &w->now);
+    move_watermark(w);
     decide_state(w);
     if (++w->ticks % TIDY_TICKS == 0 && !w->at_store)
         for (unsigned i = 0; i < ARRAY_LEN(w->batches); i++)
@@ -501,15 +543,6 @@ static void start(void *self)
     store_writer_start(w->o.store, &w->actor.loop, &events);
 }
 
-static void read_clocks(struct writer *w)
-{
-    if (w->now.known)
-        return;
-    w->now.known = true;
-    w->now.wall_ms = clock_wall_ms();
-    w->now.steady_ms = clock_steady_ms();
-}
-
 static void receive(void *self, struct msg *msg)
 {
     struct writer *w = self;
@@ -527,6 +560,12 @@ static void receive(void *self, struct msg *msg)
     case MAIL_LINK_GONE:
         on_link_gone(w, container_of_(msg, struct mail_link_gone, msg));
         break;
+    case MAIL_BEAT: {
+        struct mail_beat *m = container_of_(msg, struct mail_beat, msg);
+        pulse_heard(&w->pulse, m, &w->now);
+        mem_free(m);
+        break;
+    }
     case MAIL_MET:
         on_met(w, container_of_(msg, struct mail_met, msg));
         break;
@@ -558,7 +597,7 @@ static void turn_end(void *self)
     bool said = sources_flush(&w->sources);
     if (!(told && said) && !uv_is_active((uv_handle_t *)&w->lazy))
         uv_timer_start(&w->lazy, on_lazy, LAZY_MS, 0);
-    w->now.known = false;
+    w->now_known = false;
 }
 
 static void stop(void *self)
@@ -614,6 +653,9 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     replicate_init(&w->replicate, o->config, o->peers);
     w->replicate.mark_wanted = o->mark_wanted;
     w->replicate.mark_kept = o->mark_kept;
+    pulse_init(&w->pulse, o->config, o->peers);
+    w->pulse.watermark = o->watermark;
+    w->pulse.clock_off = o->clock_off;
     w->gathering = &w->batches[0];
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());
     __atomic_store_n(o->own_state, (uint32_t)w->standby.state, __ATOMIC_RELEASE);
@@ -646,5 +688,6 @@ void writer_free(struct writer *w)
     sources_fini(&w->sources);
     replicate_fini(&w->replicate);
     standby_fini(&w->standby);
+    pulse_fini(&w->pulse);
     mem_free(w);
 }
