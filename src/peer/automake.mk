@@ -1,4 +1,4 @@
-libdynomited_a_SOURCES += src/peer/peer.h src/peer/peer.c src/peer/mail.h \
+libdynomited_a_SOURCES += src/peer/peer.h src/peer/peer.c src/peer/mail.h src/peer/mail.c \
 	src/peer/inbound.h src/peer/inbound.c src/peer/standby.h src/peer/standby.c src/peer/handshake.h src/peer/handshake.c \
 	src/peer/keep.h src/peer/keep.c src/peer/waiters.h src/peer/waiters.c src/peer/reads.h src/peer/reads.c \
 	src/peer/delivery.h src/peer/delivery.c \

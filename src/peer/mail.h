@@ -191,6 +191,11 @@ struct mail_beat {
     uint64_t watermark;     /* peer/watermarks */
     int64_t clock_ahead_ms; /* its wall clock minus our steady one, when the word came */
 };
+/* A peer's wall clock, as it answered `took_ms` after it was asked. What took longer, because one
+ * of the two processes was stopped or a link was full, doesn't tell what the clock shows: it isn't
+ * passed on. Nor is a word that nobody asked for: nobody knows how long it lay in a socket. */
+#define MAIL_CLOCK_LATE_MS 2000
+void mail_clock(struct actor *writer, unsigned node, uint64_t wall_ms, uint64_t took_ms);
 /* The writer to a sender: mark the peer as needing repair. */
 struct mail_repair {
     struct msg msg;

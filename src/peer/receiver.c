@@ -6,10 +6,9 @@
 #include "wire/frame.h"
 #include <string.h>
 
-#define UNREAD_MAX   (8u * 1024 * 1024) /* bytes at the writer before the link is read no more */
-#define BEAT_LATE_US 1000000
-#define BUSY_MS      30000              /* longer than any single write should take */
-#define OUT_MAX      (8u * 1024 * 1024) /* the same of replies that the peer hasn't taken */
+#define UNREAD_MAX (8u * 1024 * 1024) /* bytes at the writer before the link is read no more */
+#define BUSY_MS    30000              /* longer than any single write should take */
+#define OUT_MAX    (8u * 1024 * 1024) /* the same of replies that the peer hasn't taken */
 
 enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED };
 
@@ -21,9 +20,7 @@ struct receiver {
     unsigned node;
     struct greeting *hello;
     uint8_t challenge[CHALLENGE_SIZE];
-    uint64_t heard_ms;
-    int64_t least_lag_us; /* of its heartbeats: our clock minus its; the least seen */
-    bool lag_known;
+    uint64_t challenged_ms, heard_ms;
     size_t at_writer; /* bytes of frames that the writer hasn't dealt with */
     bool dirty;
     bool left_frames; /* for want of room for replies */
@@ -72,6 +69,7 @@ static void on_hello(struct receiver *r, const struct frame *f)
         return;
     }
     handshake_challenge(r->challenge);
+    r->challenged_ms = clock_mono_ms();
     handshake_add_challenge(&r->stream.out, r->all->me, r->hello, r->challenge);
     r->phase = WAIT_PROOF;
 }
@@ -85,6 +83,7 @@ static void on_proof(struct receiver *r, const struct frame *f)
         refuse(r, e.text);
         return;
     }
+    mail_clock(r->all->writer, r->node, g->wall_ms, clock_mono_ms() - r->challenged_ms);
     struct mail_greet *m = MEM_NEW(struct mail_greet);
     m->msg.type = MAIL_GREET;
     m->link = (struct link_ref){.worker = r->all->worker, .ticket = r->ticket};
@@ -145,17 +144,6 @@ static void on_read(struct receiver *r, const struct frame *f)
 /* ---- heartbeats -------------------------------------------------------------------------------
  */
 
-/* One that has lain somewhere, because this process was stopped or the link was full, doesn't tell
- * what its node's clock shows now: against the quickest one on this link it came late. */
-static bool came_at_once(struct receiver *r, const struct frame *f)
-{
-    int64_t lag = (int64_t)(clock_mono_us() - f->seq);
-    if (!r->lag_known || lag < r->least_lag_us)
-        r->least_lag_us = lag;
-    r->lag_known = true;
-    return lag - r->least_lag_us < BEAT_LATE_US;
-}
-
 static void on_beat(struct receiver *r, const struct frame *f)
 {
     struct mail_beat *m = MEM_NEW(struct mail_beat);
@@ -163,8 +151,6 @@ static void on_beat(struct receiver *r, const struct frame *f)
     m->node = (uint16_t)r->node;
     m->has_watermark = true;
     m->watermark = f->stamp;
-    m->has_clock = f->deadline && came_at_once(r, f);
-    m->clock_ahead_ms = (int64_t)(f->deadline - clock_steady_ms());
     actor_send(r->all->writer, &m->msg);
     frame_add(&r->stream.out,
               &(struct frame){.kind = FRAME_BEAT, .seq = f->seq, .deadline = clock_wall_ms()});

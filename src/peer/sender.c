@@ -12,16 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OUT_MAX       (256u * 1024) /* bytes copied ahead of the socket */
-#define ANSWERS_MAX   (64u * 1024)  /* bytes of answers in one message; one may have any size */
-#define BACKOFF_MIN   50
-#define BACKOFF_MAX   2000
-#define HEARTBEATS    3
-#define GREETING_MS   3000
-#define CLOCK_LATE_MS 2000  /* an answer that took longer doesn't tell what the clock shows */
-#define TAKEN_PER_MS  50000 /* bytes; a slow disk's 50 MB/s */
-#define RATE_TICK_MS  20
-#define FLUSH_MS      1000
+#define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
+#define ANSWERS_MAX  (64u * 1024)  /* bytes of answers in one message; one may have any size */
+#define BACKOFF_MIN  50
+#define BACKOFF_MAX  2000
+#define HEARTBEATS   3
+#define GREETING_MS  3000
+#define TAKEN_PER_MS 50000 /* bytes; a slow disk's 50 MB/s */
+#define RATE_TICK_MS 20
+#define FLUSH_MS     1000
 
 enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
 
@@ -386,19 +385,6 @@ static void tell_writer(struct sender *s, const struct greeting *g)
     actor_send(s->o.writer, &m->msg);
 }
 
-/* What its wall clock showed when it answered, `took_ms` after it was asked. */
-static void tell_clock(struct sender *s, uint64_t wall_ms, uint64_t took_ms)
-{
-    if (wall_ms == 0 || took_ms > CLOCK_LATE_MS)
-        return;
-    struct mail_beat *m = MEM_NEW(struct mail_beat);
-    m->msg.type = MAIL_BEAT;
-    m->node = s->node;
-    m->has_clock = true;
-    m->clock_ahead_ms = (int64_t)(wall_ms - clock_steady_ms());
-    actor_send(s->o.writer, &m->msg);
-}
-
 static void on_challenge(struct sender *s, const struct frame *f)
 {
     struct error e;
@@ -422,7 +408,7 @@ static void on_challenge(struct sender *s, const struct frame *f)
         refuse(s, "not accepted", e.text);
         return;
     }
-    tell_clock(s, g->wall_ms, clock_mono_ms() - s->phase_since_ms);
+    mail_clock(s->o.writer, s->node, g->wall_ms, clock_mono_ms() - s->phase_since_ms);
     handshake_add_proof(&s->stream.out, s->o.me, g->id, s->challenge, g->challenge);
     s->phase = PROVING;
 }
@@ -467,7 +453,7 @@ static void on_beat_back(struct sender *s, const struct frame *f)
 {
     uint64_t took_us = clock_mono_us() - f->seq;
     PEER_STORE(s->peer, rtt_us, took_us);
-    tell_clock(s, f->deadline, took_us / 1000);
+    mail_clock(s->o.writer, s->node, f->deadline, took_us / 1000);
 }
 
 static void on_link_frame(struct sender *s, const struct frame *f)
@@ -685,8 +671,7 @@ static void say_beat(struct sender *s)
     frame_add(&s->stream.out,
               &(struct frame){.kind = FRAME_BEAT,
                               .seq = clock_mono_us(),
-                              .stamp = __atomic_load_n(s->o.watermark, __ATOMIC_ACQUIRE),
-                              .deadline = clock_wall_ms()});
+                              .stamp = __atomic_load_n(s->o.watermark, __ATOMIC_ACQUIRE)});
 }
 
 static void on_beat(uv_timer_t *t)

@@ -80,25 +80,15 @@ bool pulse_refuses(const struct pulse *p, struct buf *reply)
     return true;
 }
 
-static void hear_clock(struct pulse *p, unsigned node, int64_t ahead_ms,
-                       const struct pulse_now *now)
-{
-    clocks_heard(&p->clocks, node, ahead_ms, now->steady_ms);
-    if (!p->clocks.known || p->refusing) /* else it has time until the next tick */
-        pulse_tick(p, now);
-}
-
 void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_now *now)
 {
     if (m->has_watermark)
         watermarks_heard(&p->marks, m->node, m->watermark, now->steady_ms);
-    if (m->has_clock)
-        hear_clock(p, m->node, m->clock_ahead_ms, now);
-}
-
-void pulse_met(struct pulse *p, unsigned node, uint64_t wall_ms, const struct pulse_now *now)
-{
-    hear_clock(p, node, (int64_t)(wall_ms - now->steady_ms), now);
+    if (!m->has_clock)
+        return;
+    clocks_heard(&p->clocks, m->node, m->clock_ahead_ms, now->steady_ms);
+    if (!p->clocks.known || p->refusing) /* else it has time until the next tick */
+        pulse_tick(p, now);
 }
 
 void pulse_replaced(struct pulse *p, unsigned node, const struct pulse_now *now)

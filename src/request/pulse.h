@@ -51,8 +51,6 @@ void pulse_init(struct pulse *p, const struct config *c, const struct peers *pee
 void pulse_fini(struct pulse *p);
 
 void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_now *now);
-/* A greeting told a peer's wall clock. */
-void pulse_met(struct pulse *p, unsigned node, uint64_t wall_ms, const struct pulse_now *now);
 /* Another node has taken this one's place. */
 void pulse_replaced(struct pulse *p, unsigned node, const struct pulse_now *now);
 /* Once in each turn that takes writes: is the clock right? Cheap. */

@@ -164,7 +164,6 @@ static void on_greet(struct writer *w, struct mail_greet *m)
     forget_gathered(w, m->node);
     learn_id(w, m->node, m->id);
     trust_clock(w, m->wall_ms);
-    pulse_met(&w->pulse, m->node, m->wall_ms, &w->now);
     standby_greeted(&w->standby, m->node, m->hints_upto, s->applied, clock_mono_ms());
     decide_state(w);
     mem_free(m);
