@@ -18,9 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CLOCK_BOUND_MS  5000 /* how far ahead the kept bound lies: peers must follow it */
-#define CLOCK_NEAR_MS   (3600ull * 1000)
-#define TOMBSTONE_EXTRA (2 * 3600ull * 1000)
+#define CLOCK_BOUND_MS 5000 /* how far ahead the kept bound lies: peers must follow it */
+#define CLOCK_NEAR_MS  (3600ull * 1000)
 
 struct server {
     struct config *config;
@@ -43,7 +42,8 @@ struct server {
     struct stats **stats;
     struct admin *admin;
     uint32_t clock_trusted, own_state;
-    uint64_t clock_now, started_ms;
+    uint64_t clock_now, watermark, started_ms;
+    int64_t clock_off;
 };
 
 /* ---- who we are
@@ -119,8 +119,6 @@ static bool open_store(struct server *s, struct error *e)
                               .self_id = s->me.id,
                               .sync = c->store_sync,
                               .max_bytes = c->store_max_bytes,
-                              .tombstone_ms =
-                                  (uint64_t)c->hint_ttl_seconds * 1000 + TOMBSTONE_EXTRA,
                               .user = c->backend_user,
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,
@@ -275,6 +273,8 @@ static bool start_writer(struct server *s, struct error *e)
                                .clock_trusted = &s->clock_trusted,
                                .own_state = &s->own_state,
                                .clock_now = &s->clock_now,
+                               .watermark = &s->watermark,
+                               .clock_off = &s->clock_off,
                                .met = on_met,
                                .met_arg = s};
     s->writer = writer_start(&o, e);
@@ -293,7 +293,8 @@ static bool start_senders(struct server *s, struct error *e)
                                    .orphans = &s->orphans,
                                    .hint_dir = s->hint_dirs[i],
                                    .writer = writer_actor(s->writer),
-                                   .clock_trusted = &s->clock_trusted};
+                                   .clock_trusted = &s->clock_trusted,
+                                   .watermark = &s->watermark};
         s->senders[i] = sender_start(&o, e);
         if (!s->senders[i])
             return false;
@@ -313,6 +314,7 @@ static bool start_admin(struct server *s, struct error *e)
                               .worker = worker_actor(s->workers[0]),
                               .writer = writer_actor(s->writer),
                               .own_state = &s->own_state,
+                              .clock_off = &s->clock_off,
                               .started_ms = s->started_ms};
     return admin_start(s->admin, &o, e);
 }
@@ -406,16 +408,28 @@ static void keep_wanted_mark(struct server *s)
     __atomic_store_n(&s->mark_kept, mark, __ATOMIC_RELEASE);
 }
 
+/* The time that stamps go with: where the peers' clocks show that the wall clock is off, none goes
+ * with it. */
+static uint64_t stamping_ms(const struct server *s)
+{
+    int64_t off = __atomic_load_n(&s->clock_off, __ATOMIC_ACQUIRE);
+    bool right = off <= HLC_AHEAD_MAX_MS && off >= -HLC_AHEAD_MAX_MS;
+    return clock_wall_ms() - (right ? 0 : (uint64_t)off);
+}
+
 static void keep_clock(struct server *s)
 {
-    uint64_t now = clock_wall_ms(), hlc = __atomic_load_n(&s->clock_now, __ATOMIC_RELAXED) >> 16;
-    if (now + CLOCK_BOUND_MS / 2 <= s->kept.clock_ms && hlc < s->kept.clock_ms)
-        return;
-    /* stamps go with the wall clock, or, where that is behind, count on from the last one: slowly,
-     * so that restarts one after the other don't carry them away from the peers' */
+    uint64_t now = stamping_ms(s), hlc = __atomic_load_n(&s->clock_now, __ATOMIC_RELAXED) >> 16;
+    /* stamps go with the clock, or, where that is behind, count on from the last one: slowly, so
+     * that restarts one after the other don't carry them away from the peers' */
     struct error e;
     uint64_t by_wall = now + CLOCK_BOUND_MS, by_count = hlc + KEEP_COUNT_MS;
-    s->kept.clock_ms = by_wall > by_count ? by_wall : by_count;
+    uint64_t bound = by_wall > by_count ? by_wall : by_count;
+    bool holds = now + CLOCK_BOUND_MS / 2 <= s->kept.clock_ms && hlc < s->kept.clock_ms;
+    bool far = s->kept.clock_ms > bound + CLOCK_BOUND_MS; /* of a clock that was wrong, unused */
+    if (holds && !far)
+        return;
+    s->kept.clock_ms = bound;
     if (__atomic_load_n(&s->clock_trusted, __ATOMIC_RELAXED))
         s->kept.seen_ms = clock_steady_ms();
     if (!keep_start(s->config->data_dir, &s->kept, &e))

@@ -23,6 +23,7 @@ struct admin_sources {
     struct actor *worker;      /* takes MAIL_INSPECT */
     struct actor *writer;      /* takes MAIL_ORDER about orphans */
     const uint32_t *own_state; /* atomic, enum node_state */
+    const int64_t *clock_off;  /* atomic, see request/pulse.h */
     uint64_t started_ms;       /* mono */
 };
 

@@ -227,6 +227,8 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
         __atomic_load_n(&st->stale_dropped, __ATOMIC_RELAXED));
     one(b, "unguarded_total", "counter", "late writes that could not be judged",
         __atomic_load_n(&st->unguarded, __ATOMIC_RELAXED));
+    one(b, "stamps", "gauge", "overwrites whose stamps are kept beside the backend",
+        __atomic_load_n(&st->stamps, __ATOMIC_RELAXED));
     one(b, "backend_up", "gauge", "1 while the store serves", store_is_up(s->store));
     one(b, "backend_errors_total", "counter", "errors of the store",
         __atomic_load_n(&st->errors, __ATOMIC_RELAXED));

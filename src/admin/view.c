@@ -108,9 +108,9 @@ json_t *view_status(const struct admin_sources *s)
     set(node, "version", json_string(PACKAGE_VERSION));
     set(node, "data_store", json_string(s->me->data_store));
     set(node, "state", json_string(node_state_name(own_state(s))));
+    set(node, "clock_off_ms", json_integer(__atomic_load_n(s->clock_off, __ATOMIC_ACQUIRE)));
     set(node, "uptime_seconds", number((clock_mono_ms() - s->started_ms) / 1000));
-    set(node, "needs_repair",
-        json_boolean(s->peers->own && peer_needs_repair(s->peers->own)));
+    set(node, "needs_repair", json_boolean(s->peers->own && peer_needs_repair(s->peers->own)));
     json_t *o = json_object();
     set(o, "node", node);
     set(o, "peers", each_peer(s, status_of_peer));

@@ -40,11 +40,15 @@ struct hint_log {
     struct segment *spare; /* atomic: an acknowledged segment for use again */
     unsigned dir_dirty;    /* atomic: a file was made or renamed */
     struct hint_position appended; /* the writer's; each field atomic, seq last */
-    uint64_t oldest_ms;            /* atomic */
+    uint64_t oldest_stamp;         /* atomic */
     uint64_t damaged;              /* atomic */
     /* the writer's */
     struct segment *tail;
     struct error error;
+    uint64_t newest_stamp;
+    struct { /* up to the record `seq` there are stamps below that of a record before it */
+        uint64_t seq, lowest;
+    } dip;
     /* the sender's */
     struct hint_position acked CACHE_ALIGNED;
     struct cursor read, ack;
@@ -79,7 +83,17 @@ struct hint_position hint_log_acked(const struct hint_log *l)
 
 uint64_t hint_log_oldest_ms(const struct hint_log *l)
 {
-    return LOAD(l->acked.records) >= LOAD(l->appended.records) ? 0 : LOAD(l->oldest_ms);
+    uint64_t stamp = LOAD(l->oldest_stamp);
+    return LOAD(l->acked.records) >= LOAD(l->appended.records) ? 0 : hlc_ms(stamp);
+}
+
+uint64_t hint_log_lowest_stamp(const struct hint_log *l)
+{
+    uint64_t oldest = LOAD(l->oldest_stamp);
+    if (LOAD(l->acked.records) >= l->appended.records)
+        return UINT64_MAX;
+    bool dips = l->dip.seq > LOAD(l->acked.seq) && l->dip.lowest < oldest;
+    return dips ? l->dip.lowest : oldest;
 }
 
 uint64_t hint_log_damaged(const struct hint_log *l)
@@ -177,6 +191,15 @@ static void open_segment(struct opening *o, const char *name)
     }
 }
 
+/* Records mostly come in the order of their stamps, but a write that hung at the own store comes
+ * later than its stamp. */
+static void note_dip(struct hint_log *l, uint64_t seq, uint64_t stamp)
+{
+    bool goes_on = l->dip.seq > LOAD(l->acked.seq) && l->dip.lowest < stamp;
+    l->dip.lowest = goes_on ? l->dip.lowest : stamp;
+    l->dip.seq = seq;
+}
+
 static void take_scan(struct opening *o, const struct segment *s, const struct segment_scan *scan)
 {
     char text[128];
@@ -197,8 +220,12 @@ static void take_scan(struct opening *o, const struct segment *s, const struct s
     r->torn_bytes += scan->torn;
     r->records += scan->records;
     r->bytes += scan->bytes;
-    if (scan->records && !o->l->oldest_ms)
-        o->l->oldest_ms = hlc_ms(scan->oldest_stamp);
+    if (scan->records && !o->l->oldest_stamp)
+        o->l->oldest_stamp = scan->oldest_stamp;
+    if (scan->dips || (scan->records && scan->lowest_stamp < o->l->newest_stamp))
+        note_dip(o->l, s->last, scan->lowest_stamp);
+    if (scan->newest_stamp > o->l->newest_stamp)
+        o->l->newest_stamp = scan->newest_stamp;
 }
 
 /* What holds nothing that is still owed goes: all acknowledged, or (copied back) read already. */
@@ -386,7 +413,11 @@ enum hint_append hint_log_append(struct hint_log *l, struct frame *f, bool memor
         memcpy(to + FRAME_HEAD, f->payload.ptr, f->payload.len);
     segment_end(t->map, t->size, t->end + size);
     if (l->appended.records == LOAD(l->acked.records))
-        STORE(l->oldest_ms, hlc_ms(f->stamp));
+        STORE(l->oldest_stamp, f->stamp);
+    if (f->stamp < l->newest_stamp)
+        note_dip(l, f->seq, f->stamp);
+    else
+        l->newest_stamp = f->stamp;
     STORE(t->last, f->seq);
     STORE(t->end, t->end + size);
     store_position(&l->appended,
@@ -576,7 +607,7 @@ static void free_acked(struct hint_log *l)
 static void publish_acked(struct hint_log *l, const struct frame *oldest)
 {
     if (oldest)
-        STORE(l->oldest_ms, hlc_ms(oldest->stamp));
+        STORE(l->oldest_stamp, oldest->stamp);
     store_position(&l->acked, l->ack.pos);
 }
 

@@ -84,6 +84,9 @@ const char *hint_log_error(const struct hint_log *l);
  * first). */
 bool hint_log_needs_floor(const struct hint_log *l);
 void hint_log_set_floor(struct hint_log *l, uint64_t floor);
+/* No unacknowledged record has a lower stamp (it may be lower than all of them for a while after an
+ * acknowledgement); UINT64_MAX: there is none. */
+uint64_t hint_log_lowest_stamp(const struct hint_log *l);
 
 /* ---- the sender actor --------------------------------------------------------------------- */
 

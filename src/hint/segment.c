@@ -282,6 +282,15 @@ static uint64_t torn_tail(const struct segment *s, uint64_t at)
     return size < room ? size : room;
 }
 
+static void note_stamp(struct segment_scan *scan, uint64_t stamp)
+{
+    scan->dips |= stamp < scan->newest_stamp;
+    if (stamp > scan->newest_stamp)
+        scan->newest_stamp = stamp;
+    if (stamp < scan->lowest_stamp)
+        scan->lowest_stamp = stamp;
+}
+
 void segment_scan(struct segment *s, uint64_t acked, struct segment_scan *scan)
 {
     struct segment_window none = {0};
@@ -295,7 +304,8 @@ void segment_scan(struct segment *s, uint64_t acked, struct segment_scan *scan)
             if (f.seq >> 32 == prev >> 32)
                 scan->damaged += f.seq - from - 1;
             if (!scan->records++)
-                scan->oldest_stamp = f.stamp;
+                scan->oldest_stamp = scan->lowest_stamp = f.stamp;
+            note_stamp(scan, f.stamp);
             scan->bytes += f.payload.len;
         }
         prev = f.seq;

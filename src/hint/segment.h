@@ -71,8 +71,10 @@ enum segment_found segment_open(int dir, const char *name, const char *peer, str
 void segment_end(uint8_t *map, uint64_t size, uint64_t at);
 
 struct segment_scan {
-    uint64_t records, bytes; /* with numbers above `acked` */
-    uint64_t oldest_stamp;
+    uint64_t records, bytes;             /* with numbers above `acked` */
+    uint64_t oldest_stamp;               /* of the first of them */
+    uint64_t lowest_stamp, newest_stamp; /* of all of them */
+    bool dips;                           /* they don't stand in the order of their stamps */
     uint64_t damaged; /* records with numbers above acked that are missing between readable ones */
     uint64_t torn;    /* bytes of a record that was begun behind the last one */
 };

@@ -97,6 +97,8 @@ void handshake_add_proof(struct buf *out, const struct identity *me, const char 
     LinkProof m = LINK_PROOF__INIT;
     m.proof.data = proof;
     m.proof.len = make_proof(me, HANDSHAKE_SENDER, ours, theirs, me->id, receiver_id, proof);
+    m.has_wall_ms = 1;
+    m.wall_ms = clock_wall_ms();
     add_frame(out, FRAME_PROOF, &m.base);
 }
 
@@ -225,6 +227,7 @@ bool handshake_read_proof(struct slice payload, struct greeting *g, struct error
     if (!m)
         return error_set(e, "handshake: malformed proof of %zu bytes", payload.len);
     bool ok = take_proof(g, &m->proof, e);
+    g->wall_ms = m->has_wall_ms ? m->wall_ms : g->wall_ms;
     link_proof__free_unpacked(m, NULL);
     return ok;
 }

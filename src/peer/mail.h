@@ -6,6 +6,7 @@
  *   reads        worker --READS--> sender --READS (answered)--> worker
  *   from a peer  worker --GREET, INBOUND, LINK_GONE--> writer --LINK--> worker
  *                worker --DIAL--> sender           (the greeted node dials back)
+ *                worker, sender --BEAT--> writer   (what a heartbeat told)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
  *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
@@ -39,6 +40,7 @@ enum mail_type {
     MAIL_REPAIR,
     MAIL_SYNC,
     MAIL_ORDER,
+    MAIL_BEAT,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -222,6 +224,19 @@ struct mail_order {
     uint64_t upto;
 };
 
+/* What a heartbeat told of a peer. */
+struct mail_beat {
+    struct msg msg;
+    uint16_t node;
+    bool has_watermark, has_clock;
+    uint64_t watermark;     /* peer/watermarks */
+    int64_t clock_ahead_ms; /* its wall clock minus our steady one, when the word came */
+};
+/* A peer's wall clock, as it answered `took_ms` after it was asked. What took longer, because one
+ * of the two processes was stopped or a link was full, doesn't tell what the clock shows: it isn't
+ * passed on. Nor is a word that nobody asked for: nobody knows how long it lay in a socket. */
+#define MAIL_CLOCK_LATE_MS 2000
+void mail_clock(struct actor *writer, unsigned node, uint64_t wall_ms, uint64_t took_ms);
 /* The writer to a sender: mark the peer as needing repair. */
 struct mail_repair {
     struct msg msg;

@@ -21,7 +21,7 @@ struct receiver {
     unsigned node;
     struct greeting *hello;
     uint8_t challenge[CHALLENGE_SIZE];
-    uint64_t heard_ms;
+    uint64_t challenged_ms, heard_ms;
     size_t at_writer; /* bytes of frames that the writer hasn't dealt with */
     bool dirty;
     bool left_frames; /* for want of room for replies */
@@ -70,6 +70,7 @@ static void on_hello(struct receiver *r, const struct frame *f)
         return;
     }
     handshake_challenge(r->challenge);
+    r->challenged_ms = clock_mono_ms();
     handshake_add_challenge(&r->stream.out, r->all->me, r->hello, r->challenge);
     r->phase = WAIT_PROOF;
 }
@@ -83,6 +84,7 @@ static void on_proof(struct receiver *r, const struct frame *f)
         refuse(r, e.text);
         return;
     }
+    mail_clock(r->all->writer, r->node, g->wall_ms, clock_mono_ms() - r->challenged_ms);
     struct mail_greet *m = MEM_NEW(struct mail_greet);
     m->msg.type = MAIL_GREET;
     m->link = (struct link_ref){.worker = r->all->worker, .ticket = r->ticket};
@@ -140,6 +142,21 @@ static void on_read(struct receiver *r, const struct frame *f)
     resp_command_fini(&cmd);
 }
 
+/* ---- heartbeats -------------------------------------------------------------------------------
+ */
+
+static void on_beat(struct receiver *r, const struct frame *f)
+{
+    struct mail_beat *m = MEM_NEW(struct mail_beat);
+    m->msg.type = MAIL_BEAT;
+    m->node = (uint16_t)r->node;
+    m->has_watermark = true;
+    m->watermark = f->stamp;
+    actor_send(r->all->writer, &m->msg);
+    frame_add(&r->stream.out,
+              &(struct frame){.kind = FRAME_BEAT, .seq = f->seq, .deadline = clock_wall_ms()});
+}
+
 /* ---- frames -----------------------------------------------------------------------------------
  */
 
@@ -177,7 +194,7 @@ static void on_frame(struct receiver *r, const struct frame *f)
     } else if (r->phase == LINKED && (f->kind == FRAME_READ || f->kind == FRAME_INSPECT)) {
         on_read(r, f);
     } else if (r->phase == LINKED && f->kind == FRAME_BEAT) {
-        frame_add(&r->stream.out, &(struct frame){.kind = FRAME_BEAT, .seq = f->seq});
+        on_beat(r, f);
     } else if (f->kind == FRAME_REFUSE) {
         char reason[256];
         handshake_read_refuse(f->payload, reason, sizeof reason);

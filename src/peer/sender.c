@@ -271,14 +271,19 @@ static void send_beat(struct sender *s)
 {
     uint64_t now = clock_mono_us();
     s->asked_us = s->asked_us ? s->asked_us : now;
-    frame_add(&s->stream.out, &(struct frame){.kind = FRAME_BEAT, .seq = now});
+    frame_add(&s->stream.out,
+              &(struct frame){.kind = FRAME_BEAT,
+                              .seq = now,
+                              .stamp = __atomic_load_n(s->o.watermark, __ATOMIC_ACQUIRE)});
 }
 
-static void on_reply_time(struct sender *s, uint64_t asked_us)
+/* A beat comes back: how long that took, and what the peer's clock shows. */
+static void on_reply_time(struct sender *s, const struct frame *f)
 {
-    uint64_t us = clock_mono_us() - asked_us;
+    uint64_t us = clock_mono_us() - f->seq;
     PEER_STORE(s->peer, rtt_us, us);
-    if (asked_us >= s->asked_us)
+    mail_clock(s->o.writer, s->node, f->deadline, us / 1000);
+    if (f->seq >= s->asked_us)
         s->asked_us = 0;
     if (uv_is_active((uv_handle_t *)&s->drain))
         pace_sample(&s->pace, us);
@@ -406,6 +411,7 @@ static void on_challenge(struct sender *s, const struct frame *f)
         refuse(s, "not accepted", e.text);
         return;
     }
+    mail_clock(s->o.writer, s->node, g->wall_ms, clock_mono_ms() - s->phase_since_ms);
     handshake_add_proof(&s->stream.out, s->o.me, g->id, s->challenge, g->challenge);
     s->phase = PROVING;
 }
@@ -473,7 +479,7 @@ static void on_link_frame(struct sender *s, const struct frame *f)
         break;
     case FRAME_BEAT:
         if (f->seq) /* else nobody asked: it is busy with something large */
-            on_reply_time(s, f->seq);
+            on_reply_time(s, f);
         break;
     default:
         refuse(s, "protocol", "a frame that doesn't belong here");

@@ -27,6 +27,7 @@ struct sender_options {
     const char *hint_dir;          /* of this peer's log; NULL: memory */
     struct actor *writer;          /* is told whom we met */
     const uint32_t *clock_trusted; /* atomic: hints may expire */
+    const uint64_t *watermark;     /* atomic: of this node, for its heartbeats */
 };
 /* Starts the actor; peer->sender is set before this returns. */
 struct sender *sender_start(const struct sender_options *o, struct error *e) MUST_USE;

@@ -7,17 +7,17 @@
 #include "request/batch.h"
 #include "request/handoff.h"
 #include "request/own.h"
+#include "request/pulse.h"
 #include "request/replicate.h"
 #include "request/sources.h"
 #include <inttypes.h>
 #include <string.h>
 
-#define BATCH_MAX      4096 /* writes in one batch */
-#define TICK_MS        100
-#define TIDY_TICKS     10
-#define LAZY_MS        1    /* what nobody waits for: acknowledgements, word to senders */
-#define RETRY_MS       1000 /* a store that refused is asked again */
-#define LATE_MARGIN_MS (3600ull * 1000) /* tombstones outlive hints by this much */
+#define BATCH_MAX  4096 /* writes in one batch */
+#define TICK_MS    100
+#define TIDY_TICKS 10
+#define LAZY_MS    1    /* what nobody waits for: acknowledgements, word to senders */
+#define RETRY_MS   1000 /* a store that refused is asked again */
 
 struct writer {
     struct actor actor;
@@ -25,8 +25,6 @@ struct writer {
     uint16_t tag;
     unsigned self;
     struct hlc clock;
-    uint64_t late_ms; /* how old a write may be: by the lifetime of hints at the start, as the
-                         store's tombstones go */
     uint64_t own_seq; /* without an own log: the last number */
     struct own own;
     struct sources sources; /* by node */
@@ -36,10 +34,9 @@ struct writer {
     bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
     bool greetings_due; /* the store was away: the peers must greet again and name their hints */
     char refusal[200];
-    struct { /* read once in a turn */
-        bool known;
-        uint64_t wall_ms, steady_ms;
-    } now;
+    struct pulse pulse;
+    struct pulse_now now; /* read once in a turn */
+    bool now_known;
     struct standby standby;
     struct handoff *handoff;
     enum node_state state; /* what is told: also STANDBY while the own log has to be replayed */
@@ -51,6 +48,15 @@ struct writer {
 static bool serving(const struct writer *w)
 {
     return w->store_up && !w->refusing;
+}
+
+static void read_clocks(struct writer *w)
+{
+    if (w->now_known)
+        return;
+    w->now_known = true;
+    w->now = (struct pulse_now){.wall_ms = clock_wall_ms(), .steady_ms = clock_steady_ms()};
+    pulse_look(&w->pulse, &w->now);
 }
 
 /* ---- what the peers are told -------------------------------------------------------------------
@@ -192,13 +198,6 @@ static void on_link_gone(struct writer *w, struct mail_link_gone *m)
 /* ---- what peers send
  * ------------------------------------------------------------------------------ */
 
-/* A write so old that its key's tombstone may be gone: it can't be judged any more. */
-static bool too_old(const struct writer *w, const struct frame *f)
-{
-    return hlc_ms(f->stamp) + w->late_ms < w->now.steady_ms &&
-           __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED);
-}
-
 static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
 {
     struct item *it = batch_add(w->gathering);
@@ -210,7 +209,7 @@ static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
     if (f->kind == FRAME_SKIP)
         return;
     it->want_reply = f->flags & FRAME_WANT_REPLY;
-    if (too_old(w, f)) {
+    if (pulse_too_old(&w->pulse, node, f->stamp, &w->now)) {
         PEER_ADD(w->o.peers->at[node], expired, 1);
         return;
     }
@@ -342,8 +341,19 @@ static void log_write(struct writer *w, struct mail_write *m)
     it->spec = command_find(it->cmd.argv[0]);
 }
 
+static bool refuse_by_clock(struct writer *w, struct mail_write *m)
+{
+    if (!pulse_refuses(&w->pulse, &m->own_reply))
+        return false;
+    m->own_outcome = STORE_FAILED;
+    answer(m);
+    return true;
+}
+
 static void on_write(struct writer *w, struct mail_write *m)
 {
+    if (refuse_by_clock(w, m))
+        return;
     if (own_has_log(&w->own)) {
         log_write(w, m);
         return;
@@ -656,9 +666,39 @@ static void look_after_own(struct writer *w)
     own_tick(&w->own, serving(w), __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED));
 }
 
+/* ---- heartbeats -------------------------------------------------------------------------------
+ */
+
+static uint64_t first_stamp(const struct batch *b)
+{
+    for (size_t i = 0; b && i < b->n; i++)
+        if (b->items[i].kind == ITEM_OWN && b->items[i].order)
+            return b->items[i].stamp;
+    return UINT64_MAX;
+}
+
+/* The lowest stamp of what waits for the own store before it goes into the logs. */
+static uint64_t waiting_stamp(const struct writer *w)
+{
+    uint64_t at_store = first_stamp(w->at_store);
+    return at_store < UINT64_MAX ? at_store : first_stamp(w->gathering);
+}
+
+/* What needs no guarding any more is forgotten, and the peers are told how far we are. */
+static void move_watermark(struct writer *w)
+{
+    bool trusted = __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED);
+    pulse_publish(&w->pulse, &w->clock, waiting_stamp(w), &w->now);
+    __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
+    store_forget_below(w->o.store, pulse_forgettable(&w->pulse, trusted, &w->now));
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct writer *w = t->data;
+    read_clocks(w);
+    pulse_tick(&w->pulse, &w->now);
+    move_watermark(w);
     decide_state(w);
     handoff_tick(w->handoff);
     if (++w->ticks % TIDY_TICKS != 0)
@@ -685,15 +725,6 @@ static void start(void *self)
     store_writer_start(w->o.store, &w->actor.loop, &events);
 }
 
-static void read_clocks(struct writer *w)
-{
-    if (w->now.known)
-        return;
-    w->now.known = true;
-    w->now.wall_ms = clock_wall_ms();
-    w->now.steady_ms = clock_steady_ms();
-}
-
 static void receive(void *self, struct msg *msg)
 {
     struct writer *w = self;
@@ -711,6 +742,12 @@ static void receive(void *self, struct msg *msg)
     case MAIL_LINK_GONE:
         on_link_gone(w, container_of_(msg, struct mail_link_gone, msg));
         break;
+    case MAIL_BEAT: {
+        struct mail_beat *m = container_of_(msg, struct mail_beat, msg);
+        pulse_heard(&w->pulse, m, &w->now);
+        mem_free(m);
+        break;
+    }
     case MAIL_MET:
         on_met(w, container_of_(msg, struct mail_met, msg));
         break;
@@ -759,7 +796,7 @@ static void turn_end(void *self)
     bool said = sources_flush(&w->sources);
     if (!(told && said) && !uv_is_active((uv_handle_t *)&w->lazy))
         uv_timer_start(&w->lazy, on_lazy, LAZY_MS, 0);
-    w->now.known = false;
+    w->now_known = false;
 }
 
 static void stop(void *self)
@@ -809,7 +846,6 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     w->o = *o;
     w->self = o->peers->self;
     w->tag = tag_of(o->me->id);
-    w->late_ms = (uint64_t)o->config->hint_ttl_seconds * 1000 + LATE_MARGIN_MS;
     w->clock.last = o->clock_floor;
     w->own_seq = o->me->start_mark << 32;
     sources_init(&w->sources, n, o->config->send_window);
@@ -824,6 +860,9 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
                                                        .replicate = &w->replicate,
                                                        .writer = &w->actor,
                                                        .clock_trusted = o->clock_trusted});
+    pulse_init(&w->pulse, o->config, o->peers);
+    w->pulse.watermark = o->watermark;
+    w->pulse.clock_off = o->clock_off;
     w->gathering = &w->batches[0];
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());
     own_init(&w->own, o->config, o->peers->own, o->own_hint_dir, &w->actor.loop);
@@ -862,5 +901,6 @@ void writer_free(struct writer *w)
     handoff_free(w->handoff);
     standby_fini(&w->standby);
     own_fini(&w->own);
+    pulse_fini(&w->pulse);
     mem_free(w);
 }

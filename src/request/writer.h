@@ -40,6 +40,8 @@ struct writer_options {
     uint32_t *clock_trusted;   /* atomic, out: the wall clock agrees with a peer's */
     uint32_t *own_state;       /* atomic, out: enum node_state */
     uint64_t *clock_now;       /* atomic, out: the newest stamp given */
+    uint64_t *watermark;       /* atomic, out: see request/pulse.h */
+    int64_t *clock_off;        /* atomic, out: ms that the wall clock is ahead of the peers' */
     /* A peer's id was learnt: remember it (data_dir/peers). The writer's thread. */
     void (*met)(void *arg, const struct topology *t);
     void *met_arg;

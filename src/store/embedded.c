@@ -189,6 +189,7 @@ static const struct store_ops ops = {.answers_at_once = true,
                                      .writer_stop = embedded_writer_stop,
                                      .last = embedded_last,
                                      .apply = embedded_apply,
+                                     .forget_below = embedded_forget_below,
                                      .reader_new = embedded_reader_new,
                                      .reader_free = embedded_reader_free,
                                      .read = embedded_read,
@@ -376,7 +377,6 @@ static struct embedded *embedded_new(const struct store_options *o)
     s->reserve = o->max_bytes / 16 < RESERVE_MAX ? o->max_bytes / 16 : RESERVE_MAX;
     if (s->reserve < RESERVE_PAGES * s->page)
         s->reserve = RESERVE_PAGES * s->page;
-    s->tombstone_ms = o->tombstone_ms;
     s->sync = o->sync;
     s->wal_dir = -1;
     s->log_bytes = o->log_bytes ? o->log_bytes : o->max_bytes / 8;

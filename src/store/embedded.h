@@ -14,7 +14,8 @@
  * The tables of <data_dir>/store.mdb:
  *
  *     keys     LMDB key of store/record.h -> record
- *     due      time (ms, big-endian), LMDB key -> nothing      what the sweeper finds
+ *     due      time (ms, big-endian), LMDB key -> nothing      what the sweeper finds: when a key
+ *              lapses; for a tombstone RECORD_GUARDS and the time below which it guards
  *     numbers  node id -> u64                                  the last number applied
  *     meta     "totals" -> struct embedded_totals, "wal" -> u64, the last batch that is in here
  *
@@ -81,9 +82,10 @@ struct embedded {
     MDB_dbi keys, due, numbers, meta;
     size_t page; /* bytes */
     uint64_t max_bytes;
-    uint64_t reserve; /* bytes only deletes may take, so that a full store can be emptied */
-    uint64_t tombstone_ms;
-    int sync; /* enum sync_policy */
+    uint64_t reserve;      /* bytes only deletes may take, so that a full store can be emptied */
+    uint64_t forget_below; /* atomic, the writer's: no write with a lower stamp comes any more */
+    uint64_t forgotten;    /* atomic: the newest stamp that went with a tombstone */
+    int sync;              /* enum sync_policy */
     int wal_dir;
     uint64_t log_bytes; /* a file of the log; larger only for one batch that is */
     const struct string_command **commands; /* by place in command_table */
@@ -117,9 +119,11 @@ struct embedded {
     struct buf scratch;
     size_t *starts; /* of the replies in the batch's buffer */
     size_t starts_cap;
-    uint64_t next_due; /* nothing in LMDB's `due` behind due_from is earlier; wall ms */
-    uint8_t due_from[8 + RECORD_KEY_MAX + 1]; /* the sweeper has looked at what is before */
-    size_t due_from_len;
+    struct embedded_due {
+        uint64_t next;                        /* nothing behind `from` is earlier */
+        uint8_t from[8 + RECORD_KEY_MAX + 1]; /* the sweeper has looked at what is before */
+        size_t from_len;
+    } lapsing, guarding; /* the two parts of LMDB's `due` */
 
     /* the checkpoint actor's, and before it starts and after it has ended the main thread's */
     struct checkpoint checkpoint;
@@ -180,8 +184,9 @@ struct embedded_change {
     struct embedded_totals totals;
     uint64_t growth;
     uint64_t next_due;
-    uint64_t dropped; /* stale writes */
-    size_t wanted;    /* bytes, when there was no space */
+    uint64_t dropped;   /* stale writes */
+    uint64_t unguarded; /* late writes that couldn't be judged */
+    size_t wanted;      /* bytes, when there was no space */
 };
 /* A place to come back to when a write of many keys ends halfway. */
 struct embedded_mark {
@@ -212,8 +217,8 @@ int embedded_change_commit(struct embedded_change *c) MUST_USE;
 void embedded_change_abort(struct embedded_change *c);
 /* The writer's snapshot of LMDB, until the change ends. */
 int embedded_reading(struct embedded *s, MDB_txn **out) MUST_USE;
-/* When the sweeper must see a record with these contents. */
-uint64_t embedded_sweep_time(const struct embedded *s, const struct record *r);
+/* When the sweeper must see a record with these contents: its place in `due`. */
+uint64_t embedded_sweep_time(const struct record *r);
 
 /* The numbers that moved since the last freeze go into the active table; one of them. */
 void embedded_take_numbers(struct embedded *s);
@@ -273,6 +278,10 @@ void embedded_checkpoint_ended(struct embedded *s);
 void embedded_sync_ended(struct embedded *s);
 void embedded_sweeper_start(struct embedded *s, uv_loop_t *loop);
 void embedded_sweeper_stop(struct embedded *s);
+void embedded_forget_below(struct store *s, uint64_t stamp);
+/* Is it a tombstone that guards against nothing any more? Then it goes, and its stamp is noted as
+ * forgotten. Any thread. */
+bool embedded_guards_nothing(struct embedded *s, const struct record *r);
 
 /* ---- reading side -----------------------------------------------------------------------------
  */

@@ -21,7 +21,7 @@ struct run {
     bool found;
     /* what came of the write */
     size_t stored, dropped;
-    bool collided;
+    bool collided, unguarded;
     int rc;
 };
 
@@ -43,6 +43,12 @@ static bool open_cell(void *arg, struct slice key, struct cell *c)
     c->value = c->exists ? run->old.value : slice_of("", 0);
     c->expires = c->exists ? run->old.expires : 0;
     return true;
+}
+
+/* A late write, and what would have guarded the key against it may be gone. */
+static bool is_unguarded(const struct run *run)
+{
+    return !run->found && run->at.time <= __atomic_load_n(&run->c->s->forgotten, __ATOMIC_RELAXED);
 }
 
 /* Strictly older than what guards the key. A change stamped before the key lapsed belongs to the
@@ -69,7 +75,7 @@ static struct record record_after(const struct run *run, struct slice key, const
         r.overwrite = run->found ? run->old.overwrite : (struct stamp){0, 0};
     if (run->found && stamp_before(run->at, run->old.newest))
         r.newest = run->old.newest;
-    r.sweep = embedded_sweep_time(run->c->s, &r);
+    r.sweep = embedded_sweep_time(&r);
     return r;
 }
 
@@ -83,6 +89,7 @@ static bool close_cell(void *arg, struct slice key, struct cell *c)
     struct record fresh = record_after(run, key, c);
     run->rc = embedded_put(run->c, &run->key, run->found ? &run->old : NULL, &fresh);
     run->stored += run->rc == 0;
+    run->unguarded |= is_unguarded(run);
     return run->rc == 0;
 }
 
@@ -141,6 +148,7 @@ static int run_write(struct embedded_change *c, struct store_write *w, struct bu
     }
     if (string_run(command, w->cmd, &access, replies)) {
         c->dropped += run.dropped;
+        c->unguarded += run.unguarded && w->source != 0;
         w->outcome = run.dropped && !run.stored ? STORE_STALE : STORE_APPLIED;
         return 0;
     }
@@ -216,6 +224,7 @@ static int attempt(struct embedded *s, struct store_batch *b, size_t *wanted)
     *wanted = c.wanted;
     if (rc == 0) {
         STORE_COUNT(s->base.stats.stale_dropped, c.dropped);
+        STORE_COUNT(s->base.stats.unguarded, c.unguarded);
         remember_numbers(s);
         went_on(s, i, b->replies.len);
     }

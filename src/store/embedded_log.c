@@ -6,14 +6,17 @@
 #include <assert.h>
 #include <errno.h>
 
-uint64_t embedded_sweep_time(const struct embedded *s, const struct record *r)
+/* A tombstone keeps writes out that are older than it, and, where its key has lapsed, changes that
+ * were stamped before that. */
+uint64_t embedded_sweep_time(const struct record *r)
 {
     if (r->type == RECORD_GONE)
         return 0;
     if (r->type != RECORD_TOMBSTONE)
         return r->expires;
-    uint64_t at = hlc_ms(r->newest.time) + s->tombstone_ms;
-    return at < s->tombstone_ms ? UINT64_MAX : at;
+    uint64_t newest = hlc_ms(r->newest.time);
+    uint64_t upto = r->expires > newest ? r->expires : newest;
+    return RECORD_GUARDS | upto;
 }
 
 /* ---- a change ------------------------------------------------------------------------------- */

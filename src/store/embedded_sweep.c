@@ -28,90 +28,110 @@ void embedded_broken(struct embedded *s, const char *what, int rc)
 
 /* ---- the sweeper ------------------------------------------------------------------------------
  */
-/* A lapsed key becomes a tombstone, which keeps its stamps; an old tombstone goes. What the index
- * says of a record that has a newer one in a memtable means nothing: the checkpoint takes it out.
- */
+/* The last place in `due` that the sweeper may look at: of a tombstone. 0: there is none. */
+static uint64_t guards_upto(const struct embedded *s)
+{
+    uint64_t ms = hlc_ms(__atomic_load_n(&s->forget_below, __ATOMIC_RELAXED));
+    return ms ? RECORD_GUARDS | (ms - 1) : 0;
+}
+
+static bool is_due(const struct embedded *s, const struct record *r, uint64_t now)
+{
+    return r->sweep && r->sweep <= (r->sweep & RECORD_GUARDS ? guards_upto(s) : now);
+}
+
+bool embedded_guards_nothing(struct embedded *s, const struct record *r)
+{
+    if (r->type != RECORD_TOMBSTONE || embedded_sweep_time(r) > guards_upto(s))
+        return false;
+    uint64_t newest = r->newest.time, known = __atomic_load_n(&s->forgotten, __ATOMIC_RELAXED);
+    while (newest > known && !__atomic_compare_exchange_n(&s->forgotten, &known, newest, false,
+                                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+    return true;
+}
+
+/* A lapsed key becomes a tombstone, which keeps its stamps; one that guards nothing goes. What the
+ * index says of a record that has a newer one in a memtable means nothing: the checkpoint takes it
+ * out. A tombstone that an earlier version of this program indexed by its age goes by that. */
 static int sweep_record(struct embedded_change *c, const struct record_key *key, uint64_t now)
 {
     struct record old;
     int rc = embedded_find(c, key, &old);
-    if (rc == MDB_NOTFOUND || (rc == 0 && (old.sweep == 0 || old.sweep > now)))
+    if (rc == MDB_NOTFOUND || (rc == 0 && !is_due(c->s, &old, now)))
         return 0;
     if (rc != 0)
         return rc;
     struct record fresh = old;
     fresh.type = RECORD_TOMBSTONE;
     fresh.value = slice_of("", 0);
-    fresh.sweep = embedded_sweep_time(c->s, &fresh);
-    if (old.type == RECORD_TOMBSTONE || fresh.sweep <= now) {
+    fresh.sweep = embedded_sweep_time(&fresh);
+    bool aged = old.type == RECORD_TOMBSTONE && !(old.sweep & RECORD_GUARDS);
+    if (embedded_guards_nothing(c->s, &fresh) || aged) {
         fresh.type = RECORD_GONE;
         fresh.sweep = 0;
     }
     return embedded_put(c, key, &old, &fresh);
 }
 
-/* The next entry of the index at or behind due_from, which then stands behind it. */
-static int next_due(struct embedded *s, MDB_cursor *cursor, uint64_t now, uint64_t *at,
+/* The next entry of the index at or behind d->from, which then stands behind it. */
+static int next_due(struct embedded_due *d, MDB_cursor *cursor, uint64_t upto, uint64_t *at,
                     struct record_key *key)
 {
-    MDB_val k = mdb_val_of(s->due_from, s->due_from_len), v;
-    int rc = mdb_cursor_get(cursor, &k, &v, s->due_from_len ? MDB_SET_RANGE : MDB_FIRST);
+    MDB_val k = mdb_val_of(d->from, d->from_len), v;
+    int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
     if (rc != 0)
         return rc;
     if (!record_order_read(slice_of(k.mv_data, k.mv_size), at) || k.mv_size - 8 > sizeof key->bytes)
         return MDB_CORRUPTED;
-    if (*at > now)
+    if (*at > upto)
         return 0;
     key->len = k.mv_size - 8;
     memcpy(key->bytes, (uint8_t *)k.mv_data + 8, key->len);
     key->hashed = key->len > 8 && key->bytes[8] == 'h';
-    memcpy(s->due_from, k.mv_data, k.mv_size);
-    s->due_from[k.mv_size] = 0; /* the least key behind it */
-    s->due_from_len = k.mv_size + 1;
+    memcpy(d->from, k.mv_data, k.mv_size);
+    d->from[k.mv_size] = 0; /* the least key behind it */
+    d->from_len = k.mv_size + 1;
     return 0;
 }
 
-static int sweep_slice(struct embedded_change *c, uint64_t now)
+static int sweep_slice(struct embedded_change *c, struct embedded_due *d, uint64_t upto,
+                       uint64_t now)
 {
-    struct embedded *s = c->s;
     MDB_txn *txn;
     MDB_cursor *cursor;
     struct record_key key;
-    int rc = embedded_reading(s, &txn);
+    int rc = embedded_reading(c->s, &txn);
     if (rc == 0)
-        rc = mdb_cursor_open(txn, s->due, &cursor);
+        rc = mdb_cursor_open(txn, c->s->due, &cursor);
     if (rc != 0)
         return rc;
-    uint64_t at = now;
+    uint64_t at = upto;
     for (int i = 0; i < SWEEP_SLICE && rc == 0; i++) {
-        rc = next_due(s, cursor, now, &at, &key);
-        if (rc != 0 || at > now)
+        rc = next_due(d, cursor, upto, &at, &key);
+        if (rc != 0 || at > upto)
             break;
         rc = sweep_record(c, &key, now);
     }
     mdb_cursor_close(cursor);
-    s->next_due = rc == MDB_NOTFOUND ? UINT64_MAX : at;
+    d->next = rc == MDB_NOTFOUND ? UINT64_MAX : at;
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 /* A slice that finds no space comes again when there is some. */
-static void sweep(struct embedded *s, uint64_t now)
+static void sweep(struct embedded *s, struct embedded_due *d, uint64_t upto, uint64_t now)
 {
     struct embedded_change c;
-    size_t from_len = s->due_from_len;
-    uint8_t from[sizeof s->due_from];
-    memcpy(from, s->due_from, from_len);
+    struct embedded_due before = *d;
     embedded_change_begin(s, &c);
-    int rc = sweep_slice(&c, now);
+    int rc = sweep_slice(&c, d, upto, now);
     if (rc == 0)
         rc = embedded_change_commit(&c);
     else
         embedded_change_abort(&c);
     if (rc == 0)
         return;
-    memcpy(s->due_from, from, from_len);
-    s->due_from_len = from_len;
-    s->next_due = now;
+    *d = before;
     if (rc == EMBEDDED_NO_SPACE) {
         enum embedded_space space = embedded_make_space(s, c.wanted, &rc);
         if (space == EMBEDDED_FULL)
@@ -120,6 +140,34 @@ static void sweep(struct embedded *s, uint64_t now)
             return;
     }
     embedded_broken(s, "sweep", rc);
+}
+
+static bool wants_sweep(const struct embedded *s, uint64_t now)
+{
+    return s->lapsing.next <= now || s->guarding.next <= guards_upto(s);
+}
+
+static void sweep_both(struct embedded *s, uint64_t now)
+{
+    if (s->lapsing.next <= now)
+        sweep(s, &s->lapsing, now, now);
+    if (store_is_up(&s->base) && s->guarding.next <= guards_upto(s))
+        sweep(s, &s->guarding, guards_upto(s), now);
+}
+
+/* From the beginning: the index has other entries now. */
+static void sweep_anew(struct embedded *s)
+{
+    s->lapsing = (struct embedded_due){.from_len = 8};
+    s->guarding = (struct embedded_due){.from_len = 8};
+    record_order_write(RECORD_GUARDS, s->guarding.from);
+}
+
+void embedded_forget_below(struct store *store, uint64_t stamp)
+{
+    struct embedded *s = container_of_(store, struct embedded, base);
+    if (stamp > s->forget_below)
+        __atomic_store_n(&s->forget_below, stamp, __ATOMIC_RELAXED);
 }
 
 /* ---- the checkpoint and its results ------------------------------------------------------------
@@ -162,7 +210,7 @@ void embedded_checkpoint_ended(struct embedded *s)
     } else {
         s->used = s->checkpoint.used;
         embedded_thaw(s);
-        s->next_due = s->due_from_len = 0; /* the index has other entries now */
+        sweep_anew(s);
         if (!store_is_up(&s->base))
             come_back(s);
     }
@@ -195,12 +243,12 @@ static void on_sweep(uv_timer_t *timer)
         embedded_checkpoint_start(s, s->frozen); /* it found the disk full, or a start found it */
     else if (wants_checkpoint(s, now))
         embedded_freeze(s);
-    if (up && s->next_due <= now)
-        sweep(s, now);
+    if (up && wants_sweep(s, now))
+        sweep_both(s, now);
     embedded_tidy(s);
     if (s->blocked)
         embedded_go_on(s);
-    bool more = up && s->next_due <= now;
+    bool more = up && wants_sweep(s, now);
     uv_timer_start(timer, on_sweep, more ? SWEEP_AGAIN_MS : SWEEP_MS, 0);
 }
 
@@ -213,6 +261,7 @@ static void on_sync(uv_timer_t *timer)
 
 void embedded_sweeper_start(struct embedded *s, uv_loop_t *loop)
 {
+    sweep_anew(s);
     uv_timer_init(loop, &s->sweeper);
     uv_timer_init(loop, &s->syncer);
     s->sweeper.data = s->syncer.data = s;

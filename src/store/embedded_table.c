@@ -121,6 +121,10 @@ int embedded_store(struct embedded_txn *t, const struct memtable_walk *w, uint64
     size_t old_size;
     if (!record_read(w->bytes, &fresh))
         return MDB_CORRUPTED;
+    if (embedded_guards_nothing(t->s, &fresh)) {
+        fresh.type = RECORD_GONE;
+        fresh.sweep = 0;
+    }
     int rc = seek(t, &k, &old, &old_size);
     if (rc != 0)
         return rc;

@@ -22,6 +22,7 @@ struct store_ops {
     void (*writer_stop)(struct store *s);
     uint64_t (*last)(struct store *s, unsigned source, const char *node_id);
     void (*apply)(struct store *s, struct store_batch *batch);
+    void (*forget_below)(struct store *s, uint64_t stamp);
     struct store_reader *(*reader_new)(struct store *s, uv_loop_t *loop);
     void (*reader_free)(struct store_reader *r);
     void (*read)(struct store_reader *r, const struct command_spec *spec,

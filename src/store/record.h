@@ -35,12 +35,15 @@ enum record_type {
         'g', /* nothing, not even a tombstone: only in what lies before LMDB (store/memtable.h) */
 };
 
+#define RECORD_GUARDS (1ull << 63)
+
 struct record {
     enum record_type type;
     struct stamp overwrite; /* of the last overwrite: what guards */
     struct stamp newest;    /* of the newest write that was applied */
     uint64_t expires;       /* wall ms; 0: never. In a tombstone: when the key lapsed, if it did */
-    uint64_t sweep;   /* wall ms at which the sweeper must look: the place in its index; 0: never */
+    uint64_t sweep;   /* wall ms at which the sweeper must look: the place in its index; 0: never.
+                         With RECORD_GUARDS: when no write from before these ms comes any more */
     struct slice key; /* empty when the LMDB key tells it */
     struct slice value;
 };

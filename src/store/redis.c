@@ -13,6 +13,13 @@ static struct redis *redis_of(struct store *s)
     return (struct redis *)(void *)s;
 }
 
+static void forget_below(struct store *s, uint64_t stamp)
+{
+    struct redis *r = redis_of(s);
+    stamps_forget(r->stamps, stamp);
+    STORE_SHOW(s->stats.stamps, stamps_count(r->stamps));
+}
+
 /* ---- up and down
  * ------------------------------------------------------------------------------------- */
 
@@ -114,6 +121,7 @@ static const struct store_ops redis_ops = {.close = close_redis,
                                            .writer_stop = writer_stop,
                                            .last = last,
                                            .apply = redis_apply,
+                                           .forget_below = forget_below,
                                            .reader_new = redis_reader_new,
                                            .reader_free = redis_reader_free,
                                            .read = redis_read,

@@ -10,11 +10,15 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define MAGIC      0x31504d4154534e59ull /* "YNSTAMP1" */
-#define HEAD_BYTES 4096u
-#define WAYS       4u
-#define HASH48     0xffffffffffffull
-#define CHAINS     2048u /* of the index over the intents; a power of two */
+#define MAGIC       0x31504d4154534e59ull /* "YNSTAMP1" */
+#define HEAD_BYTES  4096u
+#define WAYS        4u
+#define HASH48      0xffffffffffffull
+#define CHAINS      2048u /* of the index over the intents; a power of two */
+#define MAP_WORDS   256u  /* of 64 places each: 16384 pages with the default size */
+#define PLACES      (MAP_WORDS * 64)
+#define PAGE_SLOTS  (4096u / sizeof(struct slot))
+#define SWEEP_SLOTS (128u * PAGE_SLOTS) /* in one call: half a megabyte */
 
 struct slot {
     uint64_t key; /* hash << 16 | tag */
@@ -23,10 +27,13 @@ struct slot {
 
 struct head {
     uint64_t magic, buckets;
-    uint64_t check;   /* over the two above: the head isn't somebody else's file */
-    uint64_t floor;   /* the newest stamp that was given up */
-    uint64_t intents; /* how many are noted */
-    char boot[40];    /* the boot in which the table is open; "" after a clean close */
+    uint64_t check;           /* over the two above: the head isn't somebody else's file */
+    uint64_t floor;           /* the newest stamp that was given up */
+    uint64_t intents;         /* how many are noted */
+    char boot[40];            /* the boot in which the table is open; "" after a clean close */
+    uint64_t mapped;          /* 1: `used` is true; 0: a file that was made without it */
+    uint64_t entries;         /* slots in use */
+    uint64_t used[MAP_WORDS]; /* a bit for each place in which something may stand */
 };
 
 struct stamps {
@@ -34,7 +41,11 @@ struct stamps {
     struct stamp_intent *intents;
     struct slot *slots;
     size_t size;
+    size_t place; /* slots of one */
     uint64_t evicted;
+    uint64_t below;         /* stamps_forget: what is lower goes */
+    uint64_t round;         /* `below` when the round began */
+    unsigned at;            /* the next place of the round; PLACES: it has ended */
     uint16_t chain[CHAINS]; /* index + 1 of the newest intent in it */
     uint16_t next[STAMPS_INTENTS];
 };
@@ -89,9 +100,23 @@ static void slot_set(struct slot *s, uint64_t hash, struct stamp v)
     STORE(s->stamp, v.stamp, RELEASE);
 }
 
+/* The place is marked before the entry stands in it, and its mark goes when it is empty: whenever a
+ * kill comes, no entry lies where nobody looks. */
+static void mark(struct stamps *t, const struct slot *s)
+{
+    size_t place = (size_t)(s - t->slots) / t->place;
+    uint64_t bit = 1ull << place % 64, *word = &t->head->used[place / 64];
+    if (!(*word & bit))
+        STORE(*word, *word | bit, RELEASE);
+}
+
+static void count(struct stamps *t, uint64_t entries)
+{
+    STORE(t->head->entries, entries, RELAXED);
+}
+
 static void give_up(struct stamps *t, const struct slot *s)
 {
-    t->evicted++;
     if (s->stamp > t->head->floor)
         STORE(t->head->floor, s->stamp,
               RELEASE); /* before the entry goes: a kill must not lose it */
@@ -109,9 +134,78 @@ static void put(struct stamps *t, uint64_t hash, struct stamp v)
         if (b[i].stamp < victim->stamp)
             victim = &b[i];
     }
-    if (victim->stamp)
+    if (victim->stamp) {
+        t->evicted++;
         give_up(t, victim);
+    } else {
+        mark(t, victim);
+        count(t, t->head->entries + 1);
+    }
     slot_set(victim, hash, v);
+}
+
+/* --- forgetting -------------------------------------------------------------------------------
+ */
+
+static size_t slots_of(const struct stamps *t)
+{
+    return t->head->buckets * WAYS;
+}
+
+/* False: something stays. */
+static bool sweep_place(struct stamps *t, size_t place, uint64_t below)
+{
+    size_t from = place * t->place, end = from + t->place, gone = 0, left = 0;
+    end = end < slots_of(t) ? end : slots_of(t);
+    for (size_t i = from; i < end; i++) {
+        struct slot *s = &t->slots[i];
+        if (s->stamp && s->stamp < below) {
+            give_up(t, s);
+            STORE(s->stamp, 0, RELEASE);
+            gone++;
+        }
+        left += s->stamp != 0;
+    }
+    count(t, gone < t->head->entries ? t->head->entries - gone : 0);
+    return left == 0;
+}
+
+static bool is_marked(const struct stamps *t, unsigned place)
+{
+    return t->head->used[place / 64] >> place % 64 & 1;
+}
+
+/* The next one in which something may stand, at or behind `at`. */
+static unsigned next_place(const struct stamps *t, unsigned at)
+{
+    while (at < PLACES && !is_marked(t, at))
+        at += t->head->used[at / 64] >> at % 64 ? 1 : 64 - at % 64;
+    return at;
+}
+
+/* A round goes through all places that are in use. The next one begins when there is something new
+ * to forget. */
+void stamps_forget(struct stamps *t, uint64_t below)
+{
+    t->below = below > t->below ? below : t->below;
+    if (t->at == PLACES && t->below > t->round) {
+        t->at = 0;
+        t->round = t->below;
+    }
+    for (size_t looked = 0; looked < SWEEP_SLOTS; looked += t->place) {
+        unsigned place = t->at = next_place(t, t->at);
+        if (place == PLACES)
+            return;
+        if (sweep_place(t, place, t->below))
+            STORE(t->head->used[place / 64], t->head->used[place / 64] & ~(1ull << place % 64),
+                  RELEASE);
+        t->at++;
+    }
+}
+
+uint64_t stamps_count(const struct stamps *t)
+{
+    return LOAD(t->head->entries, RELAXED);
 }
 
 /* --- intents ---------------------------------------------------------------------------------- */
@@ -235,6 +329,26 @@ static void head_init(struct head *h, uint64_t buckets, uint64_t wall_ms)
     h->check = head_check(h);
 }
 
+/* Where the map isn't true (an older file, a power cut that may have taken a part of it) each place
+ * is looked into once. */
+static void read_map(struct stamps *t, bool fresh)
+{
+    struct head *h = t->head;
+    t->at = PLACES;
+    t->place = (slots_of(t) + PLACES - 1) / PLACES;
+    t->place = t->place < PAGE_SLOTS ? PAGE_SLOTS : t->place;
+    if (!fresh && !h->mapped) {
+        memset(h->used, 0, sizeof h->used);
+        h->entries = 0;
+        for (size_t i = 0; i < slots_of(t); i++)
+            if (t->slots[i].stamp) {
+                mark(t, &t->slots[i]);
+                h->entries++;
+            }
+    }
+    STORE(h->mapped, 1, RELEASE);
+}
+
 /* Takes the file as it is, or starts it anew; then it is ours for this boot. */
 static bool adopt(struct stamps *t, int fd, const char *path, uint64_t buckets, uint64_t wall_ms,
                   struct error *e)
@@ -261,8 +375,10 @@ static bool adopt(struct stamps *t, int fd, const char *path, uint64_t buckets, 
         log_warn("%s: the machine stopped while it was open; stamps may be missing", path);
         if (t->head->floor < wall_ms << 16)
             t->head->floor = wall_ms << 16;
+        t->head->mapped = 0;
     }
     memcpy(t->head->boot, boot, sizeof boot);
+    read_map(t, fresh);
     for (uint64_t i = 0; i < t->head->intents; i++)
         chain_in(t, i);
     return true;

@@ -10,6 +10,10 @@
  * gives up its oldest stamp. From then on a write that isn't newer than the newest stamp given up,
  * to a key that isn't in the table, can't be decided: STAMP_UNKNOWN.
  *
+ * Stamps that need no guard any more (stamps_forget) are given up as well, so that with all members
+ * up the table is all but empty. The head has a map of the places in which something may stand, so
+ * that nobody reads through a table of which little was used.
+ *
  * Intents. An entry may be stored only when its overwrite is applied, or a failed one would keep
  * older writes out. A process killed in between would forget the stamp of a write that it never
  * gets again (its number says that it is applied). So the overwrites of a transaction are noted
@@ -73,6 +77,10 @@ bool stamps_intend(struct stamps *t, const struct stamp_intent *i) MUST_USE;
 /* Forgets all intents; those of which applied(arg, intent) is true become entries. */
 void stamps_settle(struct stamps *t, bool (*applied)(void *arg, const struct stamp_intent *i),
                    void *arg);
-uint64_t stamps_evicted(const struct stamps *t); /* entries given up since the open */
+uint64_t stamps_evicted(const struct stamps *t); /* given up for want of room since the open */
+/* No write below this stamp comes any more. Gives up what is lower, some of it in each call. */
+void stamps_forget(struct stamps *t, uint64_t below);
+/* Entries; any thread. A figure: a kill may leave it off by one. */
+uint64_t stamps_count(const struct stamps *t);
 
 #endif

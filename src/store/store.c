@@ -81,6 +81,11 @@ void store_apply(struct store *s, struct store_batch *batch)
     s->ops->apply(s, batch);
 }
 
+void store_forget_below(struct store *s, uint64_t stamp)
+{
+    s->ops->forget_below(s, stamp);
+}
+
 struct store_reader *store_reader_new(struct store *s, uv_loop_t *loop)
 {
     return s->ops->reader_new(s, loop);

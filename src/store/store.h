@@ -58,6 +58,7 @@ struct store_stats { /* atomics, read by anyone */
     uint64_t stale_dropped, unguarded, errors;
     uint64_t forbidden;   /* writes of peers that the backend's user may not run */
     uint64_t keys, bytes; /* embedded: live records; 0 where unknown */
+    uint64_t stamps;      /* redis: overwrites whose stamps are kept beside it */
 };
 
 struct store_events {
@@ -78,8 +79,7 @@ struct store_options {
     /* embedded */
     int sync; /* enum sync_policy of config/config.h: always, interval, never */
     uint64_t max_bytes;
-    uint64_t tombstone_ms; /* how long deletes are remembered */
-    uint64_t log_bytes;    /* of recent writes, before they go into the file; 0: as it should be */
+    uint64_t log_bytes; /* of recent writes, before they go into the file; 0: as it should be */
     /* redis */
     const char *host; /* or a unix path in `unix_path` */
     uint16_t port;
@@ -108,6 +108,11 @@ void store_writer_stop(
  * `down`. Sources are numbered by the caller; ids are up to 64 bytes. */
 uint64_t store_last(struct store *s, unsigned source, const char *node_id);
 void store_apply(struct store *s, struct store_batch *batch);
+/* No write below this stamp comes any more: what was kept only to guard against such (tombstones,
+ * the stamps of external stores) is free to go, and goes little by little. One that comes all the
+ * same, to a key of which nothing is known any more, is applied and counted as `unguarded`. At any
+ * time; a lower stamp than before changes nothing. */
+void store_forget_below(struct store *s, uint64_t stamp);
 
 /* ---- reading side: one per worker ----------------------------------------------------------- */
 struct store_read_reply {

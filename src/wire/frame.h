@@ -37,7 +37,9 @@ enum frame_kind {
     FRAME_INSPECT = 31, /* the same with a bare key: store_inspect */
     FRAME_READ = 30,    /* seq: an id of the sender's; payload: the command, RESP */
     /* both */
-    FRAME_BEAT = 40, /* alive; seq: the sender's clock, which comes back as it was; 0: none */
+    FRAME_BEAT = 40, /* alive; seq: the sender's clock, which comes back as it was; 0: none. stamp,
+                        to the receiver: peer/watermarks. deadline, in its answer: its wall clock,
+                        ms; 0: none */
 };
 
 enum frame_flags {

@@ -151,6 +151,7 @@ struct scene {
     struct peer peer;
     struct sender *sender;
     uint32_t trusted;
+    uint64_t watermark;
     int port, link;
     struct buf in;
     size_t used; /* of it: the frame heard last */
@@ -244,7 +245,8 @@ static void open_scene_on(struct scene *s, const char *hint_dir)
                                .peer = &s->peer,
                                .hint_dir = hint_dir,
                                .writer = &s->writer,
-                               .clock_trusted = &s->trusted};
+                               .clock_trusted = &s->trusted,
+                               .watermark = &s->watermark};
     s->sender = sender_start(&o, &e);
     ck_assert_ptr_nonnull(s->sender);
     shake_hands(s);
@@ -580,7 +582,8 @@ struct desk {
     struct store *store;
     struct writer *writer;
     uint32_t trusted, state;
-    uint64_t now, mark_wanted;
+    uint64_t now, mark_wanted, watermark;
+    int64_t clock_off;
     char dir[64];
 };
 
@@ -603,11 +606,8 @@ static void open_desk(struct desk *d)
     d->peer = (struct peer){.node = 1, .log = memory_log(), .sender = &d->sender};
     d->at[1] = &d->peer;
     d->peers = (struct peers){.n = 2, .at = d->at};
-    struct store_options so = {.data_dir = d->dir,
-                               .self_id = ids[0],
-                               .sync = SYNC_NEVER,
-                               .max_bytes = 16u << 20,
-                               .tombstone_ms = 1000};
+    struct store_options so = {
+        .data_dir = d->dir, .self_id = ids[0], .sync = SYNC_NEVER, .max_bytes = 16u << 20};
     d->store = store_open_embedded(&so, &e);
     ck_assert_ptr_nonnull(d->store);
     struct writer_options o = {.config = &config,
@@ -620,6 +620,8 @@ static void open_desk(struct desk *d)
                                .clock_trusted = &d->trusted,
                                .own_state = &d->state,
                                .clock_now = &d->now,
+                               .watermark = &d->watermark,
+                               .clock_off = &d->clock_off,
                                .met = nobody};
     d->writer = writer_start(&o, &e);
     ck_assert_ptr_nonnull(d->writer);

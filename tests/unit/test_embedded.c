@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "store/embedded.h"
 #include "store/internal.h"
 #include <check.h>
 #include <errno.h>
@@ -20,7 +21,6 @@
 
 #define MB    (1024u * 1024)
 #define FAR   "4000000000000" /* a lifetime that ends in the year 2096 */
-#define HOUR  3600000u
 #define NODES 3
 
 struct bench {
@@ -105,11 +105,8 @@ static void prepare(void)
 {
     b = (struct bench){.dir = "/tmp/test_embedded.XXXXXX"};
     ck_assert(mkdtemp(b.dir) != NULL);
-    b.options = (struct store_options){.data_dir = b.dir,
-                                       .self_id = "self",
-                                       .sync = SYNC_NEVER,
-                                       .max_bytes = 64 * MB,
-                                       .tombstone_ms = HOUR};
+    b.options = (struct store_options){
+        .data_dir = b.dir, .self_id = "self", .sync = SYNC_NEVER, .max_bytes = 64 * MB};
     b.clock = clock_wall_ms() << 16;
     uv_loop_init(&b.loop);
     rcu_start();
@@ -187,9 +184,10 @@ static void apply(struct store_batch *batch)
     ck_assert_int_eq(b.dones, before + 1);
 }
 
-static enum store_outcome write_cmd(const struct resp_command *cmd, uint64_t stamp, uint16_t tag)
+static enum store_outcome write_of(unsigned source, const struct resp_command *cmd, uint64_t stamp,
+                                   uint16_t tag)
 {
-    struct store_write w = {.stamp = stamp, .tag = tag, .cmd = cmd};
+    struct store_write w = {.source = source, .stamp = stamp, .tag = tag, .cmd = cmd};
     struct store_batch batch = {&w, 1, BUF_INIT};
     apply(&batch);
     keep_reply(w.reply);
@@ -197,13 +195,25 @@ static enum store_outcome write_cmd(const struct resp_command *cmd, uint64_t sta
     return w.outcome;
 }
 
-static enum store_outcome write_at(const char *text, uint64_t stamp, uint16_t tag)
+static enum store_outcome write_cmd(const struct resp_command *cmd, uint64_t stamp, uint16_t tag)
+{
+    return write_of(0, cmd, stamp, tag);
+}
+
+/* A write of another node. */
+static enum store_outcome write_from(unsigned source, const char *text, uint64_t stamp,
+                                     uint16_t tag)
 {
     struct line l;
     line_set(&l, text);
-    enum store_outcome outcome = write_cmd(&l.cmd, stamp, tag);
+    enum store_outcome outcome = write_of(source, &l.cmd, stamp, tag);
     line_fini(&l);
     return outcome;
+}
+
+static enum store_outcome write_at(const char *text, uint64_t stamp, uint16_t tag)
+{
+    return write_from(0, text, stamp, tag);
 }
 
 static const char *write_now(const char *text)
@@ -249,6 +259,14 @@ static void run_until(bool (*done)(void))
     while (!done() && clock_mono_ms() < end)
         uv_run(&b.loop, UV_RUN_ONCE);
     ck_assert(done());
+}
+
+/* The sweeper has had its turns. */
+static void run_for(unsigned ms)
+{
+    uint64_t end = clock_mono_ms() + ms;
+    while (clock_mono_ms() < end)
+        uv_run(&b.loop, UV_RUN_ONCE);
 }
 
 static void command_of(struct resp_command *cmd, struct slice *argv, size_t argc)
@@ -469,10 +487,10 @@ START_TEST(a_late_change_dies_with_its_key)
     ck_assert_int_eq(write_at("INCR early", before, 0), STORE_APPLIED);
     ck_assert_str_eq(last_reply(), ":6\r\n");
     ck_assert_str_eq(read_now("GET early"), "$-1\r\n");
-    close_store();
-    b.options.tombstone_ms = UINT64_MAX; /* these stamps are of 1970 */
-    open_store();
+    reopen_store();
     run_until(no_keys);
+    store_forget_below(b.store, before); /* such a change may still come */
+    run_for(600);
     ck_assert_int_eq(write_at("INCR late", before, 0), STORE_STALE);
     ck_assert_str_eq(read_now("GET late"), "$-1\r\n");
     ck_assert_int_eq(write_at("INCR late", after, 0), STORE_APPLIED);
@@ -486,17 +504,92 @@ static bool tombstone_gone(void)
     return stamp_of("k") == 0;
 }
 
-START_TEST(tombstones_have_their_time)
+static bool in_lmdb(void)
 {
-    close_store();
-    b.options.tombstone_ms = 0;
-    open_store();
-    uint64_t stamp = (clock_wall_ms() + 300) << 16;
-    write_at("DEL k", stamp, 0);
+    const struct embedded *s = container_of_(b.store, struct embedded, base);
+    return !s->frozen && (!s->active || memtable_is_empty(s->active));
+}
+
+static uint64_t unguarded(void)
+{
+    return store_stats(b.store)->unguarded;
+}
+
+/* Whether it lies in the log or in LMDB when what it guards against can't come any more. */
+static void check_tombstone(bool (*before)(void))
+{
+    uint64_t stamp = b.clock;
+    write_at("SET other 1", stamp, 1);
+    write_at("DEL k", stamp, 1);
+    if (before)
+        run_until(before);
+    store_forget_below(b.store, stamp); /* one that is as new may come, and is older by its tag */
+    run_for(600);
     ck_assert_uint_eq(stamp_of("k"), stamp);
+    ck_assert_int_eq(write_from(1, "SET k 1", stamp, 0), STORE_STALE);
+    ck_assert_uint_eq(unguarded(), 0);
+    store_forget_below(b.store, stamp + (1u << 16));
+    store_forget_below(b.store, stamp);
     run_until(tombstone_gone);
-    ck_assert_uint_ge(clock_wall_ms(), stamp >> 16);
-    ck_assert_int_eq(write_at("SET k 1", stamp - 1, 0), STORE_APPLIED);
+    ck_assert_int_eq(write_from(1, "SET k 1", stamp + 1, 0), STORE_APPLIED);
+    ck_assert_uint_eq(unguarded(), 0); /* it came in time */
+    ck_assert_int_eq(write_from(1, "SET other 2", stamp - 1, 0), STORE_STALE);
+    ck_assert_uint_eq(unguarded(), 0); /* a key that is there guards itself */
+    ck_assert_int_eq(write_from(1, "SET new 1", stamp - 1, 0), STORE_APPLIED);
+    ck_assert_uint_eq(unguarded(), 1);
+    ck_assert_int_eq(write_at("SET newer 1", stamp - 1, 0), STORE_APPLIED);
+    ck_assert_uint_eq(unguarded(), 1); /* a client's, not a late one */
+}
+
+START_TEST(tombstones_go_when_nothing_older_can_come)
+{
+    check_tombstone(in_lmdb);
+}
+END_TEST
+
+START_TEST(tombstones_go_before_they_are_in_lmdb)
+{
+    check_tombstone(NULL);
+}
+END_TEST
+
+static bool is_forgotten(void)
+{
+    return stamp_of("key0") == 0;
+}
+
+/* What lapses when nothing older can come any more leaves nothing behind. */
+START_TEST(lapsed_keys_leave_no_tombstones_behind_the_watermark)
+{
+    for (int i = 0; i < 600; i++)
+        write_now(printed("SET key%d value PXAT 1", i));
+    store_forget_below(b.store, b.clock + (1u << 16));
+    run_until(no_keys);
+    run_until(is_forgotten);
+    reopen_store();
+    ck_assert_uint_eq(stamp_of("key0"), 0);
+    ck_assert_uint_eq(stamp_of("key599"), 0);
+}
+END_TEST
+
+/* A tombstone that an earlier version wrote has the time of its age in the index. */
+START_TEST(tombstones_of_an_older_file_go_by_age)
+{
+    struct embedded *s = container_of_(b.store, struct embedded, base);
+    struct embedded_change c;
+    struct record_key key;
+    record_key_make(slice_str("k"), &key);
+    struct record r = {.type = RECORD_TOMBSTONE,
+                       .overwrite = {b.clock, 0},
+                       .newest = {b.clock, 0},
+                       .sweep = clock_wall_ms() + 300};
+    write_at("SET other 1", b.clock, 0);
+    embedded_change_begin(s, &c);
+    ck_assert_int_eq(embedded_put(&c, &key, NULL, &r), 0);
+    ck_assert_int_eq(embedded_change_commit(&c), 0);
+    ck_assert_uint_eq(stamp_of("k"), b.clock);
+    run_until(tombstone_gone);
+    ck_assert_uint_ge(clock_wall_ms(), r.sweep);
 }
 END_TEST
 
@@ -886,8 +979,8 @@ static void small_store(void)
 {
     close_store();
     b.options.max_bytes = MB;
-    b.options.tombstone_ms = 0;
     open_store();
+    store_forget_below(b.store, UINT64_MAX); /* deletes leave nothing */
 }
 
 #define FULL_TEXT "-OOM command not allowed: the embedded store is full (1048576 bytes)\r\n"
@@ -1017,9 +1110,7 @@ START_TEST(the_map_itself_is_full)
 {
     enum store_outcome outcome = STORE_APPLIED;
     small_store();
-    close_store();
-    b.options.tombstone_ms = HOUR;
-    open_store();
+    reopen_store();
     fill();
     for (int i = 0; i < 20000 && outcome == STORE_APPLIED; i++)
         outcome = write_at(printed("DEL absent-with-a-rather-long-name-%d", i), b.clock++, 0);
@@ -1326,7 +1417,10 @@ int main(void)
     tcase_add_test(with, lapsed_keys_are_swept_to_tombstones);
     tcase_add_test(with, the_sweeper_takes_a_slice_at_a_time);
     tcase_add_test(with, a_late_change_dies_with_its_key);
-    tcase_add_test(with, tombstones_have_their_time);
+    tcase_add_test(with, tombstones_go_when_nothing_older_can_come);
+    tcase_add_test(with, tombstones_go_before_they_are_in_lmdb);
+    tcase_add_test(with, lapsed_keys_leave_no_tombstones_behind_the_watermark);
+    tcase_add_test(with, tombstones_of_an_older_file_go_by_age);
     tcase_add_test(with, an_older_write_is_dropped);
     tcase_add_test(with, changes_commute);
     tcase_add_test(with, a_delete_of_nothing_is_remembered);

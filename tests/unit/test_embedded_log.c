@@ -68,7 +68,6 @@ static bool open_at(struct bench *b, const char *dir, int sync, uint64_t log_byt
                               .self_id = "self",
                               .sync = sync,
                               .max_bytes = max_bytes,
-                              .tombstone_ms = 3600000,
                               .log_bytes = log_bytes};
     struct store_events events = {on_up, on_down, on_done, b};
     *b = (struct bench){.store = store_open_embedded(&o, e)};

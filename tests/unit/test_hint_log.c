@@ -312,6 +312,47 @@ static void *consume(void *arg)
     return (void *)(uintptr_t)want;
 }
 
+static uint64_t put_stamped(struct hint_log *l, uint64_t stamp)
+{
+    struct frame f = {.kind = FRAME_WRITE, .stamp = stamp, .payload = slice_str("x")};
+    ck_assert_int_eq(hint_log_append(l, &f, false), HINT_APPENDED);
+    return f.seq;
+}
+
+/* A write that hung at the own store is appended behind younger ones. */
+START_TEST(the_lowest_stamp_counts_wherever_it_stands)
+{
+    struct hint_log_report r;
+    struct hint_log *l = open_log(1ull << 32, &r);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), UINT64_MAX);
+    uint64_t first = put_stamped(l, 100);
+    put_stamped(l, 300);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), 100);
+    uint64_t late = put_stamped(l, 50);
+    put_stamped(l, 400);
+    put_stamped(l, 60);
+    uint64_t last = put_stamped(l, 500);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), 50);
+    hint_log_ack(l, first);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), 50);
+    hint_log_close(l);
+    l = open_log(2ull << 32, &r);
+    ck_assert_uint_eq(r.records, 5);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), 50);
+    put_stamped(l, 600);
+    put_stamped(l, 40);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), 40);
+    hint_log_ack(l, late);
+    ck_assert_uint_le(hint_log_lowest_stamp(l), 40);
+    hint_log_ack(l, hint_log_appended(l).seq);
+    ck_assert_uint_gt(hint_log_acked(l).seq, last);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), UINT64_MAX);
+    put_stamped(l, 700);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), 700);
+    hint_log_close(l);
+}
+END_TEST
+
 START_TEST(producer_and_consumer)
 {
     struct hint_log_report r;
@@ -340,6 +381,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, strange_files_are_left_alone);
     tcase_add_test(c, expiry_takes_the_front);
     tcase_add_test(c, memory_log_has_a_limit);
+    tcase_add_test(c, the_lowest_stamp_counts_wherever_it_stands);
     tcase_add_test(c, producer_and_consumer);
 }
 

@@ -1,10 +1,12 @@
 /* The handshake without its I/O, the verdicts that waiters get, reads that a link carries, and what
  * is said to a sender. */
 #include "core/mem.h"
+#include "peer/clocks.h"
 #include "peer/handshake.h"
 #include "peer/inbound.h"
 #include "peer/reads.h"
 #include "peer/waiters.h"
+#include "peer/watermarks.h"
 #include "request/sources.h"
 #include "unit.h"
 #include "wire/frame.h"
@@ -320,6 +322,65 @@ START_TEST(one_reply_to_several_writes)
 }
 END_TEST
 
+/* ---- what heartbeats tell ----------------------------------------------------------------------
+ */
+
+START_TEST(the_lowest_watermark_is_that_of_all_members)
+{
+    struct watermarks w;
+    const uint64_t start = 1000000, window = 5000;
+    watermarks_init(&w, 4, start); /* this node is 1 */
+    ck_assert_uint_eq(watermarks_lowest(&w, 1, 50, window, start), 0);
+    watermarks_heard(&w, 0, 40, start + 1);
+    watermarks_heard(&w, 2, 30, start + 2);
+    ck_assert_uint_eq(watermarks_lowest(&w, 1, 50, window, start + window), 0);
+    watermarks_heard(&w, 3, 60, start + window);
+    ck_assert_uint_eq(watermarks_lowest(&w, 1, 50, window, start + window), 30);
+    ck_assert_uint_eq(watermarks_lowest(&w, 1, 20, window, start + window), 20);
+    ck_assert_uint_eq(watermarks_lowest(&w, 1, 50, window, start + window + 2), 30);
+    ck_assert_uint_eq(watermarks_lowest(&w, 1, 55, window, start + window + 3), 55);
+    watermarks_forget(&w, 3, start + window + 3);
+    ck_assert_uint_eq(watermarks_lowest(&w, 1, 50, window, start + 2 * window + 3), 0);
+    ck_assert_uint_eq(watermarks_lowest(&w, 1, 50, window, start + 2 * window + 4), 50);
+    watermarks_fini(&w);
+}
+END_TEST
+
+/* One wrong clock among three makes only its own node wrong. */
+START_TEST(the_median_of_the_clocks)
+{
+    struct clocks c;
+    const int64_t day = 86400000;
+    clocks_init(&c, 6, 1000);
+    clocks_settle(&c, 5000);
+    ck_assert(!c.known);
+    clocks_heard(&c, 0, day, 5000);
+    clocks_settle(&c, 5000);
+    ck_assert(c.known);
+    ck_assert_int_eq(clocks_median(&c, 7), day);
+    clocks_heard(&c, 1, 20, 5100);
+    clocks_settle(&c, 5100);
+    ck_assert_int_eq(clocks_median(&c, 7), 20);        /* we are right */
+    ck_assert_int_eq(clocks_median(&c, day + 7), day); /* or the other one is */
+    ck_assert_int_eq(clocks_median(&c, -day), 20);     /* neither is like us */
+    ck_assert_int_eq(clocks_median(&c, 2 * day), day);
+    clocks_heard(&c, 2, -30, 5200);
+    clocks_settle(&c, 5200);
+    ck_assert_int_eq(clocks_median(&c, day), 20);
+    ck_assert_int_eq(clocks_median(&c, -day), 20);
+    clocks_heard(&c, 0, day, 5300);
+    clocks_settle(&c, 6150); /* 1 wasn't heard for too long */
+    ck_assert_int_eq(clocks_median(&c, 0), -30);
+    clocks_forget(&c, 2);
+    clocks_settle(&c, 6150);
+    ck_assert_int_eq(clocks_median(&c, 0), day);
+    clocks_settle(&c, 6301);
+    ck_assert(!c.known);
+    ck_assert_int_eq(clocks_of(&c, 0), day);
+    clocks_fini(&c);
+}
+END_TEST
+
 /* ---- reads that a link carries ------------------------------------------------------------------
  */
 
@@ -505,6 +566,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, greetings_with_nonsense);
     tcase_add_test(c, numbers_a_sender_can_have_given);
     tcase_add_test(c, writes_and_what_only_looks_like_one);
+    tcase_add_test(c, the_lowest_watermark_is_that_of_all_members);
+    tcase_add_test(c, the_median_of_the_clocks);
     tcase_add_test(c, verdicts_once_each_in_order);
     tcase_add_test(c, one_reply_to_several_writes);
     tcase_add_test(c, carried_reads_are_found_by_id_once);

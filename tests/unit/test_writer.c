@@ -153,6 +153,7 @@ struct held_store {
     struct store_batch *batch; /* at the store; atomic */
     int told;                  /* atomic, enum told */
     unsigned applied;          /* batches; atomic */
+    uint64_t forgotten;        /* atomic */
     struct actor *writer;
     struct msg *with_done; /* mail that comes while a batch is finished */
 };
@@ -220,8 +221,16 @@ static void held_apply(struct store *s, struct store_batch *b)
     __atomic_fetch_add(&held(s)->applied, 1, __ATOMIC_RELEASE);
 }
 
-static const struct store_ops held_ops = {
-    .writer_start = held_start, .writer_stop = held_stop, .last = held_last, .apply = held_apply};
+static void held_forget(struct store *s, uint64_t stamp)
+{
+    __atomic_store_n(&held(s)->forgotten, stamp, __ATOMIC_RELEASE);
+}
+
+static const struct store_ops held_ops = {.writer_start = held_start,
+                                          .writer_stop = held_stop,
+                                          .last = held_last,
+                                          .apply = held_apply,
+                                          .forget_below = held_forget};
 
 static void free_message(struct msg *msg)
 {
@@ -252,7 +261,8 @@ struct desk {
     struct held_store store;
     struct writer *writer;
     uint32_t trusted, state;
-    uint64_t now, mark_wanted;
+    uint64_t now, mark_wanted, watermark;
+    int64_t clock_off;
 };
 
 static void nobody(void *arg, const struct topology *t)
@@ -289,6 +299,8 @@ static void open_desk(struct desk *d)
                                .clock_trusted = &d->trusted,
                                .own_state = &d->state,
                                .clock_now = &d->now,
+                               .watermark = &d->watermark,
+                               .clock_off = &d->clock_off,
                                .met = nobody};
     d->writer = writer_start(&o, &e);
     ck_assert_ptr_nonnull(d->writer);
