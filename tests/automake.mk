@@ -34,6 +34,13 @@ bench: dynomited dyn-admin bench_load
 bench-check: dynomited dyn-admin bench_load
 	$(BENCH) --check
 
+# The hint store beside a straightforward one.
+noinst_PROGRAMS += bench_hints
+bench_hints_SOURCES = tests/bench/hints.c
+bench_hints_LDADD = libdynomited.a $(DYN_LIBS)
+bench-hints: bench_hints
+	./bench_hints $(BENCH_DIR)
+
 # What takes too long for every change; see the script.
 FAULT_ROUNDS = 2
 check-faults: dynomited dynomited_glibc dyn-admin dyn-hash-tool
@@ -41,4 +48,4 @@ check-faults: dynomited dynomited_glibc dyn-admin dyn-hash-tool
 		$(SHELL) $(srcdir)/tests/cluster/faults.sh '$(abs_top_srcdir)' $(FAULT_ROUNDS)
 	$(MAKE) distcheck
 EXTRA_DIST += tests/cluster/faults.sh
-.PHONY: bench bench-check check-faults
+.PHONY: bench bench-check bench-hints check-faults

@@ -28,17 +28,31 @@ uint64_t clock_wall_us(void)
     return now_us(CLOCK_REALTIME);
 }
 
-uint64_t clock_steady_ms(void)
+/* Wall minus mono, fixed by the first caller. */
+static uint64_t steady_offset(void)
 {
-    static uint64_t offset; /* wall minus mono, fixed by the first caller */
-    uint64_t mono = clock_mono_ms();
+    static uint64_t offset;
     uint64_t o = __atomic_load_n(&offset, __ATOMIC_RELAXED);
     if (o == 0) {
-        uint64_t fresh = clock_wall_ms() - mono;
+        uint64_t fresh = clock_wall_ms() - clock_mono_ms();
         if (__atomic_compare_exchange_n(&offset, &o, fresh, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             o = fresh;
     }
-    return mono + o;
+    return o;
+}
+
+uint64_t clock_steady_ms(void)
+{
+    return clock_mono_ms() + steady_offset();
+}
+
+uint64_t clock_steady_tick_ms(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+    return now_us(CLOCK_MONOTONIC_COARSE) / 1000 + steady_offset();
+#else
+    return clock_steady_ms();
+#endif
 }
 
 uint64_t hlc_next(struct hlc *c, uint64_t wall_us)

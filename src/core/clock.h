@@ -16,6 +16,7 @@ uint64_t clock_mono_us(void);
 uint64_t clock_wall_ms(void);
 uint64_t clock_wall_us(void);
 uint64_t clock_steady_ms(void);
+uint64_t clock_steady_tick_ms(void); /* as of the system's last tick, some ms ago: cheap */
 
 #define HLC_AHEAD_MAX_MS 10000 /* a stamp further ahead than this doesn't move the clock */
 

@@ -60,6 +60,14 @@ char *mem_printf(const char *fmt, ...)
     return out;
 }
 
+void *mem_aligned(size_t align, size_t size)
+{
+    void *p = NULL;
+    if (posix_memalign(&p, align, size ? size : 1) != 0)
+        out_of_memory(size);
+    return memset(p, 0, size);
+}
+
 void mem_free(void *p)
 {
     free(p);

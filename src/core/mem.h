@@ -17,6 +17,11 @@ char *mem_strdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((malloc, returns_nonnull));
 void mem_free(void *p); /* NULL is fine */
 
-#define MEM_NEW(type) ((type *)mem_calloc(1, sizeof(type)))
+/* Zeroed, at a multiple of `align` (a power of two): for what has members on cache lines of their
+ * own. */
+void *mem_aligned(size_t align, size_t size) __attribute__((malloc, returns_nonnull));
+
+#define MEM_NEW(type)         ((type *)mem_calloc(1, sizeof(type)))
+#define MEM_NEW_ALIGNED(type) ((type *)mem_aligned(_Alignof(type), sizeof(type)))
 
 #endif

@@ -3,7 +3,7 @@
 #include "core/datadir.h"
 #include "core/mem.h"
 #include "core/rcu.h"
-#include "hint/segment.h"
+#include "hint/log_internal.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,44 +16,6 @@
 #define SEGMENT_MIN (64u * 1024)
 #define SEGMENT_MAX (16u * 1024 * 1024)
 #define RUN_OUT     (UINT32_MAX - (1u << 24)) /* of a lower half: time for a new upper one */
-
-#define LOAD(x)     __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
-#define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
-
-/* A place between two records, and how to get on from there. The sender's. */
-struct cursor {
-    struct segment *seg;     /* NULL: before the first */
-    uint64_t at;             /* offset of the next record */
-    uint64_t prev;           /* the number before it in this segment; first - 1 at its start */
-    uint64_t unread;         /* bytes passed over since the last record: damaged */
-    uint64_t records, bytes; /* of this segment, stepped over */
-    struct hint_position pos;
-    struct segment_window window;
-};
-
-struct hint_log {
-    struct hint_log_options o;
-    int dir; /* -1: memory */
-    char peer[SEGMENT_PEER];
-    struct segment *head
-        CACHE_ALIGNED;     /* the list, oldest first; moved by the sender, begun by the writer */
-    struct segment *spare; /* atomic: an acknowledged segment for use again */
-    unsigned dir_dirty;    /* atomic: a file was made or renamed */
-    struct hint_position appended; /* the writer's; each field atomic, seq last */
-    uint64_t oldest_stamp;         /* atomic */
-    uint64_t damaged;              /* atomic */
-    /* the writer's */
-    struct segment *tail;
-    struct error error;
-    uint64_t newest_stamp;
-    struct { /* up to the record `seq` there are stamps below that of a record before it */
-        uint64_t seq, lowest;
-    } dip;
-    /* the sender's */
-    struct hint_position acked CACHE_ALIGNED;
-    struct cursor read, ack;
-    uint64_t gap_seen; /* damage up to here is reported */
-};
 
 /* ---- figures
  * ------------------------------------------------------------------------------------- */
@@ -106,6 +68,16 @@ const char *hint_log_error(const struct hint_log *l)
     return l->error.text;
 }
 
+const char *hint_log_peer(const struct hint_log *l)
+{
+    return l->peer;
+}
+
+uint64_t hint_log_lost(const struct hint_log *l)
+{
+    return l->lost;
+}
+
 /* ---- opening
  * ------------------------------------------------------------------------------------- */
 
@@ -146,6 +118,22 @@ bool hint_log_exists(const char *dir)
     return n > 0;
 }
 
+void hint_log_remove_files(const char *dir)
+{
+    char **names = NULL;
+    size_t n = 0;
+    struct error ignored;
+    if (!list_segments(dir, &names, &n, &ignored))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        char *path = mem_printf("%s/%s", dir, names[i]);
+        (void)unlink(path);
+        mem_free(path);
+        mem_free(names[i]);
+    }
+    mem_free(names);
+}
+
 static void note(struct hint_log_report *r, const char *text)
 {
     if (!r->detail[0])
@@ -176,8 +164,11 @@ static void open_segment(struct opening *o, const char *name)
     struct segment *s;
     struct error e;
     uint64_t acked;
-    switch (segment_open(o->l->dir, name, o->l->peer, &s, &acked, &e)) {
+    char *peer = o->l->peer;
+    switch (segment_open(o->l->dir, name, peer[0] ? peer : NULL, &s, &acked, &e)) {
     case SEGMENT_OPENED:
+        if (!peer[0])
+            segment_peer(s, peer);
         o->all[o->n++] = s;
         if (acked > o->acked && acked >= s->first)
             o->acked = acked;
@@ -200,12 +191,19 @@ static void note_dip(struct hint_log *l, uint64_t seq, uint64_t stamp)
     l->dip.seq = seq;
 }
 
+/* Nothing is missing between them but what expired, or the step to another upper half. */
+static bool follows(const struct segment *s, const struct segment *before)
+{
+    uint64_t last = before->last, gap_end = s->first - 1;
+    return last >> 32 != s->first >> 32 || last == gap_end ||
+           (last < gap_end && gap_end - last <= s->gone);
+}
+
 static void take_scan(struct opening *o, const struct segment *s, const struct segment_scan *scan)
 {
     char text[128];
     struct hint_log_report *r = o->report;
-    if (o->last && o->last->last != s->first - 1 && o->last->last >> 32 == s->first >> 32 &&
-        s->first - 1 > o->acked) {
+    if (o->last && !follows(s, o->last) && s->first - 1 > o->acked) {
         r->missing++;
         snprintf(text, sizeof text, "numbers %" PRIx64 " to %" PRIx64 " are missing",
                  o->last->last + 1, s->first - 1);
@@ -285,16 +283,26 @@ static void position_at_start(struct hint_log *l)
     l->ack.pos = l->read.pos = l->acked;
 }
 
+static void free_log(struct hint_log *l)
+{
+    if (l->dir >= 0)
+        close(l->dir);
+    mem_free(l->path);
+    mem_free(l);
+}
+
 struct hint_log *hint_log_open(const struct hint_log_options *o, uint64_t floor,
                                struct hint_log_report *report, struct error *e)
 {
-    struct hint_log *l = MEM_NEW(struct hint_log);
+    struct hint_log *l = MEM_NEW_ALIGNED(struct hint_log);
     memset(report, 0, sizeof *report);
     l->o = *o;
+    l->o.dir = l->path = o->dir ? mem_strdup(o->dir) : NULL;
     l->o.segment_min = o->segment_min ? o->segment_min : SEGMENT_MIN;
     l->o.segment_max = o->segment_max ? o->segment_max : SEGMENT_MAX;
     l->dir = -1;
-    snprintf(l->peer, sizeof l->peer, "%s", o->peer);
+    if (!o->adopt)
+        snprintf(l->peer, sizeof l->peer, "%s", o->peer);
     if (o->dir) {
         if (!dir_make(o->dir, e))
             goto fail;
@@ -306,15 +314,26 @@ struct hint_log *hint_log_open(const struct hint_log_options *o, uint64_t floor,
         if (!read_directory(l, report, e))
             goto fail;
     }
+    if (!l->peer[0])
+        snprintf(l->peer, sizeof l->peer, "%s", o->peer);
     position_at_start(l);
     if (floor > l->appended.seq)
         l->appended.seq = floor;
     return l;
 fail:
-    if (l->dir >= 0)
-        close(l->dir);
-    mem_free(l);
+    free_log(l);
     return NULL;
+}
+
+void hint_log_renamed(struct hint_log *l, const char *dir)
+{
+    mem_free(l->path);
+    l->o.dir = l->path = mem_strdup(dir);
+}
+
+static void free_deferred(struct rcu_head *head)
+{
+    free_log(container_of_(head, struct hint_log, rcu));
 }
 
 void hint_log_close(struct hint_log *l)
@@ -327,11 +346,12 @@ void hint_log_close(struct hint_log *l)
     }
     if (l->spare)
         segment_discard(l->spare);
-    if (l->dir >= 0)
-        close(l->dir);
     buf_fini(&l->read.window.bytes);
     buf_fini(&l->ack.window.bytes);
-    mem_free(l);
+    if (l->dir >= 0)
+        close(l->dir);
+    l->dir = -1;
+    rcu_defer(&l->rcu, free_deferred); /* others may be looking at its figures */
 }
 
 /* ---- the writer
@@ -407,6 +427,8 @@ enum hint_append hint_log_append(struct hint_log *l, struct frame *f, bool memor
             return rc;
         t = l->tail;
     }
+    if (t->end + size + sizeof(uint32_t) > t->touched)
+        segment_touch(t, t->end + size + sizeof(uint32_t));
     uint8_t *to = t->map + t->end;
     frame_head(f, to);
     if (f->payload.len)
@@ -418,6 +440,9 @@ enum hint_append hint_log_append(struct hint_log *l, struct frame *f, bool memor
         note_dip(l, f->seq, f->stamp);
     else
         l->newest_stamp = f->stamp;
+    segment_note_deadline(t, f->deadline);
+    STORE(t->records, t->records + 1);
+    STORE(t->bytes, t->bytes + f->payload.len);
     STORE(t->last, f->seq);
     STORE(t->end, t->end + size);
     store_position(&l->appended,
@@ -441,12 +466,7 @@ void hint_log_set_floor(struct hint_log *l, uint64_t floor)
 /* ---- the sender: cursors
  * ---------------------------------------------------------------------------- */
 
-static bool check_needed(const struct segment *s)
-{
-    return s->found || !s->map;
-}
-
-static void enter(struct cursor *c, struct segment *s)
+void log_enter(struct cursor *c, struct segment *s)
 {
     c->seg = s;
     c->at = SEGMENT_HEAD;
@@ -465,37 +485,12 @@ static void count_lost_of_found(struct hint_log *l, struct cursor *c)
     c->pos.bytes += s->bytes > c->bytes ? s->bytes - c->bytes : 0;
     c->records = s->records;
     c->bytes = s->bytes;
+    if (c == &l->ack)
+        l->lost += lost;
     if (s->last > l->gap_seen) {
         __atomic_fetch_add(&l->damaged, lost, __ATOMIC_RELAXED);
         l->gap_seen = s->last;
     }
-}
-
-/* The record behind the cursor, without moving past it. Records with numbers that were seen before
- * (a segment copied back from a backup, an acknowledged beginning) are passed over. */
-static bool peek(struct hint_log *l, struct cursor *c, struct frame *f, struct slice *bytes)
-{
-    if (!c->seg)
-        enter(c, LOAD(l->head));
-    while (c->seg) {
-        /* next before end: once it is linked, end is final */
-        struct segment *next = LOAD(c->seg->next);
-        uint64_t end = LOAD(c->seg->end), from = c->at;
-        while (c->at < end && segment_read(c->seg, &c->window, end, c->prev, check_needed(c->seg),
-                                           &c->at, f, bytes)) {
-            c->unread += c->at - from;
-            if (f->seq > c->pos.seq)
-                return true;
-            from = c->at += bytes->len;
-            c->prev = f->seq;
-        }
-        if (!next)
-            return false;
-        c->unread += end - c->at;
-        count_lost_of_found(l, c);
-        enter(c, next);
-    }
-    return false;
 }
 
 /* Records that should stand before `seq` and don't: damaged since they were appended. What was
@@ -504,21 +499,30 @@ static uint64_t gap_before(const struct cursor *c, uint64_t seq)
 {
     if (!c->seg || c->seg->found || c->pos.seq >> 32 != seq >> 32)
         return 0;
-    return seq - c->pos.seq - 1;
+    uint64_t gap = seq - c->pos.seq - 1;
+    /* of these, what expired with its segment was counted then */
+    uint64_t between = c->pos.seq + 1 < c->seg->first ? c->seg->first - 1 - c->pos.seq : 0;
+    return gap - (between < c->seg->gone ? between : c->seg->gone);
 }
 
 /* They had been counted as appended, with all the bytes that were passed over but their heads. */
-static void count_lost(struct cursor *c, uint64_t lost)
+static void count_lost(struct hint_log *l, struct cursor *c, uint64_t lost)
 {
     uint64_t heads = lost * FRAME_HEAD;
+    uint64_t bytes = lost && c->unread > heads ? c->unread - heads : 0;
     c->pos.records += lost;
-    c->pos.bytes += lost && c->unread > heads ? c->unread - heads : 0;
+    c->pos.bytes += bytes;
+    c->records += lost;
+    c->bytes += bytes;
     c->unread = 0;
+    if (c == &l->ack)
+        l->lost += lost;
 }
 
-static void step_over(struct cursor *c, const struct frame *f, struct slice bytes)
+static void step_over(struct hint_log *l, struct cursor *c, const struct frame *f,
+                      struct slice bytes)
 {
-    count_lost(c, gap_before(c, f->seq));
+    count_lost(l, c, gap_before(c, f->seq));
     c->at += bytes.len;
     c->prev = f->seq;
     c->pos.seq = f->seq;
@@ -537,6 +541,64 @@ static void report_gap(struct hint_log *l, const struct cursor *c, uint64_t seq)
     }
 }
 
+/* What expired before the cursor came to it: counted as gone then. */
+static void pass_dead(struct hint_log *l, struct cursor *c, const struct frame *f,
+                      struct slice bytes)
+{
+    report_gap(l, c, f->seq);
+    step_over(l, c, f, bytes);
+    if (c != &l->ack)
+        return;
+    c->seg->dead.records--;
+    c->seg->dead.bytes -= f->payload.len;
+    l->dead_records--;
+    l->dead_bytes -= f->payload.len;
+}
+
+/* The dead that can't be read any more have been counted as lost by now, or will be. */
+static void leave_segment(struct hint_log *l, struct cursor *c)
+{
+    if (c == &l->ack) {
+        l->dead_records -= c->seg->dead.records;
+        l->dead_bytes -= c->seg->dead.bytes;
+        c->seg->dead.records = c->seg->dead.bytes = 0;
+    }
+    count_lost_of_found(l, c);
+}
+
+/* The record behind the cursor, without moving past it. Records with numbers that were seen before
+ * (a segment copied back from a backup, an acknowledged beginning) and dead ones are passed over.
+ */
+static bool peek(struct hint_log *l, struct cursor *c, struct frame *f, struct slice *bytes)
+{
+    if (!c->seg)
+        log_enter(c, LOAD(l->head));
+    while (c->seg) {
+        /* next before end: once it is linked, end is final */
+        struct segment *next = LOAD(c->seg->next);
+        uint64_t end = LOAD(c->seg->end), from = c->at;
+        while (c->at < end && segment_read(c->seg, &c->window, end, c->prev, check_needed(c->seg),
+                                           &c->at, f, bytes)) {
+            c->unread += c->at - from;
+            if (f->seq > c->pos.seq && !segment_is_dead(c->seg, c->at, f))
+                return true;
+            if (f->seq > c->pos.seq) {
+                pass_dead(l, c, f, *bytes);
+            } else {
+                c->at += bytes->len;
+                c->prev = f->seq;
+            }
+            from = c->at;
+        }
+        if (!next)
+            return false;
+        c->unread += end - c->at;
+        leave_segment(l, c);
+        log_enter(c, next);
+    }
+    return false;
+}
+
 bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struct slice *bytes)
 {
     struct cursor *c = &l->read;
@@ -553,7 +615,7 @@ bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struc
             /* stays before it in `at`, so that a second call gives it again unless `after` moved */
             return true;
         }
-        step_over(c, head, *bytes);
+        step_over(l, c, head, *bytes);
     }
     return false;
 }
@@ -570,14 +632,13 @@ static void leave_window(struct segment_window *w, const struct segment *s)
     buf_fini(&w->bytes);
 }
 
-static void retire(struct hint_log *l, struct segment *s)
+void log_retire(struct hint_log *l, struct segment *s, bool reusable)
 {
     bool caught_up = LOAD(l->acked.records) == LOAD(l->appended.records);
-    bool keep = s->map && !s->found && s->fd >= 0 && s->size <= l->o.segment_max &&
-                (!caught_up || s->size == l->o.segment_min);
+    bool keep = reusable && s->map && !s->found && s->dir == l->dir &&
+                s->size <= l->o.segment_max && (!caught_up || s->size == l->o.segment_min);
     leave_window(&l->read.window, s);
     leave_window(&l->ack.window, s);
-    segment_set_acked(s, l->acked.seq); /* a start that finds the file knows that it is done with */
     if (keep)
         s = RCU_SWAP(l->spare, s);
     if (s)
@@ -590,25 +651,38 @@ static void free_acked(struct hint_log *l)
     struct segment *s;
     while ((s = LOAD(l->head)) && LOAD(s->next) && LOAD(s->last) <= l->acked.seq) {
         struct segment *next = s->next;
-        if (l->ack.seg == s)
-            enter(&l->ack, next);
+        if (l->ack.seg == s) {
+            leave_segment(l, &l->ack);
+            log_enter(&l->ack, next);
+        }
         if (l->read.seg == s) {
-            enter(&l->read, next);
+            log_enter(&l->read, next);
             if (l->read.pos.seq < l->ack.pos.seq)
                 l->read.pos = l->ack.pos;
         }
         RCU_SET(l->head, next);
-        retire(l, s);
+        /* a start that finds the file knows that it is done with */
+        segment_set_acked(s, l->acked.seq);
+        log_retire(l, s, true);
     }
     if ((s = LOAD(l->head)))
         segment_set_acked(s, l->acked.seq);
 }
 
-static void publish_acked(struct hint_log *l, const struct frame *oldest)
+void log_let_go(struct hint_log *l, const struct frame *oldest)
 {
+    struct hint_position gone = l->ack.pos;
+    gone.records += l->dead_records;
+    gone.bytes += l->dead_bytes;
     if (oldest)
         STORE(l->oldest_stamp, oldest->stamp);
-    store_position(&l->acked, l->ack.pos);
+    store_position(&l->acked, gone);
+    free_acked(l);
+}
+
+bool log_oldest(struct hint_log *l, struct frame *f, struct slice *bytes)
+{
+    return peek(l, &l->ack, f, bytes);
 }
 
 void hint_log_ack(struct hint_log *l, uint64_t seq)
@@ -621,69 +695,13 @@ void hint_log_ack(struct hint_log *l, uint64_t seq)
     if (seq <= l->acked.seq)
         return;
     while ((more = peek(l, &l->ack, &f, &bytes)) && f.seq <= seq)
-        step_over(&l->ack, &f, bytes);
-    if (!more && l->ack.seg)
-        count_lost_of_found(l, &l->ack);
+        step_over(l, &l->ack, &f, bytes);
+    if (!more && l->ack.seg && l->ack.seg->found)
+        leave_segment(l, &l->ack);
     if (seq > l->ack.pos.seq) { /* the last ones are damaged, or a new upper half began */
         report_gap(l, &l->ack, seq + 1);
-        count_lost(&l->ack, gap_before(&l->ack, seq + 1));
+        count_lost(l, &l->ack, gap_before(&l->ack, seq + 1));
         l->ack.pos.seq = seq;
     }
-    publish_acked(l, more ? &f : NULL);
-    free_acked(l);
-}
-
-uint64_t hint_log_expire(struct hint_log *l, uint64_t now_ms)
-{
-    struct frame f;
-    struct slice bytes;
-    uint64_t n = 0;
-    bool more;
-    while ((more = peek(l, &l->ack, &f, &bytes)) && f.deadline && f.deadline < now_ms) {
-        step_over(&l->ack, &f, bytes);
-        n++;
-    }
-    if (n == 0)
-        return 0;
-    publish_acked(l, more ? &f : NULL);
-    free_acked(l);
-    return n;
-}
-
-/* ---- the sender: syncing
- * ---------------------------------------------------------------------------- */
-
-static bool sync_segment(struct hint_log *l, struct segment *s, struct error *e)
-{
-    uint64_t end = LOAD(s->end);
-    if (s->synced >= end)
-        return true;
-    if (s->fd < 0)
-        return error_set(e, "%s: no space: records for the peer are in memory only", l->o.dir);
-    if (fdatasync(s->fd) < 0)
-        return error_set(e, "%s: fdatasync: %s", l->o.dir, strerror(errno));
-    s->synced = end;
-    return true;
-}
-
-bool hint_log_sync(struct hint_log *l, uint64_t *synced, struct error *e)
-{
-    uint64_t upto = LOAD(l->appended.seq);
-    if (l->dir < 0) {
-        *synced = upto;
-        return true;
-    }
-    for (struct segment *s = LOAD(l->head); s; s = LOAD(s->next)) {
-        bool sealed = LOAD(s->next) != NULL;
-        if (LOAD(s->last) > l->acked.seq && !sync_segment(l, s, e))
-            return false;
-        if (sealed && s != l->read.seg && s != l->ack.seg)
-            segment_unmap(s);
-    }
-    if (__atomic_exchange_n(&l->dir_dirty, 0, __ATOMIC_ACQ_REL) && fsync(l->dir) < 0) {
-        __atomic_store_n(&l->dir_dirty, 1, __ATOMIC_RELEASE);
-        return error_set(e, "%s: fsync: %s", l->o.dir, strerror(errno));
-    }
-    *synced = upto;
-    return true;
+    log_let_go(l, more ? &f : NULL);
 }

@@ -40,8 +40,8 @@ struct hint_position {
 
 struct hint_log_options {
     const char *dir;  /* made if missing; NULL: memory only */
-    const char *peer; /* goes into each segment's header: its id, or its new-... name; "" takes what
-                         it finds, for a log to which nothing is appended */
+    const char *peer; /* goes into each segment's header: its id, or its new-... name */
+    bool adopt;       /* what the segments found say counts; `peer` where there is none */
     size_t segment_min, segment_max; /* 0: 64 KB, 16 MB */
     size_t limit; /* bytes of records that may lie unacknowledged (one larger one may lie alone),
                      0 = no limit: for a memory log of at most send_window (enable_hinted_handoff:
@@ -64,6 +64,12 @@ struct hint_log *hint_log_open(const struct hint_log_options *o, uint64_t floor,
                                struct hint_log_report *report, struct error *e) MUST_USE;
 /* Does the directory hold segments? */
 bool hint_log_exists(const char *dir);
+/* What goes into the segments' headers. */
+const char *hint_log_peer(const struct hint_log *l);
+/* The directory has another name now; while neither actor is at work on this log. */
+void hint_log_renamed(struct hint_log *l, const char *dir);
+/* Removes the segments in a directory; no log has it open that is used again. */
+void hint_log_remove_files(const char *dir);
 /* After both actors have ended. Unmaps and closes; files stay. */
 void hint_log_close(struct hint_log *l);
 
@@ -100,19 +106,41 @@ bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struc
  * unsynced bytes, and of the directory where a segment was made or renamed). *synced is the number
  * up to which that holds. */
 bool hint_log_sync(struct hint_log *l, uint64_t *synced, struct error *e) MUST_USE;
+/* The same in three steps, for who lets others be the sender meanwhile: `begin` and `end` are the
+ * sender's, `run`, which waits for the disk, any thread's. Between begin and end no other begins on
+ * this log. */
+struct hint_sync {
+    uint64_t upto; /* its end: the number up to which all is on disk */
+    struct {
+        int fd;
+        uint64_t first, end;
+    } segment[16];
+    unsigned n;
+    bool borrowed; /* the descriptors are the segments'; else the job's own */
+    bool more;     /* there were more segments: run, end, and begin again */
+    bool unstored; /* records lie in memory only */
+};
+void hint_log_sync_begin(struct hint_log *l, struct hint_sync *job);
+bool hint_log_sync_run(struct hint_log *l, struct hint_sync *job, struct error *e) MUST_USE;
+void hint_log_sync_end(struct hint_log *l, struct hint_sync *job, bool synced);
 
 /* The peer has applied everything up to seq: whole segments behind it are freed or kept for use
  * again. Lower numbers than before are ignored, and so is what lies above all that was appended. */
 void hint_log_ack(struct hint_log *l, uint64_t seq);
 
-/* Drops the unacknowledged records at the front whose deadline lies before now_ms, up to the first
- * that doesn't: returns how many, and acknowledges them. Later records that have expired are the
- * sender's to skip as it meets them. Cheap when there is nothing to do. */
+/* Records whose deadline lies before now_ms are dropped, wherever they lie: returns how many. They
+ * count as acknowledged in the figures from now on, hint_log_next passes over them, and those at
+ * the front are acknowledged. A segment in which all have expired goes whole, one in which none has
+ * isn't touched, one in between is walked: its bytes stay until it goes. */
 uint64_t hint_log_expire(struct hint_log *l, uint64_t now_ms);
+
+/* How many of the acknowledged records couldn't be read. */
+uint64_t hint_log_lost(const struct hint_log *l);
 
 /* ---- anybody, any time --------------------------------------------------------------------- */
 
 struct hint_position hint_log_appended(const struct hint_log *l);
+/* seq: the number acknowledged; records, bytes: what is gone: acknowledged, lost or expired. */
 struct hint_position hint_log_acked(const struct hint_log *l);
 /* Wall ms of the stamp of the oldest unacknowledged record; 0: none. */
 uint64_t hint_log_oldest_ms(const struct hint_log *l);

@@ -16,8 +16,11 @@
 #define AT_FIRST  16
 #define AT_PEER   24
 #define AT_CRC    64
+#define AT_GONE   68
 #define AT_ACKED  72
 #define NAME_SIZE 24
+#define TOUCH     (64u * 1024)  /* pages of anonymous memory asked for at a time */
+#define LET_GO    (256u * 1024) /* and given back */
 
 /* ---- the header ---------------------------------------------------------------------------------
  */
@@ -43,7 +46,7 @@ static bool check_header(const uint8_t *h, const char *name, const char *peer, s
                          SEGMENT_VERSION);
     if (crc != crc32c(0, h, AT_CRC))
         return error_set(e, "segment %s: its header is damaged", name);
-    if (*peer && strncmp((const char *)h + AT_PEER, peer, SEGMENT_PEER) != 0)
+    if (peer && strncmp((const char *)h + AT_PEER, peer, SEGMENT_PEER) != 0)
         return error_set(e, "segment %s: belongs to peer %.40s; allowed %s", name, h + AT_PEER,
                          peer);
     return true;
@@ -73,7 +76,19 @@ static struct segment *new_struct(uint64_t first, size_t size, int fd, int dir, 
     s->fd = fd;
     s->dir = dir;
     s->map = map;
+    s->touched = fd >= 0 ? size : 0;
+    s->oldest = s->dead.oldest = UINT64_MAX;
     return s;
+}
+
+void segment_note_deadline(struct segment *s, uint64_t deadline)
+{
+    if (deadline == 0)
+        deadline = UINT64_MAX;
+    if (deadline < s->oldest)
+        __atomic_store_n(&s->oldest, deadline, __ATOMIC_RELEASE);
+    if (deadline > s->newest)
+        __atomic_store_n(&s->newest, deadline, __ATOMIC_RELEASE);
 }
 
 static enum segment_make reason(int err, const char *what, struct error *e)
@@ -128,18 +143,47 @@ enum segment_make segment_create_memory(uint64_t first, size_t size, struct segm
     return SEGMENT_MADE;
 }
 
+void segment_touch(struct segment *s, uint64_t upto)
+{
+    if (s->fd >= 0 || upto <= s->touched)
+        return;
+    size_t from = s->touched;
+    s->touched = (upto + TOUCH - 1) / TOUCH * TOUCH;
+    s->touched = s->touched < s->size ? s->touched : s->size;
+#ifdef MADV_POPULATE_WRITE
+    /* a kernel before 5.14 refuses: then the pages come one fault at a time */
+    (void)madvise(s->map + from, s->touched - from, MADV_POPULATE_WRITE);
+#else
+    (void)from;
+#endif
+}
+
+/* Large anonymous memory in pieces: who asks for memory meanwhile waits for one piece at most. */
+static void give_back(uint8_t *map, size_t size, bool anonymous)
+{
+    for (size_t at = 0; anonymous && at + LET_GO < size; at += LET_GO)
+        (void)madvise(map + at, LET_GO, MADV_DONTNEED);
+    munmap(map, size);
+}
+
 static void free_struct(struct rcu_head *head)
 {
     mem_free(container_of_(head, struct segment, rcu));
 }
 
+static void free_segment(struct rcu_head *head)
+{
+    struct segment *s = container_of_(head, struct segment, rcu);
+    if (s->map)
+        give_back(s->map, s->size, s->dir < 0);
+    mem_free(s);
+}
+
 static void let_go(struct segment *s)
 {
-    if (s->map)
-        munmap(s->map, s->size);
     if (s->fd >= 0)
         close(s->fd);
-    rcu_defer(&s->rcu, free_struct);
+    rcu_defer(&s->rcu, free_segment);
 }
 
 struct segment *segment_recycle(struct segment *old, const char *peer, uint64_t first)
@@ -155,6 +199,7 @@ struct segment *segment_recycle(struct segment *old, const char *peer, uint64_t 
     write_header(old->map, peer, first);
     segment_end(old->map, old->size, SEGMENT_HEAD);
     struct segment *s = new_struct(first, old->size, old->fd, old->dir, old->map);
+    s->touched = old->touched;
     rcu_defer(&old->rcu, free_struct);
     return s;
 }
@@ -181,14 +226,31 @@ void segment_unmap(struct segment *s)
     s->map = NULL;
 }
 
+/* Where that fails, a restart counts once more what is acknowledged (the receiver knows better), or
+ * takes for missing what has expired. */
+static void put_header(struct segment *s, const uint8_t *bytes, size_t n, unsigned at)
+{
+    if (s->map)
+        memcpy(s->map + at, bytes, n);
+    else if (s->fd >= 0 && pwrite(s->fd, bytes, n, at) < 0)
+        return;
+}
+
 void segment_set_acked(struct segment *s, uint64_t seq)
 {
     uint8_t bytes[8];
     put64(bytes, seq);
-    if (s->map)
-        memcpy(s->map + AT_ACKED, bytes, sizeof bytes);
-    else if (s->fd >= 0 && pwrite(s->fd, bytes, sizeof bytes, AT_ACKED) < 0)
-        return; /* a restart will count what is acknowledged once more; the receiver knows better */
+    put_header(s, bytes, sizeof bytes, AT_ACKED);
+}
+
+void segment_add_gone(struct segment *s, const struct segment *before)
+{
+    uint8_t bytes[4];
+    uint64_t half = s->first >> 32 << 32; /* numbers of another upper half aren't missed anyway */
+    uint64_t from = before->first - before->gone;
+    s->gone = (uint32_t)(s->first - (from > half ? from : half + 1));
+    put32(bytes, s->gone);
+    put_header(s, bytes, sizeof bytes, AT_GONE);
 }
 
 /* ---- reading
@@ -307,6 +369,7 @@ void segment_scan(struct segment *s, uint64_t acked, struct segment_scan *scan)
                 scan->oldest_stamp = scan->lowest_stamp = f.stamp;
             note_stamp(scan, f.stamp);
             scan->bytes += f.payload.len;
+            segment_note_deadline(s, f.deadline);
         }
         prev = f.seq;
         at += bytes.len;
@@ -336,6 +399,11 @@ static uint8_t *map_found(int fd, const struct stat *st, const char *name, struc
     return NULL;
 }
 
+void segment_peer(const struct segment *s, char out[SEGMENT_PEER])
+{
+    snprintf(out, SEGMENT_PEER, "%.*s", (int)SEGMENT_PEER - 1, (const char *)s->map + AT_PEER);
+}
+
 enum segment_found segment_open(int dir, const char *name, const char *peer, struct segment **out,
                                 uint64_t *acked, struct error *e)
 {
@@ -352,6 +420,7 @@ enum segment_found segment_open(int dir, const char *name, const char *peer, str
         struct segment *s = new_struct(get64(map + AT_FIRST), (size_t)st.st_size, fd, dir, map);
         s->found = true;
         s->named = strtoull(name, NULL, 16);
+        s->gone = get32(map + AT_GONE);
         *acked = get64(map + AT_ACKED);
         *out = s;
         return SEGMENT_OPENED;

@@ -2,16 +2,17 @@
  * whole.
  *
  *     0        8         12       16        24             64      68      72            80
- *     | magic  | version | zero   | first   | peer (40)    | crc   | zero  | acknowledged | frames
+ *     | magic  | version | zero   | first   | peer (40)    | crc   | gone  | acknowledged | frames
  * ...
  *
- * The CRC covers what stands before it. Behind the last frame stand four zeros. `acknowledged` lies
- * outside: the sender stores it through the mapping, without a system call, each time whole records
- * are acknowledged.
+ * The CRC covers what stands before it. Behind the last frame stand four zeros. `acknowledged` and
+ * `gone` lie outside: the sender stores them through the mapping, without a system call: the
+ * acknowledged number each time whole records are acknowledged; `gone` when segments before this
+ * one are removed because all in them has expired: so many numbers before `first` aren't missing.
  *
  * Who touches what: the writer appends to the tail (`map`, `end`) until it links `next`; from then
- * on, and from the front on always, a segment is the sender's, which reads, syncs, unmaps and frees
- * it. Others see only the fields of this struct that are atomic. */
+ * on, and from the front on always, a segment is the sender's, which reads, syncs, unmaps, expires
+ * and frees it. Others see only the fields of this struct that are atomic. */
 #ifndef HINT_SEGMENT_H
 #define HINT_SEGMENT_H
 
@@ -38,16 +39,36 @@ struct segment {
     int dir;              /* directory's descriptor, the log's; -1: anonymous */
     uint8_t *map;         /* NULL: sealed and unmapped */
     bool found;           /* was there at open: its records are checked when read */
-    uint64_t records, bytes; /* found: what could be read then, as segment_scan counts */
-    uint64_t synced;         /* the sender's: bytes known to be on disk */
+    /* atomic, the writer's; of a found one: as segment_scan counts */
+    uint64_t records, bytes; /* what was appended to it; payload */
+    uint64_t oldest, newest; /* deadlines of its records; UINT64_MAX: oldest: none has one; newest:
+                                one never expires */
+    size_t touched;          /* the writer's: anonymous memory up to here has its pages */
+    /* the sender's */
+    uint64_t synced; /* bytes known to be on disk */
+    uint32_t gone;   /* so many numbers before `first` have expired with their segments */
+    struct segment_dead {
+        uint64_t before;         /* records before `walked` with a lower deadline are dead */
+        uint64_t walked, prev;   /* so far, to behind the number prev, has it been looked through */
+        uint64_t oldest;         /* deadline of what lives there; UINT64_MAX: none */
+        uint64_t records, bytes; /* the dead that the ack cursor hasn't passed */
+    } dead;
 };
+
+/* Has this record, which begins at `at`, been counted as expired? */
+static inline bool segment_is_dead(const struct segment *s, uint64_t at, const struct frame *f)
+{
+    return f->deadline && f->deadline < s->dead.before && at < s->dead.walked;
+}
+/* The writer appended a record with this deadline (0: never expires). */
+void segment_note_deadline(struct segment *s, uint64_t deadline);
 
 enum segment_make { SEGMENT_MADE, SEGMENT_NO_SPACE, SEGMENT_IO_ERROR };
 
 /* A new file of `size` bytes, allocated and mapped. On failure no file is left; `e` says why. */
 enum segment_make segment_create(int dir, const char *peer, uint64_t first, size_t size,
                                  struct segment **out, struct error *e);
-/* The same in anonymous memory. */
+/* The same in anonymous memory. Its pages come as segment_touch asks for them. */
 enum segment_make segment_create_memory(uint64_t first, size_t size, struct segment **out,
                                         struct error *e);
 /* Makes `old`, whose records are all acknowledged, into the segment that begins at `first`. The
@@ -61,10 +82,15 @@ enum segment_found {
     SEGMENT_STRANGE,  /* not ours to touch (other magic, newer version, another peer, damaged
                          header): left alone */
 };
-/* Opens a file that was found and reads its header. `*acked`: the number in it. Peer "": whosever it
- * is. */
+/* Opens a file that was found and reads its header. `*acked`: the number in it. peer NULL:
+ * anybody's, which segment_peer tells. */
 enum segment_found segment_open(int dir, const char *name, const char *peer, struct segment **out,
                                 uint64_t *acked, struct error *e) MUST_USE;
+void segment_peer(const struct segment *s, char out[SEGMENT_PEER]); /* while it is mapped */
+
+/* Bytes up to `upto` are about to be written: anonymous memory gets its pages some at a time, which
+ * costs a fraction of a page fault each. */
+void segment_touch(struct segment *s, uint64_t upto);
 
 /* The records end at `at`: four zeros, no frame's length, so that what an earlier use left behind
  * them isn't taken for one that was torn. */
@@ -81,13 +107,15 @@ struct segment_scan {
 /* Reads one that was opened: its end, its last number, and what is above `acked` in it. */
 void segment_scan(struct segment *s, uint64_t acked, struct segment_scan *scan);
 
-/* Unmaps, closes, removes the file; the struct goes when readers are done. */
+/* Closes and removes the file; struct and memory go when readers are done. */
 void segment_discard(struct segment *s);
 /* The same without removing the file: at the end of the program. */
 void segment_close(struct segment *s);
 
 void segment_unmap(struct segment *s); /* a sealed one: pread from now on */
 void segment_set_acked(struct segment *s, uint64_t seq);
+/* The segment before `s` goes, with all in it expired: its numbers aren't missing. */
+void segment_add_gone(struct segment *s, const struct segment *before);
 
 /* The frame at `*at`, or the next readable one behind it with a number above `above`: *at is moved
  * to it. `check`: look at the CRC. Reads through the mapping, or with pread into `window`. False:

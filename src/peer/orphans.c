@@ -180,7 +180,7 @@ static bool open_orphan(struct orphan *o, const struct topology *now, const stru
     find_heirs(o, now, last, older);
     if (o->node.ntokens)
         keep_new_name(&o->node, place);
-    struct hint_log_options options = {.dir = o->dir, .peer = place};
+    struct hint_log_options options = {.dir = o->dir, .peer = place, .adopt = true};
     o->log = hint_log_open(&options, 0, &report, e);
     if (!o->log)
         return false;

@@ -505,8 +505,9 @@ START_TEST(senders_are_told_last)
     handoff_tick(d.handoff);
     handoff_turn(d.handoff, &d.gathering, true);
     const struct replicate_write w = {.command = slice_str("x"), .stamp = 1, .want_replies = true};
+    uint64_t seq;
     enum refusal why;
-    ck_assert_int_eq(replicate_to(&d.replicate, 2, &w, &why), VERDICT_LOGGED);
+    ck_assert_int_eq(replicate_to(&d.replicate, 2, &w, &seq, &why), VERDICT_LOGGED);
     ck_assert(replicate_nudge(&d.replicate, true));
     m = mailbox_take(&d.senders[2].mailbox);
     ck_assert_uint_eq(m->type, MAIL_SYNC);
