@@ -155,6 +155,7 @@ static void wait_for_stop(const sigset_t *waited, struct server *s, struct progr
         server_tick(s);
         if (sig == SIGHUP) {
             reload(p);
+            server_changed(s);
         } else if (sig > 0) {
             log_notice("signal %d: stopping", sig);
             end_in_time();

@@ -147,6 +147,14 @@ static char *hints_root(const struct config *c)
     return *c->hint_dir ? mem_strdup(c->hint_dir) : mem_printf("%s/hints", c->data_dir);
 }
 
+static enum hint_sync_policy hints_sync(const struct config *c)
+{
+    static const enum hint_sync_policy of[] = {[SYNC_ALWAYS] = HINT_SYNC_ALWAYS,
+                                               [SYNC_INTERVAL] = HINT_SYNC_INTERVAL,
+                                               [SYNC_NEVER] = HINT_SYNC_NEVER};
+    return of[c->hint_sync];
+}
+
 /* The log of a peer that was met since the last start is brought under its id. What an orphan left
  * there, its mark, comes with it. */
 static bool rename_log(const char *old, const char *dir, struct error *e)
@@ -181,53 +189,83 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
     return ok && dir_make(*dir, e);
 }
 
-/* The log of a peer, or of the own store (which a cap on its memory would only hold up). */
-static bool open_log(struct server *s, unsigned node, const char *root, struct error *e)
+static struct peer *new_peer(struct server *s, unsigned node)
 {
-    const struct config *c = s->config;
-    bool own = node == s->peers.self;
     struct peer *p = MEM_NEW(struct peer);
-    *(own ? &s->peers.own : &s->peers.at[node]) = p;
-    struct hint_log_report report = {0};
     p->node = node;
-    if (!name_log(&s->topology->nodes[node], root, p, &s->hint_dirs[node], e))
-        return false;
-    char place[NODE_ID_SIZE];
-    keep_new_name(&s->topology->nodes[node], place);
-    struct hint_log_options o = {.dir = s->hint_dirs[node],
-                                 .peer = place,
-                                 .limit = c->enable_hinted_handoff || own ? 0 : c->send_window};
-    p->log = hint_log_open(&o, s->me.start_mark << 32, &report, e);
-    if (!p->log)
-        return false;
-    if (report.records)
-        log_notice("log of %s: %" PRIu64 " records, %" PRIu64 " bytes found",
-                   s->topology->nodes[node].address, report.records, report.bytes);
-    if (report.damaged || report.torn_bytes || report.missing)
+    *(node == s->peers.self ? &s->peers.own : &s->peers.at[node]) = p;
+    return p;
+}
+
+static void tell_of_log(const struct hint_log_report *r, const char *address)
+{
+    if (r->records)
+        log_notice("log of %s: %" PRIu64 " records, %" PRIu64 " bytes found", address, r->records,
+                   r->bytes);
+    if (r->damaged || r->torn_bytes || r->missing)
         log_warn("log of %s: %" PRIu64 " records damaged, %" PRIu64 " bytes torn, %" PRIu64
                  " segments missing: %s",
-                 s->topology->nodes[node].address, report.damaged, report.torn_bytes,
-                 report.missing, report.detail);
+                 address, r->damaged, r->torn_bytes, r->missing, r->detail);
+}
+
+static bool open_log(struct server *s, struct peer *p, struct error *e)
+{
+    char place[NODE_ID_SIZE];
+    keep_new_name(&s->topology->nodes[p->node], place);
+    p->hints = hint_store_peer(s->peers.store, p->log_name, place, e);
+    if (!p->hints)
+        return false;
+    p->log = hint_peer_log(p->hints);
+    if (p == s->peers.own)
+        hint_peer_set_limit(p->hints, 0); /* a cap on its memory would only hold it up */
+    tell_of_log(hint_peer_report(p->hints), s->topology->nodes[p->node].address);
     return true;
 }
 
+static bool open_hints(struct server *s, const char *root, struct error *e)
+{
+    const struct config *c = s->config;
+    s->peers.store = hint_store_open(
+        &(struct hint_store_options){.dir = root,
+                                     .cap = c->hint_store_max_bytes,
+                                     .cap_peer = c->hint_store_max_bytes_per_peer,
+                                     .sync = hints_sync(c),
+                                     .live_limit = c->enable_hinted_handoff ? 0 : c->send_window,
+                                     .floor = s->me.start_mark << 32,
+                                     .single_writer = true,
+                                     .single_reader = true},
+        e);
+    return s->peers.store != NULL;
+}
+
+/* What remains of the logs found is orphaned. */
+static bool take_orphans(struct server *s, const char *root, struct error *e)
+{
+    if (!orphans_open(&s->orphans, s->peers.store, root, s->topology, &s->peers, e))
+        return false;
+    handoff_recover(&s->orphans, s->config, s->topology, &s->peers);
+    s->peers.orphans = &s->orphans;
+    return true;
+}
+
+/* Each peer has a log, and the own store, where it may be away while the node runs. */
 static bool open_logs(struct server *s, struct error *e)
 {
-    unsigned n = s->topology->n;
-    s->peers =
-        (struct peers){.n = n, .self = s->topology->self, .at = mem_calloc(n, sizeof *s->peers.at)};
+    unsigned n = s->topology->n, self = s->topology->self;
+    s->peers = (struct peers){.n = n, .self = self, .at = mem_calloc(n, sizeof *s->peers.at)};
     s->hint_dirs = mem_calloc(n, sizeof *s->hint_dirs);
     s->senders = mem_calloc(n, sizeof *s->senders);
     char *root = hints_root(s->config);
     bool ok = !root || dir_make(root, e);
     bool own_too = n > 1 && s->config->data_store != DATA_STORE_EMBEDDED;
     for (unsigned i = 0; ok && i < n; i++)
-        if (i != s->topology->self || own_too)
-            ok = open_log(s, i, root, e);
-    ok = ok && orphans_open(&s->orphans, root, s->topology, &s->peers, e);
-    if (ok)
-        handoff_recover(&s->orphans, s->config, s->topology, &s->peers);
-    s->peers.orphans = &s->orphans;
+        if (i != self || own_too)
+            ok = name_log(&s->topology->nodes[i], root, new_peer(s, i), &s->hint_dirs[i], e);
+    ok = ok && open_hints(s, root, e);
+    for (unsigned i = 0; ok && i < n; i++)
+        if (i != self || own_too)
+            ok = open_log(s, i == self ? s->peers.own : s->peers.at[i], e);
+    ok = ok && take_orphans(s, root, e);
     mem_free(root);
     return ok;
 }
@@ -436,6 +474,11 @@ static void keep_clock(struct server *s)
         log_error("%s", e.text);
 }
 
+void server_changed(struct server *s)
+{
+    peers_follow_caps(&s->peers, s->config);
+}
+
 void server_tick(struct server *s)
 {
     keep_wanted_mark(s);
@@ -446,7 +489,6 @@ static void free_peer(struct peer *p)
 {
     if (!p)
         return;
-    hint_log_close(p->log);
     peer_set_repair(p, 0, "");
     mem_free(p->log_name);
     mem_free(p);
@@ -460,6 +502,9 @@ static void free_peers(struct server *s)
     }
     free_peer(s->peers.own);
     orphans_close(&s->orphans);
+    struct error e;
+    if (!hint_store_close(s->peers.store, &e))
+        log_error("hints: %s", e.text);
     mem_free(s->peers.at);
     mem_free(s->hint_dirs);
     mem_free(s->senders);

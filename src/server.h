@@ -17,6 +17,8 @@ struct server;
 struct server *server_start(struct config *c, struct error *e) MUST_USE;
 /* Stops accepting, finishes what is in flight, flushes, frees. */
 void server_stop(struct server *s);
+/* The configuration was read again. Main thread. */
+void server_changed(struct server *s);
 /* Now and then (about each second), from main: keeps the clock's bound. */
 void server_tick(struct server *s);
 

@@ -34,8 +34,10 @@ json_t *live_answer(const struct admin_sources *s, char *const *word, size_t n, 
         ok = config_set(s->config, word[1], word[2], "dyn-admin", e);
     else
         ok = error_set(e, "config: allowed get NAME, set NAME VALUE, dump");
-    if (ok)
+    if (ok) {
+        peers_follow_caps(s->peers, s->config);
         return o;
+    }
     json_decref(o);
     return NULL;
 }

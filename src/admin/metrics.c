@@ -99,17 +99,24 @@ static uint64_t oldest(const struct peer *p)
 {
     return peer_hints(p).oldest_ms / 1000;
 }
+static struct hint_figures figures(const struct peer *p)
+{
+    struct hint_figures f;
+    hint_peer_figures(p->hints, &f);
+    return f;
+}
 static uint64_t stored(const struct peer *p)
 {
-    return PEER_LOAD(p, stored) + PEER_LOAD(p, converted);
+    struct hint_figures f = figures(p);
+    return f.stored + f.converted - PEER_LOAD(p, rejected[REJECT_DROPPED]);
 }
 static uint64_t delivered(const struct peer *p)
 {
-    return PEER_LOAD(p, delivered);
+    return figures(p).delivered;
 }
 static uint64_t expired(const struct peer *p)
 {
-    return PEER_LOAD(p, expired);
+    return figures(p).expired + PEER_LOAD(p, too_late);
 }
 static uint64_t needs_repair(const struct peer *p)
 {
@@ -117,7 +124,7 @@ static uint64_t needs_repair(const struct peer *p)
 }
 static uint64_t truncated(const struct peer *p)
 {
-    return PEER_LOAD(p, truncated);
+    return figures(p).dropped - PEER_LOAD(p, rejected[REJECT_DROPPED]);
 }
 static uint64_t damaged(const struct peer *p)
 {
@@ -145,17 +152,33 @@ static void peers_up(const struct admin_sources *s, struct buf *b)
     rcu_read_end();
 }
 
+static void rejected_by(struct buf *b, const struct ring_node *n, const char *reason, uint64_t v)
+{
+    open_peer(b, "hints_rejected_total", n);
+    buf_printf(b, ",reason=\"%s\"} %" PRIu64 "\n", reason, v);
+}
+
+/* By the store, and by what stands before it. */
+static void rejected_of(struct buf *b, const struct ring_node *n, const struct peer *p)
+{
+    static const enum hint_put by_store[] = {HINT_PUT_OVER_CAP, HINT_PUT_OVER_PEER_CAP,
+                                             HINT_PUT_TOO_LARGE, HINT_PUT_NO_SPACE,
+                                             HINT_PUT_IO_ERROR};
+    struct hint_figures f = figures(p);
+    for (size_t i = 0; i < ARRAY_LEN(by_store); i++)
+        rejected_by(b, n, hint_put_name(by_store[i]), f.rejected[by_store[i]]);
+    for (unsigned r = 0; r < REJECT_REASONS; r++)
+        rejected_by(b, n, peer_reject_name((enum peer_reject)r), PEER_LOAD(p, rejected[r]));
+}
+
 static void rejected(const struct admin_sources *s, struct buf *b)
 {
     head(b, "hints_rejected_total", "counter", "hints that were not stored, by reason");
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        for (unsigned r = 0; i != t->self && r < REJECT_REASONS; r++) {
-            open_peer(b, "hints_rejected_total", &t->nodes[i]);
-            buf_printf(b, ",reason=\"%s\"} %" PRIu64 "\n", peer_reject_name((enum peer_reject)r),
-                       PEER_LOAD(s->peers->at[i], rejected[r]));
-        }
+        if (i != t->self)
+            rejected_of(b, &t->nodes[i], s->peers->at[i]);
     rcu_read_end();
 }
 

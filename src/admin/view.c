@@ -143,7 +143,7 @@ static json_t *time_left(const struct admin_sources *s, const struct peer *p,
                          const struct peer_hints *h)
 {
     uint64_t out = PEER_LOAD(p, drain_rate), in = PEER_LOAD(p, live_rate);
-    bool joins = PEER_LOAD(p, hinting) || peer_behind(p) > s->config->send_window;
+    bool joins = peer_hinting(p) || peer_behind(p) > s->config->send_window;
     if (joins) /* what is written now becomes hints */
         out = out > in ? out - in : 0;
     if (h->pending == 0)
@@ -184,7 +184,7 @@ static json_t *hints_of_own(const struct peer *p)
     return o;
 }
 
-static void add_orphans(const struct orphans *all, json_t *rows, uint64_t *pending, uint64_t *bytes)
+static void add_orphans(const struct orphans *all, json_t *rows)
 {
     for (unsigned i = 0; all && i < all->n; i++) {
         const struct orphan *p = &all->at[i];
@@ -196,57 +196,49 @@ static void add_orphans(const struct orphans *all, json_t *rows, uint64_t *pendi
         set(o, "seconds_left", json_null());
         set(o, "log", words(p->name)); /* its name, where nothing else is known of it */
         json_array_append_new(rows, o);
-        *pending += h.pending;
-        *bytes += h.bytes;
     }
 }
 
-/* What has expired of orphans in this run. */
-static uint64_t expired_of_orphans(const struct orphans *all)
+/* Of the totals, what the store doesn't tell from other things: what came too late here, and what
+ * was thrown away since no hints are kept. */
+static void count_of_peers(const struct peers *all, uint64_t *too_late, uint64_t *unwanted)
 {
-    uint64_t n = 0;
-    for (unsigned i = 0; all && i < all->n; i++)
-        n += PEER_LOAD(&all->at[i], expired);
-    return n;
+    for (unsigned i = 0; i <= all->n; i++) {
+        const struct peer *p = i < all->n ? all->at[i] : all->own;
+        *too_late += p ? PEER_LOAD(p, too_late) : 0;
+        *unwanted += p ? PEER_LOAD(p, rejected[REJECT_DROPPED]) : 0;
+    }
+}
+
+static json_t *hint_totals(const struct admin_sources *s)
+{
+    struct hint_totals t;
+    uint64_t too_late = 0, unwanted = 0;
+    hint_store_totals(s->peers->store, &t);
+    count_of_peers(s->peers, &too_late, &unwanted);
+    const uint64_t *no = t.sum.rejected;
+    json_t *o = json_object();
+    set(o, "pending", number(t.sum.pending));
+    set(o, "bytes", number(t.sum.bytes));
+    set(o, "max_bytes", number(t.cap));
+    set(o, "stored_total", number(t.sum.stored + t.sum.converted - unwanted));
+    set(o, "delivered_total", number(t.sum.delivered));
+    set(o, "expired_total", number(t.sum.expired + too_late));
+    set(o, "rejected_over_capacity_total",
+        number(no[HINT_PUT_OVER_CAP] + no[HINT_PUT_OVER_PEER_CAP]));
+    set(o, "damaged_total", number(t.sum.damaged));
+    set(o, "truncated_total", number(t.sum.dropped - unwanted));
+    return o;
 }
 
 json_t *view_hints(const struct admin_sources *s)
 {
-    json_t *rows = each_peer(s, hints_of_peer);
-    uint64_t pending = 0, bytes = 0, stored = 0, delivered = 0, expired = 0, over = 0, damaged = 0,
-             truncated = 0;
-    for (unsigned i = 0; i <= s->peers->n; i++) {
-        const struct peer *p = i < s->peers->n ? s->peers->at[i] : s->peers->own;
-        if (!p)
-            continue;
-        struct peer_hints h = peer_hints(p);
-        pending += h.pending;
-        bytes += h.bytes;
-        stored += PEER_LOAD(p, stored) + PEER_LOAD(p, converted);
-        delivered += PEER_LOAD(p, delivered);
-        expired += PEER_LOAD(p, expired);
-        over +=
-            PEER_LOAD(p, rejected[REJECT_CAPACITY]) + PEER_LOAD(p, rejected[REJECT_CAPACITY_PEER]);
-        truncated += PEER_LOAD(p, truncated);
-        damaged += hint_log_damaged(p->log);
-    }
-    add_orphans(s->peers->orphans, rows, &pending, &bytes);
-    expired += expired_of_orphans(s->peers->orphans);
-    json_t *totals = json_object();
-    set(totals, "pending", number(pending));
-    set(totals, "bytes", number(bytes));
-    set(totals, "max_bytes", number(CONFIG_LIVE(s->config, hint_store_max_bytes)));
-    set(totals, "stored_total", number(stored));
-    set(totals, "delivered_total", number(delivered));
-    set(totals, "expired_total", number(expired));
-    set(totals, "rejected_over_capacity_total", number(over));
-    set(totals, "damaged_total", number(damaged));
-    set(totals, "truncated_total", number(truncated));
-    json_t *o = json_object();
+    json_t *rows = each_peer(s, hints_of_peer), *o = json_object();
+    add_orphans(s->peers->orphans, rows);
     set(o, "peers", rows);
     if (s->peers->own)
         set(o, "own", hints_of_own(s->peers->own));
-    set(o, "totals", totals);
+    set(o, "totals", hint_totals(s));
     return o;
 }
 

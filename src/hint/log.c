@@ -336,6 +336,11 @@ static void free_deferred(struct rcu_head *head)
     free_log(container_of_(head, struct hint_log, rcu));
 }
 
+void hint_log_set_limit(struct hint_log *l, size_t bytes)
+{
+    l->o.limit = bytes;
+}
+
 void hint_log_close(struct hint_log *l)
 {
     if (!l)

@@ -99,7 +99,12 @@ bool hint_peer_remove(struct hint_peer *p, struct error *e) MUST_USE;
 /* Copies the name (cut to `size`). */
 void hint_peer_name(const struct hint_peer *p, char *out, size_t size);
 const char *hint_peer_header(const struct hint_peer *p);
+/* For reading, and its numbers; what is put and taken goes through the store. */
 struct hint_log *hint_peer_log(struct hint_peer *p);
+struct hint_store *hint_peer_store(const struct hint_peer *p);
+/* Bytes that may lie unacknowledged, other than the store's live_limit; 0: no limit. Before its
+ * first put. */
+void hint_peer_set_limit(struct hint_peer *p, size_t bytes);
 /* What was found when its log was opened. */
 const struct hint_log_report *hint_peer_report(const struct hint_peer *p);
 
@@ -131,7 +136,12 @@ enum hint_put hint_store_put(struct hint_peer *p, struct slice payload, uint64_t
  * hint or as live. Never waits for the disk's syncs. Live ones may lie in memory where the disk is
  * full.
  */
-enum hint_as { HINT_AS_HINT, HINT_AS_LIVE };
+enum hint_as {
+    HINT_AS_HINT,
+    HINT_AS_LIVE,
+    HINT_AS_MOVED, /* was another peer's hint: it counts, but isn't held against the caps, under
+                      which it was before; on disk, as a hint */
+};
 enum hint_put hint_peer_append(struct hint_peer *p, struct frame *f, enum hint_as as);
 /* The producer asks what the next record is: a hint, where the peer counts as hinting or more than
  * `window` bytes lie unacknowledged. */
@@ -156,8 +166,14 @@ bool hint_peer_next(struct hint_peer *p, uint64_t after, struct frame *head, str
 void hint_peer_ack(struct hint_peer *p, uint64_t seq);
 /* Drops what has expired by now_ms, wherever it lies; returns how many. */
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms);
-/* Drops all there is; returns how many records. They don't count as delivered. */
-uint64_t hint_peer_drop(struct hint_peer *p);
+/* So many records that had expired were read and passed over: once acknowledged they don't count as
+ * delivered. For who finds them on its way; hint_peer_expire looks for them. */
+void hint_peer_passed(struct hint_peer *p, uint64_t records);
+/* Drops what is there up to this number; returns how many records. They don't count as delivered.
+ */
+uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto);
+/* The number up to which what isn't acknowledged counts as hints. */
+uint64_t hint_peer_end(const struct hint_peer *p);
 /* True: everything unacknowledged counts as hints from now on, also what was appended live. False:
  * what is there now stays hints, what is appended live from now on isn't. */
 void hint_peer_set_hinting(struct hint_peer *p, bool hinting);

@@ -39,14 +39,15 @@ struct hint_peer {
     /* the producer's */
     struct lock put CACHE_ALIGNED;
     struct hlc clock;
-    uint64_t counted_records, counted_bytes; /* atomic: the log's position up to which records were
-                                                appended as hints; these hold their shares */
-    uint64_t stored;                         /* atomic */
+    uint64_t counted_seq, counted_records, counted_bytes; /* atomic: the log's position up to which
+                                      records were appended as hints; these hold their shares */
+    uint64_t stored;                                      /* atomic */
     const char *error;
     /* the consumer's */
     struct lock take CACHE_ALIGNED;
-    uint32_t hinting;                                /* atomic */
-    uint64_t hint_records, hint_bytes;               /* atomic: what was there when hinting ended */
+    uint32_t hinting;                            /* atomic */
+    uint64_t hint_seq, hint_records, hint_bytes; /* atomic: what was there when hinting ended */
+    uint64_t passed; /* expired, passed over, and not acknowledged yet */
     uint64_t converted, delivered, expired, dropped; /* atomic */
     /* anybody's */
     struct commit commit CACHE_ALIGNED;

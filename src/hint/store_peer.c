@@ -60,6 +60,7 @@ static bool open_log(struct hint_peer *p, const char *header, struct error *e)
 static void count_found(struct hint_peer *p)
 {
     struct hint_position end = hint_log_appended(p->log);
+    PUT(p->counted_seq, end.seq);
     PUT(p->counted_records, end.records);
     PUT(p->counted_bytes, end.bytes);
     PUT(p->converted, end.records);
@@ -138,9 +139,19 @@ const char *hint_peer_header(const struct hint_peer *p)
     return hint_log_peer(p->log);
 }
 
+void hint_peer_set_limit(struct hint_peer *p, size_t bytes)
+{
+    hint_log_set_limit(p->log, bytes);
+}
+
 struct hint_log *hint_peer_log(struct hint_peer *p)
 {
     return p->log;
+}
+
+struct hint_store *hint_peer_store(const struct hint_peer *p)
+{
+    return p->store;
 }
 
 const struct hint_log_report *hint_peer_report(const struct hint_peer *p)
@@ -182,6 +193,7 @@ static void count_hint(struct hint_peer *p, struct hint_position end, uint64_t s
     uint64_t uncharged = above(end.bytes - size, larger(p->counted_bytes, gone));
     if (uncharged)
         share_force(&p->store->shares, &p->share, uncharged);
+    PUT(p->counted_seq, end.seq);
     PUT(p->counted_records, end.records);
     PUT(p->counted_bytes, end.bytes);
     share_charge(&p->share, size + uncharged); /* last: see share_give_back */
@@ -206,13 +218,32 @@ static enum hint_put append_hint(struct hint_peer *p, struct frame *f)
     return HINT_PUT_STORED;
 }
 
+static enum hint_put append_moved(struct hint_peer *p, struct frame *f)
+{
+    uint64_t gone = hint_log_acked(p->log).bytes;
+    enum hint_put rc = refused(p, hint_log_append(p->log, f, false));
+    if (rc != HINT_PUT_STORED)
+        return rc;
+    share_force(&p->store->shares, &p->share, f->payload.len);
+    count_hint(p, hint_log_appended(p->log), f->payload.len, gone);
+    return HINT_PUT_STORED;
+}
+
+static enum hint_put append_as(struct hint_peer *p, struct frame *f, enum hint_as as)
+{
+    if (as == HINT_AS_HINT)
+        return append_hint(p, f);
+    if (as == HINT_AS_MOVED)
+        return append_moved(p, f);
+    return refused(p, hint_log_append(p->log, f, true));
+}
+
 enum hint_put hint_peer_append(struct hint_peer *p, struct frame *f, enum hint_as as)
 {
     bool locked = !p->store->o.single_writer;
     if (locked)
         lock_take(&p->put);
-    enum hint_put rc =
-        as == HINT_AS_HINT ? append_hint(p, f) : refused(p, hint_log_append(p->log, f, true));
+    enum hint_put rc = append_as(p, f, as);
     if (locked)
         lock_give(&p->put);
     return rc;
@@ -380,14 +411,28 @@ static uint64_t let_go(struct hint_peer *p, uint64_t seq)
 
 void hint_peer_ack(struct hint_peer *p, uint64_t seq)
 {
-    BUMP(p->delivered, let_go(p, seq));
+    uint64_t n = let_go(p, seq), passed = n < p->passed ? n : p->passed;
+    p->passed -= passed;
+    BUMP(p->delivered, n - passed);
 }
 
-uint64_t hint_peer_drop(struct hint_peer *p)
+void hint_peer_passed(struct hint_peer *p, uint64_t records)
 {
-    struct hint_position end = hint_log_appended(p->log);
+    p->passed += records;
+    BUMP(p->expired, records);
+}
+
+uint64_t hint_peer_end(const struct hint_peer *p)
+{
+    if (hint_peer_hinting(p))
+        return hint_log_appended(p->log).seq;
+    return larger(GET(p->hint_seq), GET(p->counted_seq));
+}
+
+uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
+{
     uint64_t before = hint_log_acked(p->log).records;
-    hint_log_ack(p->log, end.seq);
+    hint_log_ack(p->log, upto);
     give_back(p);
     uint64_t n = above(hint_log_acked(p->log).records, before);
     BUMP(p->dropped, n);
@@ -396,10 +441,11 @@ uint64_t hint_peer_drop(struct hint_peer *p)
 
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms)
 {
-    uint64_t n = hint_log_expire(p->log, now_ms);
+    uint64_t n = hint_log_expire(p->log, now_ms), counted = n < p->passed ? n : p->passed;
     if (n == 0)
         return 0;
-    BUMP(p->expired, n);
+    p->passed -= counted;
+    BUMP(p->expired, n - counted);
     give_back(p);
     return n;
 }
@@ -415,6 +461,7 @@ void hint_peer_set_hinting(struct hint_peer *p, bool hinting)
         return;
     }
     struct hint_position end = hint_log_appended(p->log);
+    PUT(p->hint_seq, end.seq);
     PUT(p->hint_records, end.records);
     PUT(p->hint_bytes, end.bytes);
     __atomic_store_n(&p->hinting, 0, __ATOMIC_SEQ_CST);

@@ -5,9 +5,11 @@
 
 #define MARKER_STEP (16u * 1024) /* an acknowledgement's bytes are known to within this */
 
-void delivery_init(struct delivery *d, struct hint_log *log, size_t window)
+void delivery_init(struct delivery *d, struct hint_peer *hints, size_t window)
 {
-    *d = (struct delivery){.log = log,
+    struct hint_log *log = hint_peer_log(hints);
+    *d = (struct delivery){.hints = hints,
+                           .log = log,
                            .window = window,
                            .upto = hint_log_appended(log).seq,
                            .heard = hint_log_acked(log).seq};
@@ -51,7 +53,7 @@ static void set_cursors(struct delivery *d, uint64_t sent, uint64_t told)
 bool delivery_go_on_from(struct delivery *d, uint64_t applied)
 {
     bool forward = applied >= d->heard;
-    hint_log_ack(d->log, applied);
+    hint_peer_ack(d->hints, applied);
     uint64_t acked = hint_log_acked(d->log).seq; /* may lie above: what expired is gone, too */
     set_cursors(d, applied > acked ? applied : acked, applied);
     d->heard = applied;
@@ -68,7 +70,7 @@ uint64_t delivery_cut(struct delivery *d, uint64_t upto)
 void delivery_acked(struct delivery *d, uint64_t seq)
 {
     size_t i = 0;
-    hint_log_ack(d->log, seq);
+    hint_peer_ack(d->hints, seq);
     d->heard = seq > d->heard ? seq : d->heard;
     while (i < d->nmarkers && d->markers[i].seq <= seq)
         d->acked_bytes = d->markers[i++].bytes;
@@ -131,7 +133,7 @@ enum delivery_stop delivery_pump(struct delivery *d, struct buf *out, size_t max
     struct slice bytes;
     size_t window = now->hints && now->pace && now->pace < d->window ? now->pace : d->window;
     while (out->len < max && d->sent_bytes - d->acked_bytes < window) {
-        if (!hint_log_next(d->log, d->sent, &f, &bytes) || f.seq > d->upto) {
+        if (!hint_peer_next(d->hints, d->sent, &f, &bytes) || f.seq > d->upto) {
             if (d->told < d->upto)
                 add_skip(d, out, d->upto);
             return DELIVERY_EMPTY;

@@ -15,11 +15,12 @@
 #define PEER_DELIVERY_H
 
 #include "core/buf.h"
-#include "hint/log.h"
+#include "hint/store.h"
 
 struct delivery {
-    struct hint_log *log; /* borrowed */
-    size_t window;        /* bytes that may be out and unacknowledged */
+    struct hint_peer *hints; /* borrowed */
+    struct hint_log *log;    /* the same, for reading */
+    size_t window;           /* bytes that may be out and unacknowledged */
     /* its own */
     uint64_t upto, sent, told;
     uint64_t heard;          /* the highest number that the receiver said it has */
@@ -33,7 +34,7 @@ struct delivery {
     uint64_t credit_ms;
 };
 
-void delivery_init(struct delivery *d, struct hint_log *log, size_t window);
+void delivery_init(struct delivery *d, struct hint_peer *hints, size_t window);
 void delivery_fini(struct delivery *d);
 
 /* Everything appended up to this number may go out. Lower ones than before are ignored. */

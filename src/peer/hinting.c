@@ -93,14 +93,12 @@ bool hinting_sync(struct hinting *h, struct error *e)
 
 static void drop_log(struct hinting *h)
 {
-    struct hint_position acked = hint_log_acked(h->peer->log);
-    struct hint_position end = hint_log_appended(h->peer->log);
-    waiters_settle(h->waiters, node_of(h), end.seq, VERDICT_REFUSED, REFUSAL_DISABLED);
-    if (end.records == acked.records)
-        return;
-    PEER_ADD(h->peer, rejected[REJECT_DROPPED], end.records - acked.records);
-    hint_log_ack(h->peer->log, end.seq);
-    hinting_needs_repair(h, "it went down and hinted handoff is off");
+    uint64_t end = hint_log_appended(h->peer->log).seq;
+    waiters_settle(h->waiters, node_of(h), end, VERDICT_REFUSED, REFUSAL_DISABLED);
+    uint64_t n = hint_peer_drop(h->peer->hints, end);
+    PEER_ADD(h->peer, rejected[REJECT_DROPPED], n);
+    if (n)
+        hinting_needs_repair(h, "it went down and hinted handoff is off");
 }
 
 /* All that is appended counts as hints now, or is dropped where none are kept. */
@@ -115,7 +113,7 @@ static void make_hints(struct hinting *h)
 void hinting_appended(struct hinting *h, bool hints)
 {
     /* others of a peer that is up wait for its acknowledgement, not for the disk */
-    h->sync_wanted |= hints || PEER_LOAD(h->peer, hinting);
+    h->sync_wanted |= hints || peer_hinting(h->peer);
 }
 
 void hinting_turn_end(struct hinting *h)
@@ -123,7 +121,7 @@ void hinting_turn_end(struct hinting *h)
     if (!h->sync_wanted)
         return;
     h->sync_wanted = false;
-    if (PEER_LOAD(h->peer, hinting))
+    if (peer_hinting(h->peer))
         make_hints(h);
     else
         sync_hints(h, true);
@@ -143,44 +141,15 @@ void hinting_flush(struct hinting *h)
 /* ---- what counts as a hint ---------------------------------------------------------------------
  */
 
-/* Up to where, in records and bytes, while the peer isn't hinting. */
-static struct hint_position hinted(const struct hinting *h)
-{
-    const struct peer *p = h->peer;
-    struct hint_position at = {.seq = PEER_LOAD(p, hinted_seq),
-                               .records = PEER_LOAD(p, hinted_records),
-                               .bytes = PEER_LOAD(p, hinted_bytes)};
-    if (PEER_LOAD(p, late_records) > at.records)
-        at = (struct hint_position){.seq = PEER_LOAD(p, late_seq),
-                                    .records = PEER_LOAD(p, late_records),
-                                    .bytes = PEER_LOAD(p, late_bytes)};
-    return at;
-}
-
 uint64_t hinting_end(const struct hinting *h)
 {
-    return PEER_LOAD(h->peer, hinting) ? h->delivery->upto : hinted(h).seq;
+    return peer_hinting(h->peer) ? h->delivery->upto : hint_peer_end(h->peer->hints);
 }
 
 static void start_hinting(struct hinting *h)
 {
-    struct hint_position acked = hint_log_acked(h->peer->log), before = hinted(h);
-    __atomic_store_n(&h->peer->hinting, 1, __ATOMIC_SEQ_CST);
-    if (h->config->enable_hinted_handoff) {
-        struct hint_position end = hint_log_appended(h->peer->log);
-        uint64_t from = before.records > acked.records ? before.records : acked.records;
-        PEER_ADD(h->peer, converted, end.records > from ? end.records - from : 0);
-    }
+    hint_peer_set_hinting(h->peer->hints, true);
     make_hints(h);
-}
-
-static void end_hinting(struct hinting *h)
-{
-    struct hint_position end = hint_log_appended(h->peer->log);
-    PEER_STORE(h->peer, hinted_seq, end.seq);
-    PEER_STORE(h->peer, hinted_records, end.records);
-    PEER_STORE(h->peer, hinted_bytes, end.bytes);
-    __atomic_store_n(&h->peer->hinting, 0, __ATOMIC_SEQ_CST);
 }
 
 static void close_window(struct hinting *h)
@@ -216,27 +185,17 @@ void hinting_follow(struct hinting *h, enum node_state state, bool up)
                        : state == NODE_DOWN;
     if (up)
         open_window(h);
-    if (hinting && !PEER_LOAD(h->peer, hinting))
+    if (hinting && !peer_hinting(h->peer))
         start_hinting(h);
-    else if (!hinting && PEER_LOAD(h->peer, hinting))
-        end_hinting(h);
+    else if (!hinting)
+        hint_peer_set_hinting(h->peer->hints, false);
 }
 
 /* ---- delivered, expired, truncated -------------------------------------------------------------
  */
 
-static void count_delivered(struct hinting *h, struct hint_position before)
+void hinting_acked(struct hinting *h, uint64_t seq)
 {
-    struct hint_position after = hint_log_acked(h->peer->log), upto = after;
-    if (!PEER_LOAD(h->peer, hinting) && hinted(h).records < after.records)
-        upto = hinted(h);
-    if (upto.records > before.records)
-        PEER_ADD(h->peer, delivered, upto.records - before.records);
-}
-
-void hinting_acked(struct hinting *h, uint64_t seq, struct hint_position before)
-{
-    count_delivered(h, before);
     waiters_settle(h->waiters, node_of(h), seq, VERDICT_APPLIED, REFUSAL_NONE);
 }
 
@@ -244,21 +203,18 @@ void hinting_expired(struct hinting *h, uint64_t records)
 {
     if (!records)
         return;
-    PEER_ADD(h->peer, expired, records);
+    hint_peer_passed(h->peer->hints, records);
     hinting_needs_repair(h, "hints for it expired");
 }
 
 static void finish_cut(struct hinting *h)
 {
-    struct hint_position before = hint_log_acked(h->peer->log);
+    uint64_t before = hint_log_acked(h->peer->log).bytes;
     char reason[100];
     waiters_settle(h->waiters, node_of(h), h->cut.upto, VERDICT_REFUSED, REFUSAL_TRUNCATED);
-    hint_log_ack(h->peer->log, h->cut.upto);
-    struct hint_position after = hint_log_acked(h->peer->log);
+    h->cut_records = hint_peer_drop(h->peer->hints, h->cut.upto);
+    h->cut_bytes = hint_log_acked(h->peer->log).bytes - before;
     h->cut.open = false;
-    h->cut_records = after.records - before.records;
-    h->cut_bytes = after.bytes - before.bytes;
-    PEER_ADD(h->peer, truncated, h->cut_records);
     if (!h->cut_records)
         return;
     snprintf(reason, sizeof reason, "%" PRIu64 " hints for it were truncated", h->cut_records);
@@ -272,7 +228,7 @@ bool hinting_truncate(struct hinting *h, bool up)
     if (!h->cut.open && upto <= acked)
         return true;
     /* those that have their verdict keep it */
-    sync_hints(h, !PEER_LOAD(h->peer, hinting));
+    sync_hints(h, !peer_hinting(h->peer));
     uint64_t out = delivery_cut(h->delivery, upto);
     if (!h->cut.open)
         h->cut.from = out;
@@ -287,9 +243,8 @@ bool hinting_before_ack(struct hinting *h, uint64_t seq)
 {
     if (!h->cut.open || seq < h->cut.from)
         return false;
-    struct hint_position before = hint_log_acked(h->peer->log);
-    hint_log_ack(h->peer->log, h->cut.from);
-    hinting_acked(h, h->cut.from, before);
+    hint_peer_ack(h->peer->hints, h->cut.from);
+    hinting_acked(h, h->cut.from);
     finish_cut(h);
     return true;
 }
@@ -321,10 +276,9 @@ void hinting_sweep(struct hinting *h, bool idle, bool up)
         log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
     if (!idle || h->cut.open || !__atomic_load_n(h->clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; the delivery passes over what expired */
-    uint64_t n = hint_log_expire(h->peer->log, clock_steady_ms());
-    if (!n)
+    if (!hint_peer_expire(h->peer->hints, clock_steady_ms()))
         return;
-    hinting_expired(h, n);
+    hinting_needs_repair(h, "hints for it expired");
     if (!up)
         close_window(h);
 }
@@ -334,14 +288,10 @@ void hinting_sweep(struct hinting *h, bool idle, bool up)
 
 void hinting_init(struct hinting *h, const char *dir)
 {
-    struct peer *p = h->peer;
-    struct hint_position found = hint_log_appended(p->log);
-    if (dir) {
-        h->dir = mem_strdup(dir);
-        load_mark(h);
-    }
-    PEER_STORE(p, hinting, 1);
-    PEER_STORE(p, converted, found.records - hint_log_acked(p->log).records);
+    if (!dir)
+        return;
+    h->dir = mem_strdup(dir);
+    load_mark(h);
 }
 
 void hinting_fini(struct hinting *h)

@@ -5,14 +5,15 @@
  *     acknowledged              hints end here            appended
  *          |------- hints -----------|---- in flight to a live peer ----|       one peer's log
  *
- * While the peer is down, STANDBY or paused, all that isn't acknowledged is hints (peer->hinting);
- * else what was appended up to the mark that was set when it came back, or further up to the last
- * record that was appended more than send_window behind (late).
+ * While the peer is down, STANDBY or paused, all that isn't acknowledged is hints; else what was
+ * appended up to the mark that was set when it came back, or further up to the last record that was
+ * appended more than send_window behind (late).
  *
  * The window: a peer that is down when its oldest hint passes its deadline has been away for too
  * long. Nothing more is stored for it (peer->closed, which the writer reads) until it is back.
  *
- * The sender actor's, all of it; the figures are published in struct peer. */
+ * What is counted stands in the hint store (hint/store.h), whose consumer for this peer this is.
+ * The sender actor's, all of it. */
 #ifndef PEER_HINTING_H
 #define PEER_HINTING_H
 
@@ -60,8 +61,8 @@ void hinting_turn_end(struct hinting *h);
 /* The receiver has everything up to `seq`: before the log is told. True: a truncation that waited
  * for this is done. */
 bool hinting_before_ack(struct hinting *h, uint64_t seq);
-/* After the log was told; `before` is where its acknowledged position was. */
-void hinting_acked(struct hinting *h, uint64_t seq, struct hint_position before);
+/* After the log was told. */
+void hinting_acked(struct hinting *h, uint64_t seq);
 /* Records that the delivery passed over, since they had expired. */
 void hinting_expired(struct hinting *h, uint64_t records);
 

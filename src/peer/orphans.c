@@ -152,7 +152,6 @@ static char **list_orphans(const char *root, const struct topology *now, const s
 
 static void free_orphan(struct orphan *o)
 {
-    hint_log_close(o->log);
     heirs_free(o->heirs);
     topology_free(o->then);
     mem_free(o->name);
@@ -172,26 +171,22 @@ static void tell_of(const struct orphan *o, const struct hint_log_report *r)
 }
 
 /* One whose log holds nothing isn't kept. */
-static bool open_orphan(struct orphan *o, const struct topology *now, const struct topology *last,
-                        const struct orphans *older, struct error *e)
+static bool open_orphan(struct orphan *o, struct hint_store *store, const struct topology *now,
+                        const struct topology *last, const struct orphans *older, struct error *e)
 {
-    char place[NODE_ID_SIZE] = "";
-    struct hint_log_report report;
     find_heirs(o, now, last, older);
-    if (o->node.ntokens)
-        keep_new_name(&o->node, place);
-    struct hint_log_options options = {.dir = o->dir, .peer = place, .adopt = true};
-    o->log = hint_log_open(&options, 0, &report, e);
-    if (!o->log)
+    o->hints = hint_store_peer(store, o->name, NULL, e);
+    if (!o->hints)
         return false;
-    o->unreadable = report.missing;
-    if (report.records == 0 && report.missing == 0) {
+    o->log = hint_peer_log(o->hints);
+    const struct hint_log_report *r = hint_peer_report(o->hints);
+    o->unreadable = r->missing;
+    if (r->records == 0 && r->missing == 0) {
         unlink_files(o->dir);
-        rmdir(o->dir);
         o->gone = 1;
-        return true;
+        return hint_peer_remove(o->hints, e);
     }
-    tell_of(o, &report);
+    tell_of(o, r);
     return true;
 }
 
@@ -210,8 +205,9 @@ static unsigned put_older_first(const char *root, char **names, unsigned n)
     return older;
 }
 
-static bool open_all(struct orphans *all, const char *root, const struct topology *now,
-                     const struct peers *peers, const struct topology *last, struct error *e)
+static bool open_all(struct orphans *all, struct hint_store *store, const char *root,
+                     const struct topology *now, const struct peers *peers,
+                     const struct topology *last, struct error *e)
 {
     bool ok = true;
     unsigned n = 0;
@@ -223,7 +219,7 @@ static bool open_all(struct orphans *all, const char *root, const struct topolog
         struct orphan *o = &all->at[all->n];
         *o = (struct orphan){.name = names[i], .dir = file_in(root, names[i])};
         before.n = i < older ? 0 : i == older ? all->n : before.n;
-        ok = ok && open_orphan(o, now, last, &before, e);
+        ok = ok && open_orphan(o, store, now, last, &before, e);
         if (ok && !o->gone)
             all->n++;
         else
@@ -241,8 +237,8 @@ bool orphans_keep_ring(const char *root, const struct topology *now, struct erro
     return ok;
 }
 
-bool orphans_open(struct orphans *o, const char *root, const struct topology *now,
-                  const struct peers *peers, struct error *e)
+bool orphans_open(struct orphans *o, struct hint_store *store, const char *root,
+                  const struct topology *now, const struct peers *peers, struct error *e)
 {
     if (!root)
         return true;
@@ -252,7 +248,7 @@ bool orphans_open(struct orphans *o, const char *root, const struct topology *no
     for (unsigned i = 0; i < peers->n; i++)
         if (peers->at[i])
             forget_notes(root, peers->at[i]->log_name);
-    bool ok = open_all(o, root, now, peers, last, e) && orphans_keep_ring(root, now, e);
+    bool ok = open_all(o, store, root, now, peers, last, e) && orphans_keep_ring(root, now, e);
     topology_free(last);
     return ok;
 }
@@ -276,6 +272,8 @@ void orphan_remove(struct orphan *o, const char *reason)
     hint_mark_close(m);
     unlink_files(o->dir);
     __atomic_store_n(&o->gone, 1, __ATOMIC_RELEASE);
+    if (!hint_peer_remove(o->hints, &e))
+        log_error("%s", e.text);
     log_notice("%s: nothing is left of the orphaned hints: %s", o->dir, reason);
 }
 
@@ -285,8 +283,7 @@ void orphans_expire(struct orphans *all, uint64_t now_ms)
         struct orphan *o = &all->at[i];
         if (orphan_is_gone(o))
             continue;
-        uint64_t n = hint_log_expire(o->log, now_ms);
-        PEER_ADD(o, expired, n);
+        uint64_t n = hint_peer_expire(o->hints, now_ms);
         if (n && orphan_hints(o).pending == 0 && !o->unreadable)
             orphan_remove(o, "hints for it expired while it wasn't configured");
     }
@@ -295,31 +292,18 @@ void orphans_expire(struct orphans *all, uint64_t now_ms)
 /* ---- figures
  * --------------------------------------------------------------------------------------------- */
 
-static uint64_t bytes_of(const struct orphan *o)
-{
-    uint64_t acked = hint_log_acked(o->log).bytes, end = hint_log_appended(o->log).bytes;
-    return end > acked ? end - acked : 0;
-}
-
 struct peer_hints orphan_hints(const struct orphan *o)
 {
-    if (orphan_is_gone(o))
-        return (struct peer_hints){0};
-    uint64_t acked = hint_log_acked(o->log).records;
-    struct peer_hints h = {.pending = hint_log_appended(o->log).records - acked,
-                           .bytes = bytes_of(o)};
-    uint64_t oldest = h.pending ? hint_log_oldest_ms(o->log) : 0, now = clock_wall_ms();
-    h.oldest_ms = oldest && now > oldest ? now - oldest : 0;
-    return h;
-}
-
-uint64_t orphans_hint_bytes(const struct orphans *all)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; all && i < all->n; i++)
-        if (!orphan_is_gone(&all->at[i]))
-            sum += bytes_of(&all->at[i]);
-    return sum;
+    struct hint_figures f = {0};
+    uint64_t now = clock_wall_ms();
+    rcu_read_begin(); /* the writer may be about to remove it */
+    if (!orphan_is_gone(o))
+        hint_peer_figures(o->hints, &f);
+    rcu_read_end();
+    return (struct peer_hints){.pending = f.pending,
+                               .bytes = f.bytes,
+                               .oldest_ms =
+                                   f.oldest_ms && now > f.oldest_ms ? now - f.oldest_ms : 0};
 }
 
 bool orphans_check(const struct orphans *all, const char *id, struct error *e)

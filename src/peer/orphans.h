@@ -20,13 +20,13 @@
 
 struct orphan {
     char *name, *dir;
-    struct hint_log *log;
+    struct hint_peer *hints;
+    struct hint_log *log;  /* the same log, for reading */
     struct topology *then; /* the ring in which its hints were made; NULL: not known */
     struct ring_node node; /* it, in `then`; else its id, if the name is one, and empty strings */
     struct heirs *heirs;   /* NULL: not known, its hints can't be handed off */
     uint64_t unreadable;   /* segments that this program can't read */
     uint32_t gone;         /* atomic; the writer's */
-    uint64_t expired;      /* atomic; the writer's */
 };
 
 struct orphans {
@@ -34,10 +34,11 @@ struct orphans {
     struct orphan *at;
 };
 
-/* Opens what lies below `root` (NULL: nothing) and belongs neither to `peers` nor to this node, and
- * keeps the present ring for the next start. `log_names`: by node; NULL at this one's own. */
-bool orphans_open(struct orphans *o, const char *root, const struct topology *now,
-                  const struct peers *peers, struct error *e) MUST_USE;
+/* Takes what the hint store found below `root` (NULL: nothing) and belongs neither to `peers` nor
+ * to this node, and keeps the present ring for the next start. `log_names`: by node; NULL at this
+ * one's own. */
+bool orphans_open(struct orphans *o, struct hint_store *store, const char *root,
+                  const struct topology *now, const struct peers *peers, struct error *e) MUST_USE;
 /* A node's id became known: the ring is kept anew. The writer's thread. */
 bool orphans_keep_ring(const char *root, const struct topology *now, struct error *e) MUST_USE;
 void orphans_close(struct orphans *o);
@@ -56,7 +57,6 @@ static inline bool orphan_is_gone(const struct orphan *o)
 {
     return __atomic_load_n(&o->gone, __ATOMIC_ACQUIRE);
 }
-uint64_t orphans_hint_bytes(const struct orphans *all); /* NULL is fine */
 /* May a node of this id be let in? Not while hints lie here that were made for it at another place:
  * they would come in no order with what is written for it now. NULL is fine. */
 bool orphans_check(const struct orphans *all, const char *id, struct error *e) MUST_USE;

@@ -6,9 +6,7 @@
 
 const char *peer_reject_name(enum peer_reject r)
 {
-    static const char *const names[REJECT_REASONS] = {
-        "over_capacity", "over_capacity_peer", "window", "no_space",
-        "io_error",      "disabled",           "dropped"};
+    static const char *const names[REJECT_REASONS] = {"window", "disabled", "dropped"};
     return names[r];
 }
 
@@ -17,32 +15,13 @@ static uint64_t above(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static struct peer_hints count_hints(const struct peer *p)
-{
-    /* acked first: it only grows, so that a race shows too much and never a wrapped number */
-    struct hint_position acked = hint_log_acked(p->log);
-    struct hint_position appended = hint_log_appended(p->log);
-    uint64_t records = larger(PEER_LOAD(p, hinted_records), PEER_LOAD(p, late_records));
-    uint64_t bytes = larger(PEER_LOAD(p, hinted_bytes), PEER_LOAD(p, late_bytes));
-    if (PEER_LOAD(p, hinting)) {
-        records = appended.records;
-        bytes = appended.bytes;
-    }
-    return (struct peer_hints){.pending = above(records, acked.records),
-                               .bytes = above(bytes, acked.bytes)};
-}
-
 struct peer_hints peer_hints(const struct peer *p)
 {
-    struct peer_hints h = count_hints(p);
-    uint64_t oldest = h.pending ? hint_log_oldest_ms(p->log) : 0;
-    h.oldest_ms = oldest ? above(clock_wall_ms(), oldest) : 0;
-    return h;
+    struct hint_figures f;
+    hint_peer_figures(p->hints, &f);
+    return (struct peer_hints){.pending = f.pending,
+                               .bytes = f.bytes,
+                               .oldest_ms = f.oldest_ms ? above(clock_wall_ms(), f.oldest_ms) : 0};
 }
 
 uint64_t peer_behind(const struct peer *p)
@@ -77,16 +56,13 @@ void peer_set_repair(struct peer *p, uint64_t since_ms, const char *reason)
         rcu_defer(&old->rcu, reclaim_repair);
 }
 
-uint64_t peers_hint_bytes(const struct peers *p)
+void peers_follow_caps(const struct peers *p, const struct config *c)
 {
-    uint64_t sum = orphans_hint_bytes(p->orphans);
-    for (unsigned i = 0; i < p->n; i++)
-        if (p->at[i])
-            sum += count_hints(p->at[i]).bytes;
-    return p->own ? sum + count_hints(p->own).bytes : sum;
+    hint_store_set_caps(p->store, CONFIG_LIVE(c, hint_store_max_bytes),
+                        CONFIG_LIVE(c, hint_store_max_bytes_per_peer));
 }
 
 bool peers_own_is_current(const struct peers *p)
 {
-    return !p->own || (!PEER_LOAD(p->own, hinting) && count_hints(p->own).pending == 0);
+    return !p->own || (!peer_hinting(p->own) && peer_hints(p->own).pending == 0);
 }

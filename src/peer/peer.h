@@ -4,19 +4,17 @@
 #ifndef PEER_PEER_H
 #define PEER_PEER_H
 
+#include "config/config.h"
 #include "core/actor.h"
 #include "core/rcu.h"
-#include "hint/log.h"
+#include "hint/store.h"
 #include "ring/topology.h"
 
+/* Why a hint wasn't kept, besides what the hint store says (enum hint_put). */
 enum peer_reject {
-    REJECT_CAPACITY,
-    REJECT_CAPACITY_PEER, /* its own cap */
-    REJECT_WINDOW,        /* it has been down for longer than its hints live */
-    REJECT_NO_SPACE,
-    REJECT_IO_ERROR,
-    REJECT_DISABLED,
-    REJECT_DROPPED, /* appended, and thrown away when the peer went down and handoff is off */
+    REJECT_WINDOW,   /* the peer has been down for longer than its hints live */
+    REJECT_DISABLED, /* hinted handoff is off */
+    REJECT_DROPPED,  /* appended, and thrown away when the peer went down and handoff is off */
     REJECT_REASONS
 };
 const char *peer_reject_name(enum peer_reject r); /* the label in hints_rejected_total */
@@ -29,25 +27,20 @@ struct peer_repair {
 };
 
 struct peer {
-    unsigned node;        /* its index in the topology */
-    char *log_name;       /* its directory below hint_dir */
-    struct hint_log *log; /* appended by the writer, all else by the sender */
-    struct actor *sender; /* where messages for it go */
+    unsigned node;           /* its index in the topology */
+    char *log_name;          /* its directory below hint_dir */
+    struct hint_peer *hints; /* its log and what of it are hints: appended by the writer, all else
+                                by the sender */
+    struct hint_log *log;    /* the same log, for reading */
+    struct actor *sender;    /* where messages for it go */
 
     /* the sender's */
-    uint32_t state;   /* enum node_state, as the link and the peer's own word tell; DOWN also while
-                         its store is gone */
-    uint32_t hinting; /* 1: writes for it count as hints now (down, STANDBY) */
+    uint32_t state; /* enum node_state, as the link and the peer's own word tell; DOWN also while
+                       its store is gone */
     uint32_t link_up;
     uint64_t since_ms; /* wall time of the last change of state */
     uint64_t heard_ms; /* mono time */
     uint64_t rtt_us;
-    uint64_t hinted_seq, hinted_records,
-        hinted_bytes;   /* hint_log position up to which records count as hints */
-    uint64_t converted; /* became hints when the peer went down, or were found at the start */
-    uint64_t delivered; /* hints that the peer acknowledged */
-    uint64_t expired;
-    uint64_t truncated;         /* hints that were thrown away */
     uint32_t paused;            /* 1: nothing is delivered, what is written for it are hints */
     uint32_t closed;            /* 1: its window is over: nothing is stored for it */
     uint64_t drain_rate;        /* bytes/s that go out now, while there are hints */
@@ -55,9 +48,7 @@ struct peer {
     struct peer_repair *repair; /* RCU_GET; NULL: fine */
 
     /* the writer's */
-    uint64_t late_seq, late_records,
-        late_bytes;  /* the same for what was appended more than send_window behind */
-    uint64_t stored; /* appended while it counted as a hint */
+    uint64_t too_late;                 /* writes of its that came too late to be judged */
     uint64_t rejected[REJECT_REASONS]; /* REJECT_DROPPED: the sender's */
 };
 
@@ -79,6 +70,11 @@ struct peer_hints {
     uint64_t oldest_ms; /* age of the oldest; 0: none */
 };
 struct peer_hints peer_hints(const struct peer *p);
+/* Writes for it count as hints now: it is down, STANDBY or paused. */
+static inline bool peer_hinting(const struct peer *p)
+{
+    return hint_peer_hinting(p->hints);
+}
 /* Bytes appended and not acknowledged. */
 uint64_t peer_behind(const struct peer *p);
 /* idle, storing (down), draining, paused */
@@ -100,10 +96,11 @@ struct peers {
     struct peer **at;
     struct peer *own; /* the own store as a replica (request/own.h): the writer writes all its
                           fields; NULL: it has no log */
+    struct hint_store *store;      /* of the hints of all of them */
     const struct orphans *orphans; /* NULL: none */
 };
-/* Payload bytes of hints over all peers, the own store and orphans. */
-uint64_t peers_hint_bytes(const struct peers *p);
+/* The caps of the hint store follow the configuration: after each change of it. Any thread. */
+void peers_follow_caps(const struct peers *p, const struct config *c);
 /* Has the own store all that this node has written? (Not: the log of its own has to be replayed.)
  */
 bool peers_own_is_current(const struct peers *p);

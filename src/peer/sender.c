@@ -199,9 +199,8 @@ static void on_ack(struct sender *s, uint64_t seq)
 {
     if (hinting_before_ack(&s->hinting, seq))
         answer_truncated(s);
-    struct hint_position before = hint_log_acked(s->peer->log);
     delivery_acked(&s->delivery, seq);
-    hinting_acked(&s->hinting, seq, before);
+    hinting_acked(&s->hinting, seq);
     look_at_waits(s);
 }
 
@@ -226,10 +225,9 @@ static void go_on_from(struct sender *s, uint64_t applied)
         return;
     if (hinting_before_ack(&s->hinting, applied) || hinting_lost(&s->hinting))
         answer_truncated(s);
-    struct hint_position before = hint_log_acked(s->peer->log);
     uint64_t heard = s->delivery.heard;
     bool forward = delivery_go_on_from(&s->delivery, applied);
-    hinting_acked(&s->hinting, applied, before);
+    hinting_acked(&s->hinting, applied);
     look_at_waits(s);
     if (forward)
         return;
@@ -933,7 +931,7 @@ struct sender *sender_start(const struct sender_options *o, struct error *e)
         goto fail;
     PEER_STORE(s->peer, state, (uint32_t)NODE_DOWN);
     PEER_STORE(s->peer, since_ms, clock_wall_ms());
-    delivery_init(&s->delivery, s->peer->log, o->config->send_window);
+    delivery_init(&s->delivery, s->peer->hints, o->config->send_window);
     pace_init(&s->pace, o->config->send_window);
     hinting_init(&s->hinting, o->hint_dir);
     s->peer->sender = &s->actor;

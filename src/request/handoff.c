@@ -144,7 +144,10 @@ static bool clock_trusted(const struct handoff *h)
 static void finish(struct handoff *h)
 {
     struct orphan *o = h->orphan;
-    hint_log_ack(o->log, hint_log_appended(o->log).seq);
+    if (h->truncate)
+        hint_peer_drop(o->hints, hint_log_appended(o->log).seq);
+    else
+        hint_peer_ack(o->hints, hint_log_appended(o->log).seq);
     if (o->unreadable && !h->truncate) {
         snprintf(h->stopped, sizeof h->stopped,
                  "%" PRIu64 " segments of its log can't be read by this program; they are kept",
@@ -271,7 +274,7 @@ static bool has_room(const struct handoff *h, const struct peer *p)
     const struct config *c = h->o.config;
     uint64_t behind = peer_behind(p), more = h->chunk.bytes.len;
     uint64_t cap = CONFIG_LIVE(c, hint_store_max_bytes_per_peer);
-    if (PEER_LOAD(p, hinting)) /* over all peers there are as many as before */
+    if (peer_hinting(p)) /* over all peers there are as many as before */
         return !PEER_LOAD(p, closed) && (!cap || peer_hints(p).bytes + more <= cap);
     return behind == 0 || behind + more <= c->send_window;
 }
@@ -289,7 +292,7 @@ static bool all_have_room(const struct handoff *h)
 static void stop_at(struct handoff *h, const struct peer *p)
 {
     snprintf(h->stopped, sizeof h->stopped, "log of peer %s: %.100s", p->log_name,
-             hint_log_error(p->log));
+             hint_peer_error(p->hints));
 }
 
 /* Into the logs of its heirs, all or none: where the second refuses it, it may lie in memory.
@@ -306,7 +309,7 @@ static bool append_record(struct handoff *h, const struct handoff_record *r)
             continue;
         }
         h->touched[node] = true;
-        if (replicate_hand(h->o.replicate, node, &f, some) != HINT_APPENDED) {
+        if (replicate_hand(h->o.replicate, node, &f, some) != HINT_PUT_STORED) {
             stop_at(h, p);
             if (!some)
                 return false;
@@ -353,10 +356,10 @@ static void append(struct handoff *h)
 
 static void acknowledge(struct handoff *h)
 {
-    hint_log_ack(h->orphan->log, h->chunk.upto);
+    hint_peer_passed(h->orphan->hints, h->chunk.expired);
+    hint_peer_ack(h->orphan->hints, h->chunk.upto);
     h->dropped += h->chunk.dropped;
     h->expired += h->chunk.expired;
-    PEER_ADD(h->orphan, expired, h->chunk.expired);
     for (unsigned i = 0; i < h->o.peers->n; i++)
         if (h->touched[i])
             replicate_release(h->o.replicate, i);

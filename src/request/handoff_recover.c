@@ -157,9 +157,9 @@ static void append(struct recovery *r, const struct handoff_record *rec, unsigne
 {
     struct frame f = handoff_frame(&r->chunk, rec);
     struct peer *p = r->peers->at[node]; /* none: this node, whose store came before the logs */
-    if (p && hint_log_append(p->log, &f, true) != HINT_APPENDED)
+    if (p && hint_peer_append(p->hints, &f, HINT_AS_LIVE) != HINT_PUT_STORED)
         log_error("log of peer %s: a hint of %s can't be handed to it: %s", p->log_name,
-                  r->orphan->name, hint_log_error(p->log));
+                  r->orphan->name, hint_peer_error(p->hints));
 }
 
 static void sync_all(const struct recovery *r)
@@ -181,7 +181,7 @@ static void complete(struct recovery *r)
                 append(r, &c->record[i], heir->node);
         }
     sync_all(r);
-    hint_log_ack(r->orphan->log, c->record[r->found - 1].frame.seq);
+    hint_peer_ack(r->orphan->hints, c->record[r->found - 1].frame.seq);
     log_notice("%s: the last run had handed off %zu of its hints without saying so", r->orphan->dir,
                r->found);
 }

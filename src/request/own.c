@@ -13,13 +13,10 @@ void own_init(struct own *o, const struct config *c, struct peer *p, const char 
     *o = (struct own){.peer = p, .config = c, .dir = dir, .loop = loop};
     if (!p)
         return;
-    struct hint_position acked = hint_log_acked(p->log);
-    o->sent = o->heard = acked.seq;
+    o->sent = o->heard = hint_log_acked(p->log).seq;
     o->work.data = o;
-    PEER_STORE(p, hinting, 1);
     PEER_STORE(p, state, (uint32_t)NODE_DOWN);
     PEER_STORE(p, since_ms, clock_wall_ms());
-    PEER_STORE(p, converted, hint_log_appended(p->log).records - acked.records);
     if (!dir)
         return;
     o->mark = hint_mark_open(dir);
@@ -48,24 +45,13 @@ void own_mark_repair(struct own *o, const char *reason)
 /* ---- acknowledging ----------------------------------------------------------------------------
  */
 
-static void count_delivered(struct own *o, uint64_t before)
-{
-    uint64_t upto = hint_log_acked(o->peer->log).records;
-    if (!own_is_behind(o) && PEER_LOAD(o->peer, hinted_records) < upto)
-        upto = PEER_LOAD(o->peer, hinted_records);
-    if (upto > before)
-        PEER_ADD(o->peer, delivered, upto - before);
-}
-
 static void acknowledge(struct own *o, uint64_t seq)
 {
     if (o->syncing) {
         o->ack_due = seq > o->ack_due ? seq : o->ack_due;
         return;
     }
-    uint64_t before = hint_log_acked(o->peer->log).records;
-    hint_log_ack(o->peer->log, seq);
-    count_delivered(o, before);
+    hint_peer_ack(o->peer->hints, seq);
 }
 
 void own_replied(struct own *o, uint64_t seq, struct slice reply)
@@ -104,29 +90,21 @@ void own_stands_at(struct own *o, uint64_t seq)
 
 static void drop_log(struct own *o)
 {
-    struct hint_position acked = hint_log_acked(o->peer->log);
-    struct hint_position end = hint_log_appended(o->peer->log);
-    if (end.records == acked.records)
-        return;
-    PEER_ADD(o->peer, rejected[REJECT_DROPPED], end.records - acked.records);
-    acknowledge(o, end.seq);
-    o->heard = end.seq;
-    own_mark_repair(o, "its store went down and hinted handoff is off");
+    uint64_t end = hint_log_appended(o->peer->log).seq;
+    uint64_t n = hint_peer_drop(o->peer->hints, end);
+    o->heard = end;
+    PEER_ADD(o->peer, rejected[REJECT_DROPPED], n);
+    if (n)
+        own_mark_repair(o, "its store went down and hinted handoff is off");
 }
 
 void own_go_behind(struct own *o)
 {
-    struct hint_position acked = hint_log_acked(o->peer->log);
-    struct hint_position end = hint_log_appended(o->peer->log);
-    uint64_t from = PEER_LOAD(o->peer, hinted_records);
     if (own_is_behind(o))
         return;
-    from = from > acked.records ? from : acked.records;
-    PEER_STORE(o->peer, hinting, 1);
+    hint_peer_set_hinting(o->peer->hints, true);
     if (!o->config->enable_hinted_handoff)
         drop_log(o);
-    else if (end.records > from)
-        PEER_ADD(o->peer, converted, end.records - from);
 }
 
 bool own_wait(struct own *o, uint64_t seq, const struct mail_write *m)
@@ -142,14 +120,6 @@ bool own_wait(struct own *o, uint64_t seq, const struct mail_write *m)
 
 /* ---- replay ------------------------------------------------------------------------------------
  */
-
-static void go_direct(struct own *o)
-{
-    struct hint_position end = hint_log_appended(o->peer->log);
-    PEER_STORE(o->peer, hinted_records, end.records);
-    PEER_STORE(o->peer, hinted_bytes, end.bytes);
-    PEER_STORE(o->peer, hinting, 0);
-}
 
 static struct item *add_item(struct batch *b, uint64_t seq)
 {
@@ -181,7 +151,7 @@ static void pass_over(struct own *o, struct batch *b, uint64_t seq)
     if (seq <= o->expired_upto)
         return;
     o->expired_upto = seq;
-    PEER_ADD(o->peer, expired, 1);
+    hint_peer_passed(o->peer->hints, 1);
     own_mark_repair(o, "hints for it expired");
 }
 
@@ -194,13 +164,13 @@ void own_fill(struct own *o, struct batch *b, size_t room, bool trusted)
         return;
     uint64_t now = trusted ? clock_steady_ms() : 0;
     while (b->n < room && taken < FILL_BYTES) {
-        if (!hint_log_next(o->peer->log, o->sent, &f, &bytes)) {
+        if (!hint_peer_next(o->peer->hints, o->sent, &f, &bytes)) {
             /* what lies behind is lost, or the step to a new upper half: the store passes it over
              */
             uint64_t end = hint_log_appended(o->peer->log).seq;
             if (o->sent < end)
                 add_item(b, o->sent = end);
-            go_direct(o);
+            hint_peer_set_hinting(o->peer->hints, false);
             return;
         }
         o->sent = f.seq;
@@ -277,11 +247,8 @@ void own_tick(struct own *o, bool serving, bool trusted)
         log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
     if (o->syncing || serving)
         return;
-    uint64_t n = trusted ? hint_log_expire(o->peer->log, clock_steady_ms()) : 0;
-    if (n) {
-        PEER_ADD(o->peer, expired, n);
+    if (trusted && hint_peer_expire(o->peer->hints, clock_steady_ms()))
         own_mark_repair(o, "hints for it expired");
-    }
     if (o->dir && o->config->hint_sync == SYNC_INTERVAL && peer_hints(o->peer).pending)
         start_sync(o);
 }

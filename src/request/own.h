@@ -28,7 +28,7 @@
 #include "request/batch.h"
 
 struct own {
-    struct peer *peer; /* its log and figures; `hinting` is BEHIND; NULL: there is none */
+    struct peer *peer; /* its log and figures; hinting is BEHIND; NULL: there is none */
     const struct config *config;
     const char *dir; /* the log's; NULL: memory */
     uv_loop_t *loop;
@@ -58,7 +58,7 @@ static inline bool own_has_log(const struct own *o)
 }
 static inline bool own_is_behind(const struct own *o)
 {
-    return o->peer && PEER_LOAD(o->peer, hinting);
+    return o->peer && peer_hinting(o->peer);
 }
 
 /* The store can't be written, or has lost a batch: what lies unacknowledged counts as hints now, or

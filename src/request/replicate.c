@@ -105,33 +105,34 @@ static enum refusal reject(struct peer *p, enum peer_reject why, enum refusal re
     return refusal;
 }
 
-static enum refusal refuse_hint(struct replicate *r, struct peer *p, bool hinting, size_t size)
+/* Are hints kept for it at all? */
+static enum refusal refuse_hint(const struct replicate *r, struct peer *p, bool hinting)
 {
-    const struct config *c = r->config;
-    if (!c->enable_hinted_handoff)
+    if (!r->config->enable_hinted_handoff)
         return hinting ? reject(p, REJECT_DISABLED, REFUSAL_DISABLED,
                                 "writes for it were refused: hinted handoff is off")
                        : REFUSAL_NONE;
     if (hinting && PEER_LOAD(p, closed))
         return reject(p, REJECT_WINDOW, REFUSAL_WINDOW,
                       "it has been down for longer than its hints live");
-    uint64_t one = CONFIG_LIVE(c, hint_store_max_bytes_per_peer);
-    if (one && peer_hints(p).bytes + size > one)
-        return reject(p, REJECT_CAPACITY_PEER, REFUSAL_FULL_PEER,
-                      "writes for it were refused: its part of the hint store is full");
-    uint64_t max = CONFIG_LIVE(c, hint_store_max_bytes);
-    if (max && peers_hint_bytes(r->peers) + size > max)
-        return reject(p, REJECT_CAPACITY, REFUSAL_FULL,
-                      "writes for it were refused: the hint store is full");
     return REFUSAL_NONE;
 }
 
-static void count_late(struct peer *p)
+/* What the store, which counts it, says. */
+static enum refusal refused_by_store(struct peer *p, enum hint_put rc)
 {
-    struct hint_position end = hint_log_appended(p->log);
-    PEER_STORE(p, late_seq, end.seq);
-    PEER_STORE(p, late_bytes, end.bytes);
-    PEER_STORE(p, late_records, end.records);
+    if (rc == HINT_PUT_OVER_CAP) {
+        want_repair(p, "writes for it were refused: the hint store is full");
+        return REFUSAL_FULL;
+    }
+    if (rc == HINT_PUT_OVER_PEER_CAP) {
+        want_repair(p, "writes for it were refused: its part of the hint store is full");
+        return REFUSAL_FULL_PEER;
+    }
+    log_limited(1000, LOG_LEVEL_ERROR, "log of peer %s: %s", p->log_name,
+                hint_peer_error(p->hints));
+    want_repair(p, "writes for it were refused: its log can't be written");
+    return REFUSAL_DISK;
 }
 
 static uint64_t deadline(struct replicate *r)
@@ -151,17 +152,12 @@ static enum verdict append(struct replicate *r, struct peer *p, const struct rep
                       .stamp = w->stamp,
                       .deadline = deadline(r),
                       .payload = w->command};
-    enum hint_append rc = hint_log_append(p->log, &f, !hint);
-    if (rc != HINT_APPENDED) {
-        log_limited(1000, LOG_LEVEL_ERROR, "log of peer %s: %s", p->log_name,
-                    hint_log_error(p->log));
-        *why = reject(p, rc == HINT_NO_SPACE ? REJECT_NO_SPACE : REJECT_IO_ERROR, REFUSAL_DISK,
-                      "writes for it were refused: its log can't be written");
+    enum hint_put rc = hint_peer_append(p->hints, &f, hint ? HINT_AS_HINT : HINT_AS_LIVE);
+    if (rc != HINT_PUT_STORED) {
+        *why = refused_by_store(p, rc);
         return VERDICT_REFUSED;
     }
     *seq = f.seq;
-    if (hint)
-        PEER_ADD(p, stored, 1);
     return hint ? VERDICT_NONE : VERDICT_LOGGED;
 }
 
@@ -169,15 +165,12 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct repli
                           uint64_t *seq, enum refusal *why)
 {
     struct peer *p = r->peers->at[node];
-    bool hinting = __atomic_load_n(&p->hinting, __ATOMIC_SEQ_CST);
-    bool late = !hinting && peer_behind(p) > r->config->send_window, hint = hinting || late;
-    if (hint && (*why = refuse_hint(r, p, hinting, w->command.len)) != REFUSAL_NONE)
+    bool hint = hint_peer_as(p->hints, r->config->send_window) == HINT_AS_HINT;
+    if (hint && (*why = refuse_hint(r, p, peer_hinting(p))) != REFUSAL_NONE)
         return VERDICT_REFUSED;
     enum verdict v = append(r, p, w, hint, seq, why);
     if (v == VERDICT_REFUSED)
         return v;
-    if (late)
-        count_late(p);
     struct mail_waiter waiter = {
         .seq = *seq, .ticket = w->ticket, .worker = w->worker, .hint = hint};
     tell_sender(r, node, hint || w->want_replies ? &waiter : NULL);
@@ -188,8 +181,8 @@ enum verdict replicate_to_own(struct replicate *r, const struct replicate_write 
                               enum refusal *why)
 {
     struct peer *p = r->peers->own;
-    bool hint = PEER_LOAD(p, hinting);
-    if (hint && (*why = refuse_hint(r, p, true, w->command.len)) != REFUSAL_NONE)
+    bool hint = peer_hinting(p);
+    if (hint && (*why = refuse_hint(r, p, true)) != REFUSAL_NONE)
         return VERDICT_REFUSED;
     return append(r, p, w, hint, seq, why);
 }
@@ -199,18 +192,14 @@ void replicate_await(struct replicate *r, unsigned node, const struct mail_waite
     tell_sender(r, node, waiter);
 }
 
-enum hint_append replicate_hand(struct replicate *r, unsigned node, const struct frame *f,
-                                bool memory_ok)
+enum hint_put replicate_hand(struct replicate *r, unsigned node, const struct frame *f,
+                             bool memory_ok)
 {
-    struct peer *p = r->peers->at[node];
     struct frame copy = *f;
     r->nudges[node].held = true;
-    enum hint_append rc = hint_log_append(p->log, &copy, memory_ok);
-    if (rc != HINT_APPENDED)
-        return rc;
-    r->nudges[node].due = true;
-    if (PEER_LOAD(p, hinting))
-        PEER_ADD(p, stored, 1);
+    enum hint_put rc = hint_peer_append(r->peers->at[node]->hints, &copy,
+                                        memory_ok ? HINT_AS_LIVE : HINT_AS_MOVED);
+    r->nudges[node].due |= rc == HINT_PUT_STORED;
     return rc;
 }
 

@@ -46,9 +46,9 @@ void replicate_await(struct replicate *r, unsigned node, const struct mail_waite
 /* A log whose numbers run out goes on at a new upper half. */
 void replicate_renew_numbers(struct replicate *r, struct hint_log *log);
 /* Appends a record of another log as it is; its sender isn't told before replicate_release, also
- * not of what is appended behind it. memory_ok: as hint_log_append. */
-enum hint_append replicate_hand(struct replicate *r, unsigned node, const struct frame *f,
-                                bool memory_ok);
+ * not of what is appended behind it. memory_ok: it may lie in memory where the disk is full. */
+enum hint_put replicate_hand(struct replicate *r, unsigned node, const struct frame *f,
+                             bool memory_ok);
 void replicate_release(struct replicate *r, unsigned node);
 /* Tells the senders what was appended: those of whom nobody waits for a verdict at most once in
  * REPLICATE_LAZY_US, since each word wakes threads here and at the peer, or when lazy_bytes have

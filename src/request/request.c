@@ -122,7 +122,7 @@ static void view_own(const struct requests *rs, struct replica_view *v)
     v->own = true;
     v->up = store_is_up(rs->store);
     v->normal = __atomic_load_n(rs->own_state, __ATOMIC_ACQUIRE) == NODE_NORMAL;
-    v->behind = rs->peers->own && PEER_LOAD(rs->peers->own, hinting);
+    v->behind = rs->peers->own && peer_hinting(rs->peers->own);
 }
 
 static void view_peer(const struct requests *rs, struct replica_view *v)

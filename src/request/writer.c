@@ -210,7 +210,7 @@ static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
         return;
     it->want_reply = f->flags & FRAME_WANT_REPLY;
     if (pulse_too_old(&w->pulse, node, f->stamp, &w->now)) {
-        PEER_ADD(w->o.peers->at[node], expired, 1);
+        PEER_ADD(w->o.peers->at[node], too_late, 1);
         return;
     }
     if (resp_command_parse(f->payload, &it->cmd) && it->cmd.argc)

@@ -30,7 +30,7 @@ struct writer_options {
     const struct identity *me;
     struct topology **topology; /* the writer publishes a new one when a peer's id becomes known */
     const struct peers *peers;
-    struct orphans *orphans; /* NULL: none */
+    struct orphans *orphans;  /* NULL: none */
     const char *own_hint_dir; /* of the own store's log; NULL: memory, or there is none */
     struct store *store;
     bool used_data_dir;
