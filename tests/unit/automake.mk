@@ -84,3 +84,6 @@ test_redis_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_writer
 test_writer_SOURCES = tests/unit/test_writer.c tests/unit/unit.h
 test_writer_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_hint_store
+test_hint_store_SOURCES = tests/unit/test_hint_store.c tests/unit/unit.h
+test_hint_store_LDADD = $(TEST_LIBS)
