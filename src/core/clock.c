@@ -49,7 +49,9 @@ uint64_t clock_steady_ms(void)
 uint64_t clock_steady_tick_ms(void)
 {
 #ifdef CLOCK_MONOTONIC_COARSE
-    return now_us(CLOCK_MONOTONIC_COARSE) / 1000 + steady_offset();
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 + steady_offset();
 #else
     return clock_steady_ms();
 #endif

@@ -1,6 +1,8 @@
 #include "core/lock.h"
 #include <assert.h>
+#include <sched.h>
 #include <stddef.h>
+#include <time.h>
 
 /* Who finds it taken spins for a moment first: it is held for less than a sleep costs. */
 void lock_init(struct lock *l)
@@ -31,4 +33,20 @@ void condition_init(struct condition *c)
 void condition_fini(struct condition *c)
 {
     (void)pthread_cond_destroy(&c->cond);
+}
+
+/* The holder may be off its core, or in the system for more memory: first a little time, then the
+ * core, then a sleep. */
+void spinlock_wait(struct spinlock *l)
+{
+    const struct timespec nap = {.tv_nsec = 50000};
+    for (unsigned i = 0;; i++) {
+        if (!__atomic_load_n(&l->taken, __ATOMIC_RELAXED) &&
+            !__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
+            return;
+        if (i > 1000)
+            nanosleep(&nap, NULL);
+        else if (i > 50)
+            sched_yield();
+    }
 }

@@ -604,15 +604,21 @@ static bool peek(struct hint_log *l, struct cursor *c, struct frame *f, struct s
     return false;
 }
 
+/* With what it has stepped over of its segment: what isn't in that count is taken for lost. */
+static void read_on_from_ack(struct hint_log *l)
+{
+    struct segment_window w = l->read.window;
+    w.of = NULL;
+    l->read = l->ack;
+    l->read.window = w;
+}
+
 bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struct slice *bytes)
 {
     struct cursor *c = &l->read;
     if (after < c->pos.seq || c->pos.seq < l->ack.pos.seq) {
         /* going back, or left behind by what expired: from the acknowledged position on */
-        struct segment_window w = c->window;
-        w.of = NULL;
-        *c = l->ack;
-        c->window = w;
+        read_on_from_ack(l);
     }
     while (peek(l, c, head, bytes)) {
         if (head->seq > after) {
@@ -660,11 +666,8 @@ static void free_acked(struct hint_log *l)
             leave_segment(l, &l->ack);
             log_enter(&l->ack, next);
         }
-        if (l->read.seg == s) {
-            log_enter(&l->read, next);
-            if (l->read.pos.seq < l->ack.pos.seq)
-                l->read.pos = l->ack.pos;
-        }
+        if (l->read.seg == s)
+            read_on_from_ack(l);
         RCU_SET(l->head, next);
         /* a start that finds the file knows that it is done with */
         segment_set_acked(s, l->acked.seq);

@@ -19,8 +19,9 @@
 #define AT_GONE   68
 #define AT_ACKED  72
 #define NAME_SIZE 24
-#define TOUCH     (64u * 1024)  /* pages of anonymous memory asked for at a time */
-#define LET_GO    (256u * 1024) /* and given back */
+#define HUGE      (8u * 1024 * 1024) /* anonymous segments from this size on */
+#define TOUCH     (64u * 1024)       /* pages of anonymous memory asked for at a time */
+#define LET_GO    (256u * 1024)      /* and given back */
 
 /* ---- the header ---------------------------------------------------------------------------------
  */
@@ -138,6 +139,9 @@ enum segment_make segment_create_memory(uint64_t first, size_t size, struct segm
     uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         return reason(errno, "anonymous segment", e);
+    if (size >= HUGE)
+        (void)madvise(map, size,
+                      MADV_HUGEPAGE); /* a third of what small pages cost, if there are */
     write_header(map, "", first);
     *out = new_struct(first, size, -1, -1, map);
     return SEGMENT_MADE;

@@ -72,13 +72,27 @@ static int64_t fill_up(struct shares *s, struct share *p)
     return lacks - given;
 }
 
+/* More is held than the cap allows: nobody has room then, whatever its part. */
+static void cover(struct shares *s, struct share *p)
+{
+    int64_t room = load(&p->room), n;
+    while ((n = smaller(-load(&s->pool), room)) > 0)
+        if (__atomic_compare_exchange_n(&p->room, &room, room - n, true, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE)) {
+            add(&s->pool, n);
+            return;
+        }
+}
+
 static void balance(struct shares *s)
 {
     int64_t owed = 0;
-    __atomic_store_n(&s->slack, 0,
-                     __ATOMIC_SEQ_CST); /* what comes from here on is seen next time */
+    /* first: what is given back from here on is seen next time */
+    __atomic_store_n(&s->slack, 0, __ATOMIC_SEQ_CST);
     for (struct share *p = s->first; p; p = p->next)
         take_back(s, p);
+    for (struct share *p = s->first; p; p = p->next)
+        cover(s, p);
     for (struct share *p = s->first; p; p = p->next)
         owed += fill_up(s, p);
     __atomic_store_n(&s->owed, owed, __ATOMIC_RELEASE);
@@ -94,6 +108,7 @@ static void balance_locked(struct shares *s)
 static void set_part(struct shares *s)
 {
     s->part = s->cap / 2 / larger(s->n, 1);
+    __atomic_store_n(&s->epoch, s->epoch + 1, __ATOMIC_RELEASE);
     balance(s);
 }
 
@@ -140,51 +155,62 @@ void shares_leave(struct shares *s, struct share *p)
         at = &(*at)->next;
     *at = p->next;
     __atomic_store_n(&s->n, s->n - 1, __ATOMIC_RELAXED);
-    add(&s->pool, __atomic_exchange_n(&p->room, 0, __ATOMIC_ACQ_REL) + held(p));
+    add(&s->pool,
+        __atomic_exchange_n(&p->room, 0, __ATOMIC_ACQ_REL) + held(p) + (int64_t)p->credit);
     set_part(s);
     lock_give(&s->lock);
 }
 
 /* ---- one peer's producer --------------------------------------------------------------------- */
 
-static void mark_slack(struct shares *s)
+/* n tokens from the room, which has `lacks` too few, and the pool. */
+static bool draw_for_room(struct shares *s, struct share *p, int64_t lacks)
 {
-    if (!__atomic_load_n(&s->slack, __ATOMIC_RELAXED))
-        __atomic_store_n(&s->slack, 1, __ATOMIC_SEQ_CST);
-}
-
-/* `lacks` more tokens than the room had. */
-static bool draw_more(struct shares *s, struct share *p, int64_t lacks)
-{
-    int64_t owed = load(&s->owed);
-    /* s->n is read without the lock: it only tells how much plenty is */
-    int64_t plenty = PLENTY * BATCH * __atomic_load_n(&s->n, __ATOMIC_RELAXED);
-    if (draw(s, lacks + BATCH, owed + plenty)) {
-        add(&p->room, lacks + BATCH);
-        mark_slack(s);
-        return true;
-    }
-    if (!draw(s, lacks, owed))
+    if (!draw(s, lacks, load(&s->owed)))
         return false;
     add(&p->room, lacks);
     return true;
 }
 
-bool share_take(struct shares *s, struct share *p, uint64_t size)
+static bool take_from_room(struct shares *s, struct share *p, int64_t n)
 {
-    int64_t n = (int64_t)size, room = __atomic_sub_fetch(&p->room, n, __ATOMIC_ACQ_REL);
-    if (room >= 0)
-        return true;
-    if (draw_more(s, p, -room))
+    int64_t room = __atomic_sub_fetch(&p->room, n, __ATOMIC_ACQ_REL);
+    if (room >= 0 || draw_for_room(s, p, -room))
         return true;
     if (__atomic_load_n(&s->slack, __ATOMIC_SEQ_CST)) {
         balance_locked(s);
         room = load(&p->room);
-        if (room >= 0 || draw_more(s, p, -room))
+        if (room >= 0 || draw_for_room(s, p, -room))
             return true;
     }
     add(&p->room, n);
     return false;
+}
+
+/* s->n is read without the lock: it only tells how much plenty is. */
+static bool has_plenty(const struct shares *s)
+{
+    int64_t n = __atomic_load_n(&s->n, __ATOMIC_RELAXED);
+    return load(&s->pool) - load(&s->owed) > PLENTY * BATCH * n;
+}
+
+bool share_take_more(struct shares *s, struct share *p, uint64_t size)
+{
+    unsigned epoch = __atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE);
+    if (p->epoch != epoch) {
+        add(&p->room, (int64_t)p->credit);
+        p->credit = 0;
+        p->epoch = epoch;
+        balance_locked(s);
+    }
+    int64_t lacks = (int64_t)(size - p->credit);
+    int64_t ahead = has_plenty(s) ? BATCH : 0;
+    if (ahead && !take_from_room(s, p, lacks + ahead))
+        ahead = 0;
+    if (!ahead && !take_from_room(s, p, lacks))
+        return false;
+    p->credit = (uint64_t)ahead;
+    return true;
 }
 
 void share_force(struct shares *s, struct share *p, uint64_t size)
@@ -194,14 +220,17 @@ void share_force(struct shares *s, struct share *p, uint64_t size)
         return;
     add(&s->pool, room);
     add(&p->room, -room);
-}
-
-void share_undo(struct share *p, uint64_t size)
-{
-    add(&p->room, (int64_t)size);
+    if (load(&s->pool) < 0)
+        balance_locked(s);
 }
 
 /* ---- one peer's consumer --------------------------------------------------------------------- */
+
+static void mark_slack(struct shares *s)
+{
+    if (!__atomic_load_n(&s->slack, __ATOMIC_RELAXED))
+        __atomic_store_n(&s->slack, 1, __ATOMIC_SEQ_CST);
+}
 
 void share_give_back(struct shares *s, struct share *p, uint64_t charged, uint64_t still_held)
 {
@@ -212,6 +241,6 @@ void share_give_back(struct shares *s, struct share *p, uint64_t charged, uint64
     __atomic_store_n(&p->returned, p->returned + n, __ATOMIC_RELEASE);
     add(&p->room, (int64_t)n);
     mark_slack(s);
-    if (load(&s->owed) > 0)
+    if (load(&s->owed) > 0 || load(&s->pool) < 0)
         balance_locked(s);
 }

@@ -1,7 +1,7 @@
 /* hint/share: who may store how much under one cap, fairly. Bytes of the cap are tokens; each byte
  * stored holds one, and tokens are neither made nor lost:
  *
- *     cap = pool + sum of all peers' (room + held)
+ *     cap = pool + sum of all peers' (room + credit + held)
  *
  *     pool                        peer 1              peer 2             ...
  *     [free for who needs more]   [room][ held  ]     [ room ][held]
@@ -27,7 +27,9 @@
 
 struct share {                       /* one peer's */
     int64_t room CACHE_ALIGNED;      /* atomic; below 0 only within a call */
-    uint64_t charged;                /* the producer's, atomic: tokens taken so far */
+    unsigned epoch;                  /* the producer's: of its credit */
+    uint64_t credit;                 /* the producer's: tokens taken ahead, where there is plenty */
+    uint64_t charged;                /* the producer's, atomic: tokens used so far */
     struct share *next;              /* under the lock */
     uint64_t returned CACHE_ALIGNED; /* the consumer's, atomic: and given back */
 };
@@ -35,7 +37,8 @@ struct share {                       /* one peer's */
 struct shares {
     int64_t pool CACHE_ALIGNED; /* atomic; below 0 where more is held than the cap has become */
     int64_t owed;               /* atomic: what the pool keeps for peers below their part */
-    unsigned slack;             /* atomic: peers may have more room than their part */
+    unsigned epoch; /* atomic: changes with the parts; credit from before it goes back */
+    unsigned slack; /* atomic: peers may have more room than their part */
     struct lock lock;
     struct share *first;
     int64_t cap, n;
@@ -51,10 +54,21 @@ void shares_leave(struct shares *s, struct share *p);
 
 /* The producer takes tokens for `size` bytes; false: the cap doesn't allow it, nothing is taken.
  * They count as held from share_charge on, which comes after the bytes are counted. */
-bool share_take(struct shares *s, struct share *p, uint64_t size) MUST_USE;
-/* The same for what is stored already: the pool may go below 0. */
+bool share_take_more(struct shares *s, struct share *p, uint64_t size) MUST_USE;
+static inline bool share_take(struct shares *s, struct share *p, uint64_t size)
+{
+    if (p->credit < size || p->epoch != __atomic_load_n(&s->epoch, __ATOMIC_RELAXED))
+        return share_take_more(s, p, size);
+    p->credit -= size;
+    return true;
+}
+/* The same for what is stored already: where the cap doesn't allow it, nobody has room until enough
+ * is given back. */
 void share_force(struct shares *s, struct share *p, uint64_t size);
-void share_undo(struct share *p, uint64_t size);
+static inline void share_undo(struct share *p, uint64_t size)
+{
+    p->credit += size;
+}
 static inline void share_charge(struct share *p, uint64_t size)
 {
     __atomic_store_n(&p->charged, p->charged + size, __ATOMIC_RELEASE);

@@ -37,7 +37,7 @@ struct hint_peer {
     struct hint_log_report report;
     struct rcu_head rcu;
     /* the producer's */
-    struct lock put CACHE_ALIGNED;
+    struct spinlock put CACHE_ALIGNED;
     struct hlc clock;
     uint64_t counted_seq, counted_records, counted_bytes; /* atomic: the log's position up to which
                                       records were appended as hints; these hold their shares */

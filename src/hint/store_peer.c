@@ -68,7 +68,6 @@ static void count_found(struct hint_peer *p)
 
 static void free_peer(struct hint_peer *p)
 {
-    lock_fini(&p->put);
     lock_fini(&p->take);
     commit_fini(&p->commit);
     mem_free(p->name);
@@ -83,7 +82,6 @@ struct hint_peer *peer_open(struct hint_store *s, const char *name, const char *
     p->name = peer_name_new(name);
     p->hinting = 1;
     p->error = "";
-    lock_init(&p->put);
     lock_init(&p->take);
     commit_init(&p->commit);
     if (!open_log(p, header, e)) {
@@ -242,10 +240,10 @@ enum hint_put hint_peer_append(struct hint_peer *p, struct frame *f, enum hint_a
 {
     bool locked = !p->store->o.single_writer;
     if (locked)
-        lock_take(&p->put);
+        spinlock_take(&p->put);
     enum hint_put rc = append_as(p, f, as);
     if (locked)
-        lock_give(&p->put);
+        spinlock_give(&p->put);
     return rc;
 }
 
@@ -333,11 +331,11 @@ static enum hint_put append_now(struct hint_peer *p, struct frame *f, uint64_t t
     uint64_t now_ms = clock_steady_tick_ms();
     f->deadline = ttl_ms < UINT64_MAX - 1 - now_ms ? now_ms + ttl_ms : UINT64_MAX - 1;
     if (locked)
-        lock_take(&p->put);
+        spinlock_take(&p->put);
     f->stamp = hlc_next(&p->clock, now_ms * 1000);
     enum hint_put rc = append_hint(p, f);
     if (locked)
-        lock_give(&p->put);
+        spinlock_give(&p->put);
     return rc;
 }
 

@@ -36,6 +36,13 @@ __attribute__((target("sse4.2"))) static uint32_t crc_hard(uint32_t crc, const u
         c = __builtin_ia32_crc32di(c, v);
     }
     uint32_t r = (uint32_t)c;
+    if (len >= 4) {
+        uint32_t v;
+        memcpy(&v, p, 4);
+        r = __builtin_ia32_crc32si(r, v);
+        p += 4;
+        len -= 4;
+    }
     while (len--)
         r = __builtin_ia32_crc32qi(r, *p++);
     return r;

@@ -20,7 +20,8 @@ void frame_head2(const struct frame *f, struct slice more, uint8_t head[FRAME_HE
     put64(head + 32, f->deadline);
     uint32_t crc = crc32c(0, head + UNDER_AT, FRAME_HEAD - UNDER_AT);
     crc = crc32c(crc, f->payload.ptr, f->payload.len);
-    crc = crc32c(crc, more.ptr, more.len);
+    if (more.len)
+        crc = crc32c(crc, more.ptr, more.len);
     put32(head + CRC_AT, crc);
 }
 

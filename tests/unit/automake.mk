@@ -93,3 +93,6 @@ test_heirs_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_handoff
 test_handoff_SOURCES = tests/unit/test_handoff.c tests/unit/unit.h
 test_handoff_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_hint_store
+test_hint_store_SOURCES = tests/unit/test_hint_store.c tests/unit/unit.h
+test_hint_store_LDADD = $(TEST_LIBS)

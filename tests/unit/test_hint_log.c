@@ -254,6 +254,86 @@ START_TEST(strange_files_are_left_alone)
 }
 END_TEST
 
+/* Segments found at a start: an acknowledgement into the middle of the second while the first is
+ * being read loses nothing. */
+START_TEST(acknowledged_past_the_reader_isnt_damage)
+{
+    struct hint_log_report r;
+    struct frame f;
+    struct slice b;
+    struct hint_log *l = open_log(1ull << 32, &r);
+    for (uint64_t i = 1; i <= 30; i++)
+        put(l, i, 300);
+    hint_log_close(l);
+    l = open_log(2ull << 32, &r);
+    ck_assert(hint_log_next(l, 0, &f, &b));
+    ck_assert_uint_eq(payload_number(&f), 1);
+    hint_log_ack(l, (1ull << 32) + 15);
+    uint64_t after = 0, seen = 0;
+    while (hint_log_next(l, after, &f, &b)) {
+        after = f.seq;
+        seen++;
+    }
+    ck_assert_uint_eq(seen, 15);
+    ck_assert_uint_eq(hint_log_damaged(l), 0);
+    hint_log_close(l);
+}
+END_TEST
+
+/* Every third record expires, wherever it lies; segments go whole, also from the middle, and a
+ * start doesn't miss their numbers. */
+START_TEST(expiry_takes_from_anywhere)
+{
+    struct hint_log_report r;
+    struct frame f;
+    struct slice b;
+    struct hint_log *l = open_log(1ull << 32, &r);
+    char text[300] = {0};
+    for (uint64_t i = 1; i <= 200; i++) {
+        int n = snprintf(text, sizeof text, "%llu ", (unsigned long long)i);
+        ck_assert_int_gt(n, 0);
+        bool short_lived = i % 3 == 0 || (i > 60 && i <= 140);
+        f = (struct frame){.kind = FRAME_WRITE,
+                           .stamp = (1000 + i) << 16,
+                           .deadline = short_lived ? 5000 : (i % 2 ? 0 : 9000),
+                           .payload = slice_of(text, sizeof text)};
+        ck_assert_int_eq(hint_log_append(l, &f, false), HINT_APPENDED);
+    }
+    ck_assert(hint_log_next(l, (1ull << 32) + 100, &f, &b)); /* a reader in what goes */
+    unsigned files = count_files();
+    ck_assert_uint_eq(hint_log_expire(l, 5000), 0);
+    ck_assert_uint_eq(hint_log_expire(l, 5001), 20 + 80 + 20);
+    ck_assert_uint_lt(count_files(), files);
+    ck_assert_uint_eq(hint_log_expire(l, 8000), 0);
+    ck_assert_uint_eq(hint_log_appended(l).records - hint_log_acked(l).records, 80);
+    ck_assert_uint_eq(hint_log_appended(l).bytes - hint_log_acked(l).bytes, 80 * sizeof text);
+    for (int round = 0; round < 2; round++) {
+        uint64_t after = round ? 0 : (1ull << 32) + 100, seen = 0, want = round ? 1 : 142;
+        while (hint_log_next(l, after, &f, &b)) {
+            want += want % 3 == 0;
+            want = want > 60 && want < 142 ? 142 : want;
+            ck_assert_uint_eq(payload_number(&f), want);
+            want++;
+            after = f.seq;
+            seen++;
+        }
+        ck_assert_uint_eq(seen, round ? 80 : 40);
+    }
+    ck_assert_uint_eq(hint_log_damaged(l), 0);
+    hint_log_close(l);
+    l = open_log(2ull << 32, &r);
+    ck_assert_msg(r.missing + r.damaged == 0, "%s", r.detail);
+    ck_assert_uint_ge(r.records, 80); /* those of segments that live came back */
+    hint_log_expire(l, 5001);
+    ck_assert_uint_eq(hint_log_appended(l).records - hint_log_acked(l).records, 80);
+    hint_log_ack(l, hint_log_appended(l).seq);
+    ck_assert_uint_eq(hint_log_appended(l).records, hint_log_acked(l).records);
+    ck_assert_uint_eq(hint_log_appended(l).bytes, hint_log_acked(l).bytes);
+    ck_assert_uint_eq(hint_log_lost(l), 0);
+    hint_log_close(l);
+}
+END_TEST
+
 START_TEST(expiry_takes_the_front)
 {
     struct hint_log_report r;
@@ -379,6 +459,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, flipped_byte_loses_one_record);
     tcase_add_test(c, torn_tail_is_cut);
     tcase_add_test(c, strange_files_are_left_alone);
+    tcase_add_test(c, acknowledged_past_the_reader_isnt_damage);
+    tcase_add_test(c, expiry_takes_from_anywhere);
     tcase_add_test(c, expiry_takes_the_front);
     tcase_add_test(c, memory_log_has_a_limit);
     tcase_add_test(c, the_lowest_stamp_counts_wherever_it_stands);
