@@ -108,7 +108,6 @@ static void drop_log(struct own *o)
         return;
     PEER_ADD(o->peer, rejected[REJECT_DROPPED], end.records - acked.records);
     acknowledge(o, end.seq);
-    o->heard = end.seq;
     own_mark_repair(o, "its store went down and hinted handoff is off");
 }
 
