@@ -90,9 +90,7 @@ void own_stands_at(struct own *o, uint64_t seq)
 
 static void drop_log(struct own *o)
 {
-    uint64_t end = hint_log_appended(o->peer->log).seq;
-    uint64_t n = hint_peer_drop(o->peer->hints, end);
-    o->heard = end;
+    uint64_t n = hint_peer_drop(o->peer->hints, hint_log_appended(o->peer->log).seq);
     PEER_ADD(o->peer, rejected[REJECT_DROPPED], n);
     if (n)
         own_mark_repair(o, "its store went down and hinted handoff is off");

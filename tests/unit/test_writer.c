@@ -16,14 +16,19 @@
 #define START   ((uint64_t)7 << 32)
 #define SOON_MS 5000
 
-static struct hint_log *memory_log(void)
+static struct hint_log *memory_log_from(uint64_t floor)
 {
     struct hint_log_report r;
     struct error e;
     struct hint_log_options o = {.peer = "peer"};
-    struct hint_log *l = hint_log_open(&o, START, &r, &e);
+    struct hint_log *l = hint_log_open(&o, floor, &r, &e);
     ck_assert_ptr_nonnull(l);
     return l;
+}
+
+static struct hint_log *memory_log(void)
+{
+    return memory_log_from(START);
 }
 
 static uint64_t put(struct hint_log *l, size_t size)
@@ -144,7 +149,7 @@ static struct config config = {.gos_interval = 60000,
                                .enable_hinted_handoff = true,
                                .hint_dir = empty};
 
-enum told { NOTHING, FINISH, REFUSE, GO_DOWN, COME_BACK };
+enum told { NOTHING, FINISH, REFUSE, GO_DOWN, COME_BACK, BREAK };
 
 struct held_store {
     struct store base;
@@ -156,6 +161,7 @@ struct held_store {
     uint64_t forgotten;        /* atomic */
     struct actor *writer;
     struct msg *with_done; /* mail that comes while a batch is finished */
+    uint64_t last;         /* of every source */
 };
 
 static struct held_store *held(struct store *s)
@@ -186,8 +192,13 @@ static void on_told(uv_async_t *a)
         h->events.down(h->events.arg, "gone");
     } else if (told == FINISH || told == REFUSE) {
         finish(h, told == FINISH ? STORE_APPLIED : STORE_FULL);
+    } else if (told == BREAK) {
+        store_set_down(&h->base, "gone");
+        h->events.down(h->events.arg, "gone");
+        finish(h, STORE_UNKNOWN);
     } else if (told == COME_BACK) {
         finish(h, STORE_APPLIED);
+        store_set_up(&h->base);
         h->events.up(h->events.arg);
     }
 }
@@ -209,10 +220,9 @@ static void held_stop(struct store *s)
 
 static uint64_t held_last(struct store *s, unsigned source, const char *id)
 {
-    (void)s;
     (void)source;
     (void)id;
-    return START;
+    return held(s)->last;
 }
 
 static void held_apply(struct store *s, struct store_batch *b)
@@ -255,7 +265,7 @@ struct desk {
     struct actor worker, sender;
     struct identity me;
     struct topology *topology;
-    struct peer peer;
+    struct peer peer, own;
     struct peer *at[2];
     struct peers peers;
     struct held_store store;
@@ -271,10 +281,11 @@ static void nobody(void *arg, const struct topology *t)
     (void)t;
 }
 
-static void open_desk(struct desk *d)
+static void open_desk_with(struct desk *d, struct hint_log *own)
 {
     struct error e;
     memset(d, 0, sizeof *d);
+    d->store.last = START;
     actor_init(&d->worker, &bare_ops, NULL);
     actor_init(&d->sender, &bare_ops, NULL);
     struct ring_node nodes[] = {
@@ -287,7 +298,8 @@ static void open_desk(struct desk *d)
     memcpy(d->me.id, ids[0], NODE_ID_SIZE);
     d->peer = (struct peer){.node = 1, .log = memory_log(), .sender = &d->sender};
     d->at[1] = &d->peer;
-    d->peers = (struct peers){.n = 2, .at = d->at};
+    d->own = (struct peer){.node = 0, .log = own};
+    d->peers = (struct peers){.n = 2, .at = d->at, .own = own ? &d->own : NULL};
     store_base_init(&d->store.base, &held_ops);
     struct writer_options o = {.config = &config,
                                .me = &d->me,
@@ -305,6 +317,11 @@ static void open_desk(struct desk *d)
     d->writer = writer_start(&o, &e);
     ck_assert_ptr_nonnull(d->writer);
     d->store.writer = writer_actor(d->writer);
+}
+
+static void open_desk(struct desk *d)
+{
+    open_desk_with(d, NULL);
 }
 
 static void close_desk(struct desk *d)
@@ -541,6 +558,219 @@ START_TEST(greetings_are_answered_under_load)
 }
 END_TEST
 
+/* ---- the own store as a replica ----------------------------------------------------------------
+ */
+
+static void start_own(struct desk *d)
+{
+    open_desk_with(d, memory_log());
+    UNTIL(__atomic_load_n(&d->state, __ATOMIC_ACQUIRE) == NODE_NORMAL);
+}
+
+static void end_own(struct desk *d)
+{
+    close_desk(d);
+    hint_log_close(d->peer.log);
+    hint_log_close(d->own.log);
+}
+
+static uint64_t own_pending(const struct desk *d)
+{
+    return hint_log_appended(d->own.log).records - hint_log_acked(d->own.log).records;
+}
+
+static struct store_batch *at_store(struct desk *d)
+{
+    return __atomic_load_n(&d->store.batch, __ATOMIC_ACQUIRE);
+}
+
+/* The next mail of this type to the worker or the sender. */
+static struct msg *next_mail(struct actor *to, enum mail_type type)
+{
+    uint64_t end = clock_mono_ms() + SOON_MS;
+    while (clock_mono_ms() < end) {
+        struct msg *m = mailbox_take(&to->mailbox);
+        if (m && m->type == (unsigned)type)
+            return m;
+        if (m)
+            free_message(m);
+        else
+            usleep(500);
+    }
+    ck_abort_msg("no mail of type %d", (int)type);
+    return NULL;
+}
+
+/* The writer's answer: what it says of the peer (replica 0) and the own store (1). */
+static void check_answer(struct desk *d, enum verdict peer, enum verdict own)
+{
+    struct mail_write *m = container_of_(next_mail(&d->worker, MAIL_WRITE), struct mail_write, msg);
+    ck_assert_int_eq(m->replica[0].verdict, peer);
+    ck_assert_int_eq(m->replica[1].verdict, own);
+    mail_write_free(m);
+}
+
+static void check_verdict(struct desk *d, enum verdict wanted)
+{
+    struct mail_verdicts *m =
+        container_of_(next_mail(&d->worker, MAIL_VERDICTS), struct mail_verdicts, msg);
+    ck_assert_uint_eq(m->n, 1);
+    ck_assert_uint_eq(m->v[0].node, 0);
+    ck_assert_int_eq(m->v[0].verdict, wanted);
+    free_message(&m->msg);
+}
+
+/* The batch at the store: so many writes of this node from this number on. */
+static void check_batch(struct desk *d, uint64_t first, size_t n)
+{
+    UNTIL(at_store(d));
+    const struct store_batch *b = at_store(d);
+    ck_assert_uint_eq(b->n, n);
+    for (size_t i = 0; i < n; i++) {
+        ck_assert(!b->writes[i].skip);
+        ck_assert_uint_eq(b->writes[i].source, 0);
+        ck_assert_uint_eq(b->writes[i].seq, first + i);
+    }
+}
+
+static void finish_batch_until(struct desk *d, uint64_t pending)
+{
+    tell(d, FINISH);
+    UNTIL(own_pending(d) == pending);
+}
+
+/* Both logs have it before the store has applied it. */
+START_TEST(a_write_lies_in_all_logs_first)
+{
+    struct desk d;
+    start_own(&d);
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "v", true));
+    check_batch(&d, START + 1, 1);
+    ck_assert_uint_eq(hint_log_appended(d.peer.log).records, 1);
+    ck_assert_uint_eq(own_pending(&d), 1);
+    finish_batch_until(&d, 0);
+    check_answer(&d, VERDICT_LOGGED, VERDICT_APPLIED);
+    end_own(&d);
+}
+END_TEST
+
+/* A batch is lost with its connection, one of its two writes was applied: the workers are told what
+ * the logs hold, and the other one is written when the store is back; so is what came meanwhile. */
+START_TEST(what_a_lost_store_lacks_is_replayed)
+{
+    struct desk d;
+    start_own(&d);
+    struct actor *writer = writer_actor(d.writer);
+    actor_send(writer, a_write(&d, "k", "0", true));
+    check_batch(&d, START + 1, 1);
+    actor_send(writer, a_write(&d, "k", "1", true));
+    actor_send(writer, a_write(&d, "k", "2", true));
+    wait_for_gathering(&d);
+    finish_batch_until(&d, 2);
+    check_batch(&d, START + 2, 2);
+    free_mail(&d.sender);
+    check_answer(&d, VERDICT_LOGGED, VERDICT_APPLIED);
+    tell(&d, BREAK);
+    check_answer(&d, VERDICT_LOGGED, VERDICT_NONE);
+    check_answer(&d, VERDICT_LOGGED, VERDICT_NONE);
+    struct mail_appended *m =
+        container_of_(next_mail(&d.sender, MAIL_APPENDED), struct mail_appended, msg);
+    ck_assert_uint_eq(m->n, 2); /* nobody had asked for the peer's word before */
+    ck_assert_uint_eq(m->waiter[0].seq, START + 2);
+    mem_free(m);
+    UNTIL(__atomic_load_n(&d.state, __ATOMIC_ACQUIRE) == NODE_STANDBY);
+    free_mail(&d.worker);
+    actor_send(writer, a_write(&d, "k", "3", true));
+    check_answer(&d, VERDICT_LOGGED, VERDICT_NONE);
+    check_verdict(&d, VERDICT_KEPT); /* a log in memory */
+    ck_assert_uint_eq(peers_hint_bytes(&d.peers),
+                      3 * (sizeof "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n0\r\n" - 1));
+    d.store.last = START + 2;
+    tell(&d, COME_BACK);
+    check_batch(&d, START + 3, 2);
+    ck_assert_int_eq(__atomic_load_n(&d.state, __ATOMIC_ACQUIRE), NODE_STANDBY);
+    actor_send(writer, a_write(&d, "k", "4", true)); /* straight into the next batch */
+    wait_for_gathering(&d);
+    finish_batch_until(&d, 1);
+    check_batch(&d, START + 5, 1);
+    finish_batch_until(&d, 0);
+    UNTIL(peers_own_is_current(&d.peers));
+    ck_assert_uint_eq(PEER_LOAD(&d.own, delivered), 3);
+    ck_assert_uint_eq(PEER_LOAD(&d.own, repair_since_ms), 0);
+    end_own(&d);
+}
+END_TEST
+
+/* A store without room keeps its log's order: nothing behind what it refuses is given to it. */
+START_TEST(what_a_full_store_refuses_is_tried_again)
+{
+    struct desk d;
+    start_own(&d);
+    struct actor *writer = writer_actor(d.writer);
+    actor_send(writer, a_write(&d, "k", "0", true));
+    check_batch(&d, START + 1, 1);
+    actor_send(writer, a_write(&d, "k", "1", true));
+    wait_for_gathering(&d);
+    tell(&d, REFUSE);
+    check_answer(&d, VERDICT_LOGGED, VERDICT_NONE);
+    check_answer(&d, VERDICT_LOGGED, VERDICT_NONE);
+    ck_assert_ptr_null(at_store(&d));
+    check_batch(&d, START + 1, 2); /* a second later */
+    finish_batch_until(&d, 0);
+    end_own(&d);
+}
+END_TEST
+
+START_TEST(a_store_that_went_back_in_time_is_noticed)
+{
+    struct desk d;
+    start_own(&d);
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "0", true));
+    check_batch(&d, START + 1, 1);
+    finish_batch_until(&d, 0);
+    tell(&d, BREAK);
+    UNTIL(__atomic_load_n(&d.store.told, __ATOMIC_ACQUIRE) == NOTHING);
+    tell(&d, COME_BACK); /* with what it had before */
+    UNTIL(PEER_LOAD(&d.own, repair_since_ms));
+    UNTIL(at_store(&d)); /* what nobody has any more is passed over */
+    ck_assert_uint_eq(at_store(&d)->n, 1);
+    ck_assert(at_store(&d)->writes[0].skip && at_store(&d)->writes[0].seq == START + 1);
+    tell(&d, FINISH);
+    UNTIL(!at_store(&d));
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "1", true));
+    check_batch(&d, START + 2, 1);
+    end_own(&d);
+}
+END_TEST
+
+/* The own log's numbers run out like those of a peer's, also while the store is away. */
+START_TEST(own_numbers_go_on_at_a_new_upper_half)
+{
+    struct desk d;
+    open_desk_with(&d, memory_log_from(START + UINT32_MAX - 5));
+    struct actor *writer = writer_actor(d.writer);
+    UNTIL(at_store(&d)); /* a start: the numbers in between aren't used */
+    ck_assert(at_store(&d)->n == 1 && at_store(&d)->writes[0].skip);
+    tell(&d, FINISH);
+    UNTIL(!at_store(&d));
+    actor_send(writer, a_write(&d, "k", "0", true));
+    check_batch(&d, START + UINT32_MAX - 4, 1);
+    UNTIL(__atomic_load_n(&d.mark_wanted, __ATOMIC_ACQUIRE) == 8);
+    __atomic_store_n(&d.me.start_mark, 8, __ATOMIC_RELEASE);
+    finish_batch_until(&d, 0);
+    tell(&d, BREAK);
+    UNTIL(hint_log_appended(d.own.log).seq == (uint64_t)8 << 32);
+    actor_send(writer, a_write(&d, "k", "1", true));
+    UNTIL(own_pending(&d) == 1);
+    d.store.last = START + UINT32_MAX - 4;
+    tell(&d, COME_BACK);
+    check_batch(&d, ((uint64_t)8 << 32) + 1, 1);
+    finish_batch_until(&d, 0);
+    ck_assert_uint_eq(PEER_LOAD(&d.own, repair_since_ms), 0);
+    end_own(&d);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, rcu_start, rcu_stop);
@@ -553,6 +783,11 @@ static void add_cases(TCase *c)
     tcase_add_test(c, credit_comes_back_for_what_is_forgotten);
     tcase_add_test(c, greetings_are_answered_under_load);
     tcase_add_test(c, writes_of_one_key_keep_their_order_over_a_lost_store);
+    tcase_add_test(c, a_write_lies_in_all_logs_first);
+    tcase_add_test(c, what_a_lost_store_lacks_is_replayed);
+    tcase_add_test(c, what_a_full_store_refuses_is_tried_again);
+    tcase_add_test(c, a_store_that_went_back_in_time_is_noticed);
+    tcase_add_test(c, own_numbers_go_on_at_a_new_upper_half);
 }
 
 int main(void)
