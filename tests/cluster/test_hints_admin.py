@@ -567,24 +567,30 @@ def test_hints_go_slower_while_the_peer_answers_slowly():
         a, _, d = c.nodes
         d.kill()
         down(a)
-        fill(a, 400, 10000)
+        fill(a, 600, 10000)
         peer = SlowPeer(c, a, d)
-        with peer.link:
-            peer.beats(10)
-            assert window <= peer.waiting < window + 20000  # all that may be on its way
-            peer.beats(4, late=0.2)
-            peer.acknowledge()
-            peer.beats(3, late=0.2)
-            assert 0 < peer.waiting < 100000, peer.waiting  # 64 KB, and one more
-            peer.beats(15)
-            peer.acknowledge()
-            peer.beats(5)
-            assert window - 40000 <= peer.waiting < window + 20000, peer.waiting  # it is fast again
-            a.admin("config", "set", "hint_drain_rate", "10000000000")  # who sets a rate gets it
-            peer.beats(3, late=0.3)
-            peer.acknowledge()
-            peer.beats(3, late=0.3)
+
+        def all_on_its_way(late=0.0):
+            """The window is used in full, and no more than that."""
+            for _ in range(40):
+                if peer.waiting >= window - 40000:  # what is acknowledged is known to within 16 KB
+                    break
+                peer.beats(1, late)
+            peer.beats(2, late)
             assert window - 40000 <= peer.waiting < window + 20000, peer.waiting
+        with peer.link:
+            all_on_its_way()
+            peer.beats(3, late=0.1)
+            peer.acknowledge()
+            peer.beats(3, late=0.1)
+            assert 0 < peer.waiting < 100000, peer.waiting  # 64 KB, and one more
+            peer.beats(13)
+            peer.acknowledge()
+            all_on_its_way()  # it is fast again
+            a.admin("config", "set", "hint_drain_rate", "10000000000")  # who sets a rate gets it
+            peer.beats(3, late=0.1)
+            peer.acknowledge()
+            all_on_its_way(late=0.1)
         d.start()
         c.wait_linked()
         c.wait_delivered()
