@@ -407,11 +407,18 @@ static uint64_t let_go(struct hint_peer *p, uint64_t seq)
     return above(above(after < upto ? after : upto, before), lost);
 }
 
+/* Of n records that go, those that were counted as expired before. */
+static uint64_t take_passed(struct hint_peer *p, uint64_t n)
+{
+    n = n < p->passed ? n : p->passed;
+    p->passed -= n;
+    return n;
+}
+
 void hint_peer_ack(struct hint_peer *p, uint64_t seq)
 {
-    uint64_t n = let_go(p, seq), passed = n < p->passed ? n : p->passed;
-    p->passed -= passed;
-    BUMP(p->delivered, n - passed);
+    uint64_t n = let_go(p, seq);
+    BUMP(p->delivered, n - take_passed(p, n));
 }
 
 void hint_peer_passed(struct hint_peer *p, uint64_t records)
@@ -433,17 +440,17 @@ uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
     hint_log_ack(p->log, upto);
     give_back(p);
     uint64_t n = above(hint_log_acked(p->log).records, before);
+    n -= take_passed(p, n);
     BUMP(p->dropped, n);
     return n;
 }
 
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms)
 {
-    uint64_t n = hint_log_expire(p->log, now_ms), counted = n < p->passed ? n : p->passed;
+    uint64_t n = hint_log_expire(p->log, now_ms);
     if (n == 0)
         return 0;
-    p->passed -= counted;
-    BUMP(p->expired, n - counted);
+    BUMP(p->expired, n - take_passed(p, n));
     give_back(p);
     return n;
 }

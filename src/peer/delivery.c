@@ -18,11 +18,90 @@ void delivery_init(struct delivery *d, struct hint_peer *hints, size_t window)
 void delivery_fini(struct delivery *d)
 {
     mem_free(d->markers);
+    mem_free(d->passed);
 }
 
 void delivery_allow(struct delivery *d, uint64_t upto)
 {
     d->upto = upto > d->upto ? upto : d->upto;
+}
+
+/* ---- what had expired --------------------------------------------------------------------------
+ */
+
+/* The run that `seq` stands in or before: an index, npassed if it stands behind all. */
+static size_t find_run(const struct delivery *d, uint64_t seq)
+{
+    size_t low = 0, high = d->npassed;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (d->passed[mid].last < seq)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static void insert_run(struct delivery *d, size_t at, uint64_t seq)
+{
+    if (d->npassed == d->cap_passed) {
+        d->cap_passed = d->cap_passed ? d->cap_passed * 2 : 16;
+        d->passed = mem_realloc(d->passed, d->cap_passed * sizeof *d->passed);
+    }
+    memmove(d->passed + at + 1, d->passed + at, (d->npassed - at) * sizeof *d->passed);
+    d->passed[at] = (struct delivery_run){seq, seq};
+    d->npassed++;
+}
+
+/* After a break of the link the same record may be met again: it is counted once. */
+static void pass_over(struct delivery *d, uint64_t seq, uint64_t *expired)
+{
+    size_t at = find_run(d, seq);
+    d->sent = seq;
+    if (at < d->npassed && d->passed[at].first <= seq)
+        return;
+    ++*expired;
+    if (at && d->passed[at - 1].last + 1 == seq)
+        d->passed[at - 1].last = seq;
+    else
+        insert_run(d, at, seq);
+}
+
+/* How many of the records up to `seq` were passed over; they are forgotten. */
+static uint64_t take_passed(struct delivery *d, uint64_t seq)
+{
+    uint64_t n = 0;
+    size_t gone = 0;
+    if (d->npassed == 0)
+        return 0;
+    for (; gone < d->npassed && d->passed[gone].last <= seq; gone++)
+        n += d->passed[gone].last - d->passed[gone].first + 1;
+    if (gone < d->npassed && d->passed[gone].first <= seq) {
+        n += seq - d->passed[gone].first + 1;
+        d->passed[gone].first = seq + 1;
+    }
+    memmove(d->passed, d->passed + gone, (d->npassed - gone) * sizeof *d->passed);
+    d->npassed -= gone;
+    return n;
+}
+
+void delivery_forget_passed(struct delivery *d)
+{
+    d->npassed = 0;
+}
+
+/* The log lets go; what had expired of it isn't delivered. */
+static void let_go(struct delivery *d, uint64_t seq)
+{
+    hint_peer_passed(d->hints, take_passed(d, seq));
+    hint_peer_ack(d->hints, seq);
+}
+
+uint64_t delivery_drop(struct delivery *d, uint64_t upto)
+{
+    hint_peer_passed(d->hints, take_passed(d, upto));
+    return hint_peer_drop(d->hints, upto);
 }
 
 /* ---- the cursors -------------------------------------------------------------------------------
@@ -53,7 +132,7 @@ static void set_cursors(struct delivery *d, uint64_t sent, uint64_t told)
 bool delivery_go_on_from(struct delivery *d, uint64_t applied)
 {
     bool forward = applied >= d->heard;
-    hint_peer_ack(d->hints, applied);
+    let_go(d, applied);
     uint64_t acked = hint_log_acked(d->log).seq; /* may lie above: what expired is gone, too */
     set_cursors(d, applied > acked ? applied : acked, applied);
     d->heard = applied;
@@ -70,7 +149,7 @@ uint64_t delivery_cut(struct delivery *d, uint64_t upto)
 void delivery_acked(struct delivery *d, uint64_t seq)
 {
     size_t i = 0;
-    hint_peer_ack(d->hints, seq);
+    let_go(d, seq);
     d->heard = seq > d->heard ? seq : d->heard;
     while (i < d->nmarkers && d->markers[i].seq <= seq)
         d->acked_bytes = d->markers[i++].bytes;
@@ -89,15 +168,6 @@ static void add_skip(struct delivery *d, struct buf *out, uint64_t upto)
 {
     frame_add_skip(out, d->told, upto);
     d->told = upto;
-}
-
-static void pass_over(struct delivery *d, uint64_t seq, uint64_t *expired)
-{
-    if (seq > d->expired_upto) {
-        d->expired_upto = seq;
-        ++*expired;
-    }
-    d->sent = seq;
 }
 
 /* May `size` more bytes go out now? Whole records, so that one may overdraw what the next ones pay.

@@ -24,11 +24,14 @@ struct delivery {
     /* its own */
     uint64_t upto, sent, told;
     uint64_t heard;          /* the highest number that the receiver said it has */
-    uint64_t expired_upto;   /* the newest record counted as expired */
     struct delivery_marker { /* what was put out up to a number */
         uint64_t seq, bytes;
     } * markers;
     size_t nmarkers, cap_markers;
+    struct delivery_run { /* records that were passed over and that nobody acknowledged yet */
+        uint64_t first, last;
+    } * passed; /* in order; numbers that follow one another are one run */
+    size_t npassed, cap_passed;
     uint64_t sent_bytes, acked_bytes;
     double credit; /* bytes that the rate allows now */
     uint64_t credit_ms;
@@ -47,6 +50,11 @@ bool delivery_go_on_from(struct delivery *d, uint64_t applied);
 uint64_t delivery_cut(struct delivery *d, uint64_t upto);
 /* The receiver has everything up to this number: the log lets go of it. */
 void delivery_acked(struct delivery *d, uint64_t seq);
+
+/* What is there up to this number is thrown away; how many records that hadn't expired. */
+uint64_t delivery_drop(struct delivery *d, uint64_t upto);
+/* The log has dropped all that had expired, what was passed over among it. */
+void delivery_forget_passed(struct delivery *d);
 
 struct delivery_now {
     uint64_t mono_ms;

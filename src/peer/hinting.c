@@ -201,10 +201,8 @@ void hinting_acked(struct hinting *h, uint64_t seq)
 
 void hinting_expired(struct hinting *h, uint64_t records)
 {
-    if (!records)
-        return;
-    hint_peer_passed(h->peer->hints, records);
-    hinting_needs_repair(h, "hints for it expired");
+    if (records)
+        hinting_needs_repair(h, "hints for it expired");
 }
 
 static void finish_cut(struct hinting *h)
@@ -212,7 +210,7 @@ static void finish_cut(struct hinting *h)
     uint64_t before = hint_log_acked(h->peer->log).bytes;
     char reason[100];
     waiters_settle(h->waiters, node_of(h), h->cut.upto, VERDICT_REFUSED, REFUSAL_TRUNCATED);
-    h->cut_records = hint_peer_drop(h->peer->hints, h->cut.upto);
+    h->cut_records = delivery_drop(h->delivery, h->cut.upto);
     h->cut_bytes = hint_log_acked(h->peer->log).bytes - before;
     h->cut.open = false;
     if (!h->cut_records)
@@ -243,7 +241,7 @@ bool hinting_before_ack(struct hinting *h, uint64_t seq)
 {
     if (!h->cut.open || seq < h->cut.from)
         return false;
-    hint_peer_ack(h->peer->hints, h->cut.from);
+    delivery_acked(h->delivery, h->cut.from);
     hinting_acked(h, h->cut.from);
     finish_cut(h);
     return true;
@@ -278,6 +276,7 @@ void hinting_sweep(struct hinting *h, bool idle, bool up)
         return; /* a peer that is up gets its hints; the delivery passes over what expired */
     if (!hint_peer_expire(h->peer->hints, clock_steady_ms()))
         return;
+    delivery_forget_passed(h->delivery);
     hinting_needs_repair(h, "hints for it expired");
     if (!up)
         close_window(h);

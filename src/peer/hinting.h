@@ -63,7 +63,7 @@ void hinting_turn_end(struct hinting *h);
 bool hinting_before_ack(struct hinting *h, uint64_t seq);
 /* After the log was told. */
 void hinting_acked(struct hinting *h, uint64_t seq);
-/* Records that the delivery passed over, since they had expired. */
+/* So many records were passed over by the delivery, since they had expired. */
 void hinting_expired(struct hinting *h, uint64_t records);
 
 /* Everything appended is as durable as hints are when this returns true. */
