@@ -144,6 +144,24 @@ static char *hints_root(const struct config *c)
     return *c->hint_dir ? mem_strdup(c->hint_dir) : mem_printf("%s/hints", c->data_dir);
 }
 
+/* A kill between two steps of a replacement leaves the log under the id of the node that takes the
+ * place, or has lost it again: the segments tell whose place it is. */
+static char *find_log(const char *root, const char *place)
+{
+    char *found = NULL;
+    DIR *d = opendir(root);
+    for (struct dirent *entry; d && !found && (entry = readdir(d));) {
+        char *path = mem_printf("%s/%s", root, entry->d_name);
+        if (keep_is_id(entry->d_name) && hint_log_is_of(path, place))
+            found = path;
+        else
+            mem_free(path);
+    }
+    if (d)
+        closedir(d);
+    return found;
+}
+
 /* A peer that was met has its log under its id; the log of one that wasn't is found under its
  * place. */
 static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
@@ -151,7 +169,8 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
 {
     char place[NODE_ID_SIZE];
     keep_new_name(n, place);
-    p->log_name = mem_strdup(n->id[0] ? n->id : place);
+    p->log_name = mem_alloc(NODE_ID_SIZE);
+    snprintf(p->log_name, NODE_ID_SIZE, "%s", n->id[0] ? n->id : place);
     if (!root)
         return true;
     *dir = mem_printf("%s/%s", root, p->log_name);
@@ -159,8 +178,12 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
         return dir_make(*dir, e);
     struct stat st;
     char *old = mem_printf("%s/%s", root, place);
-    bool ok = true;
-    if (stat(old, &st) == 0 && stat(*dir, &st) != 0 && rename(old, *dir) < 0)
+    bool ok = true, missing = stat(*dir, &st) != 0;
+    if (missing && stat(old, &st) != 0) {
+        mem_free(old);
+        old = find_log(root, place);
+    }
+    if (missing && old && rename(old, *dir) < 0)
         ok = error_set(e, "%s: can't be renamed to %s", old, *dir);
     mem_free(old);
     return ok && dir_make(*dir, e);

@@ -40,6 +40,12 @@ void hint_mark_close(struct hint_mark *m)
     mem_free(m);
 }
 
+void hint_mark_move(struct hint_mark *m, const char *dir)
+{
+    mem_free(m->path);
+    m->path = mem_printf("%s/needs-repair", dir);
+}
+
 uint64_t hint_mark_since(const struct hint_mark *m)
 {
     return m->since_ms;

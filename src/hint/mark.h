@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 struct hint_mark;
-struct hint_mark *hint_mark_open(const char *dir);   /* reads what is there */
-void hint_mark_close(struct hint_mark *m);           /* NULL is fine */
-uint64_t hint_mark_since(const struct hint_mark *m); /* wall ms; 0: no mark */
+struct hint_mark *hint_mark_open(const char *dir);         /* reads what is there */
+void hint_mark_close(struct hint_mark *m);                 /* NULL is fine */
+void hint_mark_move(struct hint_mark *m, const char *dir); /* its directory has this name now */
+uint64_t hint_mark_since(const struct hint_mark *m);       /* wall ms; 0: no mark */
 /* Sets it, on disk before this returns; nothing happens when it is set already. False: it is set
  * for this run, and the disk (which may be full: that is why) doesn't have it yet. */
 bool hint_mark_set(struct hint_mark *m, uint64_t now_ms, const char *reason,

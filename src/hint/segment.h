@@ -65,6 +65,9 @@ enum segment_found {
 enum segment_found segment_open(int dir, const char *name, const char *peer, struct segment **out,
                                 uint64_t *acked, struct error *e) MUST_USE;
 
+/* The peer that a file's header names; false: it has no header of ours. */
+bool segment_peer(int dir, const char *name, char out[SEGMENT_PEER]) MUST_USE;
+
 /* The records end at `at`: four zeros, no frame's length, so that what an earlier use left behind
  * them isn't taken for one that was torn. */
 void segment_end(uint8_t *map, uint64_t size, uint64_t at);

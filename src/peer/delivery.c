@@ -59,6 +59,11 @@ bool delivery_go_on_from(struct delivery *d, uint64_t applied)
     return forward;
 }
 
+void delivery_begin_anew(struct delivery *d)
+{
+    d->heard = 0;
+}
+
 void delivery_acked(struct delivery *d, uint64_t seq)
 {
     size_t i = 0;

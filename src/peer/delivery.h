@@ -43,6 +43,8 @@ void delivery_allow(struct delivery *d, uint64_t upto);
  * longer in the log is skipped. False: that lies below what it had said before: it has gone back in
  * time (restored, a power cut). */
 bool delivery_go_on_from(struct delivery *d, uint64_t applied);
+/* Another receiver takes its place, which has said nothing yet. */
+void delivery_begin_anew(struct delivery *d);
 /* The receiver has everything up to this number: the log lets go of it. */
 void delivery_acked(struct delivery *d, uint64_t seq);
 

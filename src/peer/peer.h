@@ -20,7 +20,8 @@ const char *peer_reject_name(enum peer_reject r); /* the label in hints_rejected
 
 struct peer {
     unsigned node;        /* its index in the topology */
-    char *log_name;       /* its directory below hint_dir */
+    char *log_name;       /* NODE_ID_SIZE bytes: its directory below hint_dir; the writer's, when
+                             another node takes the peer's place */
     struct hint_log *log; /* appended by the writer, all else by the sender */
     struct actor *sender; /* where messages for it go */
 
@@ -40,6 +41,7 @@ struct peer {
     uint64_t repair_since_ms; /* 0: fine; else needs repair since (wall) */
 
     /* the writer's */
+    uint32_t greeted; /* 1: a link of its to us is up */
     uint64_t late_records,
         late_bytes;  /* the same for what was appended more than send_window behind */
     uint64_t stored; /* appended while it counted as a hint */

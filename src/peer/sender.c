@@ -8,6 +8,7 @@
 #include "peer/delivery.h"
 #include "peer/reads.h"
 #include "peer/waiters.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -385,6 +386,30 @@ static void tell_writer(struct sender *s, const struct greeting *g)
     actor_send(s->o.writer, &m->msg);
 }
 
+/* Does another node's id stand at this place? */
+static bool is_newcomer(const struct sender *s, const char *id)
+{
+    rcu_read_begin();
+    const char *known = RCU_GET(*s->o.topology)->nodes[s->node].id;
+    bool other = *known && strcmp(known, id) != 0;
+    rcu_read_end();
+    return other;
+}
+
+/* If it may have it, the next dial finds it there. */
+static void ask_for_its_place(struct sender *s, const struct greeting *g)
+{
+    static const char taken[] = "another node is linked from this place";
+    if (PEER_LOAD(s->peer, greeted)) {
+        handshake_add_refuse(&s->stream.out, taken);
+        stream_flush(&s->stream);
+        refuse(s, "a new node answers, which isn't accepted", taken);
+        return;
+    }
+    tell_writer(s, g);
+    drop_link(s, "a new node answers here");
+}
+
 static void on_challenge(struct sender *s, const struct frame *f)
 {
     struct error e;
@@ -402,6 +427,10 @@ static void on_challenge(struct sender *s, const struct frame *f)
     if (ok)
         ok =
             handshake_proven(s->o.me, HANDSHAKE_RECEIVER, g, g->id, s->challenge, g->challenge, &e);
+    if (ok && is_newcomer(s, g->id)) {
+        ask_for_its_place(s, g);
+        return;
+    }
     if (!ok) {
         handshake_add_refuse(&s->stream.out, e.text);
         stream_flush(&s->stream);
@@ -763,6 +792,34 @@ static void on_appended(struct sender *s, struct mail_appended *m)
     mem_free(m);
 }
 
+/* The log's directory gets the name of the node that inherits it. The mark is on disk before: what
+ * the node before had and the log no longer holds, this one will never get from us. */
+static void on_replace(struct sender *s, struct mail_replace *m)
+{
+    char reason[160];
+    snprintf(reason, sizeof reason,
+             "node %s was replaced by node %s, which gets only what the log held", m->before,
+             m->id);
+    mark_repair(s, reason);
+    delivery_begin_anew(&s->delivery);
+    m->done = true;
+    if (s->hint_dir) {
+        char *end = strrchr(s->hint_dir, '/');
+        char *dir = mem_printf("%.*s/%s", (int)(end - s->hint_dir), s->hint_dir, m->id);
+        m->done = rename(s->hint_dir, dir) == 0 || strcmp(s->hint_dir, dir) == 0;
+        if (m->done) {
+            hint_mark_move(s->mark, dir);
+            mem_free(s->hint_dir);
+            s->hint_dir = dir;
+        } else {
+            log_error("%s: can't be renamed to %s: %s", s->hint_dir, dir, strerror(errno));
+            mem_free(dir);
+        }
+    }
+    m->msg.type = MAIL_REPLACED;
+    actor_send(s->o.writer, &m->msg);
+}
+
 static void receive(void *self, struct msg *msg)
 {
     struct sender *s = self;
@@ -783,6 +840,9 @@ static void receive(void *self, struct msg *msg)
         mem_free(m);
         break;
     }
+    case MAIL_REPLACE:
+        on_replace(s, container_of_(msg, struct mail_replace, msg));
+        break;
     default:
         log_error("sender: unexpected message %u", msg->type);
         mem_free(msg);
