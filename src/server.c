@@ -12,6 +12,7 @@
 #include "request/handoff.h"
 #include "request/writer.h"
 #include "worker.h"
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -155,6 +156,24 @@ static enum hint_sync_policy hints_sync(const struct config *c)
     return of[c->hint_sync];
 }
 
+/* A kill between two steps of a replacement leaves the log under the id of the node that takes the
+ * place, or has lost it again: the segments tell whose place it is. */
+static char *find_log(const char *root, const char *place)
+{
+    char *found = NULL;
+    DIR *d = opendir(root);
+    for (struct dirent *entry; d && !found && (entry = readdir(d));) {
+        char *path = mem_printf("%s/%s", root, entry->d_name);
+        if (keep_is_id(entry->d_name) && hint_log_is_of(path, place))
+            found = path;
+        else
+            mem_free(path);
+    }
+    if (d)
+        closedir(d);
+    return found;
+}
+
 /* The log of a peer that was met since the last start is brought under its id. What an orphan left
  * there, its mark, comes with it. */
 static bool rename_log(const char *old, const char *dir, struct error *e)
@@ -177,14 +196,20 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
 {
     char place[NODE_ID_SIZE];
     keep_new_name(n, place);
-    p->log_name = mem_strdup(n->id[0] ? n->id : place);
+    p->log_name = mem_alloc(NODE_ID_SIZE);
+    snprintf(p->log_name, NODE_ID_SIZE, "%s", n->id[0] ? n->id : place);
     if (!root)
         return true;
     *dir = mem_printf("%s/%s", root, p->log_name);
     if (!n->id[0])
         return dir_make(*dir, e);
     char *old = mem_printf("%s/%s", root, place);
-    bool ok = rename_log(old, *dir, e);
+    struct stat st;
+    if (stat(*dir, &st) != 0 && stat(old, &st) != 0) {
+        mem_free(old);
+        old = find_log(root, place);
+    }
+    bool ok = !old || rename_log(old, *dir, e);
     mem_free(old);
     return ok && dir_make(*dir, e);
 }

@@ -134,6 +134,26 @@ void hint_log_remove_files(const char *dir)
     mem_free(names);
 }
 
+bool hint_log_is_of(const char *dir, const char *peer)
+{
+    char **names = NULL, found[SEGMENT_PEER];
+    size_t n = 0;
+    struct error ignored;
+    bool is = false;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    if (!list_segments(dir, &names, &n, &ignored))
+        n = 0;
+    for (size_t i = 0; i < n; i++) {
+        is |= segment_peer_of_file(fd, names[i], found) && strcmp(found, peer) == 0;
+        mem_free(names[i]);
+    }
+    mem_free(names);
+    close(fd);
+    return is;
+}
+
 static void note(struct hint_log_report *r, const char *text)
 {
     if (!r->detail[0])

@@ -62,6 +62,8 @@ struct hint_log_report {
  * `floor` (the start mark << 32). */
 struct hint_log *hint_log_open(const struct hint_log_options *o, uint64_t floor,
                                struct hint_log_report *report, struct error *e) MUST_USE;
+/* Is it a log of this peer, as its segments' headers have it? */
+bool hint_log_is_of(const char *dir, const char *peer);
 /* Does the directory hold segments? */
 bool hint_log_exists(const char *dir);
 /* What goes into the segments' headers. */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MARK_FILE 4096
 
@@ -58,6 +59,25 @@ void hint_mark_close(struct hint_mark *m)
     mem_free(m->window);
     mem_free(m->path);
     mem_free(m);
+}
+
+void hint_mark_move(struct hint_mark *m, const char *dir)
+{
+    mem_free(m->path);
+    mem_free(m->window);
+    m->path = mem_printf("%s/needs-repair", dir);
+    m->window = mem_printf("%s/window-closed", dir);
+}
+
+void hint_mark_remove(const char *dir)
+{
+    static const char *const files[] = {"needs-repair", "window-closed"};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char *path = mem_printf("%s/%s", dir, files[i]);
+        (void)unlink(path);
+        mem_free(path);
+    }
+    (void)rmdir(dir);
 }
 
 uint64_t hint_mark_since(const struct hint_mark *m)

@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 struct hint_mark;
-struct hint_mark *hint_mark_open(const char *dir);       /* reads what is there */
-void hint_mark_close(struct hint_mark *m);               /* NULL is fine */
+struct hint_mark *hint_mark_open(const char *dir);         /* reads what is there */
+void hint_mark_close(struct hint_mark *m);                 /* NULL is fine */
+void hint_mark_move(struct hint_mark *m, const char *dir); /* its directory has this name now */
+void hint_mark_remove(const char *dir); /* the files, and the directory if nothing else is in it */
 uint64_t hint_mark_since(const struct hint_mark *m);     /* wall ms; 0: no mark */
 const char *hint_mark_reason(const struct hint_mark *m); /* "": not known, or no mark */
 bool hint_mark_is_closed(const struct hint_mark *m);

@@ -383,6 +383,22 @@ void segment_scan(struct segment *s, uint64_t acked, struct segment_scan *scan)
     scan->torn = torn_tail(s, at);
 }
 
+bool segment_peer_of_file(int dir, const char *name, char out[SEGMENT_PEER])
+{
+    uint8_t h[SEGMENT_HEAD];
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool ours = pread(fd, h, sizeof h, 0) == (ssize_t)sizeof h && memcmp(h, MAGIC, 8) == 0 &&
+                get32(h + AT_CRC) == crc32c(0, h, AT_CRC);
+    close(fd);
+    if (!ours)
+        return false;
+    memcpy(out, h + AT_PEER, SEGMENT_PEER);
+    out[SEGMENT_PEER - 1] = 0;
+    return true;
+}
+
 static bool is_unfilled(const uint8_t *head, off_t size)
 {
     static const uint8_t zeros[SEGMENT_HEAD];

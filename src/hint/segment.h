@@ -92,6 +92,9 @@ void segment_peer(const struct segment *s, char out[SEGMENT_PEER]); /* while it 
  * costs a fraction of a page fault each. */
 void segment_touch(struct segment *s, uint64_t upto);
 
+/* The peer that a file's header names; false: it has no header of ours. */
+bool segment_peer_of_file(int dir, const char *name, char out[SEGMENT_PEER]) MUST_USE;
+
 /* The records end at `at`: four zeros, no frame's length, so that what an earlier use left behind
  * them isn't taken for one that was torn. */
 void segment_end(uint8_t *map, uint64_t size, uint64_t at);

@@ -146,6 +146,11 @@ uint64_t delivery_cut(struct delivery *d, uint64_t upto)
     return out;
 }
 
+void delivery_begin_anew(struct delivery *d)
+{
+    d->heard = 0;
+}
+
 void delivery_acked(struct delivery *d, uint64_t seq)
 {
     size_t i = 0;

@@ -48,6 +48,8 @@ void delivery_allow(struct delivery *d, uint64_t upto);
 bool delivery_go_on_from(struct delivery *d, uint64_t applied);
 /* Nothing up to `upto` goes out any more. Returns the number up to which it has gone out. */
 uint64_t delivery_cut(struct delivery *d, uint64_t upto);
+/* Another receiver takes its place, which has said nothing yet. */
+void delivery_begin_anew(struct delivery *d);
 /* The receiver has everything up to this number: the log lets go of it. */
 void delivery_acked(struct delivery *d, uint64_t seq);
 

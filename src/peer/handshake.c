@@ -296,11 +296,6 @@ bool handshake_check(const struct identity *me, const struct topology *t, const 
                          "datacenter %s, rack %s with its %zu tokens (first %u) isn't one of the "
                          "places in dyn_seeds",
                          g->datacenter, g->rack, g->ntokens, g->ntokens ? g->tokens[0] : 0);
-    if (t->nodes[place].id[0] && known < 0)
-        return error_set(e,
-                         "node id %s found at a place that belongs to node %s; a replacement by a "
-                         "new id isn't supported yet",
-                         g->id, t->nodes[place].id);
     *node = (unsigned)place;
     return true;
 }

@@ -72,7 +72,8 @@ bool handshake_read_welcome(struct slice payload, struct link_word *out, struct 
 bool handshake_read_state(struct slice payload, struct link_word *out, struct error *e) MUST_USE;
 void handshake_read_refuse(struct slice payload, char *out, size_t n);
 
-/* Is it one of us, and at the place where we think it is? Fills its index in `t`. */
+/* Is it one of us, and at the place where we think it is? Fills its index in `t`. A new id at the
+ * place of another node passes, too: whether it replaces that one is the writer's to say. */
 bool handshake_check(const struct identity *me, const struct topology *t, const struct greeting *g,
                      unsigned *node, struct error *e) MUST_USE;
 /* Does the proof of the other side, which has `role`, hold? */

@@ -54,6 +54,24 @@ static void load_mark(struct hinting *h)
     PEER_STORE(h->peer, closed, hint_mark_is_closed(h->mark));
 }
 
+bool hinting_rename(struct hinting *h, const char *id, struct error *e)
+{
+    char *slash = h->dir ? strrchr(h->dir, '/') : NULL;
+    char *dir = slash ? mem_printf("%.*s/%s", (int)(slash - h->dir), h->dir, id) : NULL;
+    bool same = dir && strcmp(h->dir, dir) == 0;
+    if (dir && !same && !hint_log_exists(dir))
+        hint_mark_remove(dir); /* what an orphan of that id has left */
+    bool ok = same || hint_peer_rename(h->peer->hints, id, e);
+    if (!ok || !dir) {
+        mem_free(dir);
+        return ok;
+    }
+    hint_mark_move(h->mark, dir);
+    mem_free(h->dir);
+    h->dir = dir;
+    return true;
+}
+
 /* ---- on disk, then the verdicts ----------------------------------------------------------------
  */
 

@@ -84,6 +84,10 @@ void hinting_sweep(struct hinting *h, bool idle, bool up);
 /* hint_sync: interval. Each second. */
 void hinting_flush(struct hinting *h);
 
+/* Another node takes the peer's place: the log's directory gets the name `id`, the mark goes along.
+ * False: it keeps the old one. */
+bool hinting_rename(struct hinting *h, const char *id, struct error *e) MUST_USE;
+
 void hinting_needs_repair(struct hinting *h, const char *reason);
 /* False: the disk doesn't let go of the mark. */
 bool hinting_repaired(struct hinting *h, struct error *e) MUST_USE;

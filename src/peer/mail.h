@@ -7,6 +7,8 @@
  *   from a peer  worker --GREET, INBOUND, LINK_GONE--> writer --LINK--> worker
  *                worker --DIAL--> sender           (the greeted node dials back)
  *                worker, sender --BEAT--> writer   (what a heartbeat told)
+ *   a new node at another one's place
+ *                writer --REPLACE--> sender --REPLACED--> writer   (it inherits the log)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
  *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
@@ -41,6 +43,8 @@ enum mail_type {
     MAIL_SYNC,
     MAIL_ORDER,
     MAIL_BEAT,
+    MAIL_REPLACE,
+    MAIL_REPLACED,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -231,6 +235,14 @@ struct mail_beat {
     bool has_watermark, has_clock;
     uint64_t watermark;     /* peer/watermarks */
     int64_t clock_ahead_ms; /* its wall clock minus our steady one, when the word came */
+};
+/* The writer to a sender: the node with this id takes the peer's place and inherits its log; the
+ * same message goes back when the log has its name. */
+struct mail_replace {
+    struct msg msg;
+    uint16_t node;
+    char before[NODE_ID_SIZE], id[NODE_ID_SIZE];
+    bool done;
 };
 /* A peer's wall clock, as it answered `took_ms` after it was asked. What took longer, because one
  * of the two processes was stopped or a link was full, doesn't tell what the clock shows: it isn't

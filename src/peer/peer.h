@@ -28,7 +28,8 @@ struct peer_repair {
 
 struct peer {
     unsigned node;           /* its index in the topology */
-    char *log_name;          /* its directory below hint_dir */
+    char *log_name;          /* NODE_ID_SIZE bytes: its directory below hint_dir; the writer's, when
+                                another node takes the peer's place */
     struct hint_peer *hints; /* its log and what of it are hints: appended by the writer, all else
                                 by the sender */
     struct hint_log *log;    /* the same log, for reading */
@@ -48,6 +49,7 @@ struct peer {
     struct peer_repair *repair; /* RCU_GET; NULL: fine */
 
     /* the writer's */
+    uint32_t greeted;                  /* 1: a link of its to us is up */
     uint64_t too_late;                 /* writes of its that came too late to be judged */
     uint64_t rejected[REJECT_REASONS]; /* REJECT_DROPPED: the sender's */
 };

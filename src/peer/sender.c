@@ -300,6 +300,30 @@ static void tell_writer(struct sender *s, const struct greeting *g)
     actor_send(s->o.writer, &m->msg);
 }
 
+/* Does another node's id stand at this place? */
+static bool is_newcomer(const struct sender *s, const char *id)
+{
+    rcu_read_begin();
+    const char *known = RCU_GET(*s->o.topology)->nodes[s->node].id;
+    bool other = *known && strcmp(known, id) != 0;
+    rcu_read_end();
+    return other;
+}
+
+/* If it may have it, the next dial finds it there. */
+static void ask_for_its_place(struct sender *s, const struct greeting *g)
+{
+    static const char taken[] = "another node is linked from this place";
+    if (PEER_LOAD(s->peer, greeted)) {
+        handshake_add_refuse(&s->stream.out, taken);
+        stream_flush(&s->stream);
+        refuse(s, "a new node answers, which isn't accepted", taken);
+        return;
+    }
+    tell_writer(s, g);
+    drop_link(s, "a new node answers here");
+}
+
 static void on_challenge(struct sender *s, const struct frame *f)
 {
     struct error e;
@@ -318,6 +342,10 @@ static void on_challenge(struct sender *s, const struct frame *f)
     if (ok)
         ok =
             handshake_proven(s->o.me, HANDSHAKE_RECEIVER, g, g->id, s->challenge, g->challenge, &e);
+    if (ok && is_newcomer(s, g->id)) {
+        ask_for_its_place(s, g);
+        return;
+    }
     if (!ok) {
         handshake_add_refuse(&s->stream.out, e.text);
         stream_flush(&s->stream);
@@ -747,6 +775,24 @@ static void on_sync(struct sender *s, struct mail_sync *m)
     actor_send(m->asker, &m->msg);
 }
 
+/* The log's directory gets the name of the node that inherits it. The mark is on disk before: what
+ * the node before had and the log no longer holds, this one will never get from us. */
+static void on_replace(struct sender *s, struct mail_replace *m)
+{
+    char reason[160];
+    struct error e;
+    snprintf(reason, sizeof reason,
+             "node %s was replaced by node %s, which gets only what the log held", m->before,
+             m->id);
+    hinting_needs_repair(&s->hinting, reason);
+    delivery_begin_anew(&s->delivery);
+    m->done = hinting_rename(&s->hinting, m->id, &e);
+    if (!m->done)
+        log_error("%s", e.text);
+    m->msg.type = MAIL_REPLACED;
+    actor_send(s->o.writer, &m->msg);
+}
+
 static void receive(void *self, struct msg *msg)
 {
     struct sender *s = self;
@@ -773,6 +819,9 @@ static void receive(void *self, struct msg *msg)
     }
     case MAIL_ORDER:
         on_order(s, container_of_(msg, struct mail_order, msg));
+        break;
+    case MAIL_REPLACE:
+        on_replace(s, container_of_(msg, struct mail_replace, msg));
         break;
     default:
         log_error("sender: unexpected message %u", msg->type);

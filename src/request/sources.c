@@ -14,6 +14,7 @@ void sources_init(struct sources *all, unsigned nodes, size_t window)
 void sources_fini(struct sources *all)
 {
     for (unsigned i = 0; i < all->n; i++) {
+        mem_free(all->at[i].held);
         buf_fini(&all->at[i].out);
         buf_fini(&all->at[i].run.reply);
     }

@@ -28,8 +28,9 @@ struct source {
     bool greet_due; /* a welcome as soon as no batch is at the store */
     bool welcome;   /* what is said next is the welcome */
     bool ack_due, urgent;
-    size_t credit;  /* bytes of frames dealt with since the last mail to the link */
-    struct buf out; /* frames for the link */
+    struct mail_greet *held; /* a newcomer's, while the log gets its name; NULL: none */
+    size_t credit;           /* bytes of frames dealt with since the last mail to the link */
+    struct buf out;          /* frames for the link */
     struct {
         uint64_t first, last; /* last 0: there is none */
         struct buf reply;

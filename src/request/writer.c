@@ -95,8 +95,11 @@ static void ask_for_greetings(struct writer *w)
 {
     w->greetings_due = false;
     standby_begin(&w->standby, clock_mono_ms());
-    for (unsigned i = 0; i < w->sources.n; i++)
+    for (unsigned i = 0; i < w->sources.n; i++) {
         source_hang_up(source_of(w, i));
+        if (w->o.peers->at[i])
+            PEER_STORE(w->o.peers->at[i], greeted, 0);
+    }
 }
 
 /* What was gathered of this sender and isn't at the store is thrown away: it will send it again. */
@@ -157,21 +160,78 @@ static void learn_id(struct writer *w, unsigned node, const char *id)
         source_stands_at(source_of(w, node), store_last(w->o.store, node + 1, id));
 }
 
+static bool is_at_store(const struct writer *w, unsigned node)
+{
+    for (size_t i = 0; w->at_store && i < w->at_store->n; i++)
+        if (w->at_store->items[i].kind != ITEM_OWN && w->at_store->items[i].node == node)
+            return true;
+    return false;
+}
+
+/* Why a node that isn't the one we know at this place may not have it; NULL: it may. */
+static const char *why_not_replace(struct writer *w, unsigned node)
+{
+    if (source_of(w, node)->has_link || PEER_LOAD(w->o.peers->at[node], link_up))
+        return "another node id is known at this place, and linked";
+    if (is_at_store(w, node)) /* its numbers would be taken for the newcomer's */
+        return "the last writes of the node before at this place are still at the store";
+    return NULL;
+}
+
+static bool is_newcomer(const struct writer *w, unsigned node, const char *id)
+{
+    const char *known = (*w->o.topology)->nodes[node].id;
+    return *known && strcmp(known, id) != 0;
+}
+
+/* The sender gives it the log first: what is in there stays named by somebody, whenever a kill
+ * comes. */
+static void start_replacing(struct writer *w, unsigned node, const char *id)
+{
+    struct mail_replace *m = MEM_NEW(struct mail_replace);
+    m->msg.type = MAIL_REPLACE;
+    m->node = (uint16_t)node;
+    memcpy(m->before, (*w->o.topology)->nodes[node].id, NODE_ID_SIZE);
+    memcpy(m->id, id, NODE_ID_SIZE);
+    actor_send(w->o.peers->at[node]->sender, &m->msg);
+}
+
+static void refuse_greeting(struct mail_greet *m, const char *no)
+{
+    log_warn("node %s refused: %s", m->id, no);
+    source_refuse(m, no);
+    mem_free(m);
+}
+
+/* A newcomer's greeting waits until it has the log. */
+static void greet_newcomer(struct writer *w, struct mail_greet *m)
+{
+    struct source *s = source_of(w, m->node);
+    const char *no = why_not_replace(w, m->node);
+    if (!no && s->held)
+        no = "another new node takes this place";
+    if (no) {
+        refuse_greeting(m, no);
+        return;
+    }
+    s->held = m;
+    start_replacing(w, m->node, m->id);
+}
+
 static void on_greet(struct writer *w, struct mail_greet *m)
 {
     struct source *s = source_of(w, m->node);
-    const char *known = (*w->o.topology)->nodes[m->node].id, *no = NULL;
-    if (*known && strcmp(known, m->id) != 0)
-        no = "another node id is known at this place";
-    else if (s->has_link && m->start_mark < s->start_mark)
-        no = "a node with this id that started later is linked: its data_dir was copied";
-    if (no) {
-        log_warn("node %s refused: %s", m->id, no);
-        source_refuse(m, no);
-        mem_free(m);
+    if (is_newcomer(w, m->node, m->id)) {
+        greet_newcomer(w, m);
+        return;
+    }
+    if (s->has_link && m->start_mark < s->start_mark) {
+        refuse_greeting(
+            m, "a node with this id that started later is linked: its data_dir was copied");
         return;
     }
     source_linked(s, m);
+    PEER_STORE(w->o.peers->at[m->node], greeted, 1);
     forget_gathered(w, m->node);
     learn_id(w, m->node, m->id);
     trust_clock(w, m->wall_ms);
@@ -180,18 +240,57 @@ static void on_greet(struct writer *w, struct mail_greet *m)
     mem_free(m);
 }
 
+static void replace(struct writer *w, const struct mail_replace *m)
+{
+    struct peer *p = w->o.peers->at[m->node];
+    log_warn("node %s takes the place of node %s, which isn't linked: it gets what is in its log",
+             m->id, m->before);
+    memcpy(p->log_name, m->id, NODE_ID_SIZE);
+    forget_gathered(w, m->node);
+    learn_id(w, m->node, m->id);
+    pulse_replaced(&w->pulse, m->node, &w->now);
+}
+
+/* The log has the newcomer's name. If the node before came back meanwhile, it greets again. */
+static void on_replaced(struct writer *w, struct mail_replace *m)
+{
+    struct mail_greet *held = source_of(w, m->node)->held;
+    const char *no = m->done ? NULL : "the log of the node before can't get its name";
+    source_of(w, m->node)->held = NULL;
+    if (!no && is_newcomer(w, m->node, m->id))
+        no = why_not_replace(w, m->node);
+    if (!no && is_newcomer(w, m->node, m->id))
+        replace(w, m);
+    mem_free(m);
+    if (held && no)
+        refuse_greeting(held, no);
+    else if (held)
+        on_greet(w, held);
+}
+
 static void on_met(struct writer *w, struct mail_met *m)
 {
-    const char *known = (*w->o.topology)->nodes[m->node].id;
-    if (!*known)
+    const char *no = is_newcomer(w, m->node, m->id) ? why_not_replace(w, m->node) : NULL;
+    if (no)
+        log_limited(60000, LOG_LEVEL_WARN, "node %s refused: %s", m->id, no);
+    else if (!is_newcomer(w, m->node, m->id))
         learn_id(w, m->node, m->id);
+    else if (!source_of(w, m->node)->held) /* else it is under way */
+        start_replacing(w, m->node, m->id);
     trust_clock(w, m->wall_ms);
     mem_free(m);
 }
 
 static void on_link_gone(struct writer *w, struct mail_link_gone *m)
 {
-    source_unlinked(source_of(w, m->node), m->link);
+    struct source *s = source_of(w, m->node);
+    if (s->held && s->held->link.worker == m->link.worker &&
+        s->held->link.ticket == m->link.ticket) {
+        mem_free(s->held);
+        s->held = NULL;
+    }
+    source_unlinked(s, m->link);
+    PEER_STORE(w->o.peers->at[m->node], greeted, s->has_link);
     mem_free(m);
 }
 
@@ -738,6 +837,9 @@ static void receive(void *self, struct msg *msg)
         break;
     case MAIL_GREET:
         on_greet(w, container_of_(msg, struct mail_greet, msg));
+        break;
+    case MAIL_REPLACED:
+        on_replaced(w, container_of_(msg, struct mail_replace, msg));
         break;
     case MAIL_LINK_GONE:
         on_link_gone(w, container_of_(msg, struct mail_link_gone, msg));

@@ -173,7 +173,6 @@ def quiet(place):
     ({"cluster": "elsewhere"}, "cluster 'elsewhere' found; allowed 'test'"),
     ({"cluster": "x\n2026-01-01T00:00:00.000Z notice forged"}, "cluster 'x"),
     ({"protocol": 2}, "protocol version 2 found; allowed 1"),
-    ({"node_id": NOBODY}, "at a place that belongs to node"),
     ({"tokens": [1]}, "with other tokens"), ({"tokens": []}, "with other tokens"),
     ({"rack": "rack2"}, "with other tokens"), ({"rack": "rack9"}, "with other tokens"),
     ({"rack": "rack9", "node_id": NOBODY}, "isn't one of the places"),
@@ -597,10 +596,24 @@ def test_bad_input_whoever_answers_where_the_peer_should_be(place, answer):
     place.good()
 
 
+def test_bad_input_a_new_id_at_the_place_of_a_linked_node_is_refused(place):
+    """Whether it greets or answers."""
+    with place.dial() as linked, place.dial(node_id=NOBODY) as other:
+        linked.link()
+        with pytest.raises(lp.Refused, match="another node id is known at this place, and linked"):
+            other.link()
+    with listen(place) as server, dialled_by_a(place, server, node_id=NOBODY) as other:
+        with place.dial() as linked:
+            linked.link()
+            other.send(lp.frame(lp.CHALLENGE, other.answer_hello(other.hello_seen)))
+            with pytest.raises(lp.Refused, match="another node is linked from this place"):
+                other.expect(lp.PROOF)
+    place.good()
+
+
 @pytest.mark.parametrize("who,reason", [
     ({"cluster": "elsewhere"}, "cluster 'elsewhere' found; allowed 'test'"),
     ({"protocol": 9}, "protocol version 9 found; allowed 1"),
-    ({"node_id": NOBODY}, "at a place that belongs to node"),
     ({"tokens": [5]}, "with other tokens")])
 def test_bad_input_answers_of_somebody_else_are_refused(place, who, reason):
     with listen(place) as server:
