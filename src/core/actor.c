@@ -87,6 +87,7 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), a->ops->name);
     rcu_thread_register();
     a->ops->start(a->self);
+    uv_sem_post(&a->started);
     uv_run(&a->loop, UV_RUN_DEFAULT);
     if (a->ops->end)
         a->ops->end(a->self);
@@ -120,7 +121,13 @@ bool actor_start(struct actor *a, struct error *e)
     a->before_poll.data = a->after_poll.data = a->bell.data = a;
     uv_prepare_start(&a->before_poll, on_before_poll);
     uv_check_start(&a->after_poll, on_after_poll);
+    rc = uv_sem_init(&a->started, 0);
+    if (rc < 0)
+        return error_set(e, "start of %s: %s", ops->name, uv_strerror(rc));
     rc = pthread_create(&a->thread, NULL, run, a);
+    if (rc == 0)
+        uv_sem_wait(&a->started);
+    uv_sem_destroy(&a->started);
     if (rc != 0)
         return error_set(e, "thread %s: %s", ops->name, strerror(rc));
     return true;

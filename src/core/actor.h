@@ -4,7 +4,7 @@
  *     struct worker { struct actor actor; ... };
  *     static const struct actor_ops ops = {.name = "worker", .start = ..., .receive = ..., ...};
  *     actor_init(&w->actor, &ops, w);       from now on it can be sent to
- *     actor_start(&w->actor, &error);       its thread runs
+ *     actor_start(&w->actor, &error);       its thread runs, and has been through `start`
  *     actor_send(&w->actor, &msg->msg);     any thread; takes the message
  *     actor_stop(&w->actor);                any thread, once; doesn't wait
  *     actor_join(&w->actor);                the thread that started it: waits for the end
@@ -48,6 +48,7 @@ struct actor {
     uv_idle_t busy; /* active: don't sleep, there is mail */
     bool stopping;
     pthread_t thread;
+    uv_sem_t started;
     struct mailbox mailbox;
     unsigned sleeping CACHE_ALIGNED; /* atomic */
     unsigned stop_wanted;            /* atomic */

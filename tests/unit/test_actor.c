@@ -5,6 +5,7 @@
 #include "core/rcu.h"
 #include "unit.h"
 #include <sched.h>
+#include <unistd.h>
 
 #define SENDERS  4
 #define MESSAGES 20000
@@ -94,10 +95,39 @@ START_TEST(every_message_once_in_order)
 }
 END_TEST
 
+static unsigned prepared;
+
+static void slow_start(void *self)
+{
+    (void)self;
+    usleep(20000);
+    __atomic_store_n(&prepared, 1, __ATOMIC_RELEASE);
+}
+
+/* A client that found the port open was told "starting": its node's writer hadn't come that far. */
+START_TEST(what_was_started_has_started)
+{
+    struct actor_ops slow = ops;
+    slow.start = slow_start;
+    struct error e;
+    struct sink *s = MEM_NEW(struct sink);
+    rcu_start();
+    actor_init(&s->actor, &slow, s);
+    ck_assert(actor_start(&s->actor, &e));
+    ck_assert_uint_eq(__atomic_load_n(&prepared, __ATOMIC_ACQUIRE), 1);
+    actor_stop(&s->actor);
+    actor_join(&s->actor);
+    actor_fini(&s->actor);
+    mem_free(s);
+    rcu_stop();
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_set_timeout(c, 60);
     tcase_add_test(c, every_message_once_in_order);
+    tcase_add_test(c, what_was_started_has_started);
 }
 
 int main(void)
