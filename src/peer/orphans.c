@@ -267,16 +267,20 @@ void orphans_close(struct orphans *o)
 /* ---- the writer
  * --------------------------------------------------------------------------------------------- */
 
-void orphan_remove(struct orphan *o, const char *reason)
+void orphan_mark(const struct orphan *o, const char *reason)
 {
     struct error e;
     struct hint_mark *m = hint_mark_open(o->dir);
     if (!hint_mark_set(m, clock_wall_ms(), reason, &e))
         log_error("needs-repair mark of %s: %s", o->name, e.text);
     hint_mark_close(m);
+}
+
+void orphan_remove(struct orphan *o)
+{
     unlink_files(o->dir);
     __atomic_store_n(&o->gone, 1, __ATOMIC_RELEASE);
-    log_notice("%s: nothing is left of the orphaned hints: %s", o->dir, reason);
+    log_notice("%s: nothing is left of the orphaned hints", o->dir);
 }
 
 void orphans_expire(struct orphans *all, uint64_t now_ms)
@@ -286,9 +290,12 @@ void orphans_expire(struct orphans *all, uint64_t now_ms)
         if (orphan_is_gone(o))
             continue;
         uint64_t n = hint_log_expire(o->log, now_ms);
+        if (!n)
+            continue;
         PEER_ADD(o, expired, n);
-        if (n && orphan_hints(o).pending == 0 && !o->unreadable)
-            orphan_remove(o, "hints for it expired while it wasn't configured");
+        orphan_mark(o, "hints for it expired while it wasn't configured");
+        if (orphan_hints(o).pending == 0 && !o->unreadable)
+            orphan_remove(o);
     }
 }
 
