@@ -263,18 +263,23 @@ void orphans_close(struct orphans *o)
 /* ---- the writer
  * --------------------------------------------------------------------------------------------- */
 
-void orphan_remove(struct orphan *o, const char *reason)
+void orphan_mark(const struct orphan *o, const char *reason)
 {
     struct error e;
     struct hint_mark *m = hint_mark_open(o->dir);
     if (!hint_mark_set(m, clock_wall_ms(), reason, &e))
         log_error("needs-repair mark of %s: %s", o->name, e.text);
     hint_mark_close(m);
+}
+
+void orphan_remove(struct orphan *o)
+{
     unlink_files(o->dir);
     __atomic_store_n(&o->gone, 1, __ATOMIC_RELEASE);
+    struct error e;
     if (!hint_peer_remove(o->hints, &e))
         log_error("%s", e.text);
-    log_notice("%s: nothing is left of the orphaned hints: %s", o->dir, reason);
+    log_notice("%s: nothing is left of the orphaned hints", o->dir);
 }
 
 void orphans_expire(struct orphans *all, uint64_t now_ms)
@@ -283,9 +288,11 @@ void orphans_expire(struct orphans *all, uint64_t now_ms)
         struct orphan *o = &all->at[i];
         if (orphan_is_gone(o))
             continue;
-        uint64_t n = hint_peer_expire(o->hints, now_ms);
-        if (n && orphan_hints(o).pending == 0 && !o->unreadable)
-            orphan_remove(o, "hints for it expired while it wasn't configured");
+        if (!hint_peer_expire(o->hints, now_ms))
+            continue;
+        orphan_mark(o, "hints for it expired while it wasn't configured");
+        if (orphan_hints(o).pending == 0 && !o->unreadable)
+            orphan_remove(o);
     }
 }
 

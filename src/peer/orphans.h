@@ -45,8 +45,10 @@ void orphans_close(struct orphans *o);
 
 /* ---- the writer ----------------------------------------------------------------------------- */
 
-/* Its log is empty, and `reason` says why: its files go, and the mark stays. */
-void orphan_remove(struct orphan *o, const char *reason);
+/* Before something goes from its log to others or is dropped: the needs-repair mark. */
+void orphan_mark(const struct orphan *o, const char *reason);
+/* Its log is empty: its files go, and the mark stays. */
+void orphan_remove(struct orphan *o);
 /* Drops what is past its lifetime. Cheap where there is nothing to do. */
 void orphans_expire(struct orphans *all, uint64_t now_ms);
 

@@ -130,6 +130,10 @@ static void start_job(struct handoff *h)
         end_job(h, NULL);
     else if (!h->truncate && !handoff_begin(h->orphan, *h->o.topology, h->o.peers, &e))
         end_job(h, e.text);
+    else
+        orphan_mark(h->orphan, h->truncate
+                                   ? "hints for it were truncated while it wasn't configured"
+                                   : "hints for it were handed off while it wasn't configured");
 }
 
 /* ---- READ ---------------------------------------------------------------------------------------
@@ -156,8 +160,7 @@ static void finish(struct handoff *h)
         end_job(h, h->stopped);
         return;
     }
-    orphan_remove(o, h->truncate ? "hints for it were truncated while it wasn't configured"
-                                 : "hints for it were handed off while it wasn't configured");
+    orphan_remove(o);
     end_job(h, NULL);
 }
 

@@ -197,6 +197,8 @@ static void recover(struct recovery *r, const struct config *c)
     if (r->found)
         complete(r);
     handoff_end(r->orphan);
+    if (orphan_hints(r->orphan).pending == 0 && !r->orphan->unreadable)
+        orphan_remove(r->orphan);
 }
 
 void handoff_recover(struct orphans *all, const struct config *c, const struct topology *now,

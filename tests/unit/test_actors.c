@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/rcu.h"
+#include "peer.h"
 #include "peer/reads.h"
 #include "peer/sender.h"
 #include "request/request.h"
@@ -93,19 +94,9 @@ static struct topology *two_nodes(const char *address)
     return t;
 }
 
-static struct hint_log *log_in(const char *dir)
+static void give_log(struct peer *p, const char *dir)
 {
-    struct hint_log_report r;
-    struct error e;
-    struct hint_log_options o = {.peer = "peer", .dir = dir};
-    struct hint_log *l = hint_log_open(&o, START, &r, &e);
-    ck_assert_ptr_nonnull(l);
-    return l;
-}
-
-static struct hint_log *memory_log(void)
-{
-    return log_in(NULL);
+    unit_give_hints(p, unit_hints(dir, "peer", NULL, START));
 }
 
 /* ---- a disk that can be held ------------------------------------------------------------------
@@ -238,7 +229,8 @@ static void open_scene_on(struct scene *s, const char *hint_dir)
     s->me = who(0, "r1");
     s->them = who(1, "r2");
     s->topology = two_nodes(address);
-    s->peer = (struct peer){.node = 1, .log_name = address, .log = log_in(hint_dir)};
+    s->peer = (struct peer){.node = 1, .log_name = address};
+    give_log(&s->peer, hint_dir);
     struct sender_options o = {.config = &config,
                                .me = &s->me,
                                .topology = &s->topology,
@@ -266,7 +258,7 @@ static void close_scene(struct scene *s)
         mem_free(m);
     for (struct msg *m; (m = mailbox_take(&s->worker.mailbox));)
         reads_free(container_of_(m, struct mail_reads, msg)); /* that end with the sender */
-    hint_log_close(s->peer.log);
+    unit_hints_close(s->peer.hints);
     topology_free(s->topology);
     buf_fini(&s->in);
     close(s->link);
@@ -276,7 +268,7 @@ static void close_scene(struct scene *s)
 static uint64_t append(struct scene *s)
 {
     struct frame f = {.kind = FRAME_WRITE, .stamp = 1, .payload = slice_str("x")};
-    ck_assert_int_eq(hint_log_append(s->peer.log, &f, false), HINT_APPENDED);
+    ck_assert_int_eq(hint_peer_append(s->peer.hints, &f, HINT_AS_LIVE), HINT_PUT_STORED);
     return f.seq;
 }
 
@@ -311,7 +303,7 @@ START_TEST(an_ack_before_its_waiter_gives_a_verdict)
     struct scene s;
     open_scene(&s);
     struct frame f = {.kind = FRAME_WRITE, .stamp = 1, .payload = slice_str("x")};
-    ck_assert_int_eq(hint_log_append(s.peer.log, &f, false), HINT_APPENDED);
+    ck_assert_int_eq(hint_peer_append(s.peer.hints, &f, HINT_AS_LIVE), HINT_PUT_STORED);
     ask(&s, 1); /* wakes the sender; what it sent before the read would have been heard */
     ck_assert_uint_eq(s.writes_heard, 0);
     tell_appended(&s, f.seq, &(struct mail_waiter){.seq = f.seq, .ticket = 9, .worker = &s.worker});
@@ -450,7 +442,7 @@ END_TEST
 static void go_down(struct scene *s)
 {
     say_state(s, false);
-    while (!PEER_LOAD(&s->peer, hinting))
+    while (!peer_hinting(&s->peer))
         usleep(500);
     send_read(s, 1);
     ck_assert(take_answer(s).failed);
@@ -603,7 +595,8 @@ static void open_desk(struct desk *d)
     actor_init(&d->sender, &bare_ops, NULL);
     d->me = who(0, "r1");
     d->topology = two_nodes("127.0.0.1:2");
-    d->peer = (struct peer){.node = 1, .log = memory_log(), .sender = &d->sender};
+    d->peer = (struct peer){.node = 1, .sender = &d->sender};
+    give_log(&d->peer, NULL);
     d->at[1] = &d->peer;
     d->peers = (struct peers){.n = 2, .at = d->at};
     struct store_options so = {
@@ -633,7 +626,7 @@ static void close_desk(struct desk *d)
     writer_join(d->writer);
     writer_free(d->writer);
     store_close(d->store);
-    hint_log_close(d->peer.log);
+    unit_hints_close(d->peer.hints);
     topology_free(d->topology);
     remove_dir(d->dir);
 }
@@ -773,7 +766,8 @@ static void refused_by_two(char reply[200])
     struct peer *at[4] = {NULL};
     uint32_t own_state = NODE_NORMAL;
     for (unsigned i = 1; i < 4; i++) {
-        peer[i] = (struct peer){.node = i, .log = memory_log(), .link_up = 1, .state = NODE_NORMAL};
+        peer[i] = (struct peer){.node = i, .link_up = 1, .state = NODE_NORMAL};
+        give_log(&peer[i], NULL);
         at[i] = &peer[i];
     }
     struct peers peers = {.n = 4, .at = at};
@@ -811,7 +805,7 @@ static void refused_by_two(char reply[200])
     request_mail_write(&rs, m);
     requests_fini(&rs);
     for (unsigned i = 1; i < 4; i++)
-        hint_log_close(peer[i].log);
+        unit_hints_close(peer[i].hints);
     topology_free(t);
 }
 
@@ -834,11 +828,12 @@ START_TEST(a_request_has_its_time_in_a_long_turn)
         {.address = "a:1", .datacenter = "d", .rack = "r1", .tokens = zero, .ntokens = 1},
         {.address = "b:1", .datacenter = "d", .rack = "r1", .tokens = half, .ntokens = 1}};
     struct topology *t = topology_new(nodes, 2, 0, &e);
-    struct peer peer = {.node = 1, .log = memory_log(), .link_up = 1, .state = NODE_NORMAL};
+    struct peer peer = {.node = 1, .link_up = 1, .state = NODE_NORMAL};
     struct peer *at[] = {NULL, &peer};
     struct peers peers = {.n = 2, .at = at};
     struct stats stats = {0};
     struct config c = config;
+    give_log(&peer, NULL);
     c.timeout = 50;
     struct requests rs = {.worker = &worker,
                           .config = &c,
@@ -865,7 +860,7 @@ START_TEST(a_request_has_its_time_in_a_long_turn)
     requests_end(&rs);
     requests_fini(&rs);
     uv_loop_close(&worker.loop);
-    hint_log_close(peer.log);
+    unit_hints_close(peer.hints);
     topology_free(t);
     ck_assert_msg(lives, "%s", reply);
 }

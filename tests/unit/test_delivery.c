@@ -3,32 +3,37 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "hint/numbers.h"
+#include "peer.h"
 #include "peer/delivery.h"
 #include "unit.h"
 #include "wire/frame.h"
 #include <unistd.h>
 
-#define UPPER (7ull << 32)
-#define MAX   (64u * 1024)
+#define UPPER   (7ull << 32)
+#define OUT_MAX (64u * 1024)
 
-static struct hint_log *log_of_memory(void)
+static struct hint_peer *log_of_memory(void)
 {
     struct error e;
-    struct hint_log_report r;
-    struct hint_log_options o = {.peer = "peer", .segment_min = 4096, .segment_max = 65536};
-    struct hint_log *l = hint_log_open(&o, UPPER, &r, &e);
-    ck_assert_ptr_nonnull(l);
-    return l;
+    struct hint_store_options o = {.floor = UPPER,
+                                   .segment_min = 4096,
+                                   .segment_max = 65536,
+                                   .single_writer = true,
+                                   .single_reader = true};
+    struct hint_peer *p = hint_store_peer(hint_store_open(&o, &e), "peer", NULL, &e);
+    ck_assert_ptr_nonnull(p);
+    hint_peer_set_hinting(p, true);
+    return p;
 }
 
-static uint64_t put(struct hint_log *l, size_t size, uint64_t deadline)
+static uint64_t put(struct hint_peer *l, size_t size, uint64_t deadline)
 {
     static char bytes[4000];
     struct frame f = {.kind = FRAME_WRITE,
                       .stamp = 1 << 16,
                       .deadline = deadline,
                       .payload = slice_of(bytes, size)};
-    ck_assert_int_eq(hint_log_append(l, &f, false), HINT_APPENDED);
+    ck_assert_int_eq(hint_peer_append(l, &f, HINT_AS_HINT), HINT_PUT_STORED);
     return f.seq;
 }
 
@@ -54,7 +59,17 @@ static enum delivery_stop pump(struct delivery *d, struct buf *out, uint64_t ms,
 {
     uint64_t expired = 0;
     struct delivery_now now = {.mono_ms = ms, .hints = hints};
-    return delivery_pump(d, out, MAX, &now, &expired);
+    return delivery_pump(d, out, OUT_MAX, &now, &expired);
+}
+
+/* After this acknowledgement so many were delivered, and so many expired, since the beginning. */
+static void acked(struct delivery *d, uint64_t seq, uint64_t delivered, uint64_t expired)
+{
+    struct hint_figures f;
+    delivery_acked(d, seq);
+    hint_peer_figures(d->hints, &f);
+    ck_assert_uint_eq(f.delivered, delivered);
+    ck_assert_uint_eq(f.expired, expired);
 }
 
 /* Hints, at a rate. */
@@ -62,17 +77,17 @@ static enum delivery_stop pump_at(struct delivery *d, struct buf *out, uint64_t 
 {
     uint64_t expired = 0;
     struct delivery_now now = {.mono_ms = ms, .hints = true, .rate = rate};
-    return delivery_pump(d, out, MAX, &now, &expired);
+    return delivery_pump(d, out, OUT_MAX, &now, &expired);
 }
 
 /* What the writer hasn't told of doesn't go out, also if it lies in the log. */
 START_TEST(nothing_goes_out_untold)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     struct frame f;
-    delivery_init(&d, l, MAX);
+    delivery_init(&d, l, OUT_MAX);
     ck_assert(delivery_go_on_from(&d, 0));
     uint64_t first = put(l, 10, 0);
     ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_EMPTY);
@@ -87,14 +102,14 @@ START_TEST(nothing_goes_out_untold)
     ck_assert_uint_eq(f.seq, first);
     ck_assert(!take(&out, &f));
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
 
 START_TEST(window_and_acknowledgements)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     struct frame f = {0};
@@ -110,12 +125,12 @@ START_TEST(window_and_acknowledgements)
     ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_WINDOW);
     ck_assert_uint_eq(out.len, 0);
     delivery_acked(&d, f.seq);
-    ck_assert_uint_eq(hint_log_acked(l).seq, f.seq);
+    ck_assert_uint_eq(hint_log_acked(hint_peer_log(l)).seq, f.seq);
     ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_WINDOW);
     ck_assert(take(&out, &f));
-    ck_assert_uint_eq(f.seq, hint_log_acked(l).seq + 1);
+    ck_assert_uint_eq(f.seq, hint_log_acked(hint_peer_log(l)).seq + 1);
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
@@ -123,7 +138,7 @@ END_TEST
 /* 10,000 bytes a second, whole records, bursts of at most a tenth of a second. */
 START_TEST(rate_of_hints)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     delivery_init(&d, l, 1 << 20);
@@ -138,9 +153,9 @@ START_TEST(rate_of_hints)
         ck_assert_int_eq(pump_at(&d, &out, ms, 10000), DELIVERY_RATE);
     ck_assert_uint_ge(out.len - burst, 49000);
     ck_assert_uint_le(out.len - burst, 51000);
-    ck_assert_int_eq(pump(&d, &out, ms, false), DELIVERY_WINDOW); /* live traffic: up to MAX */
+    ck_assert_int_eq(pump(&d, &out, ms, false), DELIVERY_WINDOW); /* live traffic: up to OUT_MAX */
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
@@ -148,7 +163,7 @@ END_TEST
 /* A rate that changes holds from the next look on, up and down. */
 START_TEST(rate_changes_under_way)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     delivery_init(&d, l, 1 << 20);
@@ -170,7 +185,7 @@ START_TEST(rate_changes_under_way)
     ck_assert_uint_le(out.len - fast, 2000);
     ck_assert_int_eq(pump_at(&d, &out, ms, 0), DELIVERY_WINDOW);
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
@@ -178,7 +193,7 @@ END_TEST
 /* The pace narrows the window for hints, and for nothing else. */
 START_TEST(pace_narrows_the_window_of_hints)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     uint64_t expired = 0;
@@ -187,14 +202,14 @@ START_TEST(pace_narrows_the_window_of_hints)
     for (int i = 0; i < 100; i++)
         delivery_allow(&d, put(l, 1000, 0));
     ck_assert(delivery_go_on_from(&d, UPPER));
-    ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_WINDOW);
+    ck_assert_int_eq(delivery_pump(&d, &out, OUT_MAX, &now, &expired), DELIVERY_WINDOW);
     ck_assert_uint_ge(out.len, 5000);
     ck_assert_uint_lt(out.len, 5000 + 1000 + FRAME_HEAD);
     now.hints = false;
-    ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_WINDOW);
+    ck_assert_int_eq(delivery_pump(&d, &out, OUT_MAX, &now, &expired), DELIVERY_WINDOW);
     ck_assert_uint_ge(out.len, 40000);
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
@@ -202,7 +217,7 @@ END_TEST
 /* What isn't out when it is cut never goes out, and is skipped by number before what follows. */
 START_TEST(a_cut_skips_what_is_not_out)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     struct frame f = {0};
@@ -218,8 +233,8 @@ START_TEST(a_cut_skips_what_is_not_out)
         ;
     ck_assert_uint_eq(f.seq, gone_out);
     delivery_acked(&d, gone_out);
-    ck_assert_uint_eq(hint_log_acked(l).records, gone_out - UPPER);
-    hint_log_ack(l, UPPER + 20);
+    ck_assert_uint_eq(hint_log_acked(hint_peer_log(l)).records, gone_out - UPPER);
+    hint_peer_ack(l, UPPER + 20);
     delivery_allow(&d, put(l, 1000, 0));
     ck_assert_int_eq(pump(&d, &out, 0, true), DELIVERY_EMPTY);
     ck_assert(take(&out, &f));
@@ -230,14 +245,14 @@ START_TEST(a_cut_skips_what_is_not_out)
     ck_assert_uint_eq(f.seq, UPPER + 21);
     ck_assert(!take(&out, &f));
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
 
 START_TEST(expired_are_skipped_and_counted_once)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     struct frame f;
@@ -248,7 +263,7 @@ START_TEST(expired_are_skipped_and_counted_once)
         delivery_allow(&d, put(l, 10, i % 3 == 1 ? 999 : 1001)); /* 2, 5 and 8 have expired */
     for (int link = 0; link < 2; link++) {
         ck_assert(delivery_go_on_from(&d, UPPER));
-        ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_EMPTY);
+        ck_assert_int_eq(delivery_pump(&d, &out, OUT_MAX, &now, &expired), DELIVERY_EMPTY);
         uint64_t last = UPPER, skips = 0;
         while (take(&out, &f)) {
             ck_assert_int_eq(number_check(last, f.kind == FRAME_SKIP,
@@ -262,12 +277,12 @@ START_TEST(expired_are_skipped_and_counted_once)
         ck_assert_uint_eq(expired, 3);
     }
     /* acknowledged they aren't delivered */
-    ck_assert_uint_eq(delivery_passed(&d, UPPER + 1), 0);
-    ck_assert_uint_eq(delivery_passed(&d, UPPER + 5), 2);
-    ck_assert_uint_eq(delivery_passed(&d, UPPER + 5), 0);
-    ck_assert_uint_eq(delivery_passed(&d, UPPER + 9), 1);
+    acked(&d, UPPER + 1, 1, 0);
+    acked(&d, UPPER + 5, 3, 2);
+    acked(&d, UPPER + 5, 3, 2);
+    acked(&d, UPPER + 9, 6, 3);
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
@@ -275,7 +290,7 @@ END_TEST
 /* A run of them is acknowledged in parts; one that expired later stands between those before. */
 START_TEST(expired_in_a_row)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     uint64_t expired = 0;
@@ -284,24 +299,24 @@ START_TEST(expired_in_a_row)
     for (int i = 0; i < 9; i++)
         delivery_allow(&d, put(l, 10, i == 4 ? 1500 : 999));
     ck_assert(delivery_go_on_from(&d, UPPER));
-    ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_EMPTY);
+    ck_assert_int_eq(delivery_pump(&d, &out, OUT_MAX, &now, &expired), DELIVERY_EMPTY);
     ck_assert_uint_eq(expired, 8);
     now.steady_ms = 2000;
     ck_assert(delivery_go_on_from(&d, UPPER));
-    ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_EMPTY);
+    ck_assert_int_eq(delivery_pump(&d, &out, OUT_MAX, &now, &expired), DELIVERY_EMPTY);
     ck_assert_uint_eq(expired, 9);
-    ck_assert_uint_eq(delivery_passed(&d, UPPER + 2), 2);
-    ck_assert_uint_eq(delivery_passed(&d, UPPER + 7), 5);
-    ck_assert_uint_eq(delivery_passed(&d, UPPER + 20), 2);
+    acked(&d, UPPER + 2, 0, 2);
+    acked(&d, UPPER + 7, 0, 7);
+    acked(&d, UPPER + 9, 0, 9);
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
 
 START_TEST(a_receiver_that_went_back_in_time)
 {
-    struct hint_log *l = log_of_memory();
+    struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     struct frame f;
@@ -318,7 +333,7 @@ START_TEST(a_receiver_that_went_back_in_time)
     ck_assert(take(&out, &f));
     ck_assert_uint_eq(f.seq, UPPER + 4);
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
@@ -327,7 +342,7 @@ END_TEST
  * anywhere: each record has its effect once, in order, unless it expired. */
 struct world {
     unsigned seed;
-    struct hint_log *log;
+    struct hint_peer *log;
     struct delivery d;
     struct buf link; /* what is on its way */
     uint64_t last;   /* the receiver's number: one transaction with the effect */
@@ -344,13 +359,13 @@ static void write_some(struct world *w)
 {
     for (unsigned n = dice(w, 20); n && w->appended < ARRAY_LEN(w->effects) - 1; n--) {
         if (w->appended == 1500)
-            hint_log_set_floor(w->log, 9ull << 32); /* the numbers ran out */
+            hint_log_set_floor(hint_peer_log(w->log), 9ull << 32); /* the numbers ran out */
         w->appended++;
         w->expires[w->appended] = dice(w, 50) == 0;
         put(w->log, w->appended, w->expires[w->appended] ? 1 : 0); /* the size tells which */
     }
     if (dice(w, 3))
-        delivery_allow(&w->d, hint_log_appended(w->log).seq);
+        delivery_allow(&w->d, hint_log_appended(hint_peer_log(w->log)).seq);
 }
 
 static void apply(struct world *w, uint64_t which)
@@ -406,12 +421,13 @@ START_TEST(once_and_in_order_over_any_link)
             ck_assert_int_lt(step, 200000);
             write_some(w);
             struct delivery_now now = {.steady_ms = w->steady_ms};
-            delivery_pump(&w->d, &w->link, MAX, &now, &w->expired);
+            delivery_pump(&w->d, &w->link, OUT_MAX, &now, &w->expired);
             receive_some(w);
             if (dice(w, 40) == 0)
                 cut(w);
             all = w->appended == ARRAY_LEN(w->effects) - 1 &&
-                  hint_log_acked(w->log).seq == hint_log_appended(w->log).seq;
+                  hint_log_acked(hint_peer_log(w->log)).seq ==
+                      hint_log_appended(hint_peer_log(w->log)).seq;
         }
         uint64_t expired = 0;
         for (uint64_t i = 1; i <= w->appended; i++) {
@@ -421,7 +437,7 @@ START_TEST(once_and_in_order_over_any_link)
         }
         ck_assert_uint_eq(w->expired, expired);
         delivery_fini(&w->d);
-        hint_log_close(w->log);
+        unit_hints_close(w->log);
         buf_fini(&w->link);
         mem_free(w);
     }

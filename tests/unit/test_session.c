@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "hint/log.h"
+#include "peer.h"
 #include "store/internal.h"
 #include "unit.h"
 
@@ -27,16 +28,13 @@ static void setup(void)
         {.address = "a", .datacenter = "d", .rack = "r1", .tokens = zero, .ntokens = 1},
         {.address = "b", .datacenter = "d", .rack = "r1", .tokens = half, .ntokens = 1},
         {.address = "c", .datacenter = "d", .rack = "r2", .tokens = zero, .ntokens = 1}};
-    struct hint_log_options options = {.peer = "p"};
-    struct hint_log_report report;
     struct error e;
     memset(&t, 0, sizeof t);
     rcu_start();
     t.topology = topology_new(nodes, 3, 0, &e);
     for (unsigned i = 1; i < 3; i++) {
         t.peer[i] = (struct peer){.node = i, .state = NODE_NORMAL, .link_up = 1};
-        t.peer[i].log = hint_log_open(&options, 1ull << 32, &report, &e);
-        ck_assert_ptr_nonnull(t.peer[i].log);
+        unit_give_hints(&t.peer[i], unit_hints(NULL, "p", NULL, 1ull << 32));
         t.at[i] = &t.peer[i];
     }
     t.peers = (struct peers){.n = 3, .self = 0, .at = t.at};
@@ -49,7 +47,7 @@ static void teardown(void)
 {
     recent_fini(&t.recent);
     for (unsigned i = 1; i < 3; i++)
-        hint_log_close(t.peer[i].log);
+        unit_hints_close(t.peer[i].hints);
     topology_free(t.topology);
     rcu_stop();
 }

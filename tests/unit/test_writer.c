@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/rcu.h"
+#include "peer.h"
 #include "peer/delivery.h"
 #include "request/batch.h"
 #include "request/replicate.h"
@@ -16,33 +17,35 @@
 #define START   ((uint64_t)7 << 32)
 #define SOON_MS 5000
 
-static struct hint_log *memory_log_from(uint64_t floor)
+static struct hint_peer *memory_log_from(uint64_t floor)
 {
-    struct hint_log_report r;
-    struct error e;
-    struct hint_log_options o = {.peer = "peer"};
-    struct hint_log *l = hint_log_open(&o, floor, &r, &e);
-    ck_assert_ptr_nonnull(l);
-    return l;
+    return unit_hints(NULL, "peer", NULL, floor);
 }
 
-static struct hint_log *memory_log(void)
+static struct hint_peer *memory_log(void)
 {
     return memory_log_from(START);
 }
 
-static uint64_t put(struct hint_log *l, size_t size)
+static uint64_t put(struct hint_peer *l, size_t size)
+{
+    static char bytes[4000];
+    struct frame f = {.kind = FRAME_WRITE, .stamp = 1 << 16, .payload = slice_of(bytes, size)};
+    ck_assert_int_eq(hint_peer_append(l, &f, HINT_AS_HINT), HINT_PUT_STORED);
+    return f.seq;
+}
+
+static void put_into(struct hint_log *l, size_t size)
 {
     static char bytes[4000];
     struct frame f = {.kind = FRAME_WRITE, .stamp = 1 << 16, .payload = slice_of(bytes, size)};
     ck_assert_int_eq(hint_log_append(l, &f, false), HINT_APPENDED);
-    return f.seq;
 }
 
 /* Everything is acknowledged, so what was written since has to go out. */
 START_TEST(an_acknowledged_window_is_open)
 {
-    struct hint_log *l = memory_log();
+    struct hint_peer *l = memory_log();
     struct delivery d;
     struct buf out = BUF_INIT;
     uint64_t expired = 0;
@@ -58,7 +61,7 @@ START_TEST(an_acknowledged_window_is_open)
     delivery_pump(&d, &out, 65536, &now, &expired);
     ck_assert_uint_eq(d.sent, START + 3);
     delivery_fini(&d);
-    hint_log_close(l);
+    unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
@@ -118,7 +121,7 @@ START_TEST(damage_after_the_open_is_counted)
     struct hint_log_options o = {.dir = dir, .peer = "peer"};
     struct hint_log *l = hint_log_open(&o, START, &report, &e);
     for (int i = 0; i < 3; i++)
-        put(l, 100);
+        put_into(l, 100);
     hint_log_close(l);
     l = hint_log_open(&o, START + ((uint64_t)1 << 32), &report, &e);
     ck_assert_uint_eq(report.records, 3);
@@ -281,7 +284,7 @@ static void nobody(void *arg, const struct topology *t)
     (void)t;
 }
 
-static void open_desk_with(struct desk *d, struct hint_log *own)
+static void open_desk_with(struct desk *d, struct hint_peer *own)
 {
     struct error e;
     memset(d, 0, sizeof *d);
@@ -296,9 +299,13 @@ static void open_desk_with(struct desk *d, struct hint_log *own)
     d->topology = topology_new(nodes, 2, 0, &e);
     d->me = (struct identity){.start_mark = 7};
     memcpy(d->me.id, ids[0], NODE_ID_SIZE);
-    d->peer = (struct peer){.node = 1, .log = memory_log(), .sender = &d->sender};
+    d->peer = (struct peer){.node = 1, .sender = &d->sender};
+    unit_give_hints(&d->peer, memory_log());
+    hint_peer_set_hinting(d->peer.hints, false); /* it is up */
     d->at[1] = &d->peer;
-    d->own = (struct peer){.node = 0, .log = own};
+    d->own = (struct peer){.node = 0};
+    if (own)
+        unit_give_hints(&d->own, own);
     d->peers = (struct peers){.n = 2, .at = d->at, .own = own ? &d->own : NULL};
     store_base_init(&d->store.base, &held_ops);
     struct writer_options o = {.config = &config,
@@ -392,9 +399,11 @@ START_TEST(word_to_a_sender_leaves_its_window_open)
     static const char value[300];
     struct config c = config;
     struct actor sender;
-    struct peer peer = {.node = 1, .log = memory_log(), .sender = &sender};
+    struct peer peer = {.node = 1, .sender = &sender};
     struct peer *at[] = {NULL, &peer};
     const struct peers peers = {.n = 2, .at = at};
+    unit_give_hints(&peer, memory_log());
+    hint_peer_set_hinting(peer.hints, false);
     struct replicate r;
     enum refusal why;
     c.send_window = 1024; /* the smallest that is allowed */
@@ -409,7 +418,7 @@ START_TEST(word_to_a_sender_leaves_its_window_open)
     }
     replicate_fini(&r);
     free_mail(&sender);
-    hint_log_close(peer.log);
+    unit_hints_close(peer.hints);
 }
 END_TEST
 
@@ -434,7 +443,7 @@ START_TEST(writes_of_one_key_keep_their_order_over_a_lost_store)
     UNTIL(hint_log_appended(d.peer.log).records == 4);
     close_desk(&d);
     check_value(&d, "passing", 0, "1");
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
@@ -531,7 +540,7 @@ START_TEST(credit_comes_back_for_what_is_forgotten)
             usleep(500);
     }
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
     ck_assert_uint_eq(sum, want);
 }
 END_TEST
@@ -554,7 +563,7 @@ START_TEST(greetings_are_answered_under_load)
     UNTIL(batches(&d) == 2);
     ck_assert(is_welcomed(&d, 500));
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
@@ -570,8 +579,8 @@ static void start_own(struct desk *d)
 static void end_own(struct desk *d)
 {
     close_desk(d);
-    hint_log_close(d->peer.log);
-    hint_log_close(d->own.log);
+    unit_hints_close(d->peer.hints);
+    unit_hints_close(d->own.hints);
 }
 
 static uint64_t own_pending(const struct desk *d)
@@ -683,7 +692,7 @@ START_TEST(what_a_lost_store_lacks_is_replayed)
     actor_send(writer, a_write(&d, "k", "3", true));
     check_answer(&d, VERDICT_LOGGED, VERDICT_NONE);
     check_verdict(&d, VERDICT_KEPT); /* a log in memory */
-    ck_assert_uint_eq(peers_hint_bytes(&d.peers),
+    ck_assert_uint_eq(peer_hints(&d.own).bytes + peer_hints(&d.peer).bytes,
                       3 * (sizeof "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n0\r\n" - 1));
     d.store.last = START + 2;
     tell(&d, COME_BACK);
@@ -695,8 +704,10 @@ START_TEST(what_a_lost_store_lacks_is_replayed)
     check_batch(&d, START + 5, 1);
     finish_batch_until(&d, 0);
     UNTIL(peers_own_is_current(&d.peers));
-    ck_assert_uint_eq(PEER_LOAD(&d.own, delivered), 3);
-    ck_assert_uint_eq(PEER_LOAD(&d.own, repair_since_ms), 0);
+    struct hint_figures figures;
+    hint_peer_figures(d.own.hints, &figures);
+    ck_assert_uint_eq(figures.delivered, 3);
+    ck_assert(!peer_needs_repair(&d.own));
     end_own(&d);
 }
 END_TEST
@@ -731,7 +742,7 @@ START_TEST(a_store_that_went_back_in_time_is_noticed)
     tell(&d, BREAK);
     UNTIL(__atomic_load_n(&d.store.told, __ATOMIC_ACQUIRE) == NOTHING);
     tell(&d, COME_BACK); /* with what it had before */
-    UNTIL(PEER_LOAD(&d.own, repair_since_ms));
+    UNTIL(peer_needs_repair(&d.own));
     UNTIL(at_store(&d)); /* what nobody has any more is passed over */
     ck_assert_uint_eq(at_store(&d)->n, 1);
     ck_assert(at_store(&d)->writes[0].skip && at_store(&d)->writes[0].seq == START + 1);
@@ -766,7 +777,7 @@ START_TEST(own_numbers_go_on_at_a_new_upper_half)
     tell(&d, COME_BACK);
     check_batch(&d, ((uint64_t)8 << 32) + 1, 1);
     finish_batch_until(&d, 0);
-    ck_assert_uint_eq(PEER_LOAD(&d.own, repair_since_ms), 0);
+    ck_assert(!peer_needs_repair(&d.own));
     end_own(&d);
 }
 END_TEST
