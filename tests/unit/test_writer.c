@@ -301,7 +301,8 @@ static void open_desk_with(struct desk *d, struct hint_peer *own)
     memcpy(d->me.id, ids[0], NODE_ID_SIZE);
     d->peer = (struct peer){.node = 1, .sender = &d->sender};
     unit_give_hints(&d->peer, memory_log());
-    hint_peer_set_hinting(d->peer.hints, false); /* it is up */
+    hint_peer_set_hinting(d->peer.hints, false);
+    d->peer.link_up = 1; /* nobody takes its place */
     d->at[1] = &d->peer;
     d->own = (struct peer){.node = 0};
     if (own)
