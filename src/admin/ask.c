@@ -20,16 +20,16 @@ struct asked {
 static const struct command {
     const char *command, *word;
     enum order order;
-    bool peer, all;                       /* a PEER stands behind it, which may be `all` */
-    enum { PEERS = 1, ORPHANS = 2 } whom; /* what it may be: bits */
+    bool peer, all;                                /* a PEER stands behind it, which may be `all` */
+    enum { PEERS = 1, ORPHANS = 2, OWN = 4 } whom; /* what it may be: bits */
 } commands[] = {
     {"hints", "pause", ORDER_PAUSE, true, true, PEERS},
     {"hints", "resume", ORDER_RESUME, true, true, PEERS},
     {"hints", "drain", ORDER_DRAIN, true, false, PEERS},
     {"hints", "truncate", ORDER_TRUNCATE, true, true, PEERS | ORPHANS},
     {"hints", "handoff", ORDER_HANDOFF, true, false, ORPHANS},
-    {"hints", "wait", ORDER_WAIT, false, true, PEERS},
-    {"repaired", NULL, ORDER_REPAIRED, true, false, PEERS},
+    {"hints", "wait", ORDER_WAIT, false, true, PEERS | ORPHANS | OWN},
+    {"repaired", NULL, ORDER_REPAIRED, true, false, PEERS | OWN},
 };
 
 /* ---- who is meant ------------------------------------------------------------------------------
@@ -37,12 +37,13 @@ static const struct command {
 
 /* An id, a unique beginning of one, or an address; inside a read section. *found 0: there is none.
  */
-static void find_peer(const struct topology *t, const char *word, unsigned *node, unsigned *found)
+static void find_peer(const struct topology *t, const char *word, bool self, unsigned *node,
+                      unsigned *found)
 {
     *found = 0;
     for (unsigned i = 0; i < t->n; i++) {
         const struct ring_node *n = &t->nodes[i];
-        if (i == t->self)
+        if (i == t->self && !self)
             continue;
         if (strcmp(n->address, word) == 0 || (*word && strcmp(n->id, word) == 0)) {
             *node = i;
@@ -61,6 +62,13 @@ static unsigned n_orphans(const struct ask *a)
     return a->sources->peers->orphans ? a->sources->peers->orphans->n : 0;
 }
 
+/* A peer, or this node, whose store may have a log too; NULL: there is none. */
+static const struct peer *peer_at(const struct ask *a, unsigned node)
+{
+    const struct peers *all = a->sources->peers;
+    return node == all->self ? all->own : all->at[node];
+}
+
 static const struct orphan *orphan_at(const struct ask *a, unsigned index)
 {
     return &a->sources->peers->orphans->at[index - a->sources->peers->n];
@@ -70,7 +78,7 @@ static void choose_all(const struct ask *a, unsigned whom, bool *chosen)
 {
     unsigned n = a->sources->peers->n;
     for (unsigned i = 0; i < n; i++)
-        chosen[i] = a->sources->peers->at[i] != NULL;
+        chosen[i] = peer_at(a, i) && (i != a->sources->peers->self || whom & OWN);
     for (unsigned i = n; (whom & ORPHANS) && i < n + n_orphans(a); i++)
         chosen[i] = !orphan_is_gone(orphan_at(a, i));
 }
@@ -81,7 +89,8 @@ static bool choose_one(const struct ask *a, unsigned whom, const char *word, boo
     unsigned node = 0, peers, orphans = 0, both;
     const struct orphan *o = orphans_find(a->sources->peers->orphans, word, &orphans);
     rcu_read_begin();
-    find_peer(RCU_GET(*a->sources->topology), word, &node, &peers);
+    find_peer(RCU_GET(*a->sources->topology), word, whom & OWN && a->sources->peers->own, &node,
+              &peers);
     rcu_read_end();
     both = (whom & PEERS ? peers : 0) + (whom & ORPHANS ? orphans : 0);
     if (both > 1)
@@ -211,6 +220,12 @@ void ask_take(struct ask *a, struct mail_order *m)
     mem_free(m);
 }
 
+static struct peer_hints hints_at(const struct ask *a, unsigned index)
+{
+    return index < a->sources->peers->n ? peer_hints(peer_at(a, index))
+                                        : orphan_hints(orphan_at(a, index));
+}
+
 /* The time is up: those that are behind are named. */
 static void give_up(struct ask *a, struct asked *q, uint64_t ticket)
 {
@@ -219,8 +234,8 @@ static void give_up(struct ask *a, struct asked *q, uint64_t ticket)
         if (!q->open[i])
             continue;
         if (q->order == ORDER_WAIT)
-            snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't delivered yet",
-                     peer_hints(a->sources->peers->at[i]).pending);
+            snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't delivered yet%s",
+                     hints_at(a, i).pending, i < a->sources->peers->n ? "" : " (orphaned)");
         if (q->order == ORDER_HANDOFF)
             snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't handed off yet; it goes on",
                      orphan_hints(orphan_at(a, i)).pending);
@@ -257,7 +272,7 @@ static void send_orders(struct ask *a, struct asked *q, const bool *chosen)
         m->node = (uint16_t)i;
         m->order = q->order;
         m->until_ms = q->until_ms;
-        actor_send(i < nodes ? a->sources->peers->at[i]->sender : a->sources->writer, &m->msg);
+        actor_send(i < nodes ? peer_at(a, i)->sender : a->sources->writer, &m->msg);
     }
 }
 

@@ -152,6 +152,7 @@ static char **list_orphans(const char *root, const struct topology *now, const s
 
 static void free_orphan(struct orphan *o)
 {
+    orders_fini(&o->waits);
     heirs_free(o->heirs);
     topology_free(o->then);
     mem_free(o->name);

@@ -15,6 +15,7 @@
 #ifndef PEER_ORPHANS_H
 #define PEER_ORPHANS_H
 
+#include "peer/orders.h"
 #include "peer/peer.h"
 #include "ring/heirs.h"
 
@@ -27,6 +28,7 @@ struct orphan {
     struct heirs *heirs;   /* NULL: not known, its hints can't be handed off */
     uint64_t unreadable;   /* segments that this program can't read */
     uint32_t gone;         /* atomic; the writer's */
+    struct orders waits;   /* the writer's: for its hints to be gone */
 };
 
 struct orphans {

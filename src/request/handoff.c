@@ -78,8 +78,22 @@ static const char *refusal(const struct handoff *h, const struct mail_order *m)
 
 static void start_job(struct handoff *h);
 
+/* Somebody waits until its hints are gone. */
+static void look_at_waits(struct orphan *o)
+{
+    orders_gone(&o->waits, orphan_is_gone(o) ? UINT64_MAX : hint_log_acked(o->log).seq);
+    orders_forget(&o->waits, clock_mono_ms());
+}
+
 void handoff_take(struct handoff *h, struct mail_order *m)
 {
+    if (m->order == ORDER_WAIT) {
+        struct orphan *o = orphan_of(h, m);
+        m->upto = orphan_is_gone(o) ? 0 : hint_log_appended(o->log).seq;
+        orders_keep(&o->waits, m);
+        look_at_waits(o);
+        return;
+    }
     const char *no = refusal(h, m);
     if (no) {
         order_answer(m, no);
@@ -400,6 +414,9 @@ bool handoff_turn(struct handoff *h, struct batch *gathering, bool store_serves)
 
 void handoff_tick(struct handoff *h)
 {
+    for (unsigned i = 0; h->o.orphans && i < h->o.orphans->n; i++)
+        if (h->o.orphans->at[i].waits.n)
+            look_at_waits(&h->o.orphans->at[i]);
     h->due = h->step != IDLE;
     if (!h->due && h->o.orphans && clock_trusted(h))
         orphans_expire(h->o.orphans, clock_steady_ms());

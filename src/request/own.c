@@ -27,6 +27,7 @@ void own_init(struct own *o, const struct config *c, struct peer *p, const char 
 void own_fini(struct own *o)
 {
     waiters_fini(&o->waiters);
+    orders_fini(&o->waits);
     hint_mark_close(o->mark);
 }
 
@@ -40,6 +41,34 @@ void own_mark_repair(struct own *o, const char *reason)
     }
     if (o->mark && !hint_mark_set(o->mark, now, reason, &e))
         log_error("needs-repair mark of this node: %s", e.text);
+}
+
+static bool clear_mark(struct own *o, struct error *e)
+{
+    if (o->mark && !hint_mark_clear(o->mark, e))
+        return false;
+    if (peer_needs_repair(o->peer))
+        log_notice("this node is repaired: its mark is cleared");
+    peer_set_repair(o->peer, 0, "");
+    return true;
+}
+
+static void look_at_waits(struct own *o)
+{
+    orders_gone(&o->waits, hint_log_acked(o->peer->log).seq);
+    orders_forget(&o->waits, clock_mono_ms());
+}
+
+void own_order(struct own *o, struct mail_order *m)
+{
+    struct error e;
+    if (m->order == ORDER_REPAIRED) {
+        order_answer(m, clear_mark(o, &e) ? NULL : e.text);
+        return;
+    }
+    m->upto = hint_peer_end(o->peer->hints);
+    orders_keep(&o->waits, m);
+    look_at_waits(o);
 }
 
 /* ---- acknowledging ----------------------------------------------------------------------------
@@ -193,7 +222,7 @@ static void on_synced(struct own *o)
         v = VERDICT_REFUSED;
         why = REFUSAL_DISK;
     }
-    if (o->config->hint_sync == SYNC_ALWAYS)
+    if (CONFIG_LIVE(o->config, hint_sync) == SYNC_ALWAYS)
         waiters_settle(&o->waiters, (uint16_t)o->peer->node, o->synced.upto, v, why);
 }
 
@@ -223,7 +252,9 @@ static void start_sync(struct own *o)
 
 void own_turn_end(struct own *o)
 {
-    bool durable = o->dir && o->config->hint_sync == SYNC_ALWAYS;
+    if (o->waits.n)
+        look_at_waits(o);
+    bool durable = o->dir && CONFIG_LIVE(o->config, hint_sync) == SYNC_ALWAYS;
     if (o->sync_wanted && !durable) {
         waiters_settle(&o->waiters, (uint16_t)o->peer->node, hint_log_appended(o->peer->log).seq,
                        VERDICT_KEPT, REFUSAL_NONE);
@@ -247,6 +278,6 @@ void own_tick(struct own *o, bool serving, bool trusted)
         return;
     if (trusted && hint_peer_expire(o->peer->hints, clock_steady_ms()))
         own_mark_repair(o, "hints for it expired");
-    if (o->dir && o->config->hint_sync == SYNC_INTERVAL && peer_hints(o->peer).pending)
+    if (o->dir && CONFIG_LIVE(o->config, hint_sync) == SYNC_INTERVAL && peer_hints(o->peer).pending)
         start_sync(o);
 }

@@ -23,6 +23,7 @@
 #define REQUEST_OWN_H
 
 #include "config/config.h"
+#include "peer/orders.h"
 #include "peer/peer.h"
 #include "peer/waiters.h"
 #include "request/batch.h"
@@ -34,6 +35,7 @@ struct own {
     uv_loop_t *loop;
     struct hint_mark *mark;
     struct waiters waiters;
+    struct orders waits;   /* for its hints to be gone */
     uint64_t sent;         /* the last number that was put into a batch */
     uint64_t heard;        /* the highest that the store is known to have */
     uint64_t ack_due;      /* to be acknowledged when the sync has ended */
@@ -79,6 +81,8 @@ void own_replied(struct own *o, uint64_t seq, struct slice reply);
  * replay goes on behind that number. */
 void own_applied(struct own *o, uint64_t seq, bool all);
 void own_mark_repair(struct own *o, const char *reason);
+/* dyn-admin: wait, repaired. Takes the message. */
+void own_order(struct own *o, struct mail_order *m);
 /* Starts what is to be synced, sends the verdicts that have gathered. */
 void own_turn_end(struct own *o);
 /* About once a second; serving: the store takes writes. */

@@ -824,6 +824,15 @@ static void start(void *self)
     store_writer_start(w->o.store, &w->actor.loop, &events);
 }
 
+/* About the own store, or an orphan. */
+static void take_order(struct writer *w, struct mail_order *m)
+{
+    if (m->node == w->self)
+        own_order(&w->own, m);
+    else
+        handoff_take(w->handoff, m);
+}
+
 static void receive(void *self, struct msg *msg)
 {
     struct writer *w = self;
@@ -854,7 +863,7 @@ static void receive(void *self, struct msg *msg)
         on_met(w, container_of_(msg, struct mail_met, msg));
         break;
     case MAIL_ORDER:
-        handoff_take(w->handoff, container_of_(msg, struct mail_order, msg));
+        take_order(w, container_of_(msg, struct mail_order, msg));
         break;
     case MAIL_SYNC:
         handoff_synced(w->handoff, container_of_(msg, struct mail_sync, msg));
