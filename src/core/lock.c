@@ -1,8 +1,12 @@
 #include "core/lock.h"
 #include <assert.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <stddef.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Who finds it taken spins for a moment first: it is held for less than a sleep costs. */
 void lock_init(struct lock *l)
@@ -23,16 +27,17 @@ void lock_fini(struct lock *l)
     (void)pthread_mutex_destroy(&l->mutex);
 }
 
-void condition_init(struct condition *c)
+/* By futex: who is woken goes on at once, where those of a condition first queue for its mutex. */
+void gate_wait(struct gate *g, unsigned seen)
 {
-    int rc = pthread_cond_init(&c->cond, NULL);
-    assert(rc == 0);
-    (void)rc;
+    while (gate_look(g) == seen)
+        (void)syscall(SYS_futex, &g->opened, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
 }
 
-void condition_fini(struct condition *c)
+void gate_open(struct gate *g)
 {
-    (void)pthread_cond_destroy(&c->cond);
+    (void)__atomic_fetch_add(&g->opened, 1, __ATOMIC_SEQ_CST);
+    (void)syscall(SYS_futex, &g->opened, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 /* The holder may be off its core, or in the system for more memory: first a little time, then the

@@ -1,10 +1,15 @@
-/* core/lock: a mutex and a condition, for the few places where threads share what is neither an
- * actor's own nor a snapshot. Never taken inside an RCU read section. Any thread.
+/* core/lock: for the few places where threads share what is neither an actor's own nor a snapshot.
+ * Never taken, nor waited for, inside an RCU read section. Any thread.
  *
- *     lock_take(&x->lock);
- *     while (!x->ready)
- *         lock_wait(&x->lock, &x->changed);     gives the lock away while it sleeps
- *     lock_give(&x->lock);
+ *     lock_take(&l); ... lock_give(&l);                     a mutex
+ *     spinlock_take(&l); ... spinlock_give(&l);             for some ten ns, by millions
+ *
+ *     for (;;) {                                            a gate: many wait for one event
+ *         unsigned seen = gate_look(&g);
+ *         if (happened())
+ *             break;
+ *         gate_wait(&g, seen);                              until gate_open, or it was opened since
+ *     }
  */
 #ifndef CORE_LOCK_H
 #define CORE_LOCK_H
@@ -14,14 +19,18 @@
 struct lock {
     pthread_mutex_t mutex;
 };
-struct condition {
-    pthread_cond_t cond;
+struct gate {
+    unsigned opened; /* atomic: so many times */
 };
 
 void lock_init(struct lock *l);
 void lock_fini(struct lock *l);
-void condition_init(struct condition *c);
-void condition_fini(struct condition *c);
+static inline unsigned gate_look(const struct gate *g)
+{
+    return __atomic_load_n(&g->opened, __ATOMIC_ACQUIRE);
+}
+void gate_wait(struct gate *g, unsigned seen);
+void gate_open(struct gate *g); /* wakes all who wait */
 
 /* For what is held for some ten ns, by millions: one locked instruction instead of two. Who finds
  * it taken spins, then lets others run. */
@@ -46,14 +55,6 @@ static inline void lock_take(struct lock *l)
 static inline void lock_give(struct lock *l)
 {
     (void)pthread_mutex_unlock(&l->mutex);
-}
-static inline void lock_wait(struct lock *l, struct condition *c)
-{
-    (void)pthread_cond_wait(&c->cond, &l->mutex);
-}
-static inline void condition_all(struct condition *c)
-{
-    (void)pthread_cond_broadcast(&c->cond);
 }
 
 #endif

@@ -12,20 +12,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct commit {
-    struct lock lock;
-    struct condition done;
-    bool busy;         /* somebody syncs */
+struct commit { /* zeroed at the start; all atomic */
+    struct gate done;
+    unsigned busy;     /* somebody syncs: what he changes is his until he is done */
     uint64_t synced;   /* numbers up to here are on disk */
     uint64_t failed;   /* of those above, the ones up to here were in a sync that failed */
-    uint64_t syncs;    /* atomic: so many were made */
+    uint64_t syncs;    /* so many were made */
     uint64_t took_us;  /* the last one */
-    unsigned expected; /* so many had come before the last one began */
-    unsigned arrived CACHE_ALIGNED; /* atomic: and since */
+    unsigned expected; /* so many it was for, or came while it was made */
+    unsigned arrived CACHE_ALIGNED; /* and since */
 };
-
-void commit_init(struct commit *c);
-void commit_fini(struct commit *c);
 
 /* Syncs all that was written before it is called; *upto: the number up to which that is (also where
  * it fails). */

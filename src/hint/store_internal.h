@@ -51,7 +51,8 @@ struct hint_peer {
     uint64_t converted, delivered, expired, dropped; /* atomic */
     /* anybody's */
     struct commit commit CACHE_ALIGNED;
-    struct error sync_error;             /* under commit's lock */
+    struct lock sync_lock;
+    struct error sync_error;             /* under it */
     uint64_t rejected[HINT_PUT_RESULTS]; /* atomic */
 };
 

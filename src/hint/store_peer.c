@@ -69,7 +69,7 @@ static void count_found(struct hint_peer *p)
 static void free_peer(struct hint_peer *p)
 {
     lock_fini(&p->take);
-    commit_fini(&p->commit);
+    lock_fini(&p->sync_lock);
     mem_free(p->name);
     mem_free(p);
 }
@@ -83,7 +83,7 @@ struct hint_peer *peer_open(struct hint_store *s, const char *name, const char *
     p->hinting = 1;
     p->error = "";
     lock_init(&p->take);
-    commit_init(&p->commit);
+    lock_init(&p->sync_lock);
     if (!open_log(p, header, e)) {
         free_peer(p);
         return NULL;
@@ -290,9 +290,9 @@ static bool sync_all(void *arg, uint64_t *upto)
     *upto = job.upto;
     if (ok)
         return true;
-    lock_take(&p->commit.lock);
+    lock_take(&p->sync_lock);
     p->sync_error = e;
-    lock_give(&p->commit.lock);
+    lock_give(&p->sync_lock);
     return false;
 }
 
@@ -305,9 +305,9 @@ bool peer_sync(struct hint_peer *p, uint64_t *synced, struct error *e)
         return hint_log_sync(p->log, synced, e);
     if (commit_wait(&p->commit, *synced, sync_all, p))
         return true;
-    lock_take(&p->commit.lock);
+    lock_take(&p->sync_lock);
     *e = p->sync_error;
-    lock_give(&p->commit.lock);
+    lock_give(&p->sync_lock);
     return false;
 }
 

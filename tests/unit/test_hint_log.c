@@ -269,7 +269,7 @@ START_TEST(acknowledged_past_the_reader_isnt_damage)
     ck_assert(hint_log_next(l, 0, &f, &b));
     ck_assert_uint_eq(payload_number(&f), 1);
     hint_log_ack(l, (1ull << 32) + 15);
-    uint64_t after = 0, seen = 0;
+    uint64_t after = (1ull << 32) + 15, seen = 0;
     while (hint_log_next(l, after, &f, &b)) {
         after = f.seq;
         seen++;
