@@ -19,6 +19,7 @@
 
 #define CLOCK_BOUND_MS  5000 /* how far ahead the kept bound lies: peers must follow it */
 #define CLOCK_NEAR_MS   (3600ull * 1000)
+#define OWN_SEGMENT     (1024u * 1024) /* a batch, which is acknowledged as a whole, fits */
 #define TOMBSTONE_EXTRA (2 * 3600ull * 1000)
 
 struct server {
@@ -184,6 +185,7 @@ static bool open_log(struct server *s, unsigned node, const char *root, struct e
     keep_new_name(&s->topology->nodes[node], place);
     struct hint_log_options o = {.dir = s->hint_dirs[node],
                                  .peer = place,
+                                 .segment_min = own ? OWN_SEGMENT : 0,
                                  .limit = c->enable_hinted_handoff || own ? 0 : c->send_window};
     p->log = hint_log_open(&o, s->me.start_mark << 32, &report, e);
     if (!p->log)
