@@ -45,10 +45,14 @@ enum verdict replicate_to_own(struct replicate *r, const struct replicate_write 
 void replicate_await(struct replicate *r, unsigned node, const struct mail_waiter *waiter);
 /* A log whose numbers run out goes on at a new upper half. */
 void replicate_renew_numbers(struct replicate *r, struct hint_log *log);
-/* Tells the senders what was appended: those of whom nobody waits for a verdict at most once in
- * REPLICATE_LAZY_US, since each word wakes threads here and at the peer, or when lazy_bytes have
- * gathered. False: some weren't told; `all` leaves none. */
+/* Tells senders what was appended; each word wakes threads here and at the peer. False: some
+ * weren't told. */
 #define REPLICATE_LAZY_US 1000
-bool replicate_nudge(struct replicate *r, bool all);
+enum nudge_whom {
+    NUDGE_URGENT, /* of whom somebody waits for a verdict, or for whom lazy_bytes have gathered */
+    NUDGE_DUE,    /* and those that weren't told for REPLICATE_LAZY_US */
+    NUDGE_ALL
+};
+bool replicate_nudge(struct replicate *r, enum nudge_whom whom);
 
 #endif

@@ -15,6 +15,7 @@
 #define TICK_MS        100
 #define TIDY_TICKS     10
 #define LAZY_MS        1    /* what nobody waits for: acknowledgements, word to senders */
+#define BUSY_US        5000 /* that word, at most, while the own store has a batch */
 #define RETRY_MS       1000 /* a store that refused is asked again */
 #define LATE_MARGIN_MS (3600ull * 1000) /* tombstones outlive hints by this much */
 
@@ -30,6 +31,7 @@ struct writer {
     struct replicate replicate;
     struct batch batches[2];
     struct batch *gathering, *at_store; /* at_store: NULL when none is */
+    uint64_t given_us;                  /* when it was given to the store */
     bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
     bool greetings_due; /* the store was away: the peers must greet again and name their hints */
     char refusal[200];
@@ -447,6 +449,13 @@ static void give_credit(struct writer *w, const struct batch *b)
 /* ---- the store
  * ------------------------------------------------------------------------------------ */
 
+/* While the own store is at work, senders that have time would only take the core that it needs. */
+static enum nudge_whom whom_to_nudge(const struct writer *w)
+{
+    bool busy = own_has_log(&w->own) && w->at_store && clock_mono_us() - w->given_us < BUSY_US;
+    return busy ? NUDGE_URGENT : NUDGE_DUE;
+}
+
 /* A batch without work for the store is done at once. */
 static void on_store_done(void *arg, struct store_batch *sb);
 
@@ -472,6 +481,7 @@ static void submit(struct writer *w)
         return;
     answer_greetings(w);
     w->at_store = b;
+    w->given_us = clock_mono_us();
     w->gathering = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
     if (batch_for_store(b))
         store_apply(w->o.store, &b->store);
@@ -572,7 +582,7 @@ static void on_store_done(void *arg, struct store_batch *sb)
     } else if (w->greetings_due && !w->refusing && took) {
         ask_for_greetings(w);
     }
-    replicate_nudge(&w->replicate, false);
+    replicate_nudge(&w->replicate, NUDGE_DUE);
 }
 
 /* Gathered writes of clients that need the own store can't be had now. */
@@ -723,8 +733,9 @@ static void receive(void *self, struct msg *msg)
 static void on_lazy(uv_timer_t *t)
 {
     struct writer *w = t->data;
+    enum nudge_whom whom = whom_to_nudge(w);
     sources_acknowledge(&w->sources); /* the turn's end sends them */
-    replicate_nudge(&w->replicate, true);
+    replicate_nudge(&w->replicate, whom == NUDGE_DUE ? NUDGE_ALL : whom);
 }
 
 static void turn_end(void *self)
@@ -739,7 +750,7 @@ static void turn_end(void *self)
         replicate_renew_numbers(&w->replicate, w->own.peer->log);
         own_turn_end(&w->own);
     }
-    bool told = replicate_nudge(&w->replicate, false);
+    bool told = replicate_nudge(&w->replicate, whom_to_nudge(w));
     decide_state(w);
     bool said = sources_flush(&w->sources);
     if (!(told && said) && !uv_is_active((uv_handle_t *)&w->lazy))
@@ -751,7 +762,7 @@ static void stop(void *self)
 {
     struct writer *w = self;
     submit(w);
-    replicate_nudge(&w->replicate, true);
+    replicate_nudge(&w->replicate, NUDGE_ALL);
     sources_acknowledge(&w->sources);
     sources_flush(&w->sources);
     store_writer_stop(w->o.store);
