@@ -21,6 +21,7 @@
 
 #define CLOCK_BOUND_MS 5000 /* how far ahead the kept bound lies: peers must follow it */
 #define CLOCK_NEAR_MS  (3600ull * 1000)
+#define OWN_SEGMENT    (1024u * 1024) /* a batch, which is acknowledged as a whole, fits */
 
 struct server {
     struct config *config;
@@ -242,7 +243,7 @@ static bool open_log(struct server *s, struct peer *p, struct error *e)
         return false;
     p->log = hint_peer_log(p->hints);
     if (p == s->peers.own)
-        hint_peer_set_limit(p->hints, 0); /* a cap on its memory would only hold it up */
+        hint_peer_tune(p->hints, OWN_SEGMENT, 0); /* a limit would only hold it up */
     tell_of_log(hint_peer_report(p->hints), s->topology->nodes[p->node].address);
     return true;
 }

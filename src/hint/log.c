@@ -356,9 +356,10 @@ static void free_deferred(struct rcu_head *head)
     free_log(container_of_(head, struct hint_log, rcu));
 }
 
-void hint_log_set_limit(struct hint_log *l, size_t bytes)
+void hint_log_tune(struct hint_log *l, size_t segment_min, size_t limit)
 {
-    l->o.limit = bytes;
+    l->o.segment_min = segment_min;
+    l->o.limit = limit;
 }
 
 void hint_log_close(struct hint_log *l)

@@ -72,8 +72,8 @@ const char *hint_log_peer(const struct hint_log *l);
 void hint_log_renamed(struct hint_log *l, const char *dir);
 /* Removes the segments in a directory; no log has it open that is used again. */
 void hint_log_remove_files(const char *dir);
-/* hint_log_options.limit, before the first append. */
-void hint_log_set_limit(struct hint_log *l, size_t bytes);
+/* Other ones than those of hint_log_options. Before the first append. */
+void hint_log_tune(struct hint_log *l, size_t segment_min, size_t limit);
 /* After both actors have ended. Unmaps and closes; files stay. */
 void hint_log_close(struct hint_log *l);
 

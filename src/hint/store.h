@@ -102,9 +102,8 @@ const char *hint_peer_header(const struct hint_peer *p);
 /* For reading, and its numbers; what is put and taken goes through the store. */
 struct hint_log *hint_peer_log(struct hint_peer *p);
 struct hint_store *hint_peer_store(const struct hint_peer *p);
-/* Bytes that may lie unacknowledged, other than the store's live_limit; 0: no limit. Before its
- * first put. */
-void hint_peer_set_limit(struct hint_peer *p, size_t bytes);
+/* Other than the store's segment_min and live_limit (0: no limit). Before its first put. */
+void hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
 /* What was found when its log was opened. */
 const struct hint_log_report *hint_peer_report(const struct hint_peer *p);
 

@@ -137,9 +137,9 @@ const char *hint_peer_header(const struct hint_peer *p)
     return hint_log_peer(p->log);
 }
 
-void hint_peer_set_limit(struct hint_peer *p, size_t bytes)
+void hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit)
 {
-    hint_log_set_limit(p->log, bytes);
+    hint_log_tune(p->log, segment_min, live_limit);
 }
 
 struct hint_log *hint_peer_log(struct hint_peer *p)

@@ -50,10 +50,11 @@ void replicate_renew_numbers(struct replicate *r, struct hint_log *log)
         __atomic_store_n(r->mark_wanted, upper + 1, __ATOMIC_RELEASE);
 }
 
-static bool has_time(const struct replicate *r, const struct nudge *n, uint64_t bytes,
-                     uint64_t now_us)
+static bool has_time(const struct replicate *r, const struct nudge *n, enum nudge_whom whom,
+                     uint64_t bytes, uint64_t now_us)
 {
-    return !n->mail && now_us - n->last_us < REPLICATE_LAZY_US &&
+    bool lately = whom == NUDGE_URGENT || now_us - n->last_us < REPLICATE_LAZY_US;
+    return whom != NUDGE_ALL && !n->mail && lately &&
            bytes - n->last_bytes < lazy_bytes(r->config->send_window);
 }
 
@@ -67,7 +68,7 @@ static void tell(struct peer *p, struct nudge *n, uint64_t now_us)
     actor_send(p->sender, &m->msg);
 }
 
-bool replicate_nudge(struct replicate *r, bool all)
+bool replicate_nudge(struct replicate *r, enum nudge_whom whom)
 {
     uint64_t now_us = 0;
     bool none_left = true;
@@ -79,10 +80,10 @@ bool replicate_nudge(struct replicate *r, bool all)
         struct peer *p = r->peers->at[i];
         now_us = now_us ? now_us : clock_mono_us();
         replicate_renew_numbers(r, p->log);
-        if (all || !has_time(r, n, hint_log_appended(p->log).bytes, now_us))
-            tell(p, n, now_us);
-        else
+        if (has_time(r, n, whom, hint_log_appended(p->log).bytes, now_us))
             none_left = false;
+        else
+            tell(p, n, now_us);
     }
     return none_left;
 }

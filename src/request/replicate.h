@@ -50,10 +50,14 @@ void replicate_renew_numbers(struct replicate *r, struct hint_log *log);
 enum hint_put replicate_hand(struct replicate *r, unsigned node, const struct frame *f,
                              bool memory_ok);
 void replicate_release(struct replicate *r, unsigned node);
-/* Tells the senders what was appended: those of whom nobody waits for a verdict at most once in
- * REPLICATE_LAZY_US, since each word wakes threads here and at the peer, or when lazy_bytes have
- * gathered. False: some weren't told; `all` leaves none. */
+/* Tells senders what was appended; each word wakes threads here and at the peer. False: some
+ * weren't told. */
 #define REPLICATE_LAZY_US 1000
-bool replicate_nudge(struct replicate *r, bool all);
+enum nudge_whom {
+    NUDGE_URGENT, /* of whom somebody waits for a verdict, or for whom lazy_bytes have gathered */
+    NUDGE_DUE,    /* and those that weren't told for REPLICATE_LAZY_US */
+    NUDGE_ALL
+};
+bool replicate_nudge(struct replicate *r, enum nudge_whom whom);
 
 #endif

@@ -17,6 +17,7 @@
 #define TICK_MS    100
 #define TIDY_TICKS 10
 #define LAZY_MS    1    /* what nobody waits for: acknowledgements, word to senders */
+#define BUSY_US    5000 /* that word, at most, while the own store has a batch */
 #define RETRY_MS   1000 /* a store that refused is asked again */
 
 struct writer {
@@ -31,6 +32,7 @@ struct writer {
     struct replicate replicate;
     struct batch batches[2];
     struct batch *gathering, *at_store; /* at_store: NULL when none is */
+    uint64_t given_us;                  /* when it was given to the store */
     bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
     bool greetings_due; /* the store was away: the peers must greet again and name their hints */
     char refusal[200];
@@ -559,6 +561,13 @@ static void give_credit(struct writer *w, const struct batch *b)
 /* ---- the store
  * ------------------------------------------------------------------------------------ */
 
+/* While the own store is at work, senders that have time would only take the core that it needs. */
+static enum nudge_whom whom_to_nudge(const struct writer *w)
+{
+    bool busy = own_has_log(&w->own) && w->at_store && clock_mono_us() - w->given_us < BUSY_US;
+    return busy ? NUDGE_URGENT : NUDGE_DUE;
+}
+
 /* A batch without work for the store is done at once. */
 static void on_store_done(void *arg, struct store_batch *sb);
 
@@ -584,6 +593,7 @@ static void submit(struct writer *w)
         return;
     answer_greetings(w);
     w->at_store = b;
+    w->given_us = clock_mono_us();
     w->gathering = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
     if (batch_for_store(b))
         store_apply(w->o.store, &b->store);
@@ -686,7 +696,7 @@ static void on_store_done(void *arg, struct store_batch *sb)
     } else if (w->greetings_due && !w->refusing && took) {
         ask_for_greetings(w);
     }
-    replicate_nudge(&w->replicate, false);
+    replicate_nudge(&w->replicate, NUDGE_DUE);
 }
 
 /* Gathered writes of clients that need the own store can't be had now. */
@@ -884,8 +894,9 @@ static void receive(void *self, struct msg *msg)
 static void on_lazy(uv_timer_t *t)
 {
     struct writer *w = t->data;
+    enum nudge_whom whom = whom_to_nudge(w);
     sources_acknowledge(&w->sources); /* the turn's end sends them */
-    replicate_nudge(&w->replicate, true);
+    replicate_nudge(&w->replicate, whom == NUDGE_DUE ? NUDGE_ALL : whom);
 }
 
 static void turn_end(void *self)
@@ -902,7 +913,7 @@ static void turn_end(void *self)
         replicate_renew_numbers(&w->replicate, w->own.peer->log);
         own_turn_end(&w->own);
     }
-    bool told = replicate_nudge(&w->replicate, false);
+    bool told = replicate_nudge(&w->replicate, whom_to_nudge(w));
     decide_state(w);
     bool said = sources_flush(&w->sources);
     if (!(told && said) && !uv_is_active((uv_handle_t *)&w->lazy))
@@ -914,7 +925,7 @@ static void stop(void *self)
 {
     struct writer *w = self;
     submit(w);
-    replicate_nudge(&w->replicate, true);
+    replicate_nudge(&w->replicate, NUDGE_ALL);
     sources_acknowledge(&w->sources);
     sources_flush(&w->sources);
     store_writer_stop(w->o.store);

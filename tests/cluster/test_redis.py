@@ -24,7 +24,7 @@ def cluster():
 def single():
     """One node; its Redis may be changed at will."""
     with rig.Cluster(1, store="redis") as c:
-        c.nodes[0].client().set("old", "value")
+        rig.wait_until(lambda: c.nodes[0].client().set("old", "value"), "its Redis is linked")
         yield c.nodes[0], c.backends[0]
 
 

@@ -415,7 +415,7 @@ START_TEST(word_to_a_sender_leaves_its_window_open)
         uint64_t seq;
         ck_assert_int_eq(replicate_to(&r, 1, &w, &seq, &why), VERDICT_LOGGED);
         ck_assert_uint_eq(seq, hint_log_appended(peer.log).seq);
-        ck_assert_msg(replicate_nudge(&r, false), "write %d waits", i);
+        ck_assert_msg(replicate_nudge(&r, NUDGE_URGENT), "write %d waits", i);
     }
     replicate_fini(&r);
     free_mail(&sender);
