@@ -153,6 +153,12 @@ uint64_t hinting_end(const struct hinting *h)
     return PEER_LOAD(h->peer, hinting) ? h->delivery->upto : hinted(h).seq;
 }
 
+bool hinting_was_away(const struct hinting *h)
+{
+    return PEER_LOAD(h->peer, hinting) ||
+           PEER_LOAD(h->peer, hinted_records) > hint_log_acked(h->peer->log).records;
+}
+
 static void start_hinting(struct hinting *h)
 {
     struct hint_position acked = hint_log_acked(h->peer->log), before = hinted(h);
@@ -263,6 +269,8 @@ static void finish_cut(struct hinting *h)
 bool hinting_truncate(struct hinting *h, bool up)
 {
     uint64_t acked = hint_log_acked(h->peer->log).seq, upto = hinting_end(h);
+    if (upto > h->delivery->upto) /* who waits for the rest isn't known yet */
+        upto = h->delivery->upto;
     h->cut_records = h->cut_bytes = 0;
     if (!h->cut.open && upto <= acked)
         return true;

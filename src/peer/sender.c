@@ -232,13 +232,12 @@ static void pump(struct sender *s)
     struct delivery_now now = {.mono_ms = clock_mono_ms(),
                                .steady_ms = trusted ? clock_steady_ms() : 0,
                                .hints = peer_hints(s->peer).pending > 0,
-                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate),
-                               .pace = s->pace.window};
+                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate)};
     uint64_t expired = 0;
     if (now.hints)
         start_draining(s);
-    if (now.rate)
-        now.pace = 0;
+    if (!now.rate && hinting_was_away(&s->hinting)) /* live traffic that is behind isn't held up */
+        now.pace = s->pace.window;
     enum delivery_stop why = delivery_pump(&s->delivery, &s->stream.out, OUT_MAX, &now, &expired);
     hinting_expired(&s->hinting, expired);
     if (why == DELIVERY_RATE && !uv_is_active((uv_handle_t *)&s->rate))
@@ -590,24 +589,34 @@ static void on_beat(uv_timer_t *t)
         send_beat(s);
 }
 
-/* The interval may change while it runs: looks each second at the latest. */
+static void on_flush(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    hinting_flush(&s->hinting);
+}
+
+static void follow_hint_sync(struct sender *s)
+{
+    bool wanted = CONFIG_LIVE(s->o.config, hint_sync) == SYNC_INTERVAL;
+    if (wanted && !uv_is_active((uv_handle_t *)&s->flush))
+        uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
+    else if (!wanted)
+        uv_timer_stop(&s->flush);
+}
+
+/* Options may change while it runs: looks each second at the latest. */
 static void on_sweep(uv_timer_t *t)
 {
     struct sender *s = t->data;
     uint64_t now = clock_mono_ms(), interval = CONFIG_LIVE(s->o.config, hint_drain_interval_ms);
     uv_timer_start(t, on_sweep, interval < SWEEP_LOOK_MS ? interval : SWEEP_LOOK_MS, 0);
+    follow_hint_sync(s);
     if (now - s->swept_ms + 1 < interval) /* the loop's clock and ours may round differently */
         return;
     s->swept_ms = now;
     hinting_sweep(&s->hinting, !accepting(s) || is_paused(s), accepting(s));
     look_at_waits(s);
     orders_forget(&s->orders, now);
-}
-
-static void on_flush(uv_timer_t *t)
-{
-    struct sender *s = t->data;
-    hinting_flush(&s->hinting);
 }
 
 /* ---- what dyn-admin asks for -------------------------------------------------------------------
@@ -705,7 +714,6 @@ static void start(void *self)
     timer(s, &s->flush);
     timer(s, &s->drain);
     uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
-    uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
     s->beat_ms = s->swept_ms = clock_mono_ms();
     on_sweep(&s->sweep);
     hinting_sweep(&s->hinting, false, false); /* the damage that was found */

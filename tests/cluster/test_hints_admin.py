@@ -178,6 +178,7 @@ def test_hints_peer_words():
             assert row(a, b, "hints")["state"] == "idle"
         for word in ("nobody", "", address(a), ids[a], ids[b] + "x", "127.0.0.1"):
             assert refused(a, "hints", "pause", word) == f"there is no peer '{word}'"
+        assert refused(a, "repaired", "two\nlines") == "there is no peer 'two?lines'"
         if short > 1:
             assert "beginning of the ids of 2 peers" in refused(a, "hints", "pause", ids[b][:short - 1])
         for words in (["hints", "drain"], ["repaired"]):
