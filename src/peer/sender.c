@@ -609,14 +609,16 @@ static void on_sweep(uv_timer_t *t)
 {
     struct sender *s = t->data;
     uint64_t now = clock_mono_ms(), interval = CONFIG_LIVE(s->o.config, hint_drain_interval_ms);
-    uv_timer_start(t, on_sweep, interval < SWEEP_LOOK_MS ? interval : SWEEP_LOOK_MS, 0);
+    bool due = now - s->swept_ms + 1 >= interval; /* the loop's clock may round differently */
+    if (due) {
+        s->swept_ms = now;
+        hinting_sweep(&s->hinting, !accepting(s) || is_paused(s), accepting(s));
+        look_at_waits(s);
+        orders_forget(&s->orders, now);
+    }
     follow_hint_sync(s);
-    if (now - s->swept_ms + 1 < interval) /* the loop's clock and ours may round differently */
-        return;
-    s->swept_ms = now;
-    hinting_sweep(&s->hinting, !accepting(s) || is_paused(s), accepting(s));
-    look_at_waits(s);
-    orders_forget(&s->orders, now);
+    uint64_t left = s->swept_ms + interval - now;
+    uv_timer_start(t, on_sweep, left < SWEEP_LOOK_MS ? left : SWEEP_LOOK_MS, 0);
 }
 
 /* ---- what dyn-admin asks for -------------------------------------------------------------------
