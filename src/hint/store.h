@@ -177,6 +177,8 @@ uint64_t hint_peer_end(const struct hint_peer *p);
  * what is there now stays hints, what is appended live from now on isn't. */
 void hint_peer_set_hinting(struct hint_peer *p, bool hinting);
 bool hint_peer_hinting(const struct hint_peer *p); /* any thread */
+/* It is hinting, or some of what was there when that ended still is. */
+bool hint_peer_was_away(const struct hint_peer *p);
 
 /* Everything appended before the call is on disk when this returns true; *synced: up to which
  * number. Calls at the same time share the syncs. Any thread, without a hold; with single_reader

@@ -375,6 +375,11 @@ bool hint_peer_hinting(const struct hint_peer *p)
     return __atomic_load_n(&p->hinting, __ATOMIC_SEQ_CST);
 }
 
+bool hint_peer_was_away(const struct hint_peer *p)
+{
+    return hint_peer_hinting(p) || GET(p->hint_records) > hint_log_acked(p->log).records;
+}
+
 /* Up to which record all counts as hints. */
 static uint64_t hint_records(const struct hint_peer *p)
 {

@@ -164,6 +164,11 @@ uint64_t hinting_end(const struct hinting *h)
     return peer_hinting(h->peer) ? h->delivery->upto : hint_peer_end(h->peer->hints);
 }
 
+bool hinting_was_away(const struct hinting *h)
+{
+    return hint_peer_was_away(h->peer->hints);
+}
+
 static void start_hinting(struct hinting *h)
 {
     hint_peer_set_hinting(h->peer->hints, true);
@@ -199,7 +204,7 @@ static void open_window(struct hinting *h)
 void hinting_follow(struct hinting *h, enum node_state state, bool up)
 {
     bool hinting = h->config->enable_hinted_handoff
-                       ? state != NODE_NORMAL || PEER_LOAD(h->peer, paused)
+                       ? state != NODE_NORMAL || PEER_LOAD(h->peer, paused) || h->held
                        : state == NODE_DOWN;
     if (up)
         open_window(h);
@@ -240,6 +245,8 @@ static void finish_cut(struct hinting *h)
 bool hinting_truncate(struct hinting *h, bool up)
 {
     uint64_t acked = hint_log_acked(h->peer->log).seq, upto = hinting_end(h);
+    if (upto > h->delivery->upto) /* who waits for the rest isn't known yet */
+        upto = h->delivery->upto;
     h->cut_records = h->cut_bytes = 0;
     if (!h->cut.open && upto <= acked)
         return true;

@@ -230,23 +230,34 @@ static void start_draining(struct sender *s)
     uv_timer_start(&s->drain, on_drain, PACE_EVERY_MS, PACE_EVERY_MS);
 }
 
+/* Live traffic behind hints that go at a rate: it would wait too long for the peer's word. It ends
+ * when all is out. */
+static void hold_up(struct sender *s, enum delivery_stop why)
+{
+    bool held = why == DELIVERY_RATE || (s->hinting.held && why != DELIVERY_EMPTY);
+    if (held == s->hinting.held)
+        return;
+    s->hinting.held = held;
+    hinting_follow(&s->hinting, peer_state(s->peer), accepting(s));
+}
+
 static void pump(struct sender *s)
 {
     bool trusted = __atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED);
     struct delivery_now now = {.mono_ms = clock_mono_ms(),
                                .steady_ms = trusted ? clock_steady_ms() : 0,
                                .hints = peer_hints(s->peer).pending > 0,
-                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate),
-                               .pace = s->pace.window};
+                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate)};
     uint64_t expired = 0;
     if (now.hints)
         start_draining(s);
-    if (now.rate)
-        now.pace = 0;
+    if (!now.rate && hinting_was_away(&s->hinting)) /* live traffic that is behind isn't held up */
+        now.pace = s->pace.window;
     enum delivery_stop why = delivery_pump(&s->delivery, &s->stream.out, OUT_MAX, &now, &expired);
     hinting_expired(&s->hinting, expired);
     if (why == DELIVERY_RATE && !uv_is_active((uv_handle_t *)&s->rate))
         uv_timer_start(&s->rate, on_rate, RATE_TICK_MS, 0);
+    hold_up(s, why);
 }
 
 /* ---- the link ---------------------------------------------------------------------------------
@@ -624,24 +635,36 @@ static void on_beat(uv_timer_t *t)
         send_beat(s);
 }
 
-/* The interval may change while it runs: looks each second at the latest. */
-static void on_sweep(uv_timer_t *t)
-{
-    struct sender *s = t->data;
-    uint64_t now = clock_mono_ms(), interval = CONFIG_LIVE(s->o.config, hint_drain_interval_ms);
-    uv_timer_start(t, on_sweep, interval < SWEEP_LOOK_MS ? interval : SWEEP_LOOK_MS, 0);
-    if (now - s->swept_ms + 1 < interval) /* the loop's clock and ours may round differently */
-        return;
-    s->swept_ms = now;
-    hinting_sweep(&s->hinting, !accepting(s) || is_paused(s), accepting(s));
-    look_at_waits(s);
-    orders_forget(&s->orders, now);
-}
-
 static void on_flush(uv_timer_t *t)
 {
     struct sender *s = t->data;
     hinting_flush(&s->hinting);
+}
+
+static void follow_hint_sync(struct sender *s)
+{
+    bool wanted = CONFIG_LIVE(s->o.config, hint_sync) == SYNC_INTERVAL;
+    if (wanted && !uv_is_active((uv_handle_t *)&s->flush))
+        uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
+    else if (!wanted)
+        uv_timer_stop(&s->flush);
+}
+
+/* Options may change while it runs: looks each second at the latest. */
+static void on_sweep(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    uint64_t now = clock_mono_ms(), interval = CONFIG_LIVE(s->o.config, hint_drain_interval_ms);
+    bool due = now - s->swept_ms + 1 >= interval; /* the loop's clock may round differently */
+    if (due) {
+        s->swept_ms = now;
+        hinting_sweep(&s->hinting, !accepting(s) || is_paused(s), accepting(s));
+        look_at_waits(s);
+        orders_forget(&s->orders, now);
+    }
+    follow_hint_sync(s);
+    uint64_t left = s->swept_ms + interval - now;
+    uv_timer_start(t, on_sweep, left < SWEEP_LOOK_MS ? left : SWEEP_LOOK_MS, 0);
 }
 
 /* ---- what dyn-admin asks for -------------------------------------------------------------------
@@ -742,7 +765,6 @@ static void start(void *self)
     timer(s, &s->flush);
     timer(s, &s->drain);
     uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
-    uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
     s->beat_ms = s->swept_ms = clock_mono_ms();
     on_sweep(&s->sweep);
     hinting_sweep(&s->hinting, false, false); /* the damage that was found */
