@@ -74,8 +74,8 @@ static uint64_t walk(struct hint_log *l, struct segment *s, uint64_t now_ms, uin
 
 static uint64_t look_through(struct hint_log *l, struct segment *s, uint64_t now_ms, uint64_t known)
 {
-    if (now_ms <= s->dead.before)
-        return 0;
+    if (now_ms < s->dead.before) /* what has died stays dead */
+        now_ms = s->dead.before;
     if (s->dead.walked == 0 || s->dead.oldest < now_ms)
         return walk(l, s, now_ms, known, false);
     if (LOAD(s->end) > s->dead.walked)

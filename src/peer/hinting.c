@@ -299,12 +299,13 @@ void hinting_sweep(struct hinting *h, bool idle, bool up)
         log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
     if (!idle || h->cut.open || !__atomic_load_n(h->clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; the delivery passes over what expired */
+    uint64_t oldest = hint_log_acked(h->peer->log).seq;
     if (!hint_peer_expire(h->peer->hints, clock_steady_ms()))
         return;
     delivery_forget_passed(h->delivery);
     hinting_needs_repair(h, "hints for it expired");
-    if (!up)
-        close_window(h);
+    if (!up && hint_log_acked(h->peer->log).seq > oldest)
+        close_window(h); /* it was the oldest */
 }
 
 /* ---- life --------------------------------------------------------------------------------------

@@ -224,10 +224,10 @@ static int open_tables(struct embedded *s, MDB_txn *txn)
     return rc;
 }
 
-/* The last batch of the log that is in here; 0 in a file that was made before there was a log. */
-static int read_position(struct embedded *s, MDB_txn *txn, uint64_t *out)
+/* 0 in a file that was made before it was written there. */
+static int read_meta(struct embedded *s, MDB_txn *txn, const char *name, uint64_t *out)
 {
-    MDB_val k = mdb_val_of("wal", 3), v;
+    MDB_val k = mdb_val_of(name, strlen(name)), v;
     int rc = mdb_get(txn, s->meta, &k, &v);
     *out = 0;
     if (rc == 0 && v.mv_size != sizeof *out)
@@ -264,7 +264,9 @@ static int load(struct embedded *s, uint64_t *applied)
     if (rc == 0)
         rc = read_totals(s, txn);
     if (rc == 0)
-        rc = read_position(s, txn, applied);
+        rc = read_meta(s, txn, "wal", applied);
+    if (rc == 0)
+        rc = read_meta(s, txn, "forgotten", &s->forgotten);
     if (rc != 0) {
         mdb_txn_abort(txn);
         return rc;

@@ -17,7 +17,8 @@
  *     due      time (ms, big-endian), LMDB key -> nothing      what the sweeper finds: when a key
  *              lapses; for a tombstone RECORD_GUARDS and the time below which it guards
  *     numbers  node id -> u64                                  the last number applied
- *     meta     "totals" -> struct embedded_totals, "wal" -> u64, the last batch that is in here
+ *     meta     "totals" -> struct embedded_totals, "wal" -> u64, the last batch that is in here,
+ *              "forgotten" -> u64, the newest stamp that went with a tombstone
  *
  * Records in the log are whole ones, so writing some of them to LMDB twice changes nothing: a
  * checkpoint may take many transactions, and only its last one moves numbers and position. At a
@@ -167,6 +168,7 @@ void embedded_abort(struct embedded_txn *t);
 int embedded_store(struct embedded_txn *t, const struct memtable_walk *w, uint64_t *pages) MUST_USE;
 int embedded_store_number(struct embedded_txn *t, const struct memtable_number *n) MUST_USE;
 int embedded_store_position(struct embedded_txn *t, uint64_t batch) MUST_USE;
+int embedded_store_forgotten(struct embedded_txn *t) MUST_USE;
 
 /* In LMDB's snapshot. MDB_NOTFOUND; MDB_CORRUPTED: what stands there is no record. Slices point
  * into the file and hold as long as the transaction reads. */
@@ -282,6 +284,8 @@ void embedded_forget_below(struct store *s, uint64_t stamp);
 /* Is it a tombstone that guards against nothing any more? Then it goes, and its stamp is noted as
  * forgotten. Any thread. */
 bool embedded_guards_nothing(struct embedded *s, const struct record *r);
+/* A tombstone with this stamp is gone. Any thread. */
+void embedded_note_forgotten(struct embedded *s, uint64_t stamp);
 
 /* ---- reading side -----------------------------------------------------------------------------
  */

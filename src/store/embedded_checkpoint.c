@@ -46,6 +46,8 @@ static int store_end(struct embedded_txn *t, const struct memtable *table)
     int rc = 0;
     for (size_t i = 0; i < table->n_numbers && rc == 0; i++)
         rc = embedded_store_number(t, &table->numbers[i]);
+    if (rc == 0)
+        rc = embedded_store_forgotten(t);
     return rc == 0 ? embedded_store_position(t, table->file->last) : rc;
 }
 

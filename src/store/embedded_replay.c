@@ -34,6 +34,8 @@ static void take_item(void *arg, size_t at, const struct wal_item *item)
         memcpy(key.bytes, item->key.ptr, item->key.len);
         memtable_stage(t, &key, at);
         memtable_publish(t);
+        if (record.type == RECORD_GONE)
+            embedded_note_forgotten(r->s, record.newest.time);
         if (record.sweep && record.sweep < t->next_due)
             t->next_due = record.sweep;
     } else {

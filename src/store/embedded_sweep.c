@@ -40,14 +40,19 @@ static bool is_due(const struct embedded *s, const struct record *r, uint64_t no
     return r->sweep && r->sweep <= (r->sweep & RECORD_GUARDS ? guards_upto(s) : now);
 }
 
+void embedded_note_forgotten(struct embedded *s, uint64_t stamp)
+{
+    uint64_t known = __atomic_load_n(&s->forgotten, __ATOMIC_RELAXED);
+    while (stamp > known && !__atomic_compare_exchange_n(&s->forgotten, &known, stamp, false,
+                                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
 bool embedded_guards_nothing(struct embedded *s, const struct record *r)
 {
     if (r->type != RECORD_TOMBSTONE || embedded_sweep_time(r) > guards_upto(s))
         return false;
-    uint64_t newest = r->newest.time, known = __atomic_load_n(&s->forgotten, __ATOMIC_RELAXED);
-    while (newest > known && !__atomic_compare_exchange_n(&s->forgotten, &known, newest, false,
-                                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
+    embedded_note_forgotten(s, r->newest.time);
     return true;
 }
 
@@ -67,7 +72,9 @@ static int sweep_record(struct embedded_change *c, const struct record_key *key,
     fresh.value = slice_of("", 0);
     fresh.sweep = embedded_sweep_time(&fresh);
     bool aged = old.type == RECORD_TOMBSTONE && !(old.sweep & RECORD_GUARDS);
-    if (embedded_guards_nothing(c->s, &fresh) || aged) {
+    if (aged)
+        embedded_note_forgotten(c->s, old.newest.time);
+    if (aged || embedded_guards_nothing(c->s, &fresh)) {
         fresh.type = RECORD_GONE;
         fresh.sweep = 0;
     }

@@ -145,6 +145,13 @@ int embedded_store_number(struct embedded_txn *t, const struct memtable_number *
     return mdb_put(t->txn, t->s->numbers, &k, &v, 0);
 }
 
+int embedded_store_forgotten(struct embedded_txn *t)
+{
+    uint64_t stamp = __atomic_load_n(&t->s->forgotten, __ATOMIC_RELAXED);
+    MDB_val k = mdb_val_of("forgotten", 9), v = mdb_val_of(&stamp, sizeof stamp);
+    return mdb_put(t->txn, t->s->meta, &k, &v, 0);
+}
+
 int embedded_store_position(struct embedded_txn *t, uint64_t batch)
 {
     MDB_val k = mdb_val_of("wal", 3), v = mdb_val_of(&batch, sizeof batch);

@@ -74,17 +74,6 @@ def test_promise_handoff_off_says_what_is_missing():
         rig.wait_until(lambda: len(set(rig.copies(a, "later"))) == 1, "later writes go on")
 
 
-def test_promise_a_new_id_at_a_taken_place_is_refused():
-    with rig.Cluster(2) as c:
-        a, b = c.nodes
-        b.stop()
-        os.unlink(os.path.join(b.directory, "node_id"))
-        b.start()
-        rig.wait_until(lambda: "belongs to node" in a.log_text(), "node 1 says why")
-        rig.wait_until(lambda: "belongs to node" in b.log_text(), "node 2 is told why")
-        assert a.states_of_peers() == ["DOWN"]
-
-
 def test_promise_a_connection_reads_its_own_writes():
     """Also on a node that has just come back and is STANDBY, and in one pipeline."""
     with rig.Cluster(3) as c:

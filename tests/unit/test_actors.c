@@ -768,6 +768,7 @@ static void refused_by_two(char reply[200])
     for (unsigned i = 1; i < 4; i++) {
         peer[i] = (struct peer){.node = i, .link_up = 1, .state = NODE_NORMAL};
         give_log(&peer[i], NULL);
+        hint_peer_set_hinting(peer[i].hints, false);
         at[i] = &peer[i];
     }
     struct peers peers = {.n = 4, .at = at};

@@ -539,6 +539,9 @@ static void check_tombstone(bool (*before)(void))
     ck_assert_uint_eq(unguarded(), 1);
     ck_assert_int_eq(write_at("SET newer 1", stamp - 1, 0), STORE_APPLIED);
     ck_assert_uint_eq(unguarded(), 1); /* a client's, not a late one */
+    reopen_store();
+    ck_assert_int_eq(write_from(1, "SET newest 1", stamp - 1, 0), STORE_APPLIED);
+    ck_assert_uint_eq(unguarded(), 1); /* it knows that over a restart */
 }
 
 START_TEST(tombstones_go_when_nothing_older_can_come)

@@ -269,6 +269,7 @@ struct desk {
     struct identity me;
     struct topology *topology;
     struct peer peer, own;
+    char log_name[NODE_ID_SIZE];
     struct peer *at[2];
     struct peers peers;
     struct held_store store;
@@ -299,10 +300,9 @@ static void open_desk_with(struct desk *d, struct hint_peer *own)
     d->topology = topology_new(nodes, 2, 0, &e);
     d->me = (struct identity){.start_mark = 7};
     memcpy(d->me.id, ids[0], NODE_ID_SIZE);
-    d->peer = (struct peer){.node = 1, .sender = &d->sender};
+    d->peer = (struct peer){.node = 1, .log_name = d->log_name, .sender = &d->sender};
     unit_give_hints(&d->peer, memory_log());
     hint_peer_set_hinting(d->peer.hints, false);
-    d->peer.link_up = 1; /* nobody takes its place */
     d->at[1] = &d->peer;
     d->own = (struct peer){.node = 0};
     if (own)
@@ -477,13 +477,10 @@ static void greet(struct desk *d, const char *id)
     actor_send(writer_actor(d->writer), &m->msg);
 }
 
-/* What was sent to the writer before is gathered: it has refused a stranger, which it does at once.
- */
-static void wait_for_gathering(struct desk *d)
+static void wait_for_refusal(struct desk *d)
 {
     bool refused = false;
     uint64_t end = clock_mono_ms() + SOON_MS;
-    greet(d, ids[0]);
     while (!refused && clock_mono_ms() < end) {
         struct msg *m = mailbox_take(&d->worker.mailbox);
         refused = m && m->type == MAIL_LINK && container_of_(m, struct mail_link, msg)->close;
@@ -493,6 +490,14 @@ static void wait_for_gathering(struct desk *d)
             usleep(500);
     }
     ck_assert(refused);
+}
+
+/* What was sent to the writer before is gathered: it has refused a stranger, which it does at once.
+ */
+static void wait_for_gathering(struct desk *d)
+{
+    greet(d, ids[0]);
+    wait_for_refusal(d);
 }
 
 /* A write of the peer on its link; the bytes of its frame. */
@@ -574,6 +579,7 @@ END_TEST
 static void start_own(struct desk *d)
 {
     open_desk_with(d, memory_log());
+    PEER_STORE(&d->peer, link_up, 1); /* nobody takes its place */
     UNTIL(__atomic_load_n(&d->state, __ATOMIC_ACQUIRE) == NODE_NORMAL);
 }
 
@@ -783,6 +789,315 @@ START_TEST(own_numbers_go_on_at_a_new_upper_half)
 }
 END_TEST
 
+/* ---- heartbeats -------------------------------------------------------------------------------
+ */
+
+#define DAY_MS (86400 * (int64_t)1000)
+
+static struct mail_beat *a_beat(void)
+{
+    struct mail_beat *m = MEM_NEW(struct mail_beat);
+    m->msg.type = MAIL_BEAT;
+    m->node = 1;
+    return m;
+}
+
+static void beat(struct desk *d, uint64_t watermark)
+{
+    struct mail_beat *m = a_beat();
+    m->has_watermark = true;
+    m->watermark = watermark;
+    actor_send(writer_actor(d->writer), &m->msg);
+}
+
+/* The peer's wall clock is so far ahead of ours. */
+static void clock_beat(struct desk *d, int64_t ahead_ms)
+{
+    struct mail_beat *m = a_beat();
+    m->has_clock = true;
+    m->clock_ahead_ms = ahead_ms + (int64_t)(clock_wall_ms() - clock_steady_ms());
+    actor_send(writer_actor(d->writer), &m->msg);
+}
+
+static uint64_t watermark(struct desk *d)
+{
+    return __atomic_load_n(&d->watermark, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t forgotten(struct desk *d)
+{
+    return __atomic_load_n(&d->store.forgotten, __ATOMIC_ACQUIRE);
+}
+
+/* Several ticks, so that what must not move has had the time to. */
+static void let_tick(void)
+{
+    uint64_t end = clock_mono_ms() + 350;
+    while (clock_mono_ms() < end)
+        usleep(5000);
+}
+
+static uint64_t stamp_at_store(struct desk *d)
+{
+    return __atomic_load_n(&d->store.batch, __ATOMIC_ACQUIRE)->writes[0].stamp;
+}
+
+/* From its stamp until all have it, whether it lies at the store, in the log or both. */
+START_TEST(the_watermark_stays_below_what_isnt_everywhere)
+{
+    struct desk d;
+    open_desk(&d);
+    clock_beat(&d, 0);
+    UNTIL(watermark(&d) > (clock_wall_ms() - 1000) << 16);
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "1", true));
+    UNTIL(batches(&d) == 1);
+    uint64_t stamp = stamp_at_store(&d);
+    let_tick();
+    ck_assert_uint_le(watermark(&d), stamp);
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "2", true));
+    tell(&d, FINISH);
+    UNTIL(hint_log_appended(d.peer.log).records == 1 && batches(&d) == 2);
+    uint64_t second = stamp_at_store(&d);
+    let_tick();
+    ck_assert_uint_eq(watermark(&d), stamp);
+    hint_log_ack(d.peer.log, hint_log_appended(d.peer.log).seq);
+    UNTIL(watermark(&d) == second);
+    tell(&d, FINISH);
+    UNTIL(hint_log_appended(d.peer.log).records == 2);
+    let_tick();
+    ck_assert_uint_eq(watermark(&d), second);
+    hint_log_ack(d.peer.log, hint_log_appended(d.peer.log).seq);
+    UNTIL(watermark(&d) > second);
+    uint64_t promised = watermark(&d);
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "3", true));
+    UNTIL(batches(&d) == 3);
+    ck_assert_uint_ge(stamp_at_store(&d), promised);
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
+START_TEST(what_all_members_have_passed_is_forgotten)
+{
+    struct desk d;
+    open_desk(&d);
+    clock_beat(&d, 0);
+    let_tick();
+    ck_assert_uint_eq(forgotten(&d), 0); /* the peer has said nothing yet */
+    uint64_t low = (clock_wall_ms() - 5000) << 16;
+    beat(&d, low);
+    UNTIL(forgotten(&d) == low);
+    beat(&d, UINT64_MAX);
+    UNTIL(forgotten(&d) > low);
+    ck_assert_uint_le(forgotten(&d), watermark(&d));
+    beat(&d, low); /* it can't be taken back */
+    let_tick();
+    ck_assert_uint_gt(forgotten(&d), low);
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
+/* The next write that the worker gets back. */
+static struct mail_write *answered(struct desk *d)
+{
+    uint64_t end = clock_mono_ms() + SOON_MS;
+    while (clock_mono_ms() < end) {
+        struct msg *m = mailbox_take(&d->worker.mailbox);
+        if (m && m->type == MAIL_WRITE)
+            return container_of_(m, struct mail_write, msg);
+        if (m)
+            free_message(m);
+        else
+            usleep(500);
+    }
+    ck_abort_msg("no answer");
+    return NULL;
+}
+
+static void check_refused(struct desk *d, const char *text)
+{
+    actor_send(writer_actor(d->writer), a_write(d, "k", "1", true));
+    struct mail_write *m = answered(d);
+    ck_assert_int_eq(m->own_outcome, STORE_FAILED);
+    buf_add(&m->own_reply, "", 1);
+    const char *reply = (const char *)buf_head(&m->own_reply);
+    ck_assert_msg(strstr(reply, text) != NULL, "%s", reply);
+    ck_assert_ptr_nonnull(strstr(reply, "; allowed 10000 ms; nothing was written\r\n"));
+    mail_write_free(m);
+}
+
+START_TEST(a_clock_that_is_off_refuses_writes)
+{
+    struct desk d;
+    open_desk(&d);
+    clock_beat(&d, -DAY_MS - 500);
+    check_refused(&d, "-CLOCK this node's clock is 86400");
+    check_refused(&d, " ms ahead of the median of its peers");
+    UNTIL(__atomic_load_n(&d.clock_off, __ATOMIC_ACQUIRE) > DAY_MS - 1000);
+    /* our watermark goes on with the peers' time, and takes no stamp to where the clock is */
+    UNTIL(watermark(&d) > 0);
+    let_tick();
+    ck_assert_uint_lt(hlc_ms(watermark(&d)), clock_wall_ms() - DAY_MS / 2);
+    clock_beat(&d, DAY_MS);
+    check_refused(&d, " ms behind the median of its peers");
+    ck_assert_uint_eq(batches(&d), 0);
+    ck_assert_uint_eq(hint_log_appended(d.peer.log).records, 0);
+    clock_beat(&d, 9000);
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "1", true));
+    UNTIL(batches(&d) == 1);
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
+/* Sends a write of the peer's, stamped so long ago; does it get into the store? */
+static bool is_applied(struct desk *d, uint64_t seq, int64_t age_ms)
+{
+    struct slice argv[] = {slice_str("SET"), slice_str("k"), slice_str("v")};
+    struct buf command = BUF_INIT, b = BUF_INIT;
+    unsigned before = batches(d);
+    resp_add_command(&command, argv, 3);
+    frame_add(&b, &(struct frame){.kind = FRAME_WRITE,
+                                  .seq = seq,
+                                  .stamp = (clock_wall_ms() - (uint64_t)age_ms) << 16,
+                                  .payload = buf_slice(&command)});
+    struct mail_inbound *m = MEM_NEW(struct mail_inbound);
+    m->msg.type = MAIL_INBOUND;
+    m->link = (struct link_ref){.worker = &d->worker, .ticket = 5};
+    m->node = 1;
+    m->size = b.len;
+    m->frames = blob_new(buf_head(&b), b.len);
+    actor_send(writer_actor(d->writer), &m->msg);
+    buf_fini(&command);
+    buf_fini(&b);
+    UNTIL(batches(d) == before + 1);
+    bool skip = __atomic_load_n(&d->store.batch, __ATOMIC_ACQUIRE)->writes[0].skip;
+    tell(d, FINISH);
+    UNTIL(__atomic_load_n(&d->store.batch, __ATOMIC_ACQUIRE) == NULL);
+    return !skip;
+}
+
+/* Hints live a day here, so that what is older by its own node's clock and may be forgotten is
+ * refused. */
+START_TEST(only_what_cant_be_judged_is_too_old)
+{
+    struct desk d;
+    open_desk(&d);
+    d.trusted = 1;
+    greet(&d, ids[1]);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    clock_beat(&d, 0);
+    beat(&d, (clock_wall_ms() - 20 * 3600000) << 16);
+    UNTIL(forgotten(&d) > (clock_wall_ms() - 21 * 3600000) << 16);
+    ck_assert(is_applied(&d, START + 1, 0));
+    ck_assert(is_applied(&d, START + 2, 24 * 3600000)); /* may be unguarded, but not expired */
+    ck_assert(!is_applied(&d, START + 3, 26 * 3600000));
+    ck_assert_uint_eq(PEER_LOAD(&d.peer, too_late), 1);
+    clock_beat(&d, -2 * DAY_MS);
+    ck_assert(is_applied(&d, START + 4, 2 * DAY_MS)); /* a live one of a clock that is behind */
+    ck_assert(!is_applied(&d, START + 5, 4 * DAY_MS));
+    ck_assert_uint_eq(PEER_LOAD(&d.peer, too_late), 2);
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
+/* ---- a new node at another one's place --------------------------------------------------------
+ */
+
+static struct mail_replace *asked_to_replace(struct desk *d)
+{
+    uint64_t end = clock_mono_ms() + SOON_MS;
+    while (clock_mono_ms() < end) {
+        struct msg *m = mailbox_take(&d->sender.mailbox);
+        if (m && m->type == MAIL_REPLACE)
+            return container_of_(m, struct mail_replace, msg);
+        if (m)
+            free_message(m);
+        else
+            usleep(500);
+    }
+    ck_abort_msg("the sender isn't asked");
+    return NULL;
+}
+
+static void say_replaced(struct desk *d, struct mail_replace *m, bool done)
+{
+    m->msg.type = MAIL_REPLACED;
+    m->done = done;
+    actor_send(writer_actor(d->writer), &m->msg);
+}
+
+static bool is_known(struct desk *d, const char *id)
+{
+    rcu_read_begin();
+    bool is = strcmp(RCU_GET(d->topology)->nodes[1].id, id) == 0;
+    rcu_read_end();
+    return is;
+}
+
+START_TEST(a_newcomer_waits_for_the_log_and_is_welcomed)
+{
+    static const char newcomer[] = "33333333-3333-4333-8333-333333333333";
+    struct desk d;
+    open_desk(&d);
+    greet(&d, newcomer);
+    struct mail_replace *m = asked_to_replace(&d);
+    ck_assert_str_eq(m->before, ids[1]);
+    ck_assert_str_eq(m->id, newcomer);
+    ck_assert(!is_welcomed(&d, 50));
+    ck_assert(is_known(&d, ids[1]));
+    say_replaced(&d, m, true);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    ck_assert(is_known(&d, newcomer));
+    ck_assert_str_eq(d.peer.log_name, newcomer);
+    wait_for_gathering(&d); /* a third one is refused: this one is linked */
+    ck_assert(is_known(&d, newcomer));
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
+START_TEST(a_newcomer_without_the_log_is_refused)
+{
+    struct desk d;
+    open_desk(&d);
+    greet(&d, "33333333-3333-4333-8333-333333333333");
+    say_replaced(&d, asked_to_replace(&d), false);
+    wait_for_refusal(&d);
+    ck_assert(is_known(&d, ids[1]));
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
+/* Its last writes are at the store under its number: the newcomer's must not become that one. */
+START_TEST(a_newcomer_waits_for_the_last_writes_of_the_one_before)
+{
+    struct desk d;
+    open_desk(&d);
+    greet(&d, ids[1]);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    send_write(&d, START + 1);
+    UNTIL(batches(&d) == 1);
+    struct mail_link_gone *gone = MEM_NEW(struct mail_link_gone);
+    gone->msg.type = MAIL_LINK_GONE;
+    gone->link = (struct link_ref){.worker = &d.worker, .ticket = 5};
+    gone->node = 1;
+    actor_send(writer_actor(d.writer), &gone->msg);
+    greet(&d, "33333333-3333-4333-8333-333333333333");
+    wait_for_refusal(&d);
+    tell(&d, FINISH);
+    UNTIL(__atomic_load_n(&d.store.batch, __ATOMIC_ACQUIRE) == NULL);
+    greet(&d, "33333333-3333-4333-8333-333333333333");
+    say_replaced(&d, asked_to_replace(&d), true);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    close_desk(&d);
+    hint_log_close(d.peer.log);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, rcu_start, rcu_stop);
@@ -794,6 +1109,13 @@ static void add_cases(TCase *c)
     tcase_add_test(c, damage_after_the_open_is_counted);
     tcase_add_test(c, credit_comes_back_for_what_is_forgotten);
     tcase_add_test(c, greetings_are_answered_under_load);
+    tcase_add_test(c, the_watermark_stays_below_what_isnt_everywhere);
+    tcase_add_test(c, what_all_members_have_passed_is_forgotten);
+    tcase_add_test(c, a_clock_that_is_off_refuses_writes);
+    tcase_add_test(c, only_what_cant_be_judged_is_too_old);
+    tcase_add_test(c, a_newcomer_waits_for_the_log_and_is_welcomed);
+    tcase_add_test(c, a_newcomer_without_the_log_is_refused);
+    tcase_add_test(c, a_newcomer_waits_for_the_last_writes_of_the_one_before);
     tcase_add_test(c, writes_of_one_key_keep_their_order_over_a_lost_store);
     tcase_add_test(c, a_write_lies_in_all_logs_first);
     tcase_add_test(c, what_a_lost_store_lacks_is_replayed);
