@@ -152,6 +152,25 @@ def test_survive_kills_at_seeded_moments(store):
         assert not repair(k.a)[peer_id(k.d)], re.findall(".*repair.*|.*damaged.*|.*missing.*", k.a.log_text())
 
 
+def test_survive_a_sender_started_twice_marks_nobody():
+    """All was acknowledged, then it starts and writes, and starts again, while the receiver is away: this lacks only what
+    it gets now, and hasn't gone back in time."""
+    tokens = Tokens()
+    with rig.Cluster(3) as c:
+        a, _, d = c.nodes
+        tokens.write(a, 10)
+        rig.wait_until(lambda: sum(map(len, tokens.found(c, 2).values())) == 10, "node 3 has them")
+        d.kill()
+        for _ in range(2):
+            a.kill()
+            a.start()
+            tokens.write(a, 10)
+        d.start()
+        delivered(c)
+        tokens.check(c, 2)
+        assert not any(repair(a).values()), re.findall(".*needs repair.*", a.log_text())
+
+
 # ---- segments that come and go ------------------------------------------------------------------------
 
 
