@@ -127,7 +127,7 @@ HIT = {"length": 0, "length high": 2, "crc": 4, "kind": 8, "seq": 17}  # bytes i
 
 @pytest.mark.parametrize("which", ["first", "middle", "last"])
 @pytest.mark.parametrize("where", [*HIT, "payload"])
-def test_fault_flipped_byte_costs_its_record_alone(holding, where, which):
+def test_fault_flipped_byte_costs_one_record(holding, where, which):
     c, victim = holding()
     path = segments(c.nodes[0], victim)[0]
     with open(path, "rb") as f:
