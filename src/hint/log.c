@@ -294,11 +294,13 @@ static bool read_directory(struct hint_log *l, struct hint_log_report *report, s
     return true;
 }
 
-/* Everything before the oldest record found was acknowledged; without one, everything found was. */
+/* Everything before the oldest record found was acknowledged; without one, everything found was.
+ * The number before the first one of a start is none that a peer can have: it may have the last one
+ * of an earlier start, whose segments are gone. */
 static void position_at_start(struct hint_log *l)
 {
     uint64_t before = l->head ? l->head->first - 1 : l->appended.seq;
-    if (l->acked.seq < before)
+    if (l->acked.seq < before && (uint32_t)before != 0)
         l->acked.seq = before;
     l->ack.pos = l->read.pos = l->acked;
 }

@@ -415,6 +415,8 @@ static void on_link_frame(struct sender *s, const struct frame *f)
     case FRAME_ACK:
         if (!was_never_sent(s, f->seq))
             on_ack(s, f->seq);
+        if (f->flags & FRAME_FAILED)
+            hinting_needs_repair(&s->hinting, "it passed over writes that came too late");
         break;
     case FRAME_REPLY:
         if (was_given(s, f->seq)) /* else nobody waits for it */

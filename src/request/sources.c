@@ -83,7 +83,9 @@ static bool flush(struct source *s, size_t bytes)
         return !s->ack_due && !s->credit;
     end_run(s);
     if (s->ack_due)
-        say(s, &(struct frame){.kind = FRAME_ACK, .seq = s->applied});
+        say(s, &(struct frame){
+                   .kind = FRAME_ACK, .flags = s->late ? FRAME_FAILED : 0, .seq = s->applied});
+    s->late &= !(s->has_link && s->ack_due);
     s->ack_due = s->urgent = false;
     if (s->has_link && (s->out.len || s->credit))
         send_link(s, false);

@@ -28,6 +28,7 @@ struct source {
     bool greet_due; /* a welcome as soon as no batch is at the store */
     bool welcome;   /* what is said next is the welcome */
     bool ack_due, urgent;
+    bool late; /* some of what is acknowledged next came too late and was passed over */
     struct mail_greet *held; /* a newcomer's, while the log gets its name; NULL: none */
     size_t credit;           /* bytes of frames dealt with since the last mail to the link */
     struct buf out;          /* frames for the link */

@@ -312,6 +312,7 @@ static void take_frame(struct writer *w, uint16_t node, const struct frame *f)
     it->want_reply = f->flags & FRAME_WANT_REPLY;
     if (pulse_too_old(&w->pulse, node, f->stamp, &w->now)) {
         PEER_ADD(w->o.peers->at[node], too_late, 1);
+        source_of(w, node)->late = true;
         return;
     }
     if (resp_command_parse(f->payload, &it->cmd) && it->cmd.argc)

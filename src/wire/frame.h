@@ -44,7 +44,8 @@ enum frame_kind {
 
 enum frame_flags {
     FRAME_WANT_REPLY = 1, /* WRITE: somebody waits for what the store says */
-    FRAME_FAILED = 2,     /* READ_REPLY: the store couldn't; payload: why */
+    FRAME_FAILED = 2,     /* READ_REPLY: the store couldn't; payload: why. ACK: some of what it
+                             acknowledges came too late and was passed over */
 };
 
 struct frame {

@@ -7,7 +7,7 @@ import rig
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: only with DYN_LONG=1 (make check-faults)")
-    config.addinivalue_line("markers", "alone: no other test runs meanwhile, since a deadline is short")
+    config.addinivalue_line("markers", "by_itself: no other test runs meanwhile, since a deadline is short")
     if config.pluginmanager.hasplugin("xdist") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Collector())
 
@@ -22,11 +22,11 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
-    """Tests run side by side (pytest -n), but one that is marked alone. Whoever waits stands in line at the gate, so
+    """Tests run side by side (pytest -n), but one that is marked by_itself. Whoever waits stands in line at the gate, so
     that others don't overtake."""
     with open(__file__, "rb") as room, open(rig.__file__, "rb") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(room, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(room, fcntl.LOCK_EX if item.get_closest_marker("by_itself") else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
         yield
 

@@ -269,7 +269,7 @@ def links_broken(node):
     return node.log_text().count("-> DOWN")
 
 
-@pytest.mark.alone
+@pytest.mark.by_itself
 def test_promise_a_large_value_breaks_no_link():
     """100 MB, with heartbeats of 100 ms, to the other nodes and back from them. A link that isn't heard of for 300 ms is
     broken, which a checker and other tests on the same core come near to."""

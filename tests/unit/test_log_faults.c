@@ -242,6 +242,27 @@ START_TEST(an_ack_of_the_future_swallows_nothing)
 }
 END_TEST
 
+/* All that the start before wrote was acknowledged, and what this one wrote begins a new upper
+ * half: the number before its first was never given, so no peer has acknowledged it, and one that
+ * has the last of the start before hasn't gone back in time. */
+START_TEST(the_beginning_of_a_start_was_not_acknowledged)
+{
+    struct hint_log_report r;
+    struct hint_log *l = open_log(START, &r);
+    uint64_t last = put(l, 10);
+    hint_log_ack(l, last);
+    hint_log_close(l);
+    l = open_log(2 * START, &r);
+    put(l, 10);
+    hint_log_close(l);
+    l = open_log(3 * START, &r);
+    uint64_t acked = hint_log_acked(l).seq;
+    hint_log_close(l);
+    ck_assert_uint_eq(r.records, 1);
+    ck_assert_uint_le(acked, last);
+}
+END_TEST
+
 /* The disk that refuses a hint refuses the mark, too: it is written when it can be. */
 START_TEST(a_mark_that_could_not_be_written_is_written_later)
 {
@@ -310,6 +331,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_value_above_the_limit_passes_an_empty_log);
     tcase_add_test(c, a_recycled_segment_isnt_torn);
     tcase_add_test(c, an_ack_of_the_future_swallows_nothing);
+    tcase_add_test(c, the_beginning_of_a_start_was_not_acknowledged);
     tcase_add_test(c, a_mark_that_could_not_be_written_is_written_later);
     tcase_add_test(c, mark_and_window_over_restarts);
 }
