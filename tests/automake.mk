@@ -10,8 +10,9 @@ EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/c
 	tests/cluster/test_basic.py tests/cluster/test_three_nodes.py tests/cluster/test_kill.py tests/cluster/test_promises.py \
 	tests/cluster/test_redis.py tests/cluster/test_redis_fence.py tests/cluster/redis_proxy.py \
 	tests/cluster/test_alone.py tests/cluster/test_client.py tests/cluster/wire.py \
-	tests/cluster/test_admin.py tests/cluster/test_config.py tests/cluster/test_build.py tests/cluster/test_corners.py \
-	tests/cluster/test_idle.py tests/cluster/test_orphans.py \
+	tests/cluster/test_admin.py tests/cluster/test_hints_admin.py tests/cluster/test_config.py tests/cluster/test_build.py tests/cluster/test_corners.py \
+	tests/cluster/test_idle.py \
+	tests/cluster/test_orphans.py \
 	tests/bench/bench.py tests/bench/document.py tests/bench/picture.py tests/bench/report.py tests/bench/rows.py \
 	tests/bench/sections.py tests/bench/selftest.py tests/bench/systems.py tests/bench/targets.py \
 	docs/benchmarks.md docs/benchmarks/1-front.svg docs/benchmarks/2-embedded.svg docs/benchmarks/3-durable.svg \

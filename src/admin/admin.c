@@ -70,12 +70,17 @@ static void send_json(struct session *s, json_t *o)
     free(text);
 }
 
+/* One line, whatever the words of the request hold. */
 static void send_reason(struct session *s, const char *reason)
 {
     AdminReply r = ADMIN_REPLY__INIT;
     r.ok = false;
-    r.reason = (char *)(uintptr_t)reason;
+    r.reason = mem_strdup(reason);
+    for (char *p = r.reason; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
     send_reply(s, &r);
+    mem_free(r.reason);
 }
 
 /* ---- requests

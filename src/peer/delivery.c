@@ -16,6 +16,7 @@ void delivery_init(struct delivery *d, struct hint_log *log, size_t window)
 void delivery_fini(struct delivery *d)
 {
     mem_free(d->markers);
+    mem_free(d->passed);
 }
 
 void delivery_allow(struct delivery *d, uint64_t upto)
@@ -89,13 +90,60 @@ static void add_skip(struct delivery *d, struct buf *out, uint64_t upto)
     d->told = upto;
 }
 
+/* The run that `seq` stands in or before: an index, npassed if it stands behind all. */
+static size_t find_run(const struct delivery *d, uint64_t seq)
+{
+    size_t low = 0, high = d->npassed;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (d->passed[mid].last < seq)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static void insert_run(struct delivery *d, size_t at, uint64_t seq)
+{
+    if (d->npassed == d->cap_passed) {
+        d->cap_passed = d->cap_passed ? d->cap_passed * 2 : 16;
+        d->passed = mem_realloc(d->passed, d->cap_passed * sizeof *d->passed);
+    }
+    memmove(d->passed + at + 1, d->passed + at, (d->npassed - at) * sizeof *d->passed);
+    d->passed[at] = (struct delivery_run){seq, seq};
+    d->npassed++;
+}
+
+/* After a break of the link the same record may be met again: it is counted once. */
 static void pass_over(struct delivery *d, uint64_t seq, uint64_t *expired)
 {
-    if (seq > d->expired_upto) {
-        d->expired_upto = seq;
-        ++*expired;
-    }
+    size_t at = find_run(d, seq);
     d->sent = seq;
+    if (at < d->npassed && d->passed[at].first <= seq)
+        return;
+    ++*expired;
+    if (at && d->passed[at - 1].last + 1 == seq)
+        d->passed[at - 1].last = seq;
+    else
+        insert_run(d, at, seq);
+}
+
+uint64_t delivery_passed(struct delivery *d, uint64_t seq)
+{
+    uint64_t n = 0;
+    size_t gone = 0;
+    if (d->npassed == 0)
+        return 0;
+    for (; gone < d->npassed && d->passed[gone].last <= seq; gone++)
+        n += d->passed[gone].last - d->passed[gone].first + 1;
+    if (gone < d->npassed && d->passed[gone].first <= seq) {
+        n += seq - d->passed[gone].first + 1;
+        d->passed[gone].first = seq + 1;
+    }
+    memmove(d->passed, d->passed + gone, (d->npassed - gone) * sizeof *d->passed);
+    d->npassed -= gone;
+    return n;
 }
 
 /* May `size` more bytes go out now? Whole records, so that one may overdraw what the next ones pay.

@@ -23,11 +23,14 @@ struct delivery {
     /* its own */
     uint64_t upto, sent, told;
     uint64_t heard;          /* the highest number that the receiver said it has */
-    uint64_t expired_upto;   /* the newest record counted as expired */
     struct delivery_marker { /* what was put out up to a number */
         uint64_t seq, bytes;
     } * markers;
     size_t nmarkers, cap_markers;
+    struct delivery_run { /* records that were passed over and that nobody acknowledged yet */
+        uint64_t first, last;
+    } * passed; /* in order; numbers that follow one another are one run */
+    size_t npassed, cap_passed;
     uint64_t sent_bytes, acked_bytes;
     double credit; /* bytes that the rate allows now */
     uint64_t credit_ms;
@@ -46,6 +49,10 @@ bool delivery_go_on_from(struct delivery *d, uint64_t applied);
 uint64_t delivery_cut(struct delivery *d, uint64_t upto);
 /* The receiver has everything up to this number: the log lets go of it. */
 void delivery_acked(struct delivery *d, uint64_t seq);
+
+/* How many of the records up to `seq` were passed over: they are acknowledged with the others, and
+ * have expired. They are forgotten: to be asked once, with each acknowledgement. */
+uint64_t delivery_passed(struct delivery *d, uint64_t seq);
 
 struct delivery_now {
     uint64_t mono_ms;

@@ -162,6 +162,12 @@ uint64_t hinting_end(const struct hinting *h)
     return PEER_LOAD(h->peer, hinting) ? h->delivery->upto : hinted(h).seq;
 }
 
+bool hinting_was_away(const struct hinting *h)
+{
+    return PEER_LOAD(h->peer, hinting) ||
+           PEER_LOAD(h->peer, hinted_records) > hint_log_acked(h->peer->log).records;
+}
+
 static void start_hinting(struct hinting *h)
 {
     struct hint_position acked = hint_log_acked(h->peer->log), before = hinted(h);
@@ -230,8 +236,10 @@ static void count_delivered(struct hinting *h, struct hint_position before)
     struct hint_position after = hint_log_acked(h->peer->log), upto = after;
     if (!PEER_LOAD(h->peer, hinting) && hinted(h).records < after.records)
         upto = hinted(h);
-    if (upto.records > before.records)
-        PEER_ADD(h->peer, delivered, upto.records - before.records);
+    uint64_t expired = delivery_passed(h->delivery, after.seq);
+    uint64_t gone = upto.records > before.records ? upto.records - before.records : 0;
+    if (gone > expired)
+        PEER_ADD(h->peer, delivered, gone - expired);
 }
 
 void hinting_acked(struct hinting *h, uint64_t seq, struct hint_position before)
@@ -254,9 +262,11 @@ static void finish_cut(struct hinting *h)
     char reason[100];
     waiters_settle(h->waiters, node_of(h), h->cut.upto, VERDICT_REFUSED, REFUSAL_TRUNCATED);
     hint_log_ack(h->peer->log, h->cut.upto);
+    uint64_t expired = delivery_passed(h->delivery, h->cut.upto);
     struct hint_position after = hint_log_acked(h->peer->log);
     h->cut.open = false;
     h->cut_records = after.records - before.records;
+    h->cut_records -= expired < h->cut_records ? expired : h->cut_records;
     h->cut_bytes = after.bytes - before.bytes;
     PEER_ADD(h->peer, truncated, h->cut_records);
     if (!h->cut_records)
@@ -268,6 +278,8 @@ static void finish_cut(struct hinting *h)
 bool hinting_truncate(struct hinting *h, bool up)
 {
     uint64_t acked = hint_log_acked(h->peer->log).seq, upto = hinting_end(h);
+    if (upto > h->delivery->upto) /* who waits for the rest isn't known yet */
+        upto = h->delivery->upto;
     h->cut_records = h->cut_bytes = 0;
     if (!h->cut.open && upto <= acked)
         return true;
@@ -322,9 +334,10 @@ void hinting_sweep(struct hinting *h, bool idle, bool up)
     if (!idle || h->cut.open || !__atomic_load_n(h->clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; the delivery passes over what expired */
     uint64_t n = hint_log_expire(h->peer->log, clock_steady_ms());
+    uint64_t counted = delivery_passed(h->delivery, hint_log_acked(h->peer->log).seq);
     if (!n)
         return;
-    hinting_expired(h, n);
+    hinting_expired(h, n > counted ? n - counted : 0);
     if (!up)
         close_window(h);
 }

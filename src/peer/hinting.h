@@ -76,6 +76,9 @@ bool hinting_truncate(struct hinting *h, bool up);
 bool hinting_lost(struct hinting *h);
 /* The number up to which there are hints now. */
 uint64_t hinting_end(const struct hinting *h);
+/* Are there hints from a time when it was away? Else those that there are lie more than send_window
+ * behind in the traffic of a peer that is up. */
+bool hinting_was_away(const struct hinting *h);
 
 /* Now and then: damage, expiry (where no delivery passes over what has expired: `idle`), and what
  * the disk refused before. */

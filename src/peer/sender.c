@@ -4,20 +4,19 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/stream.h"
+#include "peer/carrier.h"
 #include "peer/delivery.h"
 #include "peer/hinting.h"
 #include "peer/meter.h"
 #include "peer/orders.h"
 #include "peer/orphans.h"
 #include "peer/pace.h"
-#include "peer/reads.h"
 #include "peer/waiters.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define OUT_MAX       (256u * 1024) /* bytes copied ahead of the socket */
-#define ANSWERS_MAX   (64u * 1024)  /* bytes of answers in one message; one may have any size */
 #define BACKOFF_MIN   50
 #define BACKOFF_MAX   2000
 #define HEARTBEATS    3
@@ -28,12 +27,6 @@
 #define SWEEP_LOOK_MS 1000
 
 enum phase { IDLE, CONNECTING, GREETING, PROVING, UP };
-
-/* What the peer answered in this turn to the reads of one worker. */
-struct answers {
-    struct actor *worker;
-    struct mail_reads *mail;
-};
 
 struct sender {
     struct actor actor;
@@ -62,9 +55,7 @@ struct sender {
     struct pace pace;
     uint64_t asked_us; /* the oldest heartbeat that isn't answered; 0: none */
     struct meter drain_meter, live_meter;
-    struct carried reads;
-    struct answers *answers;
-    size_t nanswers;
+    struct carrier carrier;
 };
 
 /* ---- state ---------------------------------------------------------------------------------- */
@@ -106,82 +97,6 @@ static void publish(struct sender *s, const char *reason)
         orders_answer(&s->orders, ORDER_DRAIN, NULL, 0, 0);
     else if (hinting_lost(&s->hinting))
         answer_truncated(s);
-}
-
-/* ---- reads carried for workers ----------------------------------------------------------------
- */
-
-static struct answers *answers_of(struct sender *s, struct actor *worker)
-{
-    for (size_t i = 0; i < s->nanswers; i++)
-        if (s->answers[i].worker == worker)
-            return &s->answers[i];
-    s->answers = mem_realloc(s->answers, (s->nanswers + 1) * sizeof *s->answers);
-    s->answers[s->nanswers] = (struct answers){.worker = worker};
-    return &s->answers[s->nanswers++];
-}
-
-static void answer_read(struct sender *s, struct actor *worker, const struct read_item *it)
-{
-    struct answers *a = answers_of(s, worker);
-    reads_add(&a->mail, worker, s->node, it);
-    if (a->mail->items.len >= ANSWERS_MAX)
-        reads_send(&a->mail, worker);
-}
-
-static void send_answers(struct sender *s)
-{
-    for (size_t i = 0; i < s->nanswers; i++)
-        reads_send(&s->answers[i].mail, s->answers[i].worker);
-}
-
-static void fail_read(struct sender *s, const struct carried_read *r)
-{
-    answer_read(s, r->worker,
-                &(struct read_item){.ticket = r->ticket, .inspect = r->inspect, .failed = true});
-}
-
-static void fail_reads(struct sender *s)
-{
-    for (struct carried_read r; carried_pop(&s->reads, &r);)
-        fail_read(s, &r);
-}
-
-static void make_room(struct sender *s)
-{
-    struct carried_read oldest;
-    if (carried_is_full(&s->reads) && carried_pop(&s->reads, &oldest))
-        fail_read(s, &oldest);
-}
-
-static void carry_reads(struct sender *s, struct mail_reads *m)
-{
-    struct read_item it;
-    for (size_t at = 0; reads_next(m, &at, &it);) {
-        struct carried_read r = {.worker = m->worker, .ticket = it.ticket, .inspect = it.inspect};
-        if (!accepting(s)) {
-            fail_read(s, &r);
-            continue;
-        }
-        make_room(s);
-        frame_add(&s->stream.out, &(struct frame){.kind = it.inspect ? FRAME_INSPECT : FRAME_READ,
-                                                  .seq = carried_put(&s->reads, &r),
-                                                  .payload = it.bytes});
-    }
-    reads_free(m);
-}
-
-static void on_read_reply(struct sender *s, const struct frame *f)
-{
-    struct carried_read r;
-    if (carried_take(&s->reads, f->seq, &r))
-        answer_read(s, r.worker,
-                    &(struct read_item){.ticket = r.ticket,
-                                        .inspect = r.inspect,
-                                        .failed = f->flags & FRAME_FAILED,
-                                        .stamp = f->stamp,
-                                        .tag = f->tag,
-                                        .bytes = f->payload});
 }
 
 /* ---- the cursors ---------------------------------------------------------------------------- */
@@ -318,13 +233,12 @@ static void pump(struct sender *s)
     struct delivery_now now = {.mono_ms = clock_mono_ms(),
                                .steady_ms = trusted ? clock_steady_ms() : 0,
                                .hints = peer_hints(s->peer).pending > 0,
-                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate),
-                               .pace = s->pace.window};
+                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate)};
     uint64_t expired = 0;
     if (now.hints)
         start_draining(s);
-    if (now.rate)
-        now.pace = 0;
+    if (!now.rate && hinting_was_away(&s->hinting)) /* live traffic that is behind isn't held up */
+        now.pace = s->pace.window;
     enum delivery_stop why = delivery_pump(&s->delivery, &s->stream.out, OUT_MAX, &now, &expired);
     hinting_expired(&s->hinting, expired);
     if (why == DELIVERY_RATE && !uv_is_active((uv_handle_t *)&s->rate))
@@ -353,7 +267,7 @@ static void drop_link(struct sender *s, const char *reason)
     s->phase = IDLE;
     mem_free(s->theirs);
     s->theirs = NULL;
-    fail_reads(s);
+    carrier_fail(&s->carrier);
     if (was_up)
         s->backoff_ms = BACKOFF_MIN;
     publish(s, reason);
@@ -445,7 +359,7 @@ static void on_state(struct sender *s, const struct frame *f)
     if (back)
         go_on_from(s, word.applied);
     if (gone)
-        fail_reads(s);
+        carrier_fail(&s->carrier);
     publish(s, gone ? "its store can't serve" : "it says so");
     if (gone)
         not_linked(s, "its store can't serve");
@@ -469,7 +383,7 @@ static void on_link_frame(struct sender *s, const struct frame *f)
         on_state(s, f);
         break;
     case FRAME_READ_REPLY:
-        on_read_reply(s, f);
+        carrier_answer(&s->carrier, f);
         break;
     case FRAME_BEAT:
         if (f->seq) /* else nobody asked: it is busy with something large */
@@ -677,24 +591,36 @@ static void on_beat(uv_timer_t *t)
         send_beat(s);
 }
 
-/* The interval may change while it runs: looks each second at the latest. */
-static void on_sweep(uv_timer_t *t)
-{
-    struct sender *s = t->data;
-    uint64_t now = clock_mono_ms(), interval = CONFIG_LIVE(s->o.config, hint_drain_interval_ms);
-    uv_timer_start(t, on_sweep, interval < SWEEP_LOOK_MS ? interval : SWEEP_LOOK_MS, 0);
-    if (now - s->swept_ms + 1 < interval) /* the loop's clock and ours may round differently */
-        return;
-    s->swept_ms = now;
-    hinting_sweep(&s->hinting, !accepting(s) || is_paused(s), accepting(s));
-    look_at_waits(s);
-    orders_forget(&s->orders, now);
-}
-
 static void on_flush(uv_timer_t *t)
 {
     struct sender *s = t->data;
     hinting_flush(&s->hinting);
+}
+
+static void follow_hint_sync(struct sender *s)
+{
+    bool wanted = CONFIG_LIVE(s->o.config, hint_sync) == SYNC_INTERVAL;
+    if (wanted && !uv_is_active((uv_handle_t *)&s->flush))
+        uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
+    else if (!wanted)
+        uv_timer_stop(&s->flush);
+}
+
+/* Options may change while it runs: looks each second at the latest. */
+static void on_sweep(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    uint64_t now = clock_mono_ms(), interval = CONFIG_LIVE(s->o.config, hint_drain_interval_ms);
+    bool due = now - s->swept_ms + 1 >= interval; /* the loop's clock may round differently */
+    if (due) {
+        s->swept_ms = now;
+        hinting_sweep(&s->hinting, !accepting(s) || is_paused(s), accepting(s));
+        look_at_waits(s);
+        orders_forget(&s->orders, now);
+    }
+    follow_hint_sync(s);
+    uint64_t left = s->swept_ms + interval - now;
+    uv_timer_start(t, on_sweep, left < SWEEP_LOOK_MS ? left : SWEEP_LOOK_MS, 0);
 }
 
 /* ---- what dyn-admin asks for -------------------------------------------------------------------
@@ -795,7 +721,6 @@ static void start(void *self)
     timer(s, &s->flush);
     timer(s, &s->drain);
     uv_timer_start(&s->beat, on_beat, s->o.config->gos_interval, s->o.config->gos_interval);
-    uv_timer_start(&s->flush, on_flush, FLUSH_MS, FLUSH_MS);
     s->beat_ms = s->swept_ms = clock_mono_ms();
     on_sweep(&s->sweep);
     hinting_sweep(&s->hinting, false, false); /* the damage that was found */
@@ -833,7 +758,8 @@ static void receive(void *self, struct msg *msg)
         on_appended(s, container_of_(msg, struct mail_appended, msg));
         break;
     case MAIL_READS:
-        carry_reads(s, container_of_(msg, struct mail_reads, msg));
+        carrier_ask(&s->carrier, container_of_(msg, struct mail_reads, msg),
+                    accepting(s) ? &s->stream.out : NULL);
         break;
     case MAIL_DIAL:
         dial_back(s);
@@ -864,7 +790,7 @@ static void turn_end(void *self)
         pump(s);
     if (s->stream_open)
         stream_flush(&s->stream);
-    send_answers(s); /* who reads doesn't wait for the disk */
+    carrier_send(&s->carrier); /* who reads doesn't wait for the disk */
     hinting_turn_end(&s->hinting);
     waiters_flush(&s->waiters);
 }
@@ -881,7 +807,7 @@ static void stop(void *self)
         stream_flush(&s->stream);
     }
     drop_link(s, "this node stops");
-    send_answers(s);
+    carrier_send(&s->carrier);
     uv_close((uv_handle_t *)&s->dial, NULL);
     uv_close((uv_handle_t *)&s->beat, NULL);
     uv_close((uv_handle_t *)&s->sweep, NULL);
@@ -912,7 +838,7 @@ struct sender *sender_start(const struct sender_options *o, struct error *e)
     actor_init(&s->actor, &sender_ops, s);
     s->o = *o;
     s->peer = o->peer;
-    s->node = (uint16_t)o->peer->node;
+    s->node = s->carrier.node = (uint16_t)o->peer->node;
     s->hinting = (struct hinting){.config = o->config,
                                   .topology = o->topology,
                                   .peer = o->peer,
@@ -950,8 +876,7 @@ void sender_free(struct sender *s)
 {
     actor_fini(&s->actor);
     waiters_fini(&s->waiters);
-    carried_fini(&s->reads);
-    mem_free(s->answers);
+    carrier_fini(&s->carrier);
     orders_fini(&s->orders);
     hinting_fini(&s->hinting);
     delivery_fini(&s->delivery);

@@ -261,6 +261,38 @@ START_TEST(expired_are_skipped_and_counted_once)
         ck_assert_uint_eq(last, UPPER + 9);
         ck_assert_uint_eq(expired, 3);
     }
+    /* acknowledged they aren't delivered */
+    ck_assert_uint_eq(delivery_passed(&d, UPPER + 1), 0);
+    ck_assert_uint_eq(delivery_passed(&d, UPPER + 5), 2);
+    ck_assert_uint_eq(delivery_passed(&d, UPPER + 5), 0);
+    ck_assert_uint_eq(delivery_passed(&d, UPPER + 9), 1);
+    delivery_fini(&d);
+    hint_log_close(l);
+    buf_fini(&out);
+}
+END_TEST
+
+/* A run of them is acknowledged in parts; one that expired later stands between those before. */
+START_TEST(expired_in_a_row)
+{
+    struct hint_log *l = log_of_memory();
+    struct delivery d;
+    struct buf out = BUF_INIT;
+    uint64_t expired = 0;
+    struct delivery_now now = {.steady_ms = 1000};
+    delivery_init(&d, l, 1 << 20);
+    for (int i = 0; i < 9; i++)
+        delivery_allow(&d, put(l, 10, i == 4 ? 1500 : 999));
+    ck_assert(delivery_go_on_from(&d, UPPER));
+    ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_EMPTY);
+    ck_assert_uint_eq(expired, 8);
+    now.steady_ms = 2000;
+    ck_assert(delivery_go_on_from(&d, UPPER));
+    ck_assert_int_eq(delivery_pump(&d, &out, MAX, &now, &expired), DELIVERY_EMPTY);
+    ck_assert_uint_eq(expired, 9);
+    ck_assert_uint_eq(delivery_passed(&d, UPPER + 2), 2);
+    ck_assert_uint_eq(delivery_passed(&d, UPPER + 7), 5);
+    ck_assert_uint_eq(delivery_passed(&d, UPPER + 20), 2);
     delivery_fini(&d);
     hint_log_close(l);
     buf_fini(&out);
@@ -407,6 +439,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, pace_narrows_the_window_of_hints);
     tcase_add_test(c, a_cut_skips_what_is_not_out);
     tcase_add_test(c, expired_are_skipped_and_counted_once);
+    tcase_add_test(c, expired_in_a_row);
     tcase_add_test(c, a_receiver_that_went_back_in_time);
     tcase_add_test(c, once_and_in_order_over_any_link);
 }
