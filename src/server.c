@@ -125,7 +125,7 @@ static bool open_store(struct server *s, struct error *e)
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,
                               .timeout_ms = c->timeout,
-                              .alone = s->topology->n == 1};
+                              .alone = s->topology->n == 1 && !s->orphans.n};
     if (c->data_store == DATA_STORE_EMBEDDED) {
         s->store = store_open_embedded(&o, e);
     } else {
@@ -374,8 +374,8 @@ struct server *server_start(struct config *c, struct error *e)
     prepare_workers(s);
     /* the writer needs the senders' mailboxes and they its; each takes mail from the moment it is
      * started, and nothing writes before a worker runs */
-    if (!load_identity(s, e) || !build_topology(s, e) || !bind_ports(s, e) || !open_store(s, e) ||
-        !open_logs(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_admin(s, e) ||
+    if (!load_identity(s, e) || !build_topology(s, e) || !bind_ports(s, e) || !open_logs(s, e) ||
+        !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_admin(s, e) ||
         !start_workers(s, e))
         return NULL; /* the process ends */
     warn_of_open_doors(c);
