@@ -126,7 +126,7 @@ static bool open_store(struct server *s, struct error *e)
                               .stamp_table_bytes = c->stamp_table_bytes,
                               /* a client of a node with peers outlives a Redis that hangs */
                               .timeout_ms = s->topology->n > 1 ? c->timeout / 2 : c->timeout,
-                              .alone = s->topology->n == 1};
+                              .alone = s->topology->n == 1 && !s->orphans.n};
     if (c->data_store == DATA_STORE_EMBEDDED) {
         s->store = store_open_embedded(&o, e);
     } else {
@@ -190,6 +190,17 @@ static bool rename_log(const char *old, const char *dir, struct error *e)
     return rename(old, dir) == 0 || error_set(e, "%s: can't be renamed to %s", old, dir);
 }
 
+/* The id of a peer was forgotten (no file `peers`): its log still lies under it. */
+static void adopt_log(const char *root, const char *place, struct peer *p, char **dir)
+{
+    char *found = hint_log_exists(*dir) ? NULL : find_log(root, place);
+    if (!found)
+        return;
+    snprintf(p->log_name, NODE_ID_SIZE, "%s", strrchr(found, '/') + 1);
+    mem_free(*dir);
+    *dir = found;
+}
+
 /* A peer that was met has its log under its id; the log of one that wasn't is found under its
  * place. */
 static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
@@ -202,8 +213,10 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
     if (!root)
         return true;
     *dir = mem_printf("%s/%s", root, p->log_name);
-    if (!n->id[0])
+    if (!n->id[0]) {
+        adopt_log(root, place, p, dir);
         return dir_make(*dir, e);
+    }
     char *old = mem_printf("%s/%s", root, place);
     struct stat st;
     if (stat(*dir, &st) != 0 && stat(old, &st) != 0) {
@@ -446,8 +459,8 @@ struct server *server_start(struct config *c, struct error *e)
     prepare_workers(s);
     /* the writer needs the senders' mailboxes and they its; each takes mail from the moment it is
      * started, and nothing writes before a worker runs */
-    if (!load_identity(s, e) || !build_topology(s, e) || !bind_ports(s, e) || !open_store(s, e) ||
-        !open_logs(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_admin(s, e) ||
+    if (!load_identity(s, e) || !build_topology(s, e) || !bind_ports(s, e) || !open_logs(s, e) ||
+        !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_admin(s, e) ||
         !start_workers(s, e))
         return NULL; /* the process ends */
     warn_of_open_doors(c);

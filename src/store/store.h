@@ -86,7 +86,8 @@ struct store_options {
     const char *unix_path, *user, *password;
     uint64_t stamp_table_bytes;
     unsigned timeout_ms;
-    bool alone; /* no other node has copies: nobody compares stamps, and writes may go anywhere */
+    bool alone; /* no other node has copies, nor hints of one that has left: nobody compares stamps,
+                   and writes may go anywhere */
 };
 
 /* Exits of open are configuration or start errors (directory, damaged, too old); a redis that can't
