@@ -5,10 +5,12 @@
  *     oldest >= now   nothing has: not touched
  *     in between      walked: what has expired is counted, and dead.before and dead.walked tell
  *                     everybody who reads that it is passed over; dead.oldest tells when to walk
- * again
+ *                     the next time
  *
- * Nothing is rewritten for it (a record's CRC covers its bytes); after a restart the dead of a
- * segment that still has its file expire once more. */
+ * In one whose deadlines follow in order, as they do where all hints live equally long, a walk goes
+ * from the last dead record to the first that lives. Nothing is rewritten for it (a record's CRC
+ * covers its bytes); after a restart the dead of a segment that still has its file expire once
+ * more. */
 #include "core/mem.h"
 #include "hint/log_internal.h"
 
@@ -48,8 +50,11 @@ static uint64_t walk_start(const struct hint_log *l, const struct segment *s, bo
 static uint64_t walk(struct hint_log *l, struct segment *s, uint64_t now_ms, uint64_t known,
                      bool new_only)
 {
-    uint64_t n = 0, end = LOAD(s->end), prev, at = walk_start(l, s, new_only, &prev);
-    uint64_t oldest = new_only ? s->dead.oldest : UINT64_MAX;
+    /* end before mixed: it is final for what lies before the end */
+    uint64_t n = 0, end = LOAD(s->end), prev;
+    bool mixed = LOAD(s->mixed);
+    uint64_t at = walk_start(l, s, new_only || !mixed, &prev);
+    uint64_t oldest = new_only && mixed ? s->dead.oldest : UINT64_MAX;
     struct frame f;
     struct slice bytes;
     l->walk.of = NULL;
@@ -62,11 +67,13 @@ static uint64_t walk(struct hint_log *l, struct segment *s, uint64_t now_ms, uin
                 oldest = f.deadline;
             }
         }
+        if (!mixed && f.seq > known && (!f.deadline || f.deadline >= now_ms))
+            break; /* what follows lives longer */
         at += bytes.len;
         prev = f.seq;
     }
     s->dead.before = now_ms;
-    s->dead.walked = end;
+    s->dead.walked = at < end ? at : end;
     s->dead.prev = prev;
     s->dead.oldest = oldest;
     return n;
@@ -78,7 +85,8 @@ static uint64_t look_through(struct hint_log *l, struct segment *s, uint64_t now
         now_ms = s->dead.before;
     if (s->dead.walked == 0 || s->dead.oldest < now_ms)
         return walk(l, s, now_ms, known, false);
-    if (LOAD(s->end) > s->dead.walked)
+    bool ends_at_living = !LOAD(s->mixed) && s->dead.oldest != UINT64_MAX;
+    if (LOAD(s->end) > s->dead.walked && !ends_at_living)
         return walk(l, s, now_ms, known, true);
     return 0;
 }

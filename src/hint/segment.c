@@ -86,6 +86,8 @@ void segment_note_deadline(struct segment *s, uint64_t deadline)
 {
     if (deadline == 0)
         deadline = UINT64_MAX;
+    if (deadline < s->newest)
+        __atomic_store_n(&s->mixed, true, __ATOMIC_RELEASE);
     if (deadline < s->oldest)
         __atomic_store_n(&s->oldest, deadline, __ATOMIC_RELEASE);
     if (deadline > s->newest)

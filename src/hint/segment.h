@@ -43,6 +43,7 @@ struct segment {
     uint64_t records, bytes; /* what was appended to it; payload */
     uint64_t oldest, newest; /* deadlines of its records; UINT64_MAX: oldest: none has one; newest:
                                 one never expires */
+    bool mixed;              /* atomic: some deadline in it lies before one of an earlier record */
     size_t touched;          /* the writer's: anonymous memory up to here has its pages */
     /* the sender's */
     uint64_t synced; /* bytes known to be on disk */

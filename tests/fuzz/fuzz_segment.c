@@ -1,6 +1,6 @@
 /* A log directory with one segment of any bytes: opening never crashes, what is read is in order
- * and whole. The input's first byte: odd puts the header right (magic, CRC), so that a search gets
- * to the records. */
+ * and whole, and what expires at any time in between isn't read. The input's first byte: odd puts
+ * the header right (magic, CRC), so that a search gets to the records. */
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "fuzz.h"
@@ -51,12 +51,17 @@ static void read_all(struct hint_log *l)
 {
     struct frame f;
     struct slice bytes;
-    uint64_t after = 0, n = 0;
+    uint64_t after = 0, n = 0, expired = 0;
     while (hint_log_next(l, after, &f, &bytes)) {
         FUZZ_CHECK(f.seq > after && bytes.len == FRAME_HEAD + f.payload.len);
+        FUZZ_CHECK(!f.deadline || f.deadline >= expired);
         after = f.seq;
         if (++n % 3 == 0)
             hint_log_ack(l, after);
+        if (n % 4 == 0 && f.deadline > expired) {
+            expired = f.deadline; /* bytes stay valid until the next call */
+            hint_log_expire(l, expired);
+        }
     }
     hint_log_ack(l, after);
 }

@@ -44,7 +44,7 @@ END_TEST
 
 START_TEST(crc_any_length_place_and_cut)
 {
-    uint8_t data[160];
+    uint8_t data[400];
     srand(7);
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (uint8_t)rand();

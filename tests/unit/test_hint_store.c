@@ -565,6 +565,8 @@ static void model_put(struct model *m, struct model_peer *q)
     struct model_hint h = {.id = m->next_id, .size = 8 + dice(m, 300)};
     unsigned kind = dice(m, 4);
     h.deadline = kind == 0 ? 0 : m->now + dice(m, kind == 1 ? 200 : 3000);
+    if (q == &m->peer[0] || q->n % 64 < 32) /* all equally long, or some time long */
+        h.deadline = m->now + 500;
     if (q->n == MODEL_HINTS)
         return;
     uint8_t payload[400] = {0};
@@ -746,6 +748,61 @@ END_TEST
 START_TEST(random_on_disk)
 {
     run_model(true, 30000);
+}
+END_TEST
+
+/* A peer that goes and comes, with live records and hints in any order: figures are what the rule
+ * says, and no share is lost or made. */
+START_TEST(random_live_and_hints)
+{
+    unsigned seed = unit_seed();
+    const uint64_t cap = 20000;
+    struct hint_store *s = open_with(&(struct hint_store_options){.cap = cap, .segment_min = 2048});
+    struct hint_peer *p = peer(s, "a"), *other = peer(s, "b");
+    static uint64_t seq[40000], size[40000]; /* all ever appended */
+    size_t first = 0, n = 0, mark = 0;       /* first unacknowledged; up to here they are hints */
+    bool hinting = true;
+    for (unsigned step = 0; step < 40000; step++) {
+        unsigned d = (unsigned)rand_r(&seed) % 100;
+        if (d < 70) {
+            struct frame f = {.kind = FRAME_WRITE,
+                              .payload = slice_of(bytes, 1 + (unsigned)rand_r(&seed) % 200)};
+            enum hint_as as = hint_peer_as(p, 3000);
+            ck_assert(!hinting || as == HINT_AS_HINT);
+            if (hint_peer_append(p, &f, as) == HINT_PUT_STORED) {
+                seq[n] = f.seq;
+                size[n++] = f.payload.len;
+                mark = as == HINT_AS_HINT ? n : mark;
+            }
+        } else if (d < 97 && first < n) {
+            first += 1 + (unsigned)rand_r(&seed) % (n - first < 6 ? n - first : 6);
+            hint_peer_hold(p);
+            hint_peer_ack(p, seq[first - 1]);
+            hint_peer_release(p);
+        } else if (d >= 97) {
+            hinting = !hinting;
+            mark = n;
+            hint_peer_hold(p);
+            hint_peer_set_hinting(p, hinting);
+            hint_peer_release(p);
+        }
+        uint64_t held = 0;
+        for (size_t i = first; i < (hinting ? n : mark); i++)
+            held += size[i];
+        ck_assert_uint_eq(figures(p).bytes, held);
+        ck_assert_uint_le(held, cap / 2 + cap / 4 + 3200); /* a window and a record above at most */
+    }
+    hint_peer_hold(p);
+    hint_peer_drop(p);
+    hint_peer_release(p);
+    for (unsigned i = 0; i < 150; i++)
+        ck_assert_int_eq(put(other, 100), HINT_PUT_STORED);
+    ck_assert_int_eq(put(other, 1), HINT_PUT_OVER_CAP);
+    ck_assert_int_eq(append(p, 0, 0, 2000, HINT_AS_HINT), HINT_PUT_STORED);
+    ck_assert_int_eq(append(p, 0, 0, 2000, HINT_AS_HINT), HINT_PUT_STORED);
+    ck_assert_int_eq(append(p, 0, 0, 1000, HINT_AS_HINT), HINT_PUT_STORED);
+    ck_assert_int_eq(append(p, 0, 0, 8, HINT_AS_HINT), HINT_PUT_OVER_CAP);
+    close_store(s);
 }
 END_TEST
 
@@ -994,6 +1051,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_full_disk_is_no_space_and_nothing_changes);
     tcase_add_test(c, random_in_memory);
     tcase_add_test(c, random_on_disk);
+    tcase_add_test(c, random_live_and_hints);
     tcase_add_test(c, many_threads_in_memory);
     tcase_add_test(c, many_threads_while_peers_come_and_go);
     tcase_add_test(c, durable_puts_share_syncs);
