@@ -72,7 +72,7 @@ struct peer_hints {
     uint64_t oldest_ms; /* age of the oldest; 0: none */
 };
 struct peer_hints peer_hints(const struct peer *p);
-/* Writes for it count as hints now: it is down, STANDBY or paused. */
+/* Writes for it count as hints now: it is down, STANDBY, paused or held up by a rate. */
 static inline bool peer_hinting(const struct peer *p)
 {
     return hint_peer_hinting(p->hints);

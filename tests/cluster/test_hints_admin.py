@@ -197,6 +197,7 @@ def test_hints_paused_peer_keeps_storing_and_gets_all_in_order():
         a, b, d = c.nodes
         client = a.client()
         client.append("text", "0,")
+        rig.wait_until(lambda: metric(a, "peer_behind_bytes", d) == 0, "node 3 has it")
         a.admin("hints", "pause", address(d))
         for i in range(1, 300):
             client.append("text", f"{i},")
