@@ -61,7 +61,7 @@ static bool load_identity(struct server *s, struct error *e)
         return false;
     s->kept = last;
     s->kept.mark = s->mark_kept = s->me.start_mark;
-    s->clock_floor = last.clock_ms << 16;
+    s->clock_floor = s->clock_now = last.clock_ms << 16;
     uint64_t now = clock_steady_ms(), seen = last.seen_ms ? last.seen_ms : last.clock_ms;
     uint64_t apart = now > seen ? now - seen : seen - now;
     s->clock_trusted = seen == 0 || apart < CLOCK_NEAR_MS;

@@ -324,11 +324,17 @@ static bool is_newcomer(const struct sender *s, const char *id)
 /* If it may have it, the next dial finds it there. */
 static void ask_for_its_place(struct sender *s, const struct greeting *g)
 {
-    static const char taken[] = "another node is linked from this place";
+    char known[NODE_ID_SIZE];
+    struct error e;
     if (PEER_LOAD(s->peer, greeted)) {
-        handshake_add_refuse(&s->stream.out, taken);
+        rcu_read_begin();
+        memcpy(known, RCU_GET(*s->o.topology)->nodes[s->node].id, sizeof known);
+        rcu_read_end();
+        (void)error_set(&e, "node %s is at a place that belongs to node %s, which is linked", g->id,
+                        known);
+        handshake_add_refuse(&s->stream.out, e.text);
         stream_flush(&s->stream);
-        refuse(s, "a new node answers, which isn't accepted", taken);
+        refuse(s, "not accepted", e.text);
         return;
     }
     tell_writer(s, g);

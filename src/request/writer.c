@@ -170,14 +170,16 @@ static bool is_at_store(const struct writer *w, unsigned node)
     return false;
 }
 
-/* Why a node that isn't the one we know at this place may not have it; NULL: it may. */
-static const char *why_not_replace(struct writer *w, unsigned node)
+/* May a node that isn't the one we know at this place have it? */
+static bool may_replace(struct writer *w, unsigned node, struct error *e)
 {
+    const char *known = (*w->o.topology)->nodes[node].id;
     if (source_of(w, node)->has_link || PEER_LOAD(w->o.peers->at[node], link_up))
-        return "another node id is known at this place, and linked";
+        return error_set(e, "it is at a place that belongs to node %s, which is linked", known);
     if (is_at_store(w, node)) /* its numbers would be taken for the newcomer's */
-        return "the last writes of the node before at this place are still at the store";
-    return NULL;
+        return error_set(e, "the last writes of node %s, whose place it takes, are at the store",
+                         known);
+    return true;
 }
 
 static bool is_newcomer(const struct writer *w, unsigned node, const char *id)
@@ -200,7 +202,7 @@ static void start_replacing(struct writer *w, unsigned node, const char *id)
 
 static void refuse_greeting(struct mail_greet *m, const char *no)
 {
-    log_warn("node %s refused: %s", m->id, no);
+    log_limited(1000, LOG_LEVEL_WARN, "node %s refused: %s", m->id, no);
     source_refuse(m, no);
     mem_free(m);
 }
@@ -209,11 +211,12 @@ static void refuse_greeting(struct mail_greet *m, const char *no)
 static void greet_newcomer(struct writer *w, struct mail_greet *m)
 {
     struct source *s = source_of(w, m->node);
-    const char *no = why_not_replace(w, m->node);
-    if (!no && s->held)
-        no = "another new node takes this place";
-    if (no) {
-        refuse_greeting(m, no);
+    struct error e;
+    bool ok = may_replace(w, m->node, &e);
+    if (ok && s->held)
+        ok = error_set(&e, "another new node takes this place");
+    if (!ok) {
+        refuse_greeting(m, e.text);
         return;
     }
     s->held = m;
@@ -257,26 +260,28 @@ static void replace(struct writer *w, const struct mail_replace *m)
 static void on_replaced(struct writer *w, struct mail_replace *m)
 {
     struct mail_greet *held = source_of(w, m->node)->held;
-    const char *no = m->done ? NULL : "the log of the node before can't get its name";
+    struct error e;
+    bool fresh = is_newcomer(w, m->node, m->id);
+    bool ok = m->done || error_set(&e, "the log of node %s can't get its name", m->before);
     source_of(w, m->node)->held = NULL;
-    if (!no && is_newcomer(w, m->node, m->id))
-        no = why_not_replace(w, m->node);
-    if (!no && is_newcomer(w, m->node, m->id))
+    ok = ok && (!fresh || may_replace(w, m->node, &e));
+    if (ok && fresh)
         replace(w, m);
     mem_free(m);
-    if (held && no)
-        refuse_greeting(held, no);
+    if (held && !ok)
+        refuse_greeting(held, e.text);
     else if (held)
         on_greet(w, held);
 }
 
 static void on_met(struct writer *w, struct mail_met *m)
 {
-    const char *no = is_newcomer(w, m->node, m->id) ? why_not_replace(w, m->node) : NULL;
-    if (no)
-        log_limited(60000, LOG_LEVEL_WARN, "node %s refused: %s", m->id, no);
-    else if (!is_newcomer(w, m->node, m->id))
+    struct error e;
+    bool fresh = is_newcomer(w, m->node, m->id);
+    if (!fresh)
         learn_id(w, m->node, m->id);
+    else if (!may_replace(w, m->node, &e))
+        log_limited(1000, LOG_LEVEL_WARN, "node %s refused: %s", m->id, e.text);
     else if (!source_of(w, m->node)->held) /* else it is under way */
         start_replacing(w, m->node, m->id);
     trust_clock(w, m->wall_ms);

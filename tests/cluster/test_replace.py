@@ -128,9 +128,9 @@ def test_replace_of_a_living_node_is_refused():
         other.start()
         try:
             for n in (a, b):
-                rig.wait_until(lambda n=n: "another node id is known at this place, and linked" in n.log_text(),
+                rig.wait_until(lambda n=n: "at a place that belongs to node" in n.log_text(),
                                f"{n.name} says it")
-            rig.wait_until(lambda: "another node id is known at this place, and linked" in other.log_text(),
+            rig.wait_until(lambda: "at a place that belongs to node" in other.log_text(),
                            "it hears why")
             assert not any(repair(a).values()) and peer_of(a, d)["id"] == old
             assert a.client().set("k", "v")
@@ -153,7 +153,7 @@ def test_replace_when_the_old_node_comes_back_it_is_refused():
         old = rig.Node(c.directory, "node3.kept", rig.free_ports(3), dict(d.flags))
         old.start()
         try:
-            rig.wait_until(lambda: "another node id is known at this place, and linked" in old.log_text(), "refused")
+            rig.wait_until(lambda: "at a place that belongs to node" in old.log_text(), "refused")
             assert peer_of(a, d)["id"] == new
         finally:
             old.kill()
