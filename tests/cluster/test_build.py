@@ -1,4 +1,5 @@
 """What surrounds the program: configure and its messages, what an install lays down, tools/dev, the README's examples."""
+import glob
 import os
 import re
 import shlex
@@ -63,6 +64,19 @@ def test_build_readme_names_what_exists():
     assert len(commands.split("|")) > 5
     for command in commands.split("|"):
         assert re.search(rf"\b{command}\b", usage), command
+
+
+def test_build_table_of_faults_names_what_exists():
+    """docs/faults.md names tests; each of them is there."""
+    there = ""
+    for path in glob.glob(os.path.join(TOP, "tests", "*", "test_*")):
+        with open(path, encoding="utf-8") as f:
+            there += f.read()
+    with open(os.path.join(TOP, "docs", "faults.md"), encoding="utf-8") as f:
+        rows = re.findall(r"(?m)^\| .* \| (`.*) \|$", f.read())
+    assert len(rows) > 15
+    for name in re.findall(r"`(\w+)`", " ".join(rows)):
+        assert re.search(rf"(def {name}\(|START_TEST\({name}\))", there), name
 
 
 # ---- configure --------------------------------------------------------------------------------

@@ -793,7 +793,7 @@ START_TEST(random_live_and_hints)
         ck_assert_uint_le(held, cap / 2 + cap / 4 + 3200); /* a window and a record above at most */
     }
     hint_peer_hold(p);
-    hint_peer_drop(p);
+    hint_peer_drop(p, UINT64_MAX);
     hint_peer_release(p);
     for (unsigned i = 0; i < 150; i++)
         ck_assert_int_eq(put(other, 100), HINT_PUT_STORED);
