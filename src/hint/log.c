@@ -630,8 +630,7 @@ static bool peek(struct hint_log *l, struct cursor *c, struct frame *f, struct s
 /* With what it has stepped over of its segment: what isn't in that count is taken for lost. */
 static void read_on_from_ack(struct hint_log *l)
 {
-    struct segment_window w = l->read.window;
-    w.of = NULL;
+    struct segment_window w = l->read.window; /* log_retire lets go of what it holds */
     l->read = l->ack;
     l->read.window = w;
 }
