@@ -181,8 +181,8 @@ def test_clock_a_restart_after_the_jump_expires_nothing():
         all_delivered(c)
 
 
-@pytest.mark.parametrize("offset", [-HOUR, DAY], ids=["an hour back", "a day forward"])
-@pytest.mark.parametrize("store", ["embedded", "redis"])
+@pytest.mark.parametrize("store,offset", [("embedded", -HOUR), ("embedded", DAY), ("redis", DAY)],
+                         ids=["an hour back", "a day forward", "a day forward, redis"])
 def test_clock_only_the_node_that_is_off_refuses(store, offset):
     """In a running cluster: reads go on, the others write, it recovers by itself and leaves no stamp behind."""
     with rig.Cluster(3, store=store) as c:
@@ -194,10 +194,9 @@ def test_clock_only_the_node_that_is_off_refuses(store, offset):
         for n in (b, d):
             check_taken(n, "k" + n.name)
         rig.wait_until(lambda: a.client().get("k" + d.name) == b"1", "it gets what the others write")
-        before = a.log_text().count("writes are refused")
-        sweeps(a)
-        check_refused(a, offset)
-        assert before == a.log_text().count("writes are refused") == 1, "it is said once"
+        for _ in range(3):
+            check_refused(a, offset)
+        assert a.log_text().count("writes are refused") == 1, "it is said once"
         clock.set(0)
         is_taken(a)
         check_taken(a, "right")
@@ -272,6 +271,7 @@ def test_clock_of_one_of_two_nobody_knows_who_is_right():
         is_taken(b)
 
 
+@pytest.mark.skipif(not rig.LONG, reason="stands still for longer than a clock may be off: make check-faults")
 def test_clock_a_node_that_stood_still_isnt_off():
     """Its peers' words have lain in its sockets for longer than a clock may be off."""
     with rig.Cluster(3) as c:
