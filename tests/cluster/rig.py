@@ -255,6 +255,9 @@ class Cluster:
             node.start(wait=False)
         for node in self.nodes:
             wait_until(lambda n=node: n.alive() and n.client().ping(), f"{node.name} answers")
+        for node, backend in zip(self.nodes, self.backends):
+            if node.flags["servers"] == backend.path + ":1":
+                wait_until(lambda n=node: n.metrics()["dynomite_backend_up"], f"{node.name}'s store is up")
         self.wait_linked()
 
     def running(self):

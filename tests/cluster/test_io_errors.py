@@ -38,11 +38,11 @@ class Disk:
 def with_disk(cluster):
     """Node 1 gets a disk of its own."""
     a = cluster.nodes[0]
+    if a.memory() == 0:
+        pytest.skip("a sanitizer's runtime must come before any other library")
     a.stop()
     disk = Disk(a)
     a.start()
-    if a.memory() == 0:
-        pytest.skip("a sanitizer's runtime must come before any other library")
     cluster.wait_linked()
     return disk
 
