@@ -88,7 +88,7 @@ static void find_heirs(struct orphan *o, const struct topology *now, const struc
         o->heirs = heirs_new(o->then, (unsigned)node, now);
         return;
     }
-    o->node = (struct ring_node){.address = "", .datacenter = "", .rack = ""};
+    o->node = (struct ring_node){.address = o->name, .datacenter = "", .rack = ""};
     if (keep_is_id(o->name))
         snprintf(o->node.id, sizeof o->node.id, "%s", o->name);
 }
