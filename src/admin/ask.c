@@ -5,7 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TICK_MS 50
+#define TICK_MS        50
+#define TIMEOUT_MAX_MS 1000000000ull /* dyn-admin's largest */
 
 /* One command on its way. By node, and behind them by orphan: asked and not back yet. */
 struct asked {
@@ -273,7 +274,8 @@ bool ask_begin(struct ask *a, const struct ask_request *r, struct error *e)
     if (ok) {
         q->session = r->session;
         q->order = c->order;
-        q->until_ms = clock_mono_ms() + r->timeout_ms;
+        q->until_ms =
+            clock_mono_ms() + (r->timeout_ms < TIMEOUT_MAX_MS ? r->timeout_ms : TIMEOUT_MAX_MS);
         q->ticket = slots_put(&a->open, q);
         if (a->n++ == 0)
             uv_timer_start(&a->timer, on_tick, TICK_MS, TICK_MS);

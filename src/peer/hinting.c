@@ -218,7 +218,7 @@ static void open_window(struct hinting *h)
 void hinting_follow(struct hinting *h, enum node_state state, bool up)
 {
     bool hinting = h->config->enable_hinted_handoff
-                       ? state != NODE_NORMAL || PEER_LOAD(h->peer, paused)
+                       ? state != NODE_NORMAL || PEER_LOAD(h->peer, paused) || h->held
                        : state == NODE_DOWN;
     if (up)
         open_window(h);

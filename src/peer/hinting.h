@@ -5,9 +5,9 @@
  *     acknowledged              hints end here            appended
  *          |------- hints -----------|---- in flight to a live peer ----|       one peer's log
  *
- * While the peer is down, STANDBY or paused, all that isn't acknowledged is hints (peer->hinting);
- * else what was appended up to the mark that was set when it came back, or further up to the last
- * record that was appended more than send_window behind (late).
+ * While the peer is down, STANDBY, paused or gets its hints at a rate, all that isn't acknowledged
+ * is hints (peer->hinting); else what was appended up to the mark that was set when it came back,
+ * or further up to the last record that was appended more than send_window behind (late).
  *
  * The window: a peer that is down when its oldest hint passes its deadline has been away for too
  * long. Nothing more is stored for it (peer->closed, which the writer reads) until it is back.
@@ -34,6 +34,7 @@ struct hinting {
     struct hint_mark *mark; /* NULL: memory */
     uint64_t damaged;       /* of the log's damage: what the mark knows of */
     bool sync_wanted;       /* at the turn's end */
+    bool held; /* the rate holds up what waits: who writes meanwhile gets a hint's verdict */
     struct {
         bool open;
         uint64_t from, upto; /* what lies between is thrown away, once all up to `from`, which is

@@ -37,7 +37,8 @@ struct peer {
     /* the sender's */
     uint32_t state;   /* enum node_state, as the link and the peer's own word tell; DOWN also while
                          its store is gone */
-    uint32_t hinting; /* 1: writes for it count as hints now (down, STANDBY) */
+    uint32_t hinting; /* 1: writes for it count as hints now (down, STANDBY, paused, or
+                         held up by a rate) */
     uint32_t link_up;
     uint64_t since_ms; /* wall time of the last change of state */
     uint64_t heard_ms; /* mono time */

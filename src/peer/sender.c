@@ -227,6 +227,17 @@ static void start_draining(struct sender *s)
     uv_timer_start(&s->drain, on_drain, PACE_EVERY_MS, PACE_EVERY_MS);
 }
 
+/* Live traffic behind hints that go at a rate: it would wait too long for the peer's word. It ends
+ * when all is out. */
+static void hold_up(struct sender *s, enum delivery_stop why)
+{
+    bool held = why == DELIVERY_RATE || (s->hinting.held && why != DELIVERY_EMPTY);
+    if (held == s->hinting.held)
+        return;
+    s->hinting.held = held;
+    hinting_follow(&s->hinting, peer_state(s->peer), accepting(s));
+}
+
 static void pump(struct sender *s)
 {
     bool trusted = __atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED);
@@ -243,6 +254,7 @@ static void pump(struct sender *s)
     hinting_expired(&s->hinting, expired);
     if (why == DELIVERY_RATE && !uv_is_active((uv_handle_t *)&s->rate))
         uv_timer_start(&s->rate, on_rate, RATE_TICK_MS, 0);
+    hold_up(s, why);
 }
 
 /* ---- the link ---------------------------------------------------------------------------------

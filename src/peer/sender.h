@@ -7,9 +7,10 @@
  *     IDLE --(back-off over, or greeted)--> CONNECTING --> GREETING --> PROVING --> UP --> IDLE
  *
  * UP: records go out in the order of their numbers from what the peer said it had applied, hints
- * and live traffic by the same loop. While the peer is down, STANDBY or without its store, what is
- * in the log counts as hints: synced in groups, one fdatasync for all that came in one turn. (With
- * handoff off only a peer that is down is refused writes, and there are no hints.) */
+ * and live traffic by the same loop, unless delivery is paused. While the peer is down, STANDBY,
+ * paused or without its store, what is in the log counts as hints (peer/hinting): synced in groups,
+ * one fdatasync for all that came in one turn. (With handoff off only a peer that is down is
+ * refused writes, and there are no hints.) */
 #ifndef PEER_SENDER_H
 #define PEER_SENDER_H
 

@@ -13,7 +13,7 @@ struct replica_view {
     bool local;  /* in this node's datacenter */
     bool up;     /* it answers: link and store are there */
     bool normal; /* NODE_NORMAL; STANDBY replicas are read last and written as hints */
-    bool behind; /* more than send_window, or paused: written as a hint */
+    bool behind; /* more than send_window, paused, or held up by a rate: written as a hint */
 };
 
 /* floor(n/2)+1 of all n replicas in the local datacenter; 1 at DC_ONE. */

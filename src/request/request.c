@@ -130,7 +130,7 @@ static void view_peer(const struct requests *rs, struct replica_view *v)
     enum node_state state = peer_state(p);
     v->up = PEER_LOAD(p, link_up) && state != NODE_DOWN;
     v->normal = state == NODE_NORMAL;
-    v->behind = PEER_LOAD(p, paused) || peer_behind(p) > rs->config->send_window;
+    v->behind = PEER_LOAD(p, hinting) || peer_behind(p) > rs->config->send_window;
 }
 
 unsigned request_view_replicas(const struct requests *rs, uint32_t token,

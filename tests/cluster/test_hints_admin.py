@@ -197,6 +197,7 @@ def test_hints_paused_peer_keeps_storing_and_gets_all_in_order():
         a, b, d = c.nodes
         client = a.client()
         client.append("text", "0,")
+        rig.wait_until(lambda: metric(a, "peer_behind_bytes", d) == 0, "node 3 has it")
         a.admin("hints", "pause", address(d))
         for i in range(1, 300):
             client.append("text", f"{i},")
@@ -423,6 +424,29 @@ def test_hints_rate_and_time_left_and_never():
         assert row(a, d, "hints")["seconds_left"] == 0
 
 
+def test_hints_at_a_rate_hold_up_no_client():
+    """What is written meanwhile keeps its order behind them, in the log: a client doesn't wait until they are through."""
+    with rig.Cluster(places=[("dc1", "rack1", "0"), ("dc1", "rack1", "2147483648")],
+                     flags={"hint-drain-rate": "20000", "timeout": "1000"}) as c:
+        a, d = c.nodes
+        client = a.client()
+        a.admin("hints", "pause", "all")
+        fill(a, 400)
+        pending = a.pending()
+        assert 100 < pending < 300  # those of which node 2 has the only copy
+        a.admin("hints", "resume", "all")
+        for i in range(400):
+            assert client.set(f"k{i}", i)  # behind seconds of hints
+        assert row(a, d)["state"] == "NORMAL" and row(a, d, "hints")["state"] == "draining"
+        assert a.pending() > pending
+        a.admin("config", "set", "hint_drain_rate", "0")
+        a.admin("hints", "wait")
+        assert client.mget([f"k{i}" for i in range(400)]) == [b"%d" % i for i in range(400)]
+        rig.wait_until(lambda: row(a, d, "hints")["state"] == "idle", "it is live again")
+        assert client.set("live", "1") and client.incr("k0") == 1 and client.incr("k1") == 2
+        assert balance(a) == 0 and a.pending() == 0
+
+
 def test_hints_delivery_begins_when_a_peer_comes_up():
     """No sweep and no heartbeat is waited for: each of them would come after the deadline of this test."""
     with rig.Cluster(3, flags={"hint-drain-interval-ms": "3600000"}) as c:
@@ -440,7 +464,7 @@ def test_hints_delivery_begins_when_a_peer_comes_up():
 
 
 def test_hints_window_closes_over_restarts_until_the_peer_is_back():
-    with rig.Cluster(3, flags={"hint-ttl-seconds": "1", "hint-drain-interval-ms": "50",
+    with rig.Cluster(3, flags={"hint-ttl-seconds": "2", "hint-drain-interval-ms": "50",
                                "write-consistency": "DC_QUORUM"}) as c:
         a, b, d = c.nodes
         d.kill()
