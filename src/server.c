@@ -148,8 +148,6 @@ static char *hints_root(const struct config *c)
     return *c->hint_dir ? mem_strdup(c->hint_dir) : mem_printf("%s/hints", c->data_dir);
 }
 
-/* A peer that was met has its log under its id; the log of one that wasn't is found under its
- * place. */
 /* The log of a peer that was met since the last start is brought under its id. What an orphan left
  * there, its mark, comes with it. */
 static bool rename_log(const char *old, const char *dir, struct error *e)
@@ -165,6 +163,8 @@ static bool rename_log(const char *old, const char *dir, struct error *e)
     return rename(old, dir) == 0 || error_set(e, "%s: can't be renamed to %s", old, dir);
 }
 
+/* A peer that was met has its log under its id; the log of one that wasn't is found under its
+ * place. */
 static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
                      struct error *e)
 {

@@ -20,6 +20,7 @@
 
 struct orphan {
     char *name, *dir;
+    char *mark_dir; /* of its id, where that is known: there it will be looked for */
     struct hint_log *log;
     struct topology *then; /* the ring in which its hints were made; NULL: not known */
     struct ring_node node; /* it, in `then`; else its id, if the name is one, the name as its
