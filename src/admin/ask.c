@@ -179,10 +179,8 @@ static const struct ring_node *node_at(const struct ask *a, unsigned index)
 static void refuse(struct ask *a, struct asked *q, unsigned index, const char *reason)
 {
     rcu_read_begin();
-    const char *name = node_at(a, index)->address;
-    if (!*name)
-        name = orphan_at(a, index)->name;
-    buf_printf(&q->refused, "%s%s: %s", q->refused.len ? "; " : "", name, reason);
+    buf_printf(&q->refused, "%s%s: %s", q->refused.len ? "; " : "", node_at(a, index)->address,
+               reason);
     rcu_read_end();
 }
 

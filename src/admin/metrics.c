@@ -52,7 +52,7 @@ static void per_peer(const struct admin_sources *s, struct buf *b, const char *n
     rcu_read_end();
 }
 
-/* A figure that orphans have as well: of one that was never met the log's name is the label. */
+/* A figure that orphans have as well. */
 static void per_log(const struct admin_sources *s, struct buf *b, const char *name,
                     const char *help, peer_figure *figure,
                     uint64_t (*of_orphan)(const struct peer_hints *h))
@@ -64,8 +64,7 @@ static void per_log(const struct admin_sources *s, struct buf *b, const char *na
         struct peer_hints h = orphan_hints(o);
         if (orphan_is_gone(o))
             continue;
-        struct ring_node n = {.address = *o->node.address ? o->node.address : o->name};
-        open_peer(b, name, &n);
+        open_peer(b, name, &o->node);
         buf_printf(b, "} %" PRIu64 "\n", of_orphan(&h));
     }
 }

@@ -194,7 +194,6 @@ static void add_orphans(const struct orphans *all, json_t *rows)
         json_t *o = hints_row(&p->node, &h, "orphaned");
         set(o, "rate", number(0));
         set(o, "seconds_left", json_null());
-        set(o, "log", words(p->name)); /* its name, where nothing else is known of it */
         json_array_append_new(rows, o);
     }
 }

@@ -88,7 +88,7 @@ static void find_heirs(struct orphan *o, const struct topology *now, const struc
         o->heirs = heirs_new(o->then, (unsigned)node, now);
         return;
     }
-    o->node = (struct ring_node){.address = "", .datacenter = "", .rack = ""};
+    o->node = (struct ring_node){.address = o->name, .datacenter = "", .rack = ""};
     if (keep_is_id(o->name))
         snprintf(o->node.id, sizeof o->node.id, "%s", o->name);
 }
@@ -157,6 +157,7 @@ static void free_orphan(struct orphan *o)
     topology_free(o->then);
     mem_free(o->name);
     mem_free(o->dir);
+    mem_free(o->mark_dir);
 }
 
 static void tell_of(const struct orphan *o, const struct hint_log_report *r)
@@ -221,6 +222,7 @@ static bool open_all(struct orphans *all, struct hint_store *store, const char *
         *o = (struct orphan){.name = names[i], .dir = file_in(root, names[i])};
         before.n = i < older ? 0 : i == older ? all->n : before.n;
         ok = ok && open_orphan(o, store, now, last, &before, e);
+        o->mark_dir = file_in(root, *o->node.id ? o->node.id : o->name);
         if (ok && !o->gone)
             all->n++;
         else
@@ -267,7 +269,9 @@ void orphans_close(struct orphans *o)
 void orphan_mark(const struct orphan *o, const char *reason)
 {
     struct error e;
-    struct hint_mark *m = hint_mark_open(o->dir);
+    if (!dir_make(o->mark_dir, &e))
+        log_error("%s", e.text);
+    struct hint_mark *m = hint_mark_open(o->mark_dir);
     if (!hint_mark_set(m, clock_wall_ms(), reason, &e))
         log_error("needs-repair mark of %s: %s", o->name, e.text);
     hint_mark_close(m);
@@ -276,6 +280,7 @@ void orphan_mark(const struct orphan *o, const char *reason)
 void orphan_remove(struct orphan *o)
 {
     unlink_files(o->dir);
+    (void)rmdir(o->dir); /* unless its mark is there */
     __atomic_store_n(&o->gone, 1, __ATOMIC_RELEASE);
     struct error e;
     if (!hint_peer_remove(o->hints, &e))

@@ -21,10 +21,12 @@
 
 struct orphan {
     char *name, *dir;
+    char *mark_dir; /* of its id, where that is known: there it will be looked for */
     struct hint_peer *hints;
     struct hint_log *log;  /* the same log, for reading */
     struct topology *then; /* the ring in which its hints were made; NULL: not known */
-    struct ring_node node; /* it, in `then`; else its id, if the name is one, and empty strings */
+    struct ring_node node; /* it, in `then`; else its id, if the name is one, the name as its
+                              address, and nothing else */
     struct heirs *heirs;   /* NULL: not known, its hints can't be handed off */
     uint64_t unreadable;   /* segments that this program can't read */
     uint32_t gone;         /* atomic; the writer's */

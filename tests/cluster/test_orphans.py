@@ -303,6 +303,11 @@ def test_orphans_a_node_with_other_tokens_waits_outside():
         for i in (2, 3):
             keys = [k for k in its if i in owners(now, token[k])]
             assert keys and set(values(c, i, keys).values()) == {1}
+        first.stop()  # its log comes under its id, where the mark of the orphan lies
+        first.start()
+        told = {p["id"]: p["needs_repair"] for p in first.admin("status")["peers"]}
+        assert told[gone_id] and list(told.values()).count(True) == 1
+        assert not [d for d in os.listdir(os.path.join(first.directory, "hints")) if d.startswith("new-")]
 
 
 def test_orphans_of_the_only_peer(store):

@@ -638,6 +638,7 @@ START_TEST(an_unknown_place)
     ck_assert_uint_eq(d.orphans.n, 1);
     ck_assert_uint_eq(orphan_hints(&d.orphans.at[0]).pending, 3);
     ck_assert_str_eq(d.orphans.at[0].node.id, ID_D);
+    ck_assert_str_eq(d.orphans.at[0].node.address, ID_D);
     ask(&d, 0, false);
     struct mail_order *m = answer(&d);
     ck_assert(m && !m->done && strstr(m->reason, "isn't known"));
