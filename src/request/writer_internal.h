@@ -1,0 +1,110 @@
+/* request/writer_internal: what the writer's files share. writer.c is the actor and what it tells
+ * the peers, writer_peers.c who they are and what they send, writer_writes.c what clients send,
+ * writer_store.c the batches at the own store. Nobody else includes it; all of it is the writer's
+ * thread. */
+#ifndef REQUEST_WRITER_INTERNAL_H
+#define REQUEST_WRITER_INTERNAL_H
+
+#include "core/clock.h"
+#include "peer/standby.h"
+#include "request/batch.h"
+#include "request/handoff.h"
+#include "request/own.h"
+#include "request/pulse.h"
+#include "request/replicate.h"
+#include "request/sources.h"
+#include "request/writer.h"
+
+#define WRITER_BATCH_MAX 4096 /* writes in one batch */
+
+struct writer {
+    struct actor actor;
+    struct writer_options o;
+    uint16_t tag;
+    unsigned self;
+    struct hlc clock;
+    uint64_t own_seq; /* without an own log: the last number */
+    struct own own;
+    struct sources sources; /* by node */
+    struct replicate replicate;
+    struct batch batches[2];
+    struct batch *gathering, *at_store; /* at_store: NULL when none is */
+    uint64_t given_us;                  /* when it was given to the store */
+    bool store_up, refusing; /* refusing: a write failed by the store's state; retry later */
+    bool greetings_due; /* the store was away: the peers must greet again and name their hints */
+    char refusal[200];
+    struct pulse pulse;
+    struct pulse_now now; /* read once in a turn */
+    bool now_known;
+    struct standby standby;
+    struct handoff *handoff;
+    enum node_state state; /* what is told: also STANDBY while the own log has to be replayed */
+    uint64_t forbidden;    /* of the store's count of such writes: what the mark knows of */
+    uv_timer_t tick, retry, lazy;
+    unsigned ticks;
+};
+
+static inline bool writer_serving(const struct writer *w)
+{
+    return w->store_up && !w->refusing;
+}
+
+static inline struct source *writer_source(struct writer *w, unsigned node)
+{
+    return &w->sources.at[node];
+}
+
+static inline bool writer_has_effect(enum store_outcome o)
+{
+    return o == STORE_APPLIED || o == STORE_STALE;
+}
+
+/* ---- writer.c: what the peers are told ---------------------------------------------------------
+ */
+
+void writer_announce(struct writer *w);     /* state, and whether the own store serves */
+void writer_decide_state(struct writer *w); /* and announces a change */
+/* The store takes writes again: what it missed lies with the peers, which say so when they greet.
+ */
+void writer_ask_for_greetings(struct writer *w);
+/* What was gathered of this sender and isn't at the store is thrown away: it will send it again. */
+void writer_forget_gathered(struct writer *w, unsigned node);
+void writer_answer_greetings(
+    struct writer *w); /* those that are due, when no batch is at the store */
+
+/* ---- writer_peers.c. All take the message. ------------------------------------------------------
+ */
+
+void writer_greet(struct writer *w, struct mail_greet *m);
+void writer_replaced(struct writer *w, struct mail_replace *m);
+void writer_met(struct writer *w, struct mail_met *m);
+void writer_link_gone(struct writer *w, struct mail_link_gone *m);
+void writer_inbound(struct writer *w, struct mail_inbound *m);
+
+/* ---- writer_writes.c ----------------------------------------------------------------------------
+ */
+
+void writer_write(struct writer *w, struct mail_write *m);
+void writer_answer(struct mail_write *m);
+/* The own store doesn't have the write, or perhaps: the worker is told where else it lies, and
+ * hears the rest by verdicts. */
+void writer_leave_to_log(struct writer *w, struct mail_write *m);
+/* Nothing can be written now by the store's state. */
+void writer_note_refusal(struct writer *w, const struct store_write *at_store);
+/* An item that the store has answered: of a client (with an own log, and without), of a peer
+ * (false: it failed). */
+void writer_finish_logged(struct writer *w, struct item *it);
+void writer_finish_own(struct writer *w, struct item *it);
+bool writer_finish_inbound(struct writer *w, struct item *it);
+void writer_give_credit(struct writer *w,
+                        const struct batch *b); /* what the links sent is dealt with */
+
+/* ---- writer_store.c -----------------------------------------------------------------------------
+ */
+
+void writer_start_store(struct writer *w);
+void writer_stop_store(struct writer *w);
+/* What has gathered goes to the store, unless a batch is there. */
+void writer_submit(struct writer *w);
+
+#endif
