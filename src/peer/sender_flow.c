@@ -1,0 +1,166 @@
+/* What goes out on a link, how fast, and what the peer says of it. */
+#include "core/clock.h"
+#include "peer/sender_internal.h"
+#include <inttypes.h>
+
+#define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
+#define RATE_TICK_MS 20
+
+/* ---- the cursors ---------------------------------------------------------------------------- */
+
+/* Waits for hints to be gone look at what the log has let go of. */
+void sender_look_at_waits(struct sender *s)
+{
+    if (s->orders.n)
+        orders_gone(&s->orders, hint_log_acked(s->peer->log).seq);
+}
+
+void sender_acked(struct sender *s, uint64_t seq)
+{
+    if (hinting_before_ack(&s->hinting, seq))
+        sender_answer_truncated(s);
+    delivery_acked(&s->delivery, seq);
+    hinting_acked(&s->hinting, seq);
+    sender_look_at_waits(s);
+}
+
+bool sender_was_given(const struct sender *s, uint64_t seq)
+{
+    return seq <= hint_log_appended(s->peer->log).seq;
+}
+
+/* Nothing goes out of the log because somebody names a number that this node never gave. */
+bool sender_was_never_sent(struct sender *s, uint64_t seq)
+{
+    if (sender_was_given(s, seq))
+        return false;
+    sender_refuse(s, "not believed", "it says that it has numbers that were never sent to it");
+    return true;
+}
+
+/* The receiver says where it stands: at a welcome, after a gap, when its store is back. */
+void sender_go_on_from(struct sender *s, uint64_t applied)
+{
+    if (sender_was_never_sent(s, applied))
+        return;
+    if (hinting_before_ack(&s->hinting, applied) || hinting_lost(&s->hinting))
+        sender_answer_truncated(s);
+    uint64_t heard = s->delivery.heard;
+    bool forward = delivery_go_on_from(&s->delivery, applied);
+    hinting_acked(&s->hinting, applied);
+    sender_look_at_waits(s);
+    if (forward)
+        return;
+    char reason[200];
+    snprintf(reason, sizeof reason,
+             "it has gone back in time: it has %" PRIx64 " of ours and had acknowledged %" PRIx64,
+             applied, heard);
+    hinting_needs_repair(&s->hinting, reason);
+}
+
+static void on_rate(uv_timer_t *t)
+{
+    (void)t; /* the turn's end sends */
+}
+
+/* ---- while hints go out: figures, and the reply time that paces them ---------------------------
+ */
+
+static bool draining(const struct sender *s)
+{
+    return sender_accepting(s) && !sender_is_paused(s) && peer_hints(s->peer).pending;
+}
+
+static uint64_t wire_bytes(struct hint_position at)
+{
+    return at.bytes + at.records * FRAME_HEAD;
+}
+
+static void measure(struct sender *s)
+{
+    uint64_t now = clock_mono_ms();
+    uint64_t out = wire_bytes(hint_log_acked(s->peer->log));
+    uint64_t in = wire_bytes(hint_log_appended(s->peer->log));
+    PEER_STORE(s->peer, drain_rate, meter_look(&s->drain_meter, out, now));
+    PEER_STORE(s->peer, live_rate, meter_look(&s->live_meter, in, now));
+}
+
+void sender_send_beat(struct sender *s)
+{
+    uint64_t now = clock_mono_us();
+    s->asked_us = s->asked_us ? s->asked_us : now;
+    frame_add(&s->stream.out,
+              &(struct frame){.kind = FRAME_BEAT,
+                              .seq = now,
+                              .stamp = __atomic_load_n(s->o.watermark, __ATOMIC_ACQUIRE)});
+}
+
+/* A beat comes back: how long that took, and what the peer's clock shows. */
+void sender_reply_time(struct sender *s, const struct frame *f)
+{
+    uint64_t us = clock_mono_us() - f->seq;
+    PEER_STORE(s->peer, rtt_us, us);
+    mail_clock(s->o.writer, s->node, f->deadline, us / 1000);
+    if (f->seq >= s->asked_us)
+        s->asked_us = 0;
+    if (uv_is_active((uv_handle_t *)&s->drain))
+        pace_sample(&s->pace, us);
+    else
+        pace_usual(&s->pace, us);
+}
+
+static void on_drain(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    if (!draining(s)) {
+        uv_timer_stop(t);
+        PEER_STORE(s->peer, drain_rate, 0);
+        PEER_STORE(s->peer, live_rate, 0);
+        return;
+    }
+    measure(s);
+    if (!s->asked_us)
+        sender_send_beat(s);
+    else /* it is a reply time of at least so much */
+        pace_sample(&s->pace, clock_mono_us() - s->asked_us);
+}
+
+static void start_draining(struct sender *s)
+{
+    if (uv_is_active((uv_handle_t *)&s->drain))
+        return;
+    pace_begin(&s->pace);
+    s->drain_meter = s->live_meter = (struct meter){0};
+    measure(s);
+    uv_timer_start(&s->drain, on_drain, PACE_EVERY_MS, PACE_EVERY_MS);
+}
+
+/* Live traffic behind hints that go at a rate: it would wait too long for the peer's word. It ends
+ * when all is out. */
+static void hold_up(struct sender *s, enum delivery_stop why)
+{
+    bool held = why == DELIVERY_RATE || (s->hinting.held && why != DELIVERY_EMPTY);
+    if (held == s->hinting.held)
+        return;
+    s->hinting.held = held;
+    hinting_follow(&s->hinting, peer_state(s->peer), sender_accepting(s));
+}
+
+void sender_pump(struct sender *s)
+{
+    bool trusted = __atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED);
+    struct delivery_now now = {.mono_ms = clock_mono_ms(),
+                               .steady_ms = trusted ? clock_steady_ms() : 0,
+                               .hints = peer_hints(s->peer).pending > 0,
+                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate)};
+    uint64_t expired = 0;
+    if (now.hints)
+        start_draining(s);
+    if (!now.rate && hinting_was_away(&s->hinting)) /* live traffic that is behind isn't held up */
+        now.pace = s->pace.window;
+    enum delivery_stop why = delivery_pump(&s->delivery, &s->stream.out, OUT_MAX, &now, &expired);
+    hinting_expired(&s->hinting, expired);
+    if (why == DELIVERY_RATE && !uv_is_active((uv_handle_t *)&s->rate))
+        uv_timer_start(&s->rate, on_rate, RATE_TICK_MS, 0);
+    hold_up(s, why);
+}
