@@ -271,7 +271,7 @@ def test_clock_of_one_of_two_nobody_knows_who_is_right():
         is_taken(b)
 
 
-@pytest.mark.skipif(not rig.LONG, reason="stands still for longer than a clock may be off: make check-faults")
+@pytest.mark.slow
 def test_clock_a_node_that_stood_still_isnt_off():
     """Its peers' words have lain in its sockets for longer than a clock may be off."""
     with rig.Cluster(3) as c:

@@ -476,8 +476,8 @@ def test_fault_one_token_twice_in_a_rack():
         try:
             for n in (a, d):
                 rig.wait_until(lambda n=n: peer_id(fourth) in n.log_text() and
-                               "another node id is known at this place, and linked" in n.log_text(), "it is said why")
-            rig.wait_until(lambda: "another node id is known at this place" in fourth.log_text(), "it is told why")
+                               "at a place that belongs to node" in n.log_text(), "it is said why")
+            rig.wait_until(lambda: "at a place that belongs to node" in fourth.log_text(), "it is told why")
             down(fourth, 2)
             c.wait_linked()
             assert a.client().set("k", "v")
