@@ -152,7 +152,8 @@ const char *hint_peer_error(const struct hint_peer *p); /* the producer's; of th
 
 /* Everything pending for a peer now, oldest first; what has expired is dropped and counted. What fn
  * was given and returned true for is acknowledged; false ends it. Returns how many were taken. fn
- * may put, and mustn't call a consumer's function on the same peer. */
+ * may put, for the same peer too; it mustn't call a consumer's function on it, nor make, rename or
+ * remove peers. */
 typedef bool hint_take_fn(void *arg, const struct frame *hint);
 uint64_t hint_store_take(struct hint_peer *p, hint_take_fn *fn, void *arg);
 

@@ -45,7 +45,8 @@ struct hint_peer {
     const char *error;
     /* the consumer's */
     struct lock take CACHE_ALIGNED;
-    uint32_t hinting;                            /* atomic */
+    struct lock segments; /* a sync walks them beside the consumer, who may hold `take` for long */
+    uint32_t hinting;     /* atomic */
     uint64_t hint_seq, hint_records, hint_bytes; /* atomic: what was there when hinting ended */
     uint64_t passed; /* expired, passed over, and not acknowledged yet */
     uint64_t converted, delivered, expired, dropped; /* atomic */

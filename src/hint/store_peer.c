@@ -69,6 +69,7 @@ static void count_found(struct hint_peer *p)
 static void free_peer(struct hint_peer *p)
 {
     lock_fini(&p->take);
+    lock_fini(&p->segments);
     lock_fini(&p->sync_lock);
     mem_free(p->name);
     mem_free(p);
@@ -83,6 +84,7 @@ struct hint_peer *peer_open(struct hint_store *s, const char *name, const char *
     p->hinting = 1;
     p->error = "";
     lock_init(&p->take);
+    lock_init(&p->segments);
     lock_init(&p->sync_lock);
     if (!open_log(p, header, e)) {
         free_peer(p);
@@ -265,15 +267,29 @@ static bool syncs_on_disk(const struct hint_store *s)
     return s->dir && s->o.sync != HINT_SYNC_NEVER;
 }
 
+/* Who takes holds the peer as long as others look at what it takes, and these may put: a sync waits
+ * only for what the log itself does. */
+static void lock_segments(struct hint_peer *p)
+{
+    if (p->store->dir && !p->store->o.single_reader)
+        lock_take(&p->segments);
+}
+
+static void unlock_segments(struct hint_peer *p)
+{
+    if (p->store->dir && !p->store->o.single_reader)
+        lock_give(&p->segments);
+}
+
 static bool sync_once(struct hint_peer *p, struct hint_sync *job, struct error *e)
 {
-    hint_peer_hold(p);
+    lock_segments(p);
     hint_log_sync_begin(p->log, job);
-    hint_peer_release(p);
+    unlock_segments(p);
     bool ok = hint_log_sync_run(p->log, job, e);
-    hint_peer_hold(p);
+    lock_segments(p);
     hint_log_sync_end(p->log, job, ok);
-    hint_peer_release(p);
+    unlock_segments(p);
     return ok;
 }
 
@@ -398,14 +414,24 @@ static void give_back(struct hint_peer *p)
 
 bool hint_peer_next(struct hint_peer *p, uint64_t after, struct frame *head, struct slice *bytes)
 {
-    return hint_log_next(p->log, after, head, bytes);
+    lock_segments(p);
+    bool more = hint_log_next(p->log, after, head, bytes);
+    unlock_segments(p);
+    return more;
+}
+
+static void ack_log(struct hint_peer *p, uint64_t seq)
+{
+    lock_segments(p);
+    hint_log_ack(p->log, seq);
+    unlock_segments(p);
 }
 
 /* Acknowledges; returns how many hints went by that and could be read. */
 static uint64_t let_go(struct hint_peer *p, uint64_t seq)
 {
     uint64_t before = hint_log_acked(p->log).records, lost = hint_log_lost(p->log);
-    hint_log_ack(p->log, seq);
+    ack_log(p, seq);
     uint64_t after = hint_log_acked(p->log).records, upto = hint_records(p);
     lost = hint_log_lost(p->log) - lost;
     give_back(p);
@@ -442,7 +468,7 @@ uint64_t hint_peer_end(const struct hint_peer *p)
 uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
 {
     uint64_t before = hint_log_acked(p->log).records;
-    hint_log_ack(p->log, upto);
+    ack_log(p, upto);
     give_back(p);
     uint64_t n = above(hint_log_acked(p->log).records, before);
     n -= take_passed(p, n);
@@ -452,7 +478,9 @@ uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
 
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms)
 {
+    lock_segments(p);
     uint64_t n = hint_log_expire(p->log, now_ms);
+    unlock_segments(p);
     if (n == 0)
         return 0;
     BUMP(p->expired, n - take_passed(p, n));

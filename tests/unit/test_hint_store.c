@@ -519,6 +519,45 @@ START_TEST(a_full_disk_is_no_space_and_nothing_changes)
 }
 END_TEST
 
+/* A peer's hints, taken and put again elsewhere or for itself. */
+static bool put_again(void *arg, const struct frame *f)
+{
+    return hint_store_put(arg, f->payload, DAY) == HINT_PUT_STORED;
+}
+
+START_TEST(who_takes_may_put)
+{
+    struct hint_store *s = open_with(&(struct hint_store_options){.dir = dir});
+    struct hint_peer *p = peer(s, "a"), *q = peer(s, "b");
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(put(p, 10), HINT_PUT_STORED);
+    ck_assert_uint_eq(hint_store_take(p, put_again, q), 3);
+    ck_assert_uint_eq(hint_store_take(q, put_again, q), 3);
+    ck_assert_uint_eq(figures(p).pending, 0);
+    ck_assert_uint_eq(figures(q).pending, 3);
+    close_store(s);
+}
+END_TEST
+
+START_TEST(a_sync_that_failed_is_tried_again)
+{
+    struct error e;
+    uint64_t synced;
+    struct hint_store *s = open_with(&(struct hint_store_options){.dir = dir});
+    struct hint_peer *p = peer(s, "a");
+    char *path = mem_printf("%s/a", dir);
+    ck_assert_int_eq(rmdir(path), 0);
+    hint_peer_set_hinting(p, false);
+    ck_assert_int_eq(append(p, 1, 0, 10, HINT_AS_LIVE), HINT_PUT_STORED);
+    ck_assert(!hint_peer_sync(p, &synced, &e)); /* it lies in memory */
+    ck_assert(!hint_peer_sync(p, &synced, &e));
+    ack_first(p, 1);
+    ck_assert(hint_peer_sync(p, &synced, &e));
+    mem_free(path);
+    close_store(s);
+}
+END_TEST
+
 /* ---- random operations against a model
  * ------------------------------------------------------------- */
 
@@ -1049,6 +1088,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, reopening_finds_all_and_it_counts);
     tcase_add_test(c, another_peers_segments_are_left_alone);
     tcase_add_test(c, a_full_disk_is_no_space_and_nothing_changes);
+    tcase_add_test(c, who_takes_may_put);
+    tcase_add_test(c, a_sync_that_failed_is_tried_again);
     tcase_add_test(c, random_in_memory);
     tcase_add_test(c, random_on_disk);
     tcase_add_test(c, random_live_and_hints);
