@@ -198,15 +198,17 @@ struct hint_figures {
     uint64_t oldest_ms;      /* wall ms of the stamp of the oldest; 0: none */
     uint64_t behind;         /* payload bytes unacknowledged, live ones too */
     /* since the store was made */
-    uint64_t stored; /* put, or appended as hints */
-    uint64_t
-        converted; /* found at the start, or appended live and hints since the peer went down */
+    uint64_t stored;    /* put, or appended as hints */
+    uint64_t converted; /* found at the start, or appended live and hints since the peer went down,
+                           or fell behind; stored + converted never goes back, and is pending +
+                           delivered + expired + dropped + lost */
     uint64_t delivered, expired, dropped;
+    uint64_t lost;    /* went with what was acknowledged or expired, and couldn't be read */
     uint64_t damaged; /* were there and couldn't be read (and segments, at the start) */
     uint64_t rejected[HINT_PUT_RESULTS];
     uint64_t syncs; /* that puts waited for */
 };
-void hint_peer_figures(const struct hint_peer *p, struct hint_figures *f);
+void hint_peer_figures(struct hint_peer *p, struct hint_figures *f);
 
 struct hint_totals {
     struct hint_figures sum; /* oldest_ms: the oldest of all */

@@ -63,7 +63,6 @@ static void count_found(struct hint_peer *p)
     PUT(p->counted_seq, end.seq);
     PUT(p->counted_records, end.records);
     PUT(p->counted_bytes, end.bytes);
-    PUT(p->converted, end.records);
 }
 
 static void free_peer(struct hint_peer *p)
@@ -435,7 +434,10 @@ static uint64_t let_go(struct hint_peer *p, uint64_t seq)
     uint64_t after = hint_log_acked(p->log).records, upto = hint_records(p);
     lost = hint_log_lost(p->log) - lost;
     give_back(p);
-    return above(above(after < upto ? after : upto, before), lost);
+    uint64_t gone = above(after < upto ? after : upto, before);
+    lost = lost < gone ? lost : gone;
+    BUMP(p->lost, lost);
+    return gone - lost;
 }
 
 /* Of n records that go, those that were counted as expired before. */
@@ -478,11 +480,13 @@ uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
 
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms)
 {
+    uint64_t before = hint_log_acked(p->log).records;
     lock_segments(p);
     uint64_t n = hint_log_expire(p->log, now_ms);
     unlock_segments(p);
     if (n == 0)
         return 0;
+    BUMP(p->lost, above(hint_log_acked(p->log).records - before, n));
     BUMP(p->expired, n - take_passed(p, n));
     give_back(p);
     return n;
@@ -492,10 +496,8 @@ void hint_peer_set_hinting(struct hint_peer *p, bool hinting)
 {
     if (hinting == hint_peer_hinting(p))
         return;
-    uint64_t from = larger(hint_records(p), hint_log_acked(p->log).records);
     if (hinting) {
         __atomic_store_n(&p->hinting, 1, __ATOMIC_SEQ_CST);
-        BUMP(p->converted, above(hint_log_appended(p->log).records, from));
         return;
     }
     struct hint_position end = hint_log_appended(p->log);
@@ -538,9 +540,24 @@ uint64_t hint_store_take(struct hint_peer *p, hint_take_fn *fn, void *arg)
 /* ---- figures ----------------------------------------------------------------------------------
  */
 
-void hint_peer_figures(const struct hint_peer *p, struct hint_figures *f)
+/* So many hints there have been: at least `now`, and what was seen before. */
+static uint64_t entered(struct hint_peer *p, uint64_t now)
+{
+    uint64_t most = GET(p->entered);
+    while (most < now && !__atomic_compare_exchange_n(&p->entered, &most, now, true,
+                                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
+    return larger(most, now);
+}
+
+void hint_peer_figures(struct hint_peer *p, struct hint_figures *f)
 {
     *f = (struct hint_figures){0};
+    /* before what is pending: what goes meanwhile is missed then, and not seen twice */
+    f->delivered = GET(p->delivered);
+    f->expired = GET(p->expired);
+    f->dropped = GET(p->dropped);
+    f->lost = GET(p->lost);
     /* gone first: it only grows, so that a race shows too much and never a wrapped number */
     struct hint_position gone = hint_log_acked(p->log), end = hint_log_appended(p->log);
     uint64_t records = larger(GET(p->hint_records), GET(p->counted_records));
@@ -551,10 +568,8 @@ void hint_peer_figures(const struct hint_peer *p, struct hint_figures *f)
     f->behind = above(end.bytes, gone.bytes);
     f->oldest_ms = f->pending ? hint_log_oldest_ms(p->log) : 0;
     f->stored = GET(p->stored);
-    f->converted = GET(p->converted);
-    f->delivered = GET(p->delivered);
-    f->expired = GET(p->expired);
-    f->dropped = GET(p->dropped);
+    f->converted =
+        above(entered(p, f->pending + f->delivered + f->expired + f->dropped + f->lost), f->stored);
     f->damaged = hint_log_damaged(p->log);
     for (unsigned i = 0; i < HINT_PUT_RESULTS; i++)
         f->rejected[i] = GET(p->rejected[i]);
