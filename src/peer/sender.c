@@ -103,11 +103,9 @@ static void publish(struct sender *s, const char *reason)
 
 static void refuse(struct sender *s, const char *what, const char *reason);
 
-/* Waits for hints to be gone look at what the log has let go of. */
 static void look_at_waits(struct sender *s)
 {
-    if (s->orders.n)
-        orders_gone(&s->orders, hint_log_acked(s->peer->log).seq);
+    orders_look(&s->orders, s->peer);
 }
 
 static void on_ack(struct sender *s, uint64_t seq)

@@ -55,7 +55,7 @@ static bool clear_mark(struct own *o, struct error *e)
 
 static void look_at_waits(struct own *o)
 {
-    orders_gone(&o->waits, hint_log_acked(o->peer->log).seq);
+    orders_look(&o->waits, o->peer);
     orders_forget(&o->waits, clock_mono_ms());
 }
 
