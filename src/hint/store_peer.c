@@ -478,6 +478,14 @@ uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
     return n;
 }
 
+bool hint_peer_expires(struct hint_peer *p, uint64_t now_ms)
+{
+    lock_segments(p);
+    bool will = hint_log_expires(p->log, now_ms);
+    unlock_segments(p);
+    return will;
+}
+
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms)
 {
     uint64_t before = hint_log_acked(p->log).records;
