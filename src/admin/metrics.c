@@ -106,8 +106,9 @@ static struct hint_figures figures(const struct peer *p)
 }
 static uint64_t stored(const struct peer *p)
 {
+    uint64_t unwanted = PEER_LOAD(p, rejected[REJECT_DROPPED]); /* first: figures has these, too */
     struct hint_figures f = figures(p);
-    return f.stored + f.converted - PEER_LOAD(p, rejected[REJECT_DROPPED]);
+    return f.stored + f.converted - unwanted;
 }
 static uint64_t delivered(const struct peer *p)
 {
@@ -123,7 +124,8 @@ static uint64_t needs_repair(const struct peer *p)
 }
 static uint64_t truncated(const struct peer *p)
 {
-    return figures(p).dropped - PEER_LOAD(p, rejected[REJECT_DROPPED]);
+    uint64_t unwanted = PEER_LOAD(p, rejected[REJECT_DROPPED]);
+    return figures(p).dropped - unwanted;
 }
 static uint64_t damaged(const struct peer *p)
 {

@@ -213,8 +213,8 @@ static json_t *hint_totals(const struct admin_sources *s)
 {
     struct hint_totals t;
     uint64_t too_late = 0, unwanted = 0;
+    count_of_peers(s->peers, &too_late, &unwanted); /* first: the totals have these, too */
     hint_store_totals(s->peers->store, &t);
-    count_of_peers(s->peers, &too_late, &unwanted);
     const uint64_t *no = t.sum.rejected;
     json_t *o = json_object();
     set(o, "pending", number(t.sum.pending));

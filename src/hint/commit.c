@@ -34,27 +34,32 @@ static void lead(struct commit *c, commit_sync *sync, void *arg)
     PUT(c->syncs, c->syncs + 1);
     if (ok && upto > c->synced)
         PUT(c->synced, upto);
-    if (!ok && upto > c->failed)
+    if (ok)
+        return;
+    if (upto > c->failed)
         PUT(c->failed, upto);
+    PUT(c->fails, c->fails + 1);
 }
 
-static bool is_decided(const struct commit *c, uint64_t seq)
+/* `fails`: at the call. What failed before isn't this one's affair. */
+static bool is_decided(const struct commit *c, uint64_t seq, unsigned fails)
 {
-    return GET(c->synced) >= seq || GET(c->failed) >= seq;
+    return GET(c->synced) >= seq || (GET(c->fails) != fails && GET(c->failed) >= seq);
 }
 
 bool commit_wait(struct commit *c, uint64_t seq, commit_sync *sync, void *arg)
 {
+    unsigned fails = GET(c->fails);
     (void)__atomic_fetch_add(&c->arrived, 1, __ATOMIC_RELAXED);
     for (;;) {
         unsigned seen = gate_look(&c->done);
-        if (is_decided(c, seq))
+        if (is_decided(c, seq, fails))
             return GET(c->synced) >= seq;
         if (__atomic_exchange_n(&c->busy, 1, __ATOMIC_ACQ_REL)) {
             gate_wait(&c->done, seen);
             continue;
         }
-        if (!is_decided(c, seq)) /* else the one before has just finished with it */
+        if (!is_decided(c, seq, fails)) /* else the one before has just finished with it */
             lead(c, sync, arg);
         PUT(c->busy, 0);
         gate_open(&c->done);

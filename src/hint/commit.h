@@ -17,6 +17,7 @@ struct commit { /* zeroed at the start; all atomic */
     unsigned busy;     /* somebody syncs: what he changes is his until he is done */
     uint64_t synced;   /* numbers up to here are on disk */
     uint64_t failed;   /* of those above, the ones up to here were in a sync that failed */
+    unsigned fails;    /* so many syncs failed */
     uint64_t syncs;    /* so many were made */
     uint64_t took_us;  /* the last one */
     unsigned expected; /* so many it was for, or came while it was made */
@@ -27,7 +28,8 @@ struct commit { /* zeroed at the start; all atomic */
  * it fails). */
 typedef bool commit_sync(void *arg, uint64_t *upto);
 
-/* Returns when `seq`, which has been written, is on disk; false: the sync failed. */
+/* Returns when `seq`, which has been written, is on disk; false: a sync of it failed since the
+ * call, and the next call tries again. */
 bool commit_wait(struct commit *c, uint64_t seq, commit_sync *sync, void *arg) MUST_USE;
 
 #endif

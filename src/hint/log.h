@@ -138,6 +138,10 @@ void hint_log_ack(struct hint_log *l, uint64_t seq);
  * isn't touched, one in between is walked: its bytes stay until it goes. */
 uint64_t hint_log_expire(struct hint_log *l, uint64_t now_ms);
 
+/* Would that take something from the disk that no later start would find expired? Who keeps word of
+ * it does so first. (What is walked, in the middle of the log, stays on disk.) */
+bool hint_log_expires(struct hint_log *l, uint64_t now_ms);
+
 /* How many of the acknowledged records couldn't be read. */
 uint64_t hint_log_lost(const struct hint_log *l);
 

@@ -135,6 +135,27 @@ static uint64_t drop_whole(struct hint_log *l, struct segment *prev, struct segm
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
+static bool front_expires(struct hint_log *l, uint64_t now_ms)
+{
+    struct frame f;
+    struct slice bytes;
+    return log_oldest(l, &f, &bytes) && f.deadline && f.deadline < now_ms;
+}
+
+bool hint_log_expires(struct hint_log *l, uint64_t now_ms)
+{
+    bool reached = !l->ack.seg, any = false;
+    for (struct segment *s = LOAD(l->head), *next; s; s = next) {
+        next = LOAD(s->next);
+        reached |= l->ack.seg == s;
+        bool whole = reached && next && l->ack.seg != s && LOAD(s->newest) < now_ms;
+        if (whole && s->records > s->dead.records)
+            return true;
+        any |= reached && LOAD(s->oldest) < now_ms;
+    }
+    return any && front_expires(l, now_ms);
+}
+
 uint64_t hint_log_expire(struct hint_log *l, uint64_t now_ms)
 {
     uint64_t n = 0, known = l->ack.pos.seq;

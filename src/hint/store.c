@@ -98,13 +98,17 @@ struct hint_peer *hint_store_find(struct hint_store *s, const char *name)
     return p;
 }
 
-void hint_store_each(struct hint_store *s, bool (*fn)(struct hint_peer *p, void *arg), void *arg)
+static void each(const struct peer_table *t, bool (*fn)(struct hint_peer *p, void *arg), void *arg)
 {
-    rcu_read_begin();
-    const struct peer_table *t = RCU_GET(s->table);
     for (unsigned i = 0; i <= t->mask; i++)
         if (t->slot[i] && !fn(t->slot[i], arg))
             break;
+}
+
+void hint_store_each(struct hint_store *s, bool (*fn)(struct hint_peer *p, void *arg), void *arg)
+{
+    rcu_read_begin();
+    each(RCU_GET(s->table), fn, arg);
     rcu_read_end();
 }
 
@@ -305,6 +309,7 @@ static void add_figures(struct hint_figures *sum, const struct hint_figures *f)
     sum->delivered += f->delivered;
     sum->expired += f->expired;
     sum->dropped += f->dropped;
+    sum->lost += f->lost;
     sum->damaged += f->damaged;
     sum->syncs += f->syncs;
     for (unsigned i = 0; i < HINT_PUT_RESULTS; i++)
@@ -419,7 +424,8 @@ void hint_store_totals(struct hint_store *s, struct hint_totals *t)
 {
     *t = (struct hint_totals){.cap = GET(s->cap), .cap_peer = GET(s->cap_peer)};
     rcu_read_begin();
-    t->sum = RCU_GET(s->table)->past;
+    const struct peer_table *all = RCU_GET(s->table); /* one removed meanwhile is in it, or past */
+    t->sum = all->past;
+    each(all, add_one, t);
     rcu_read_end();
-    hint_store_each(s, add_one, t);
 }

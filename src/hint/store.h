@@ -152,7 +152,8 @@ const char *hint_peer_error(const struct hint_peer *p); /* the producer's; of th
 
 /* Everything pending for a peer now, oldest first; what has expired is dropped and counted. What fn
  * was given and returned true for is acknowledged; false ends it. Returns how many were taken. fn
- * may put, and mustn't call a consumer's function on the same peer. */
+ * may put, for the same peer too; it mustn't call a consumer's function on it, nor make, rename or
+ * remove peers. */
 typedef bool hint_take_fn(void *arg, const struct frame *hint);
 uint64_t hint_store_take(struct hint_peer *p, hint_take_fn *fn, void *arg);
 
@@ -165,6 +166,8 @@ bool hint_peer_next(struct hint_peer *p, uint64_t after, struct frame *head, str
 void hint_peer_ack(struct hint_peer *p, uint64_t seq);
 /* Drops what has expired by now_ms, wherever it lies; returns how many. */
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms);
+/* As hint_log_expires: will it drop something for good? */
+bool hint_peer_expires(struct hint_peer *p, uint64_t now_ms);
 /* So many records that had expired were passed over and go next: they count as expired, and not as
  * delivered or dropped. For who finds them on its way; hint_peer_expire looks for them. */
 void hint_peer_passed(struct hint_peer *p, uint64_t records);
@@ -197,15 +200,17 @@ struct hint_figures {
     uint64_t oldest_ms;      /* wall ms of the stamp of the oldest; 0: none */
     uint64_t behind;         /* payload bytes unacknowledged, live ones too */
     /* since the store was made */
-    uint64_t stored; /* put, or appended as hints */
-    uint64_t
-        converted; /* found at the start, or appended live and hints since the peer went down */
+    uint64_t stored;    /* put, or appended as hints */
+    uint64_t converted; /* found at the start, or appended live and hints since the peer went down,
+                           or fell behind; stored + converted never goes back, and is pending +
+                           delivered + expired + dropped + lost */
     uint64_t delivered, expired, dropped;
+    uint64_t lost;    /* went with what was acknowledged or expired, and couldn't be read */
     uint64_t damaged; /* were there and couldn't be read (and segments, at the start) */
     uint64_t rejected[HINT_PUT_RESULTS];
     uint64_t syncs; /* that puts waited for */
 };
-void hint_peer_figures(const struct hint_peer *p, struct hint_figures *f);
+void hint_peer_figures(struct hint_peer *p, struct hint_figures *f);
 
 struct hint_totals {
     struct hint_figures sum; /* oldest_ms: the oldest of all */

@@ -45,15 +45,17 @@ struct hint_peer {
     const char *error;
     /* the consumer's */
     struct lock take CACHE_ALIGNED;
-    uint32_t hinting;                            /* atomic */
+    struct lock segments; /* a sync walks them beside the consumer, who may hold `take` for long */
+    uint32_t hinting;     /* atomic */
     uint64_t hint_seq, hint_records, hint_bytes; /* atomic: what was there when hinting ended */
-    uint64_t passed; /* expired, passed over, and not acknowledged yet */
-    uint64_t converted, delivered, expired, dropped; /* atomic */
+    uint64_t passed;                            /* expired, passed over, and not acknowledged yet */
+    uint64_t delivered, expired, dropped, lost; /* atomic */
     /* anybody's */
     struct commit commit CACHE_ALIGNED;
     struct lock sync_lock;
     struct error sync_error;             /* under it */
     uint64_t rejected[HINT_PUT_RESULTS]; /* atomic */
+    uint64_t entered;                    /* atomic: the most hints that were seen to have been */
 };
 
 /* A peer whose log is open, on nobody's list yet; NULL: it can't be opened. */

@@ -63,12 +63,12 @@ static void count_found(struct hint_peer *p)
     PUT(p->counted_seq, end.seq);
     PUT(p->counted_records, end.records);
     PUT(p->counted_bytes, end.bytes);
-    PUT(p->converted, end.records);
 }
 
 static void free_peer(struct hint_peer *p)
 {
     lock_fini(&p->take);
+    lock_fini(&p->segments);
     lock_fini(&p->sync_lock);
     mem_free(p->name);
     mem_free(p);
@@ -83,6 +83,7 @@ struct hint_peer *peer_open(struct hint_store *s, const char *name, const char *
     p->hinting = 1;
     p->error = "";
     lock_init(&p->take);
+    lock_init(&p->segments);
     lock_init(&p->sync_lock);
     if (!open_log(p, header, e)) {
         free_peer(p);
@@ -265,15 +266,29 @@ static bool syncs_on_disk(const struct hint_store *s)
     return s->dir && s->o.sync != HINT_SYNC_NEVER;
 }
 
+/* Who takes holds the peer as long as others look at what it takes, and these may put: a sync waits
+ * only for what the log itself does. */
+static void lock_segments(struct hint_peer *p)
+{
+    if (p->store->dir && !p->store->o.single_reader)
+        lock_take(&p->segments);
+}
+
+static void unlock_segments(struct hint_peer *p)
+{
+    if (p->store->dir && !p->store->o.single_reader)
+        lock_give(&p->segments);
+}
+
 static bool sync_once(struct hint_peer *p, struct hint_sync *job, struct error *e)
 {
-    hint_peer_hold(p);
+    lock_segments(p);
     hint_log_sync_begin(p->log, job);
-    hint_peer_release(p);
+    unlock_segments(p);
     bool ok = hint_log_sync_run(p->log, job, e);
-    hint_peer_hold(p);
+    lock_segments(p);
     hint_log_sync_end(p->log, job, ok);
-    hint_peer_release(p);
+    unlock_segments(p);
     return ok;
 }
 
@@ -398,18 +413,31 @@ static void give_back(struct hint_peer *p)
 
 bool hint_peer_next(struct hint_peer *p, uint64_t after, struct frame *head, struct slice *bytes)
 {
-    return hint_log_next(p->log, after, head, bytes);
+    lock_segments(p);
+    bool more = hint_log_next(p->log, after, head, bytes);
+    unlock_segments(p);
+    return more;
+}
+
+static void ack_log(struct hint_peer *p, uint64_t seq)
+{
+    lock_segments(p);
+    hint_log_ack(p->log, seq);
+    unlock_segments(p);
 }
 
 /* Acknowledges; returns how many hints went by that and could be read. */
 static uint64_t let_go(struct hint_peer *p, uint64_t seq)
 {
     uint64_t before = hint_log_acked(p->log).records, lost = hint_log_lost(p->log);
-    hint_log_ack(p->log, seq);
+    ack_log(p, seq);
     uint64_t after = hint_log_acked(p->log).records, upto = hint_records(p);
     lost = hint_log_lost(p->log) - lost;
     give_back(p);
-    return above(above(after < upto ? after : upto, before), lost);
+    uint64_t gone = above(after < upto ? after : upto, before);
+    lost = lost < gone ? lost : gone;
+    BUMP(p->lost, lost);
+    return gone - lost;
 }
 
 /* Of n records that go, those that were counted as expired before. */
@@ -442,7 +470,7 @@ uint64_t hint_peer_end(const struct hint_peer *p)
 uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
 {
     uint64_t before = hint_log_acked(p->log).records;
-    hint_log_ack(p->log, upto);
+    ack_log(p, upto);
     give_back(p);
     uint64_t n = above(hint_log_acked(p->log).records, before);
     n -= take_passed(p, n);
@@ -450,11 +478,23 @@ uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
     return n;
 }
 
+bool hint_peer_expires(struct hint_peer *p, uint64_t now_ms)
+{
+    lock_segments(p);
+    bool will = hint_log_expires(p->log, now_ms);
+    unlock_segments(p);
+    return will;
+}
+
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms)
 {
+    uint64_t before = hint_log_acked(p->log).records;
+    lock_segments(p);
     uint64_t n = hint_log_expire(p->log, now_ms);
+    unlock_segments(p);
     if (n == 0)
         return 0;
+    BUMP(p->lost, above(hint_log_acked(p->log).records - before, n));
     BUMP(p->expired, n - take_passed(p, n));
     give_back(p);
     return n;
@@ -464,10 +504,8 @@ void hint_peer_set_hinting(struct hint_peer *p, bool hinting)
 {
     if (hinting == hint_peer_hinting(p))
         return;
-    uint64_t from = larger(hint_records(p), hint_log_acked(p->log).records);
     if (hinting) {
         __atomic_store_n(&p->hinting, 1, __ATOMIC_SEQ_CST);
-        BUMP(p->converted, above(hint_log_appended(p->log).records, from));
         return;
     }
     struct hint_position end = hint_log_appended(p->log);
@@ -510,9 +548,24 @@ uint64_t hint_store_take(struct hint_peer *p, hint_take_fn *fn, void *arg)
 /* ---- figures ----------------------------------------------------------------------------------
  */
 
-void hint_peer_figures(const struct hint_peer *p, struct hint_figures *f)
+/* So many hints there have been: at least `now`, and what was seen before. */
+static uint64_t entered(struct hint_peer *p, uint64_t now)
+{
+    uint64_t most = GET(p->entered);
+    while (most < now && !__atomic_compare_exchange_n(&p->entered, &most, now, true,
+                                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
+    return larger(most, now);
+}
+
+void hint_peer_figures(struct hint_peer *p, struct hint_figures *f)
 {
     *f = (struct hint_figures){0};
+    /* before what is pending: what goes meanwhile is missed then, and not seen twice */
+    f->delivered = GET(p->delivered);
+    f->expired = GET(p->expired);
+    f->dropped = GET(p->dropped);
+    f->lost = GET(p->lost);
     /* gone first: it only grows, so that a race shows too much and never a wrapped number */
     struct hint_position gone = hint_log_acked(p->log), end = hint_log_appended(p->log);
     uint64_t records = larger(GET(p->hint_records), GET(p->counted_records));
@@ -523,10 +576,8 @@ void hint_peer_figures(const struct hint_peer *p, struct hint_figures *f)
     f->behind = above(end.bytes, gone.bytes);
     f->oldest_ms = f->pending ? hint_log_oldest_ms(p->log) : 0;
     f->stored = GET(p->stored);
-    f->converted = GET(p->converted);
-    f->delivered = GET(p->delivered);
-    f->expired = GET(p->expired);
-    f->dropped = GET(p->dropped);
+    f->converted =
+        above(entered(p, f->pending + f->delivered + f->expired + f->dropped + f->lost), f->stored);
     f->damaged = hint_log_damaged(p->log);
     for (unsigned i = 0; i < HINT_PUT_RESULTS; i++)
         f->rejected[i] = GET(p->rejected[i]);

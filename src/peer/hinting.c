@@ -228,18 +228,29 @@ void hinting_expired(struct hinting *h, uint64_t records)
         hinting_needs_repair(h, "hints for it expired");
 }
 
+/* The mark is on disk before they are gone. */
+static void mark_cut(struct hinting *h)
+{
+    struct frame f;
+    struct slice bytes;
+    char reason[100], count[32] = "";
+    uint64_t after = hint_log_acked(h->peer->log).seq;
+    if (!hint_peer_next(h->peer->hints, after, &f, &bytes) || f.seq > h->cut.upto)
+        return;
+    if (h->cut.upto == hint_peer_end(h->peer->hints)) /* else some come after */
+        snprintf(count, sizeof count, "%" PRIu64 " ", peer_hints(h->peer).pending);
+    snprintf(reason, sizeof reason, "%shints for it were truncated", count);
+    hinting_needs_repair(h, reason);
+}
+
 static void finish_cut(struct hinting *h)
 {
     uint64_t before = hint_log_acked(h->peer->log).bytes;
-    char reason[100];
+    mark_cut(h);
     waiters_settle(h->waiters, node_of(h), h->cut.upto, VERDICT_REFUSED, REFUSAL_TRUNCATED);
     h->cut_records = delivery_drop(h->delivery, h->cut.upto);
     h->cut_bytes = hint_log_acked(h->peer->log).bytes - before;
     h->cut.open = false;
-    if (!h->cut_records)
-        return;
-    snprintf(reason, sizeof reason, "%" PRIu64 " hints for it were truncated", h->cut_records);
-    hinting_needs_repair(h, reason);
 }
 
 bool hinting_truncate(struct hinting *h, bool up)
@@ -299,8 +310,10 @@ void hinting_sweep(struct hinting *h, bool idle, bool up)
         log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
     if (!idle || h->cut.open || !__atomic_load_n(h->clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; the delivery passes over what expired */
-    uint64_t oldest = hint_log_acked(h->peer->log).seq;
-    if (!hint_peer_expire(h->peer->hints, clock_steady_ms()))
+    uint64_t oldest = hint_log_acked(h->peer->log).seq, now = clock_steady_ms();
+    if (hint_peer_expires(h->peer->hints, now)) /* on disk before they are gone */
+        hinting_needs_repair(h, "hints for it expired");
+    if (!hint_peer_expire(h->peer->hints, now))
         return;
     delivery_forget_passed(h->delivery);
     hinting_needs_repair(h, "hints for it expired");

@@ -40,6 +40,12 @@ void orders_gone(struct orders *o, uint64_t acked)
     }
 }
 
+void orders_look(struct orders *o, const struct peer *p)
+{
+    if (o->n)
+        orders_gone(o, peer_hints(p).pending ? hint_log_acked(p->log).seq : UINT64_MAX);
+}
+
 void orders_answer(struct orders *o, enum order kind, const char *reason, uint64_t records,
                    uint64_t bytes)
 {

@@ -4,6 +4,7 @@
 #define PEER_ORDERS_H
 
 #include "peer/mail.h"
+#include "peer/peer.h"
 
 struct orders {
     struct mail_order *first;
@@ -16,6 +17,9 @@ void order_answer(struct mail_order *m, const char *reason);
 void orders_keep(struct orders *o, struct mail_order *m);
 /* Waits: everything up to `acked` is gone from the log. */
 void orders_gone(struct orders *o, uint64_t acked);
+/* The same, of a peer's log. (Where nothing is pending the
+ * number says little: that of a new start, which no record has yet, is acknowledged by nobody.) */
+void orders_look(struct orders *o, const struct peer *p);
 /* All of this kind are answered. records, bytes: as in mail_order. */
 void orders_answer(struct orders *o, enum order kind, const char *reason, uint64_t records,
                    uint64_t bytes);

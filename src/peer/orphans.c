@@ -294,9 +294,12 @@ void orphans_expire(struct orphans *all, uint64_t now_ms)
         struct orphan *o = &all->at[i];
         if (orphan_is_gone(o))
             continue;
+        static const char reason[] = "hints for it expired while it wasn't configured";
+        if (hint_peer_expires(o->hints, now_ms)) /* on disk before they are gone */
+            orphan_mark(o, reason);
         if (!hint_peer_expire(o->hints, now_ms))
             continue;
-        orphan_mark(o, "hints for it expired while it wasn't configured");
+        orphan_mark(o, reason);
         if (orphan_hints(o).pending == 0 && !o->unreadable)
             orphan_remove(o);
     }

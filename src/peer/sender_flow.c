@@ -8,11 +8,9 @@
 
 /* ---- the cursors ---------------------------------------------------------------------------- */
 
-/* Waits for hints to be gone look at what the log has let go of. */
 void sender_look_at_waits(struct sender *s)
 {
-    if (s->orders.n)
-        orders_gone(&s->orders, hint_log_acked(s->peer->log).seq);
+    orders_look(&s->orders, s->peer);
 }
 
 void sender_acked(struct sender *s, uint64_t seq)

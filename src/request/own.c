@@ -55,7 +55,7 @@ static bool clear_mark(struct own *o, struct error *e)
 
 static void look_at_waits(struct own *o)
 {
-    orders_gone(&o->waits, hint_log_acked(o->peer->log).seq);
+    orders_look(&o->waits, o->peer);
     orders_forget(&o->waits, clock_mono_ms());
 }
 
@@ -276,7 +276,10 @@ void own_tick(struct own *o, bool serving, bool trusted)
         log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
     if (o->syncing || serving)
         return;
-    if (trusted && hint_peer_expire(o->peer->hints, clock_steady_ms()))
+    uint64_t now = trusted ? clock_steady_ms() : 0;
+    if (now && hint_peer_expires(o->peer->hints, now)) /* on disk before they are gone */
+        own_mark_repair(o, "hints for it expired");
+    if (now && hint_peer_expire(o->peer->hints, now))
         own_mark_repair(o, "hints for it expired");
     if (o->dir && CONFIG_LIVE(o->config, hint_sync) == SYNC_INTERVAL && peer_hints(o->peer).pending)
         start_sync(o);

@@ -381,6 +381,10 @@ def test_hints_wait_is_a_sync_point():
         fill(a, 10)
         a.admin("--timeout", "20", "hints", "wait")
         assert totals(a)["expired_total"] == 10 and balance(a) == 0
+        a.kill()  # a peer that a new start hasn't met yet, and for which there is nothing
+        a.start(wait=False)
+        rig.wait_until(lambda: a.admin_run("ping").returncode == 0, "node 1 is back")
+        a.admin("--timeout", "20", "hints", "wait")
 
 
 def test_hints_rate_and_time_left_and_never():

@@ -91,7 +91,7 @@ static uint64_t id_of(const struct frame *f)
     return id;
 }
 
-static struct hint_figures figures(const struct hint_peer *p)
+static struct hint_figures figures(struct hint_peer *p)
 {
     struct hint_figures f;
     hint_peer_figures(p, &f);
@@ -362,6 +362,7 @@ START_TEST(live_records_count_when_they_become_hints)
     hint_peer_release(p);
     ck_assert_uint_eq(figures(p).delivered, 10);
     ck_assert_uint_eq(figures(p).dropped, 2);
+    ck_assert_uint_eq(figures(p).stored + figures(p).converted, 12); /* all that went as hints */
     ck_assert_int_eq(append(p, 14, 0, 1000, HINT_AS_HINT), HINT_PUT_STORED);
     close_store(s);
 }
@@ -515,6 +516,45 @@ START_TEST(a_full_disk_is_no_space_and_nothing_changes)
     ck_assert_int_eq(put(p, 1000), HINT_PUT_STORED); /* the share that the failure took is back */
     mem_free(path);
     mem_free(gone);
+    close_store(s);
+}
+END_TEST
+
+/* A peer's hints, taken and put again elsewhere or for itself. */
+static bool put_again(void *arg, const struct frame *f)
+{
+    return hint_store_put(arg, f->payload, DAY) == HINT_PUT_STORED;
+}
+
+START_TEST(who_takes_may_put)
+{
+    struct hint_store *s = open_with(&(struct hint_store_options){.dir = dir});
+    struct hint_peer *p = peer(s, "a"), *q = peer(s, "b");
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(put(p, 10), HINT_PUT_STORED);
+    ck_assert_uint_eq(hint_store_take(p, put_again, q), 3);
+    ck_assert_uint_eq(hint_store_take(q, put_again, q), 3);
+    ck_assert_uint_eq(figures(p).pending, 0);
+    ck_assert_uint_eq(figures(q).pending, 3);
+    close_store(s);
+}
+END_TEST
+
+START_TEST(a_sync_that_failed_is_tried_again)
+{
+    struct error e;
+    uint64_t synced;
+    struct hint_store *s = open_with(&(struct hint_store_options){.dir = dir});
+    struct hint_peer *p = peer(s, "a");
+    char *path = mem_printf("%s/a", dir);
+    ck_assert_int_eq(rmdir(path), 0);
+    hint_peer_set_hinting(p, false);
+    ck_assert_int_eq(append(p, 1, 0, 10, HINT_AS_LIVE), HINT_PUT_STORED);
+    ck_assert(!hint_peer_sync(p, &synced, &e)); /* it lies in memory */
+    ck_assert(!hint_peer_sync(p, &synced, &e));
+    ack_first(p, 1);
+    ck_assert(hint_peer_sync(p, &synced, &e));
+    mem_free(path);
     close_store(s);
 }
 END_TEST
@@ -789,7 +829,9 @@ START_TEST(random_live_and_hints)
         uint64_t held = 0;
         for (size_t i = first; i < (hinting ? n : mark); i++)
             held += size[i];
-        ck_assert_uint_eq(figures(p).bytes, held);
+        struct hint_figures g = figures(p);
+        ck_assert_uint_eq(g.bytes, held);
+        ck_assert_uint_eq(g.stored + g.converted, g.pending + g.delivered);
         ck_assert_uint_le(held, cap / 2 + cap / 4 + 3200); /* a window and a record above at most */
     }
     hint_peer_hold(p);
@@ -870,10 +912,13 @@ static void *crowd_take(void *arg)
 static void *crowd_expire(void *arg)
 {
     struct crowd *c = arg;
+    uint64_t seen = 0;
     rcu_thread_register();
     while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
         hint_store_expire(c->s, clock_steady_ms());
-        totals(c->s);
+        struct hint_figures f = totals(c->s).sum;
+        ck_assert_uint_ge(f.stored + f.converted, seen); /* also when peers are removed */
+        seen = f.stored + f.converted;
     }
     rcu_thread_unregister();
     return NULL;
@@ -1049,6 +1094,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, reopening_finds_all_and_it_counts);
     tcase_add_test(c, another_peers_segments_are_left_alone);
     tcase_add_test(c, a_full_disk_is_no_space_and_nothing_changes);
+    tcase_add_test(c, who_takes_may_put);
+    tcase_add_test(c, a_sync_that_failed_is_tried_again);
     tcase_add_test(c, random_in_memory);
     tcase_add_test(c, random_on_disk);
     tcase_add_test(c, random_live_and_hints);

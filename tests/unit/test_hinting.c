@@ -9,6 +9,8 @@
 #include "peer/hinting.h"
 #include "unit.h"
 #include "wire/frame.h"
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define UPPER   (7ull << 32)
 #define RECORDS 4000
@@ -32,11 +34,13 @@ struct world {
     uint64_t records, overlaps; /* overlaps: applied, but truncated before this was known */
 };
 
-static struct world *world_new(void)
+static struct world *world_in(const char *dir)
 {
     struct world *w = MEM_NEW(struct world);
     struct error e;
-    const struct hint_store_options o = {.floor = UPPER,
+    char *of_peer = dir ? mem_printf("%s/peer", dir) : NULL;
+    const struct hint_store_options o = {.dir = dir,
+                                         .floor = UPPER,
                                          .segment_min = 4096,
                                          .segment_max = 65536,
                                          .single_writer = true,
@@ -56,8 +60,14 @@ static struct world *world_new(void)
                                   .waiters = &w->waiters,
                                   .delivery = &w->delivery,
                                   .clock_trusted = &trusted};
-    hinting_init(&w->hinting, NULL);
+    hinting_init(&w->hinting, of_peer);
+    mem_free(of_peer);
     return w;
+}
+
+static struct world *world_new(void)
+{
+    return world_in(NULL);
 }
 
 static void world_free(struct world *w)
@@ -320,12 +330,68 @@ START_TEST(the_window_closes_while_it_is_down_and_opens_when_it_is_back)
 }
 END_TEST
 
+/* What happens to files, as the library calls it: a segment that goes before the mark is there is
+ * what a kill at that moment would leave. */
+static char *mark_path;
+static unsigned removed, unmarked;
+
+int unlinkat(int dir, const char *name, int flags)
+{
+    if (mark_path && strstr(name, ".log")) {
+        removed++;
+        unmarked += access(mark_path, F_OK) != 0;
+    }
+    return (int)syscall(SYS_unlinkat, dir, name, flags);
+}
+
+static void drop_marked(bool expire)
+{
+    char dir[] = "/tmp/hinting.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    struct world *w = world_in(dir);
+    mark_path = mem_printf("%s/peer/needs-repair", dir);
+    removed = unmarked = 0;
+    for (int i = 0; i < 200; i++) /* some segments */
+        put(w, expire);
+    if (expire)
+        hinting_sweep(&w->hinting, true, false);
+    else
+        ck_assert(hinting_truncate(&w->hinting, false));
+    ck_assert_uint_gt(removed, 1);
+    ck_assert_uint_eq(unmarked, 0);
+    ck_assert(peer_needs_repair(&w->peer));
+    if (!expire)
+        ck_assert_str_eq(w->peer.repair->reason, "200 hints for it were truncated");
+    mem_free(mark_path);
+    mark_path = NULL;
+    world_free(w);
+    char *path = mem_printf("%s/peer", dir);
+    hint_log_remove_files(path);
+    hint_mark_remove(path);
+    rmdir(dir);
+    mem_free(path);
+}
+
+START_TEST(the_mark_is_on_disk_before_what_expires_goes)
+{
+    drop_marked(true);
+}
+END_TEST
+
+START_TEST(the_mark_is_on_disk_before_what_is_truncated_goes)
+{
+    drop_marked(false);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, rcu_start, rcu_stop);
     tcase_add_test(c, each_record_is_accounted_for_once);
     tcase_add_test(c, live_traffic_is_not_truncated);
     tcase_add_test(c, a_truncation_awaits_what_is_on_its_way);
+    tcase_add_test(c, the_mark_is_on_disk_before_what_expires_goes);
+    tcase_add_test(c, the_mark_is_on_disk_before_what_is_truncated_goes);
     tcase_add_test(c, the_window_closes_while_it_is_down_and_opens_when_it_is_back);
 }
 
