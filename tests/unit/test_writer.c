@@ -670,6 +670,23 @@ START_TEST(a_write_lies_in_all_logs_first)
 }
 END_TEST
 
+/* The memory that a write travels in is used again: what the writer said the last time (-CLOCK)
+ * isn't said of this one, which is in the logs. */
+START_TEST(an_answer_says_nothing_of_the_write_before)
+{
+    struct desk d;
+    start_own(&d);
+    struct msg *msg = a_write(&d, "k", "v", false); /* this node is no replica */
+    container_of_(msg, struct mail_write, msg)->own_outcome = STORE_FAILED;
+    actor_send(writer_actor(d.writer), msg);
+    struct mail_write *m = container_of_(next_mail(&d.worker, MAIL_WRITE), struct mail_write, msg);
+    ck_assert_int_eq(m->own_outcome, STORE_APPLIED);
+    ck_assert_uint_eq(hint_log_appended(d.peer.log).records, 1);
+    mail_write_free(m);
+    end_own(&d);
+}
+END_TEST
+
 /* A batch is lost with its connection, one of its two writes was applied: the workers are told what
  * the logs hold, and the other one is written when the store is back; so is what came meanwhile. */
 START_TEST(what_a_lost_store_lacks_is_replayed)
@@ -1118,6 +1135,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_newcomer_waits_for_the_last_writes_of_the_one_before);
     tcase_add_test(c, writes_of_one_key_keep_their_order_over_a_lost_store);
     tcase_add_test(c, a_write_lies_in_all_logs_first);
+    tcase_add_test(c, an_answer_says_nothing_of_the_write_before);
     tcase_add_test(c, what_a_lost_store_lacks_is_replayed);
     tcase_add_test(c, what_a_full_store_refuses_is_tried_again);
     tcase_add_test(c, a_store_that_went_back_in_time_is_noticed);
