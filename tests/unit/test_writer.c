@@ -6,6 +6,7 @@
 #include "peer.h"
 #include "peer/delivery.h"
 #include "request/batch.h"
+#include "request/pulse.h"
 #include "request/replicate.h"
 #include "request/writer.h"
 #include "store/internal.h"
@@ -915,6 +916,32 @@ START_TEST(what_all_members_have_passed_is_forgotten)
 }
 END_TEST
 
+/* A member that we don't hear may live, and go on making hints for us, each of which lives as long
+ * as the first. */
+START_TEST(a_member_that_is_away_may_hold_hints_yet)
+{
+    struct config c = config;
+    struct peers peers = {.n = 3};
+    struct pulse p;
+    uint64_t start = clock_steady_ms(), mark = UINT64_MAX - 1;
+    pulse_init(&p, &c, &peers);
+    p.watermark = &mark;
+    struct pulse_now now = {.wall_ms = start, .steady_ms = start};
+    struct mail_beat m = {.node = 1, .has_watermark = true, .watermark = start << 16};
+    pulse_heard(&p, &m, &now); /* the last that is heard of it */
+    for (unsigned hours = 1; hours < 100; hours++) {
+        now.wall_ms = now.steady_ms = start + hours * 3600000ull;
+        m = (struct mail_beat){.node = 2, .has_watermark = true, .watermark = now.steady_ms << 16};
+        pulse_heard(&p, &m, &now);
+        uint64_t below = hlc_ms(pulse_forgettable(&p, true, &now));
+        uint64_t oldest = now.steady_ms - DAY_MS; /* of its hints that haven't expired */
+        ck_assert_msg(below <= (oldest > start ? oldest : start), "after %u hours", hours);
+        ck_assert_uint_ge(below, oldest - 2 * PULSE_MARGIN_MS); /* it doesn't stay for ever */
+    }
+    pulse_fini(&p);
+}
+END_TEST
+
 /* The next write that the worker gets back. */
 static struct mail_write *answered(struct desk *d)
 {
@@ -1128,6 +1155,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, greetings_are_answered_under_load);
     tcase_add_test(c, the_watermark_stays_below_what_isnt_everywhere);
     tcase_add_test(c, what_all_members_have_passed_is_forgotten);
+    tcase_add_test(c, a_member_that_is_away_may_hold_hints_yet);
     tcase_add_test(c, a_clock_that_is_off_refuses_writes);
     tcase_add_test(c, only_what_cant_be_judged_is_too_old);
     tcase_add_test(c, a_newcomer_waits_for_the_log_and_is_welcomed);
