@@ -13,7 +13,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define BATCH_MAX  4096 /* writes in one batch */
+#define BATCH_MAX  4096            /* writes in one batch */
+#define OWN_PART   (BATCH_MAX / 4) /* of a batch, at least, is the own log's when it is replayed */
 #define TICK_MS    100
 #define TIDY_TICKS 10
 #define LAZY_MS    1    /* what nobody waits for: acknowledgements, word to senders */
@@ -594,7 +595,8 @@ static void submit(struct writer *w)
 {
     struct batch *b = w->gathering;
     if (own_has_log(&w->own) && !w->at_store && serving(w))
-        own_fill(&w->own, b, BATCH_MAX, __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED));
+        own_fill(&w->own, b, b->n < BATCH_MAX - OWN_PART ? BATCH_MAX : b->n + OWN_PART,
+                 __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED));
     if (b->n == 0 || (w->at_store && !w->store_up))
         pass_gathered(w);
     if (w->at_store || b->n == 0)

@@ -737,6 +737,45 @@ START_TEST(what_a_lost_store_lacks_is_replayed)
 }
 END_TEST
 
+static size_t own_writes(const struct store_batch *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++)
+        n += b->writes[i].source == 0;
+    return n;
+}
+
+/* A peer that drains fills each batch by itself: the own log has a part in it all the same. */
+START_TEST(replay_has_its_part_of_a_full_batch)
+{
+    struct desk d;
+    start_own(&d);
+    struct actor *writer = writer_actor(d.writer);
+    tell(&d, BREAK);
+    UNTIL(__atomic_load_n(&d.state, __ATOMIC_ACQUIRE) == NODE_STANDBY);
+    for (int i = 0; i < 10000; i++)
+        actor_send(writer, a_write(&d, "k", "0", true));
+    UNTIL(own_pending(&d) == 10000);
+    tell(&d, COME_BACK);
+    UNTIL(at_store(&d));
+    ck_assert_uint_gt(own_writes(at_store(&d)), 1000);
+    greet(&d, ids[1]);
+    wait_for_gathering(&d);
+    tell(&d, FINISH);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    UNTIL(at_store(&d));
+    for (unsigned i = 1; i <= 5000; i++)
+        send_write(&d, START + i);
+    wait_for_gathering(&d);
+    unsigned before = batches(&d);
+    tell(&d, FINISH);
+    UNTIL(batches(&d) > before);
+    ck_assert_uint_gt(own_writes(at_store(&d)), 0);
+    ck_assert_uint_lt(own_writes(at_store(&d)), at_store(&d)->n);
+    end_own(&d);
+}
+END_TEST
+
 /* A store without room keeps its log's order: nothing behind what it refuses is given to it. */
 START_TEST(what_a_full_store_refuses_is_tried_again)
 {
@@ -1165,6 +1204,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_write_lies_in_all_logs_first);
     tcase_add_test(c, an_answer_says_nothing_of_the_write_before);
     tcase_add_test(c, what_a_lost_store_lacks_is_replayed);
+    tcase_add_test(c, replay_has_its_part_of_a_full_batch);
     tcase_add_test(c, what_a_full_store_refuses_is_tried_again);
     tcase_add_test(c, a_store_that_went_back_in_time_is_noticed);
     tcase_add_test(c, own_numbers_go_on_at_a_new_upper_half);
