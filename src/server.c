@@ -126,7 +126,7 @@ static bool open_store(struct server *s, struct error *e)
                               .stamp_table_bytes = c->stamp_table_bytes,
                               /* a client of a node with peers outlives a Redis that hangs */
                               .timeout_ms = s->topology->n > 1 ? c->timeout / 2 : c->timeout,
-                              .alone = s->topology->n == 1 && !s->orphans.n};
+                              .alone = s->topology->n == 1 && !s->orphans.n && !s->peers.own};
     if (c->data_store == DATA_STORE_EMBEDDED) {
         s->store = store_open_embedded(&o, e);
     } else {
@@ -287,6 +287,32 @@ static bool take_orphans(struct server *s, const char *root, struct error *e)
     return true;
 }
 
+/* A node that lost its last peer while its store was away has answered what lies in the own log. */
+static bool wants_own_log(const struct server *s, const char *root)
+{
+    if (s->config->data_store == DATA_STORE_EMBEDDED)
+        return false;
+    char *dir = root ? mem_printf("%s/%s", root, s->me.id) : NULL;
+    bool wants = s->topology->n > 1 || (dir && hint_log_exists(dir));
+    mem_free(dir);
+    return wants;
+}
+
+static void free_peer(struct peer *p);
+
+/* Without peers, it goes when nothing is left in it. */
+static bool drop_own_log(struct server *s, struct error *e)
+{
+    struct peer *p = s->peers.own;
+    const struct hint_log_report *r = p && s->topology->n == 1 ? hint_peer_report(p->hints) : NULL;
+    if (!r || r->records || r->missing)
+        return true;
+    bool ok = hint_peer_remove(p->hints, e);
+    free_peer(p);
+    s->peers.own = NULL;
+    return ok;
+}
+
 /* Each peer has a log, and the own store, where it may be away while the node runs. */
 static bool open_logs(struct server *s, struct error *e)
 {
@@ -296,7 +322,7 @@ static bool open_logs(struct server *s, struct error *e)
     s->senders = mem_calloc(n, sizeof *s->senders);
     char *root = hints_root(s->config);
     bool ok = !root || dir_make(root, e);
-    bool own_too = n > 1 && s->config->data_store != DATA_STORE_EMBEDDED;
+    bool own_too = wants_own_log(s, root);
     for (unsigned i = 0; ok && i < n; i++)
         if (i != self || own_too)
             ok = name_log(&s->topology->nodes[i], root, new_peer(s, i), &s->hint_dirs[i], e);
@@ -304,7 +330,7 @@ static bool open_logs(struct server *s, struct error *e)
     for (unsigned i = 0; ok && i < n; i++)
         if (i != self || own_too)
             ok = open_log(s, i == self ? s->peers.own : s->peers.at[i], e);
-    ok = ok && take_orphans(s, root, e);
+    ok = ok && drop_own_log(s, e) && take_orphans(s, root, e);
     mem_free(root);
     return ok;
 }

@@ -1,11 +1,9 @@
 #include "peer/watermarks.h"
 #include "core/mem.h"
 
-void watermarks_init(struct watermarks *w, unsigned nodes, uint64_t now_ms)
+void watermarks_init(struct watermarks *w, unsigned nodes)
 {
     *w = (struct watermarks){.n = nodes, .of = mem_calloc(nodes, sizeof *w->of)};
-    for (unsigned i = 0; i < nodes; i++)
-        watermarks_forget(w, i, now_ms);
 }
 
 void watermarks_fini(struct watermarks *w)
@@ -13,24 +11,21 @@ void watermarks_fini(struct watermarks *w)
     mem_free(w->of);
 }
 
-void watermarks_heard(struct watermarks *w, unsigned node, uint64_t stamp, uint64_t now_ms)
+void watermarks_heard(struct watermarks *w, unsigned node, uint64_t stamp)
 {
-    w->of[node] = (struct watermark){.stamp = stamp, .heard_ms = now_ms};
+    w->of[node] = stamp;
 }
 
-void watermarks_forget(struct watermarks *w, unsigned node, uint64_t now_ms)
+void watermarks_forget(struct watermarks *w, unsigned node)
 {
-    watermarks_heard(w, node, 0, now_ms);
+    w->of[node] = 0;
 }
 
-uint64_t watermarks_lowest(const struct watermarks *w, unsigned self, uint64_t own,
-                           uint64_t window_ms, uint64_t now_ms)
+uint64_t watermarks_lowest(const struct watermarks *w, unsigned self, uint64_t own)
 {
     uint64_t lowest = own;
-    for (unsigned i = 0; i < w->n; i++) {
-        const struct watermark *m = &w->of[i];
-        if (i != self && now_ms - m->heard_ms <= window_ms && m->stamp < lowest)
-            lowest = m->stamp;
-    }
+    for (unsigned i = 0; i < w->n; i++)
+        if (i != self && w->of[i] < lowest)
+            lowest = w->of[i];
     return lowest;
 }

@@ -292,7 +292,7 @@ static bool has_room(const struct handoff *h, const struct peer *p)
     uint64_t behind = peer_behind(p), more = h->chunk.bytes.len;
     uint64_t cap = CONFIG_LIVE(c, hint_store_max_bytes_per_peer);
     if (peer_hinting(p)) /* over all peers there are as many as before */
-        return !PEER_LOAD(p, closed) && (!cap || peer_hints(p).bytes + more <= cap);
+        return !cap || peer_hints(p).bytes + more <= cap;
     return behind == 0 || behind + more <= c->send_window;
 }
 
@@ -304,6 +304,23 @@ static bool all_have_room(const struct handoff *h)
             return false;
     }
     return true;
+}
+
+/* It may never be back: who waits for it can do nothing else with these hints. */
+static bool stops_for_closed(struct handoff *h)
+{
+    for (size_t i = 0; i < h->chunk.n_heirs; i++) {
+        const struct peer *p = h->o.peers->at[h->chunk.heir[i].node];
+        if (!p || !PEER_LOAD(p, closed))
+            continue;
+        snprintf(h->stopped, sizeof h->stopped,
+                 "peer %s, to which some go, has been down for longer than its hints live",
+                 p->log_name);
+        handoff_end(h->orphan);
+        end_job(h, h->stopped);
+        return true;
+    }
+    return false;
 }
 
 static void stop_at(struct handoff *h, const struct peer *p)
@@ -355,7 +372,7 @@ static void append(struct handoff *h)
 {
     struct handoff_chunk *c = &h->chunk;
     size_t n = 0;
-    if (!all_have_room(h))
+    if (stops_for_closed(h) || !all_have_room(h))
         return;
     while (n < c->n && !h->stopped[0] && append_record(h, &c->record[n]))
         n++;

@@ -19,7 +19,8 @@
  * handoff began. After that start the handoff goes on when it is asked for again.
  *
  * One job at a time; the others wait. It waits also while the store is down, a peer that is up is
- * behind, or a log is at its cap. */
+ * behind, or a log is at its cap. It ends, not done, where an heir has been down for so long that
+ * nothing more is stored for it. */
 #ifndef REQUEST_HANDOFF_H
 #define REQUEST_HANDOFF_H
 

@@ -214,7 +214,8 @@ void own_fill(struct own *o, struct batch *b, size_t room, bool trusted)
 
 static void on_synced(struct own *o)
 {
-    enum verdict v = VERDICT_DURABLE;
+    bool always = CONFIG_LIVE(o->config, hint_sync) == SYNC_ALWAYS; /* it may have been, before */
+    enum verdict v = always ? VERDICT_DURABLE : VERDICT_KEPT;
     enum refusal why = REFUSAL_NONE;
     if (!o->synced.ok) {
         log_limited(1000, LOG_LEVEL_ERROR, "hints: %s", o->synced.error.text);
@@ -222,8 +223,7 @@ static void on_synced(struct own *o)
         v = VERDICT_REFUSED;
         why = REFUSAL_DISK;
     }
-    if (CONFIG_LIVE(o->config, hint_sync) == SYNC_ALWAYS)
-        waiters_settle(&o->waiters, (uint16_t)o->peer->node, o->synced.upto, v, why);
+    waiters_settle(&o->waiters, (uint16_t)o->peer->node, o->synced.upto, v, why);
 }
 
 static void sync_in_pool(uv_work_t *work)

@@ -11,7 +11,7 @@
 void pulse_init(struct pulse *p, const struct config *c, const struct peers *peers)
 {
     *p = (struct pulse){.config = c, .peers = peers};
-    watermarks_init(&p->marks, peers->n, clock_steady_ms());
+    watermarks_init(&p->marks, peers->n);
     clocks_init(&p->clocks, peers->n, (HEARTBEATS + 1) * (uint64_t)c->gos_interval + 1000);
     p->life_ms = (uint64_t)c->hint_ttl_seconds * 1000;
 }
@@ -93,7 +93,7 @@ bool pulse_refuses(const struct pulse *p, struct buf *reply)
 void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_now *now)
 {
     if (m->has_watermark)
-        watermarks_heard(&p->marks, m->node, m->watermark, now->steady_ms);
+        watermarks_heard(&p->marks, m->node, m->watermark);
     if (!m->has_clock)
         return;
     clocks_heard(&p->clocks, m->node, m->clock_ahead_ms, now->steady_ms);
@@ -101,9 +101,9 @@ void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_
         pulse_tick(p, now);
 }
 
-void pulse_replaced(struct pulse *p, unsigned node, const struct pulse_now *now)
+void pulse_replaced(struct pulse *p, unsigned node)
 {
-    watermarks_forget(&p->marks, node, now->steady_ms);
+    watermarks_forget(&p->marks, node);
     clocks_forget(&p->clocks, node);
 }
 
@@ -143,7 +143,7 @@ void pulse_publish(struct pulse *p, struct hlc *clock, uint64_t waiting,
 uint64_t pulse_forgettable(struct pulse *p, bool clock_trusted, const struct pulse_now *now)
 {
     uint64_t own = __atomic_load_n(p->watermark, __ATOMIC_RELAXED);
-    uint64_t below = watermarks_lowest(&p->marks, p->peers->self, own, p->life_ms, now->steady_ms);
+    uint64_t below = watermarks_lowest(&p->marks, p->peers->self, own);
     uint64_t life = p->life_ms + 2 * PULSE_MARGIN_MS;
     uint64_t aged = clock_trusted && now->steady_ms > life ? (now->steady_ms - life) << 16 : 0;
     below = below > aged ? below : aged;

@@ -53,7 +53,7 @@ void pulse_fini(struct pulse *p);
 
 void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_now *now);
 /* Another node has taken this one's place. */
-void pulse_replaced(struct pulse *p, unsigned node, const struct pulse_now *now);
+void pulse_replaced(struct pulse *p, unsigned node);
 /* Once in each turn that takes writes: is the clock right? Cheap. */
 void pulse_look(struct pulse *p, const struct pulse_now *now);
 /* Several times a second: what was heard ages. */
@@ -66,7 +66,8 @@ bool pulse_refuses(const struct pulse *p, struct buf *reply);
 void pulse_publish(struct pulse *p, struct hlc *clock, uint64_t waiting,
                    const struct pulse_now *now);
 /* Below which stamp nothing needs guarding: the lowest watermark, or, if that is higher, what is
- * older than any hint lives (only where the clock is trusted). Never falls. */
+ * older than any hint lives (only where the clock is trusted): so far a member that is away can
+ * hold it back. Never falls. */
 #define PULSE_MARGIN_MS (3600ull * 1000) /* what was on its way when a hint's time ran out */
 uint64_t pulse_forgettable(struct pulse *p, bool clock_trusted, const struct pulse_now *now);
 /* Can this write of `node` not be judged any more? It must lie below what was forgotten, and be

@@ -134,7 +134,7 @@ static void replace(struct writer *w, const struct mail_replace *m)
     memcpy(p->log_name, m->id, NODE_ID_SIZE);
     writer_forget_gathered(w, m->node);
     learn_id(w, m->node, m->id);
-    pulse_replaced(&w->pulse, m->node, &w->now);
+    pulse_replaced(&w->pulse, m->node);
 }
 
 /* The log has the newcomer's name. If the node before came back meanwhile, it greets again. */

@@ -3,7 +3,8 @@
 #include "request/writer_internal.h"
 #include <string.h>
 
-#define RETRY_MS 1000 /* a store that refused is asked again */
+#define RETRY_MS 1000                   /* a store that refused is asked again */
+#define OWN_PART (WRITER_BATCH_MAX / 4) /* of a batch, at least, is the own log's when replayed */
 
 /* ---- the store
  * ------------------------------------------------------------------------------------ */
@@ -26,7 +27,8 @@ void writer_submit(struct writer *w)
 {
     struct batch *b = w->gathering;
     if (own_has_log(&w->own) && !w->at_store && writer_serving(w))
-        own_fill(&w->own, b, WRITER_BATCH_MAX,
+        own_fill(&w->own, b,
+                 b->n < WRITER_BATCH_MAX - OWN_PART ? WRITER_BATCH_MAX : b->n + OWN_PART,
                  __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED));
     if (b->n == 0 || (w->at_store && !w->store_up))
         pass_gathered(w);

@@ -64,6 +64,10 @@ class Client(threading.Thread):
             assert own.lrange(key, 0, -1) == items, f"{key} at {where}"
 
 
+def id_of(node):
+    return node.admin("status")["node"]["id"]
+
+
 def own(node):
     return node.admin("hints")["own"]
 
@@ -330,3 +334,27 @@ def test_own_hints_expire():
         c.backends[0].start()
         c.wait_linked()
         assert a.client().set("k", "v") and c.backends[0].client().keys("k*") == [b"k"]
+
+
+def test_own_log_of_a_node_that_is_alone_now():
+    """Its last peer leaves the configuration while its Redis is away: what was answered is written, before what comes
+    after, and then nothing is left of the log."""
+    with rig.Cluster(2, store="redis") as c:
+        a, b = c.nodes
+        c.backends[0].kill()
+        rig.wait_until(lambda: a.state() == "STANDBY", "it knows")
+        assert a.client().set("k", "1") and a.client().incr("n") == 1
+        rig.wait_until(lambda: own(a)["pending"] == 2, "they are hints for the own store")
+        b.stop()
+        a.kill()
+        del a.flags["dyn-seeds"]
+        c.backends[0].start()
+        a.start()
+        rig.wait_until(lambda: c.backends[0].client().mget("k", "n") == [b"1", b"1"], "the log is replayed")
+        assert a.client().set("k", "2") and a.client().incr("n") == 2
+        assert c.backends[0].client().mget("k", "n") == [b"2", b"2"]
+        rig.wait_until(lambda: a.state() == "NORMAL" and a.pending() == 0, "nothing is left")
+        a.stop()
+        a.start()
+        assert id_of(a) not in os.listdir(os.path.join(a.directory, "hints"))
+        assert a.client().incr("n") == 3

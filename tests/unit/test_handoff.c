@@ -573,6 +573,30 @@ START_TEST(a_peer_that_is_behind_is_waited_for)
 }
 END_TEST
 
+/* What would wait for ever ends, with the reason, so that the operator can do something else. */
+START_TEST(an_heir_that_takes_no_hints_ends_it)
+{
+    struct desk d;
+    memset(applied, 0, sizeof applied);
+    store_has = 0;
+    leave_hints(5);
+    open_desk(&d);
+    PEER_STORE(&d.c, closed, 1);
+    ask(&d, 0, false);
+    finish(&d);
+    struct mail_order *m = answer(&d);
+    ck_assert(m && !m->done);
+    ck_assert_ptr_nonnull(strstr(m->reason, "has been down for longer than its hints live"));
+    mem_free(m);
+    ck_assert_uint_eq(orphan_hints(&d.orphans.at[0]).pending, 5);
+    PEER_STORE(&d.c, closed, 0);
+    ask(&d, 0, false);
+    finish(&d);
+    check_once(&d, 5);
+    close_desk(&d);
+}
+END_TEST
+
 /* What can't be made durable isn't appended twice, and who asked hears of it. */
 START_TEST(a_disk_that_fails)
 {
@@ -687,6 +711,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_store_that_goes_away);
     tcase_add_test(c, senders_are_told_last);
     tcase_add_test(c, a_peer_that_is_behind_is_waited_for);
+    tcase_add_test(c, an_heir_that_takes_no_hints_ends_it);
     tcase_add_test(c, a_disk_that_fails);
     tcase_add_test(c, truncated);
     tcase_add_test(c, an_unknown_place);

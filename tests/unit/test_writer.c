@@ -6,6 +6,7 @@
 #include "peer.h"
 #include "peer/delivery.h"
 #include "request/batch.h"
+#include "request/pulse.h"
 #include "request/replicate.h"
 #include "request/writer.h"
 #include "store/internal.h"
@@ -670,6 +671,23 @@ START_TEST(a_write_lies_in_all_logs_first)
 }
 END_TEST
 
+/* The memory that a write travels in is used again: what the writer said the last time (-CLOCK)
+ * isn't said of this one, which is in the logs. */
+START_TEST(an_answer_says_nothing_of_the_write_before)
+{
+    struct desk d;
+    start_own(&d);
+    struct msg *msg = a_write(&d, "k", "v", false); /* this node is no replica */
+    container_of_(msg, struct mail_write, msg)->own_outcome = STORE_FAILED;
+    actor_send(writer_actor(d.writer), msg);
+    struct mail_write *m = container_of_(next_mail(&d.worker, MAIL_WRITE), struct mail_write, msg);
+    ck_assert_int_eq(m->own_outcome, STORE_APPLIED);
+    ck_assert_uint_eq(hint_log_appended(d.peer.log).records, 1);
+    mail_write_free(m);
+    end_own(&d);
+}
+END_TEST
+
 /* A batch is lost with its connection, one of its two writes was applied: the workers are told what
  * the logs hold, and the other one is written when the store is back; so is what came meanwhile. */
 START_TEST(what_a_lost_store_lacks_is_replayed)
@@ -715,6 +733,45 @@ START_TEST(what_a_lost_store_lacks_is_replayed)
     hint_peer_figures(d.own.hints, &figures);
     ck_assert_uint_eq(figures.delivered, 3);
     ck_assert(!peer_needs_repair(&d.own));
+    end_own(&d);
+}
+END_TEST
+
+static size_t own_writes(const struct store_batch *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++)
+        n += b->writes[i].source == 0;
+    return n;
+}
+
+/* A peer that drains fills each batch by itself: the own log has a part in it all the same. */
+START_TEST(replay_has_its_part_of_a_full_batch)
+{
+    struct desk d;
+    start_own(&d);
+    struct actor *writer = writer_actor(d.writer);
+    tell(&d, BREAK);
+    UNTIL(__atomic_load_n(&d.state, __ATOMIC_ACQUIRE) == NODE_STANDBY);
+    for (int i = 0; i < 10000; i++)
+        actor_send(writer, a_write(&d, "k", "0", true));
+    UNTIL(own_pending(&d) == 10000);
+    tell(&d, COME_BACK);
+    UNTIL(at_store(&d));
+    ck_assert_uint_gt(own_writes(at_store(&d)), 1000);
+    greet(&d, ids[1]);
+    wait_for_gathering(&d);
+    tell(&d, FINISH);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    UNTIL(at_store(&d));
+    for (unsigned i = 1; i <= 5000; i++)
+        send_write(&d, START + i);
+    wait_for_gathering(&d);
+    unsigned before = batches(&d);
+    tell(&d, FINISH);
+    UNTIL(batches(&d) > before);
+    ck_assert_uint_gt(own_writes(at_store(&d)), 0);
+    ck_assert_uint_lt(own_writes(at_store(&d)), at_store(&d)->n);
     end_own(&d);
 }
 END_TEST
@@ -895,6 +952,32 @@ START_TEST(what_all_members_have_passed_is_forgotten)
     ck_assert_uint_gt(forgotten(&d), low);
     close_desk(&d);
     hint_log_close(d.peer.log);
+}
+END_TEST
+
+/* A member that we don't hear may live, and go on making hints for us, each of which lives as long
+ * as the first. */
+START_TEST(a_member_that_is_away_may_hold_hints_yet)
+{
+    struct config c = config;
+    struct peers peers = {.n = 3};
+    struct pulse p;
+    uint64_t start = clock_steady_ms(), mark = UINT64_MAX - 1;
+    pulse_init(&p, &c, &peers);
+    p.watermark = &mark;
+    struct pulse_now now = {.wall_ms = start, .steady_ms = start};
+    struct mail_beat m = {.node = 1, .has_watermark = true, .watermark = start << 16};
+    pulse_heard(&p, &m, &now); /* the last that is heard of it */
+    for (unsigned hours = 1; hours < 100; hours++) {
+        now.wall_ms = now.steady_ms = start + hours * 3600000ull;
+        m = (struct mail_beat){.node = 2, .has_watermark = true, .watermark = now.steady_ms << 16};
+        pulse_heard(&p, &m, &now);
+        uint64_t below = hlc_ms(pulse_forgettable(&p, true, &now));
+        uint64_t oldest = now.steady_ms - DAY_MS; /* of its hints that haven't expired */
+        ck_assert_msg(below <= (oldest > start ? oldest : start), "after %u hours", hours);
+        ck_assert_uint_ge(below, oldest - 2 * PULSE_MARGIN_MS); /* it doesn't stay for ever */
+    }
+    pulse_fini(&p);
 }
 END_TEST
 
@@ -1111,6 +1194,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, greetings_are_answered_under_load);
     tcase_add_test(c, the_watermark_stays_below_what_isnt_everywhere);
     tcase_add_test(c, what_all_members_have_passed_is_forgotten);
+    tcase_add_test(c, a_member_that_is_away_may_hold_hints_yet);
     tcase_add_test(c, a_clock_that_is_off_refuses_writes);
     tcase_add_test(c, only_what_cant_be_judged_is_too_old);
     tcase_add_test(c, a_newcomer_waits_for_the_log_and_is_welcomed);
@@ -1118,7 +1202,9 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_newcomer_waits_for_the_last_writes_of_the_one_before);
     tcase_add_test(c, writes_of_one_key_keep_their_order_over_a_lost_store);
     tcase_add_test(c, a_write_lies_in_all_logs_first);
+    tcase_add_test(c, an_answer_says_nothing_of_the_write_before);
     tcase_add_test(c, what_a_lost_store_lacks_is_replayed);
+    tcase_add_test(c, replay_has_its_part_of_a_full_batch);
     tcase_add_test(c, what_a_full_store_refuses_is_tried_again);
     tcase_add_test(c, a_store_that_went_back_in_time_is_noticed);
     tcase_add_test(c, own_numbers_go_on_at_a_new_upper_half);
