@@ -197,9 +197,10 @@ struct hint_figures {
     uint64_t oldest_ms;      /* wall ms of the stamp of the oldest; 0: none */
     uint64_t behind;         /* payload bytes unacknowledged, live ones too */
     /* since the store was made */
-    uint64_t stored; /* put, or appended as hints */
-    uint64_t
-        converted; /* found at the start, or appended live and hints since the peer went down */
+    uint64_t stored;    /* put, or appended as hints */
+    uint64_t converted; /* found at the start, or appended live and hints since the peer went down
+                           or fell behind. stored + converted = pending + delivered + expired +
+                           dropped + what couldn't be read (of damaged) */
     uint64_t delivered, expired, dropped;
     uint64_t damaged; /* were there and couldn't be read (and segments, at the start) */
     uint64_t rejected[HINT_PUT_RESULTS];

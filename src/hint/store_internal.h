@@ -38,10 +38,11 @@ struct hint_peer {
     struct rcu_head rcu;
     /* the producer's */
     struct spinlock put CACHE_ALIGNED;
+    uint64_t claimed; /* atomic, both move it: up to which record each is known as hint or gone */
     struct hlc clock;
     uint64_t counted_seq, counted_records, counted_bytes; /* atomic: the log's position up to which
                                       records were appended as hints; these hold their shares */
-    uint64_t stored;                                      /* atomic */
+    uint64_t stored, joined;                              /* atomic; joined: converted by a put */
     const char *error;
     /* the consumer's */
     struct lock take CACHE_ALIGNED;

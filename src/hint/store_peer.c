@@ -56,6 +56,17 @@ static bool open_log(struct hint_peer *p, const char *header, struct error *e)
     return p->log != NULL;
 }
 
+/* Of the first `upto` records each is known now as a hint or as gone. Returns how many weren't
+ * before: counted in one place, whoever of producer and consumer comes first. */
+static uint64_t claim(struct hint_peer *p, uint64_t upto)
+{
+    uint64_t known = GET(p->claimed);
+    while (known < upto && !__atomic_compare_exchange_n(&p->claimed, &known, upto, true,
+                                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
+    return above(upto, known);
+}
+
 /* All that was found are hints. */
 static void count_found(struct hint_peer *p)
 {
@@ -63,6 +74,7 @@ static void count_found(struct hint_peer *p)
     PUT(p->counted_seq, end.seq);
     PUT(p->counted_records, end.records);
     PUT(p->counted_bytes, end.bytes);
+    PUT(p->claimed, end.records);
     PUT(p->converted, end.records);
 }
 
@@ -195,7 +207,10 @@ static void count_hint(struct hint_peer *p, struct hint_position end, uint64_t s
     PUT(p->counted_records, end.records);
     PUT(p->counted_bytes, end.bytes);
     share_charge(&p->share, size + uncharged); /* last: see share_give_back */
-    BUMP(p->stored, 1);
+    uint64_t made = claim(p, end.records);
+    BUMP(p->stored, made > 0);
+    if (made > 1)
+        BUMP(p->joined, made - 1);
 }
 
 static enum hint_put append_hint(struct hint_peer *p, struct frame *f)
@@ -380,14 +395,6 @@ bool hint_peer_was_away(const struct hint_peer *p)
     return hint_peer_hinting(p) || GET(p->hint_records) > hint_log_acked(p->log).records;
 }
 
-/* Up to which record all counts as hints. */
-static uint64_t hint_records(const struct hint_peer *p)
-{
-    if (hint_peer_hinting(p))
-        return hint_log_appended(p->log).records;
-    return larger(GET(p->hint_records), GET(p->counted_records));
-}
-
 /* What has gone gives back its share. */
 static void give_back(struct hint_peer *p)
 {
@@ -406,10 +413,14 @@ static uint64_t let_go(struct hint_peer *p, uint64_t seq)
 {
     uint64_t before = hint_log_acked(p->log).records, lost = hint_log_lost(p->log);
     hint_log_ack(p->log, seq);
-    uint64_t after = hint_log_acked(p->log).records, upto = hint_records(p);
+    uint64_t after = hint_log_acked(p->log).records, live = claim(p, after);
+    if (hint_peer_hinting(p)) { /* appended when that began */
+        BUMP(p->converted, live);
+        live = 0;
+    }
     lost = hint_log_lost(p->log) - lost;
     give_back(p);
-    return above(above(after < upto ? after : upto, before), lost);
+    return above(above(after - before, live), lost);
 }
 
 /* Of n records that go, those that were counted as expired before. */
@@ -444,7 +455,8 @@ uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
     uint64_t before = hint_log_acked(p->log).records;
     hint_log_ack(p->log, upto);
     give_back(p);
-    uint64_t n = above(hint_log_acked(p->log).records, before);
+    uint64_t after = hint_log_acked(p->log).records, n = above(after, before);
+    BUMP(p->converted, claim(p, after));
     n -= take_passed(p, n);
     BUMP(p->dropped, n);
     return n;
@@ -455,6 +467,7 @@ uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms)
     uint64_t n = hint_log_expire(p->log, now_ms);
     if (n == 0)
         return 0;
+    BUMP(p->converted, claim(p, hint_log_acked(p->log).records));
     BUMP(p->expired, n - take_passed(p, n));
     give_back(p);
     return n;
@@ -464,13 +477,12 @@ void hint_peer_set_hinting(struct hint_peer *p, bool hinting)
 {
     if (hinting == hint_peer_hinting(p))
         return;
-    uint64_t from = larger(hint_records(p), hint_log_acked(p->log).records);
-    if (hinting) {
+    if (hinting)
         __atomic_store_n(&p->hinting, 1, __ATOMIC_SEQ_CST);
-        BUMP(p->converted, above(hint_log_appended(p->log).records, from));
-        return;
-    }
     struct hint_position end = hint_log_appended(p->log);
+    BUMP(p->converted, claim(p, end.records));
+    if (hinting)
+        return;
     PUT(p->hint_seq, end.seq);
     PUT(p->hint_records, end.records);
     PUT(p->hint_bytes, end.bytes);
@@ -523,7 +535,7 @@ void hint_peer_figures(const struct hint_peer *p, struct hint_figures *f)
     f->behind = above(end.bytes, gone.bytes);
     f->oldest_ms = f->pending ? hint_log_oldest_ms(p->log) : 0;
     f->stored = GET(p->stored);
-    f->converted = GET(p->converted);
+    f->converted = GET(p->converted) + GET(p->joined);
     f->delivered = GET(p->delivered);
     f->expired = GET(p->expired);
     f->dropped = GET(p->dropped);
