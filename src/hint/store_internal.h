@@ -38,6 +38,7 @@ struct hint_peer {
     struct rcu_head rcu;
     /* the producer's */
     struct spinlock put CACHE_ALIGNED;
+    uint32_t mixed;   /* atomic; 0: all that was ever appended were hints */
     uint64_t claimed; /* atomic, both move it: up to which record each is known as hint or gone */
     struct hlc clock;
     uint64_t counted_seq, counted_records, counted_bytes; /* atomic: the log's position up to which

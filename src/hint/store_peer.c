@@ -60,11 +60,22 @@ static bool open_log(struct hint_peer *p, const char *header, struct error *e)
  * before: counted in one place, whoever of producer and consumer comes first. */
 static uint64_t claim(struct hint_peer *p, uint64_t upto)
 {
+    if (!GET(p->mixed))
+        return 0;
     uint64_t known = GET(p->claimed);
     while (known < upto && !__atomic_compare_exchange_n(&p->claimed, &known, upto, true,
                                                         __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         ;
     return above(upto, known);
+}
+
+/* From now on some records are no hints: until then a put needs no claim. */
+static void begin_claims(struct hint_peer *p)
+{
+    if (GET(p->mixed))
+        return;
+    PUT(p->claimed, hint_log_appended(p->log).records);
+    PUT(p->mixed, 1);
 }
 
 /* All that was found are hints. */
@@ -207,7 +218,7 @@ static void count_hint(struct hint_peer *p, struct hint_position end, uint64_t s
     PUT(p->counted_records, end.records);
     PUT(p->counted_bytes, end.bytes);
     share_charge(&p->share, size + uncharged); /* last: see share_give_back */
-    uint64_t made = claim(p, end.records);
+    uint64_t made = GET(p->mixed) ? claim(p, end.records) : 1;
     BUMP(p->stored, made > 0);
     if (made > 1)
         BUMP(p->joined, made - 1);
@@ -248,6 +259,7 @@ static enum hint_put append_as(struct hint_peer *p, struct frame *f, enum hint_a
         return append_hint(p, f);
     if (as == HINT_AS_MOVED)
         return append_moved(p, f);
+    begin_claims(p);
     return refused(p, hint_log_append(p->log, f, true));
 }
 
@@ -479,6 +491,8 @@ void hint_peer_set_hinting(struct hint_peer *p, bool hinting)
         return;
     if (hinting)
         __atomic_store_n(&p->hinting, 1, __ATOMIC_SEQ_CST);
+    else
+        begin_claims(p);
     struct hint_position end = hint_log_appended(p->log);
     BUMP(p->converted, claim(p, end.records));
     if (hinting)
