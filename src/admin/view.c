@@ -110,7 +110,9 @@ json_t *view_status(const struct admin_sources *s)
     set(node, "state", json_string(node_state_name(own_state(s))));
     set(node, "clock_off_ms", json_integer(__atomic_load_n(s->clock_off, __ATOMIC_ACQUIRE)));
     set(node, "uptime_seconds", number((clock_mono_ms() - s->started_ms) / 1000));
-    set(node, "needs_repair", json_boolean(s->peers->own && peer_needs_repair(s->peers->own)));
+    rcu_read_begin();
+    add_repair(node, s->peers->own ? RCU_GET(s->peers->own->repair) : NULL);
+    rcu_read_end();
     json_t *o = json_object();
     set(o, "node", node);
     set(o, "peers", each_peer(s, status_of_peer));
@@ -213,8 +215,8 @@ static json_t *hint_totals(const struct admin_sources *s)
 {
     struct hint_totals t;
     uint64_t too_late = 0, unwanted = 0;
+    count_of_peers(s->peers, &too_late, &unwanted); /* first: the totals have them too */
     hint_store_totals(s->peers->store, &t);
-    count_of_peers(s->peers, &too_late, &unwanted);
     const uint64_t *no = t.sum.rejected;
     json_t *o = json_object();
     set(o, "pending", number(t.sum.pending));
