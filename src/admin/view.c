@@ -182,6 +182,7 @@ static json_t *hints_of_own(const struct peer *p)
     json_t *o = json_object();
     set(o, "pending", number(h.pending));
     set(o, "bytes", number(h.bytes));
+    set(o, "oldest_seconds", number(h.oldest_ms / 1000));
     set(o, "state", json_string(peer_hint_state(p)));
     return o;
 }

@@ -182,8 +182,10 @@ def test_hints_peer_words():
             assert row(a, b, "hints")["state"] == "paused" and row(a, d, "hints")["state"] == "idle"
             a.admin("hints", "resume", word)
             assert row(a, b, "hints")["state"] == "idle"
-        for word in ("nobody", "", address(a), ids[a], ids[b] + "x", "127.0.0.1"):
+        for word in ("nobody", "", ids[b] + "x", "127.0.0.1"):
             assert refused(a, "hints", "pause", word) == f"there is no peer '{word}'"
+        for word in (address(a), ids[a], "a"):
+            assert refused(a, "hints", "truncate", word, "--yes") == f"'{word}' is this node; allowed are its peers"
         assert refused(a, "repaired", "two\nlines") == "there is no peer 'two?lines'"
         assert refused(a, "hints", "pause", "b") == "'b' may be any of 2 peers: give more of the id"
         for words in (["hints", "drain"], ["repaired"]):
