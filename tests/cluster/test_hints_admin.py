@@ -456,7 +456,7 @@ def test_hints_at_a_rate_hold_up_no_client():
 
 def test_hints_delivery_begins_when_a_peer_comes_up():
     """No sweep and no heartbeat is waited for: each of them would come after the deadline of this test."""
-    with rig.Cluster(3, flags={"hint-drain-interval-ms": "3600000"}) as c:
+    with rig.Cluster(3, flags={"hint-drain-interval-ms": "3600000", "gos-interval": "60000"}) as c:
         a, _, d = c.nodes
         d.kill()
         down(a)
