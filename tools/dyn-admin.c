@@ -265,13 +265,14 @@ static void print_object(json_t *o, const char *indent)
     json_t *v;
     json_object_foreach(o, key, v)
     {
-        if (json_is_object(v) || is_table(v))
+        if (json_is_object(v) || is_table(v) || is_long(key))
             continue;
         char *text = cell(v);
         printf("%s%-*s%s\n", indent, NAME_WIDTH - (int)strlen(indent), key, text);
         mem_free(text);
         paragraphs = paragraphs ? paragraphs : 1;
     }
+    print_repair(o);
     json_object_foreach(o, key, v)
     {
         if (!json_is_object(v) && !is_table(v))

@@ -84,6 +84,23 @@ static void choose_all(const struct ask *a, unsigned whom, bool *chosen)
         chosen[i] = !orphan_is_gone(orphan_at(a, i));
 }
 
+/* Why there is nobody who is meant. */
+static bool nobody(const struct ask *a, const char *word, unsigned peers, unsigned orphans,
+                   struct error *e)
+{
+    unsigned node = a->sources->peers->n, any;
+    rcu_read_begin();
+    find_peer(RCU_GET(*a->sources->topology), word, true, &node, &any);
+    rcu_read_end();
+    if (peers)
+        return error_set(e, "peer '%.100s' is configured: it gets its hints itself", word);
+    if (orphans)
+        return error_set(e, "peer '%.100s' isn't configured: its hints are orphaned", word);
+    if (any)
+        return error_set(e, "'%.100s' is this node; allowed are its peers", word);
+    return error_set(e, "there is no peer '%.100s'", word);
+}
+
 static bool choose_one(const struct ask *a, unsigned whom, const char *word, bool *chosen,
                        struct error *e)
 {
@@ -96,13 +113,8 @@ static bool choose_one(const struct ask *a, unsigned whom, const char *word, boo
     both = (whom & PEERS ? peers : 0) + (whom & ORPHANS ? orphans : 0);
     if (both > 1)
         return error_set(e, "'%.100s' may be any of %u peers: give more of the id", word, both);
-    if (both == 0 && peers)
-        return error_set(e, "peer '%.100s' is configured: it gets its hints itself", word);
     if (both == 0)
-        return error_set(e,
-                         orphans ? "peer '%.100s' isn't configured: its hints are orphaned"
-                                 : "there is no peer '%.100s'",
-                         word);
+        return nobody(a, word, peers, orphans, e);
     if (whom & PEERS && peers)
         chosen[node] = true;
     else

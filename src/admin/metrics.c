@@ -5,6 +5,7 @@
 #include <config.h>
 #include <ctype.h>
 #include <inttypes.h>
+#include <string.h>
 
 static void head(struct buf *b, const char *name, const char *type, const char *help)
 {
@@ -30,10 +31,10 @@ static void label(struct buf *b, const char *name, const char *value)
 }
 
 /* dynomite_NAME{peer="ADDRESS" */
-static void open_peer(struct buf *b, const char *name, const struct ring_node *n)
+static void open_peer(struct buf *b, const char *name, const char *address)
 {
     buf_printf(b, "dynomite_%s{", name);
-    label(b, "peer", n->address);
+    label(b, "peer", address);
 }
 
 typedef uint64_t peer_figure(const struct peer *p);
@@ -46,90 +47,126 @@ static void per_peer(const struct admin_sources *s, struct buf *b, const char *n
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
         if (i != t->self) {
-            open_peer(b, name, &t->nodes[i]);
+            open_peer(b, name, t->nodes[i].address);
             buf_printf(b, "} %" PRIu64 "\n", figure(s->peers->at[i]));
         }
     rcu_read_end();
 }
 
-/* A figure that orphans have as well. */
-static void per_log(const struct admin_sources *s, struct buf *b, const char *name,
-                    const char *help, peer_figure *figure,
-                    uint64_t (*of_orphan)(const struct peer_hints *h))
+/* ---- logs: of peers, of the own store, of orphans
+ * --------------------------------------------------------------------------------------------- */
+
+struct row {
+    struct hint_figures f;
+    uint64_t unwanted, too_late; /* thrown away since no hints are kept; came too late here */
+    bool needs_repair;
+};
+
+static struct row row_of(const struct peer *p)
+{
+    struct row r = {.unwanted = PEER_LOAD(p, rejected[REJECT_DROPPED]), /* first: f has it too */
+                    .too_late = PEER_LOAD(p, too_late),
+                    .needs_repair = peer_needs_repair(p)};
+    hint_peer_figures(p->hints, &r.f);
+    return r;
+}
+
+/* Inside a read section; NULL: the own store has no log. */
+static const struct peer *log_at(const struct admin_sources *s, const struct topology *t,
+                                 unsigned node)
+{
+    return node == t->self ? s->peers->own : s->peers->at[node];
+}
+
+/* No two series have one name: an orphan whose address another node has now goes by its id. */
+static const char *orphan_label(const struct orphans *all, unsigned index, const struct topology *t)
+{
+    const struct ring_node *n = &all->at[index].node;
+    bool taken = false;
+    for (unsigned i = 0; i < t->n; i++)
+        taken |= strcmp(t->nodes[i].address, n->address) == 0;
+    for (unsigned i = 0; i < index; i++)
+        taken |= strcmp(all->at[i].node.address, n->address) == 0;
+    if (!taken)
+        return n->address;
+    return *n->id ? n->id : all->at[index].name;
+}
+
+typedef uint64_t row_figure(const struct row *r);
+
+static void per_orphan(const struct admin_sources *s, struct buf *b, const char *name,
+                       row_figure *figure)
 {
     const struct orphans *all = s->peers->orphans;
-    per_peer(s, b, name, "gauge", help, figure);
     for (unsigned i = 0; all && i < all->n; i++) {
-        const struct orphan *o = &all->at[i];
-        struct peer_hints h = orphan_hints(o);
-        if (orphan_is_gone(o))
+        struct row r = {0};
+        if (orphan_is_gone(&all->at[i]))
             continue;
-        open_peer(b, name, &o->node);
-        buf_printf(b, "} %" PRIu64 "\n", of_orphan(&h));
+        hint_peer_figures(all->at[i].hints, &r.f);
+        open_peer(b, name, orphan_label(all, i, RCU_GET(*s->topology)));
+        buf_printf(b, "} %" PRIu64 "\n", figure(&r));
     }
 }
 
-static uint64_t orphan_pending(const struct peer_hints *h)
+static void per_log(const struct admin_sources *s, struct buf *b, const char *name,
+                    const char *type, const char *help, row_figure *figure)
 {
-    return h->pending;
+    head(b, name, type, help);
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct peer *p = log_at(s, t, i);
+        if (!p)
+            continue;
+        struct row r = row_of(p);
+        open_peer(b, name, t->nodes[i].address);
+        buf_printf(b, "} %" PRIu64 "\n", figure(&r));
+    }
+    per_orphan(s, b, name, figure);
+    rcu_read_end();
 }
-static uint64_t orphan_bytes(const struct peer_hints *h)
+
+static uint64_t pending(const struct row *r)
 {
-    return h->bytes;
+    return r->f.pending;
 }
-static uint64_t orphan_oldest(const struct peer_hints *h)
+static uint64_t bytes(const struct row *r)
 {
-    return h->oldest_ms / 1000;
+    return r->f.bytes;
+}
+static uint64_t oldest(const struct row *r)
+{
+    uint64_t now = clock_wall_ms();
+    return r->f.oldest_ms && r->f.oldest_ms < now ? (now - r->f.oldest_ms) / 1000 : 0;
+}
+static uint64_t stored(const struct row *r)
+{
+    return r->f.stored + r->f.converted - r->unwanted;
+}
+static uint64_t delivered(const struct row *r)
+{
+    return r->f.delivered;
+}
+static uint64_t expired(const struct row *r)
+{
+    return r->f.expired + r->too_late;
+}
+static uint64_t truncated(const struct row *r)
+{
+    return r->f.dropped - r->unwanted;
+}
+static uint64_t damaged(const struct row *r)
+{
+    return r->f.damaged;
+}
+static uint64_t needs_repair(const struct row *r)
+{
+    return r->needs_repair;
 }
 
 static uint64_t behind(const struct peer *p)
 {
     return peer_behind(p);
-}
-static uint64_t pending(const struct peer *p)
-{
-    return peer_hints(p).pending;
-}
-static uint64_t bytes(const struct peer *p)
-{
-    return peer_hints(p).bytes;
-}
-static uint64_t oldest(const struct peer *p)
-{
-    return peer_hints(p).oldest_ms / 1000;
-}
-static struct hint_figures figures(const struct peer *p)
-{
-    struct hint_figures f;
-    hint_peer_figures(p->hints, &f);
-    return f;
-}
-static uint64_t stored(const struct peer *p)
-{
-    uint64_t unwanted = PEER_LOAD(p, rejected[REJECT_DROPPED]); /* first: figures has these, too */
-    struct hint_figures f = figures(p);
-    return f.stored + f.converted - unwanted;
-}
-static uint64_t delivered(const struct peer *p)
-{
-    return figures(p).delivered;
-}
-static uint64_t expired(const struct peer *p)
-{
-    return figures(p).expired + PEER_LOAD(p, too_late);
-}
-static uint64_t needs_repair(const struct peer *p)
-{
-    return peer_needs_repair(p);
-}
-static uint64_t truncated(const struct peer *p)
-{
-    uint64_t unwanted = PEER_LOAD(p, rejected[REJECT_DROPPED]);
-    return figures(p).dropped - unwanted;
-}
-static uint64_t damaged(const struct peer *p)
-{
-    return hint_log_damaged(p->log);
 }
 static uint64_t paused(const struct peer *p)
 {
@@ -143,7 +180,7 @@ static void peers_up(const struct admin_sources *s, struct buf *b)
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
         if (i != t->self) {
-            open_peer(b, "peer_up", &t->nodes[i]);
+            open_peer(b, "peer_up", t->nodes[i].address);
             buf_add_str(b, ",");
             label(b, "rack", t->nodes[i].rack);
             buf_add_str(b, ",");
@@ -155,7 +192,7 @@ static void peers_up(const struct admin_sources *s, struct buf *b)
 
 static void rejected_by(struct buf *b, const struct ring_node *n, const char *reason, uint64_t v)
 {
-    open_peer(b, "hints_rejected_total", n);
+    open_peer(b, "hints_rejected_total", n->address);
     buf_printf(b, ",reason=\"%s\"} %" PRIu64 "\n", reason, v);
 }
 
@@ -165,7 +202,8 @@ static void rejected_of(struct buf *b, const struct ring_node *n, const struct p
     static const enum hint_put by_store[] = {HINT_PUT_OVER_CAP, HINT_PUT_OVER_PEER_CAP,
                                              HINT_PUT_TOO_LARGE, HINT_PUT_NO_SPACE,
                                              HINT_PUT_IO_ERROR};
-    struct hint_figures f = figures(p);
+    struct hint_figures f;
+    hint_peer_figures(p->hints, &f);
     for (size_t i = 0; i < ARRAY_LEN(by_store); i++)
         rejected_by(b, n, hint_put_name(by_store[i]), f.rejected[by_store[i]]);
     for (unsigned r = 0; r < REJECT_REASONS; r++)
@@ -178,8 +216,8 @@ static void rejected(const struct admin_sources *s, struct buf *b)
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self)
-            rejected_of(b, &t->nodes[i], s->peers->at[i]);
+        if (log_at(s, t, i))
+            rejected_of(b, &t->nodes[i], log_at(s, t, i));
     rcu_read_end();
 }
 
@@ -235,18 +273,18 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     durations(s, b);
     peers_up(s, b);
     per_peer(s, b, "peer_behind_bytes", "gauge", "bytes the peer hasn't acknowledged", behind);
-    per_log(s, b, "hints_pending", "hints kept for the peer", pending, orphan_pending);
-    per_log(s, b, "hints_bytes", "payload bytes of hints kept for the peer", bytes, orphan_bytes);
-    per_log(s, b, "hints_oldest_seconds", "age of the oldest hint", oldest, orphan_oldest);
-    per_peer(s, b, "hints_stored_total", "counter", "hints stored", stored);
-    per_peer(s, b, "hints_delivered_total", "counter", "hints delivered", delivered);
-    per_peer(s, b, "hints_expired_total", "counter", "hints past their lifetime", expired);
-    per_peer(s, b, "hints_truncated_total", "counter", "hints thrown away by dyn-admin", truncated);
-    per_peer(s, b, "hints_damaged_total", "counter", "hints that were damaged on disk", damaged);
+    per_log(s, b, "hints_pending", "gauge", "hints kept for the peer", pending);
+    per_log(s, b, "hints_bytes", "gauge", "payload bytes of hints kept for the peer", bytes);
+    per_log(s, b, "hints_oldest_seconds", "gauge", "age of the oldest hint", oldest);
+    per_log(s, b, "hints_stored_total", "counter", "hints stored", stored);
+    per_log(s, b, "hints_delivered_total", "counter", "hints delivered", delivered);
+    per_log(s, b, "hints_expired_total", "counter", "hints past their lifetime", expired);
+    per_log(s, b, "hints_truncated_total", "counter", "hints thrown away by dyn-admin", truncated);
+    per_log(s, b, "hints_damaged_total", "counter", "hints that were damaged on disk", damaged);
     per_peer(s, b, "hints_paused", "gauge", "1 while delivery to the peer is paused", paused);
     rejected(s, b);
-    per_peer(s, b, "needs_repair", "gauge", "1 while the peer lacks writes that are gone",
-             needs_repair);
+    per_log(s, b, "needs_repair", "gauge", "1 while the peer lacks writes that are gone",
+            needs_repair);
     one(b, "stale_dropped_total", "counter", "writes older than the last overwrite of their key",
         __atomic_load_n(&st->stale_dropped, __ATOMIC_RELAXED));
     one(b, "unguarded_total", "counter", "late writes that could not be judged",

@@ -110,7 +110,9 @@ json_t *view_status(const struct admin_sources *s)
     set(node, "state", json_string(node_state_name(own_state(s))));
     set(node, "clock_off_ms", json_integer(__atomic_load_n(s->clock_off, __ATOMIC_ACQUIRE)));
     set(node, "uptime_seconds", number((clock_mono_ms() - s->started_ms) / 1000));
-    set(node, "needs_repair", json_boolean(s->peers->own && peer_needs_repair(s->peers->own)));
+    rcu_read_begin();
+    add_repair(node, s->peers->own ? RCU_GET(s->peers->own->repair) : NULL);
+    rcu_read_end();
     json_t *o = json_object();
     set(o, "node", node);
     set(o, "peers", each_peer(s, status_of_peer));
@@ -180,6 +182,7 @@ static json_t *hints_of_own(const struct peer *p)
     json_t *o = json_object();
     set(o, "pending", number(h.pending));
     set(o, "bytes", number(h.bytes));
+    set(o, "oldest_seconds", number(h.oldest_ms / 1000));
     set(o, "state", json_string(peer_hint_state(p)));
     return o;
 }

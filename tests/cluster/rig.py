@@ -171,6 +171,7 @@ class Node:
         for line in self.http("/metrics").splitlines():
             if line and not line.startswith("#"):
                 name, value = line.rsplit(" ", 1)
+                assert name not in values, f"{name} twice"
                 values[name] = float(value)
         return values
 

@@ -292,6 +292,9 @@ def test_orphans_a_node_with_other_tokens_waits_outside():
         rig.wait_until(lambda: "with other tokens, and" in first.log_text(), "it is refused", 30)
         assert f"{len(its)} hints for it are kept" in first.log_text()
         assert f"{len(its)} hints for it are kept" in gone.log_text(), "both say so"
+        figures = first.metrics()  # two of one address: the orphan goes by its id
+        pending = [figures[f'dynomite_hints_pending{{peer="{who}"}}'] for who in (gone_id, address(gone))]
+        assert pending == [len(its), 0]
         rig.wait_until(lambda: c.nodes[1].states_of_peers() == ["NORMAL"] * 3, "who has no hints lets it in", 30)
         down = [p for p in first.admin("status")["peers"] if p["state"] == "DOWN"]
         assert [p["address"] for p in down] == [address(gone)]

@@ -265,7 +265,16 @@ def test_own_log_respects_the_cap():
             assert a.client().set(f"k{i}", "v" * 1000)
         h = a.admin("hints")
         assert 0 < h["own"]["bytes"] <= 20000 and h["totals"]["rejected_over_capacity_total"] > 0
-        assert needs_repair(a)
+        told = a.admin("status")["node"]
+        assert told["needs_repair"] and told["repair_since_ms"]
+        assert told["repair_reason"] == "writes for it were refused: the hint store is full"
+        assert "needs repair since" in a.admin_run("status").stdout.decode()
+        figures = a.metrics()
+        peer = f'peer="127.0.0.1:{a.peer_port}"'
+        assert figures[f'dynomite_hints_rejected_total{{{peer},reason="over_capacity"}}'] == \
+            h["totals"]["rejected_over_capacity_total"]
+        assert figures[f"dynomite_needs_repair{{{peer}}}"] == 1
+        assert figures[f"dynomite_hints_pending{{{peer}}}"] == h["own"]["pending"] == h["totals"]["pending"]
         c.backends[0].start()
         c.wait_linked()
         c.wait_delivered()

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -356,6 +357,8 @@ START_TEST(live_records_count_when_they_become_hints)
     ck_assert_int_eq(append(p, 12, 0, 100, HINT_AS_HINT), HINT_PUT_STORED);
     ck_assert_uint_eq(figures(p).pending, 2);
     ck_assert_uint_eq(figures(p).bytes, 600);
+    ck_assert_uint_eq(figures(p).stored, 9);
+    ck_assert_uint_eq(figures(p).converted, 3);
     ck_assert_int_eq(append(p, 13, 0, 401, HINT_AS_HINT), HINT_PUT_OVER_CAP);
     hint_peer_hold(p);
     ck_assert_uint_eq(hint_peer_drop(p, UINT64_MAX), 2);
@@ -364,6 +367,49 @@ START_TEST(live_records_count_when_they_become_hints)
     ck_assert_uint_eq(figures(p).dropped, 2);
     ck_assert_uint_eq(figures(p).stored + figures(p).converted, 12); /* all that went as hints */
     ck_assert_int_eq(append(p, 14, 0, 1000, HINT_AS_HINT), HINT_PUT_STORED);
+    close_store(s);
+}
+END_TEST
+
+#define FLAP_PUTS  60000
+#define FLAP_AHEAD 4096 /* bytes unacknowledged above which the producer waits */
+
+static void *flap_put(void *arg)
+{
+    struct hint_peer *p = arg;
+    rcu_thread_register();
+    for (uint64_t i = 0; i < FLAP_PUTS; i++) {
+        while (figures(p).behind > FLAP_AHEAD)
+            sched_yield();
+        ck_assert_int_eq(append(p, i, 0, 100, hint_peer_as(p, 500)), HINT_PUT_STORED);
+    }
+    rcu_thread_unregister();
+    return NULL;
+}
+
+/* A peer that goes up and down and falls behind while it is written to: each record that was a hint
+ * is counted as one once. */
+START_TEST(a_peer_that_flaps_is_counted_right)
+{
+    struct hint_store *s = open_with(&(struct hint_store_options){.cap = 0});
+    struct hint_peer *p = peer(s, "a");
+    pthread_t producer;
+    bool hinting = true, done = false;
+    pthread_create(&producer, NULL, flap_put, p);
+    for (unsigned i = 0; !done || figures(p).behind; i++) {
+        struct frame f;
+        struct slice b;
+        hint_peer_hold(p);
+        hinting = i % 3 ? hinting : !hinting;
+        hint_peer_set_hinting(p, hinting);
+        if (hint_peer_next(p, 0, &f, &b))
+            hint_peer_ack(p, f.seq + i % 5);
+        hint_peer_release(p);
+        done = done || pthread_tryjoin_np(producer, NULL) == 0;
+    }
+    struct hint_figures f = figures(p);
+    ck_assert_uint_eq(f.stored + f.converted, f.delivered);
+    ck_assert_uint_gt(f.converted, 0);
     close_store(s);
 }
 END_TEST
@@ -1088,6 +1134,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, caps_change_at_run_time);
     tcase_add_test(c, a_large_cap_is_used_up);
     tcase_add_test(c, live_records_count_when_they_become_hints);
+    tcase_add_test(c, a_peer_that_flaps_is_counted_right);
     tcase_add_test(c, short_lived_behind_long_lived_expires);
     tcase_add_test(c, take_drops_what_has_expired);
     tcase_add_test(c, a_put_expires_when_it_said);
