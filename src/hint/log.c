@@ -20,6 +20,11 @@
 /* ---- figures
  * ------------------------------------------------------------------------------------- */
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static struct hint_position load_position(const struct hint_position *p)
 {
     return (struct hint_position){
@@ -502,11 +507,14 @@ void log_enter(struct cursor *c, struct segment *s)
     c->prev = s ? s->first - 1 : 0;
 }
 
-/* What could be read of a found segment when the log was opened and can't be any more. */
-static void count_lost_of_found(struct hint_log *l, struct cursor *c)
+/* What was appended to a segment, or could be read of it when the log was opened, and can't be any
+ * more. */
+static void count_lost_of_segment(struct hint_log *l, struct cursor *c)
 {
     struct segment *s = c->seg;
-    if (!s->found || c->records >= s->records)
+    c->counted = larger(c->counted, s->last);
+    c->unread = 0;
+    if (c->records >= s->records)
         return;
     uint64_t lost = s->records - c->records;
     c->pos.records += lost;
@@ -521,15 +529,16 @@ static void count_lost_of_found(struct hint_log *l, struct cursor *c)
     }
 }
 
-/* Records that should stand before `seq` and don't: damaged since they were appended. What was
- * found at open was counted without them. */
+/* Records that should stand before `seq`, in this segment or between it and the one before, and
+ * don't: damaged since they were appended. What was found at open was counted without them. */
 static uint64_t gap_before(const struct cursor *c, uint64_t seq)
 {
-    if (!c->seg || c->seg->found || c->pos.seq >> 32 != seq >> 32)
+    uint64_t from = larger(c->pos.seq, c->counted);
+    if (!c->seg || c->seg->found || from >> 32 != seq >> 32 || from >= seq)
         return 0;
-    uint64_t gap = seq - c->pos.seq - 1;
+    uint64_t gap = seq - from - 1;
     /* of these, what expired with its segment was counted then */
-    uint64_t between = c->pos.seq + 1 < c->seg->first ? c->seg->first - 1 - c->pos.seq : 0;
+    uint64_t between = from + 1 < c->seg->first ? c->seg->first - 1 - from : 0;
     return gap - (between < c->seg->gone ? between : c->seg->gone);
 }
 
@@ -591,7 +600,7 @@ static void leave_segment(struct hint_log *l, struct cursor *c)
         l->dead_bytes -= c->seg->dead.bytes;
         c->seg->dead.records = c->seg->dead.bytes = 0;
     }
-    count_lost_of_found(l, c);
+    count_lost_of_segment(l, c);
 }
 
 /* The record behind the cursor, without moving past it. Records with numbers that were seen before
@@ -620,7 +629,6 @@ static bool peek(struct hint_log *l, struct cursor *c, struct frame *f, struct s
         }
         if (!next)
             return false;
-        c->unread += end - c->at;
         leave_segment(l, c);
         log_enter(c, next);
     }

@@ -110,6 +110,10 @@ bool hint_log_next(struct hint_log *l, uint64_t after, struct frame *head, struc
  * unsynced bytes, and of the directory where a segment was made or renamed). *synced is the number
  * up to which that holds. */
 bool hint_log_sync(struct hint_log *l, uint64_t *synced, struct error *e) MUST_USE;
+/* The same, but for segments in memory whose records have numbers up to `known`: of these somebody
+ * was told already that they aren't on disk, and what is on disk behind them is. */
+bool hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
+                          struct error *e) MUST_USE;
 /* The same in three steps, for who lets others be the sender meanwhile: `begin` and `end` are the
  * sender's, `run`, which waits for the disk, any thread's. Between begin and end no other begins on
  * this log. */
@@ -120,9 +124,10 @@ struct hint_sync {
         uint64_t first, end;
     } segment[16];
     unsigned n;
-    bool borrowed; /* the descriptors are the segments'; else the job's own */
-    bool more;     /* there were more segments: run, end, and begin again */
-    bool unstored; /* records lie in memory only */
+    bool borrowed;  /* the descriptors are the segments'; else the job's own */
+    bool more;      /* there were more segments: run, end, and begin again */
+    uint64_t known; /* those up to this number may */
+    bool unstored;  /* records lie in memory only */
 };
 void hint_log_sync_begin(struct hint_log *l, struct hint_sync *job);
 bool hint_log_sync_run(struct hint_log *l, struct hint_sync *job, struct error *e) MUST_USE;

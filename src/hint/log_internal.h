@@ -14,6 +14,7 @@ struct cursor {
     struct segment *seg;     /* NULL: before the first */
     uint64_t at;             /* offset of the next record */
     uint64_t prev;           /* the number before it in this segment; first - 1 at its start */
+    uint64_t counted;        /* up to this number all that was lost is counted */
     uint64_t unread;         /* bytes passed over since the last record: damaged */
     uint64_t records, bytes; /* of this segment, stepped over */
     struct hint_position pos;

@@ -17,7 +17,7 @@ static void close_all(struct hint_sync *job)
 static void add_segment(struct hint_sync *job, const struct segment *s, uint64_t end)
 {
     if (s->fd < 0) {
-        job->unstored = true;
+        job->unstored |= LOAD(s->last) > job->known;
         return;
     }
     if (job->n == ARRAY_LEN(job->segment)) {
@@ -30,9 +30,9 @@ static void add_segment(struct hint_sync *job, const struct segment *s, uint64_t
     job->n++;
 }
 
-static void begin(struct hint_log *l, struct hint_sync *job, bool borrowed)
+static void begin(struct hint_log *l, struct hint_sync *job, uint64_t known, bool borrowed)
 {
-    *job = (struct hint_sync){.upto = LOAD(l->appended.seq), .borrowed = borrowed};
+    *job = (struct hint_sync){.upto = LOAD(l->appended.seq), .known = known, .borrowed = borrowed};
     if (l->dir < 0)
         return;
     for (struct segment *s = LOAD(l->head); s; s = LOAD(s->next)) {
@@ -44,7 +44,7 @@ static void begin(struct hint_log *l, struct hint_sync *job, bool borrowed)
 
 void hint_log_sync_begin(struct hint_log *l, struct hint_sync *job)
 {
-    begin(l, job, false);
+    begin(l, job, 0, false);
 }
 
 bool hint_log_sync_run(struct hint_log *l, struct hint_sync *job, struct error *e)
@@ -78,16 +78,21 @@ void hint_log_sync_end(struct hint_log *l, struct hint_sync *job, bool synced)
     close_all(job);
 }
 
-bool hint_log_sync(struct hint_log *l, uint64_t *synced, struct error *e)
+bool hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced, struct error *e)
 {
     struct hint_sync job;
     bool ok;
     do {
-        begin(l, &job, true);
+        begin(l, &job, known, true);
         ok = hint_log_sync_run(l, &job, e);
         hint_log_sync_end(l, &job, ok);
     } while (ok && job.more);
     if (ok)
         *synced = job.upto;
     return ok;
+}
+
+bool hint_log_sync(struct hint_log *l, uint64_t *synced, struct error *e)
+{
+    return hint_log_sync_behind(l, 0, synced, e);
 }

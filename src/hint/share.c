@@ -161,6 +161,12 @@ void shares_leave(struct shares *s, struct share *p)
     lock_give(&s->lock);
 }
 
+static void mark_slack(struct shares *s)
+{
+    if (!__atomic_load_n(&s->slack, __ATOMIC_RELAXED))
+        __atomic_store_n(&s->slack, 1, __ATOMIC_SEQ_CST);
+}
+
 /* ---- one peer's producer --------------------------------------------------------------------- */
 
 /* n tokens from the room, which has `lacks` too few, and the pool. */
@@ -213,6 +219,12 @@ bool share_take_more(struct shares *s, struct share *p, uint64_t size)
     return true;
 }
 
+void share_undo(struct shares *s, struct share *p, uint64_t size)
+{
+    add(&p->room, (int64_t)size);
+    mark_slack(s);
+}
+
 void share_force(struct shares *s, struct share *p, uint64_t size)
 {
     int64_t room = __atomic_sub_fetch(&p->room, (int64_t)size, __ATOMIC_ACQ_REL);
@@ -225,12 +237,6 @@ void share_force(struct shares *s, struct share *p, uint64_t size)
 }
 
 /* ---- one peer's consumer --------------------------------------------------------------------- */
-
-static void mark_slack(struct shares *s)
-{
-    if (!__atomic_load_n(&s->slack, __ATOMIC_RELAXED))
-        __atomic_store_n(&s->slack, 1, __ATOMIC_SEQ_CST);
-}
 
 void share_give_back(struct shares *s, struct share *p, uint64_t charged, uint64_t still_held)
 {

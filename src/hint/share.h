@@ -62,13 +62,11 @@ static inline bool share_take(struct shares *s, struct share *p, uint64_t size)
     p->credit -= size;
     return true;
 }
-/* The same for what is stored already: where the cap doesn't allow it, nobody has room until enough
- * is given back. */
+/* What was taken isn't needed after all: others may have it. */
+void share_undo(struct shares *s, struct share *p, uint64_t size);
+/* As share_take for what is stored already: where the cap doesn't allow it, nobody has room until
+ * enough is given back. */
 void share_force(struct shares *s, struct share *p, uint64_t size);
-static inline void share_undo(struct share *p, uint64_t size)
-{
-    p->credit += size;
-}
 static inline void share_charge(struct share *p, uint64_t size)
 {
     __atomic_store_n(&p->charged, p->charged + size, __ATOMIC_RELEASE);

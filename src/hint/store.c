@@ -263,11 +263,15 @@ static bool move_directory(struct hint_peer *p, const char *name, struct error *
     char *from = peer_dir(s, p->name->text), *to = peer_dir(s, name);
     bool ok = rename(from, to) == 0 ||
               error_set(e, "%s: can't be renamed to %s: %s", from, name, strerror(errno));
+    if (ok && !sync_directory(s->dir, e)) {
+        (void)rename(to, from); /* it keeps the name under which it is listed */
+        ok = false;
+    }
     if (ok)
         hint_log_renamed(p->log, to);
     mem_free(from);
     mem_free(to);
-    return ok && sync_directory(s->dir, e);
+    return ok;
 }
 
 static bool rename_listed(struct hint_peer *p, const char *name, struct error *e)

@@ -210,7 +210,7 @@ static enum hint_put append_hint(struct hint_peer *p, struct frame *f)
         return reject(p, HINT_PUT_OVER_CAP, "the hint store is at its cap");
     enum hint_append rc = hint_log_append(p->log, f, false);
     if (rc != HINT_APPENDED) {
-        share_undo(&p->share, size);
+        share_undo(&s->shares, &p->share, size);
         return refused(p, rc);
     }
     count_hint(p, hint_log_appended(p->log), size, gone);

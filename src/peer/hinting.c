@@ -81,6 +81,15 @@ static enum verdict hint_verdict(const struct hinting *h)
     return durable ? VERDICT_DURABLE : VERDICT_KEPT;
 }
 
+static void settle(struct hinting *h, bool hints_only, uint64_t upto, enum verdict v,
+                   enum refusal why)
+{
+    if (hints_only)
+        waiters_settle_hints(h->waiters, node_of(h), upto, v, why);
+    else
+        waiters_settle(h->waiters, node_of(h), upto, v, why);
+}
+
 /* Everything appended is a hint now: on disk, then the verdicts. */
 static void sync_hints(struct hinting *h, bool hints_only)
 {
@@ -88,16 +97,16 @@ static void sync_hints(struct hinting *h, bool hints_only)
     uint64_t synced = hint_log_appended(h->peer->log).seq;
     enum verdict v = hint_verdict(h);
     enum refusal why = REFUSAL_NONE;
-    if (v == VERDICT_DURABLE && !hint_log_sync(h->peer->log, &synced, &e)) {
+    if (v == VERDICT_DURABLE && !hint_log_sync_behind(h->peer->log, h->unkept, &synced, &e)) {
+        h->unkept = synced;
         log_limited(1000, LOG_LEVEL_ERROR, "hints: %s", e.text);
         hinting_needs_repair(h, "hints could not be written to disk");
         v = VERDICT_REFUSED;
         why = REFUSAL_DISK;
     }
-    if (hints_only)
-        waiters_settle_hints(h->waiters, node_of(h), synced, v, why);
-    else
-        waiters_settle(h->waiters, node_of(h), synced, v, why);
+    /* who began to wait after that was found out */
+    settle(h, hints_only, h->unkept, VERDICT_REFUSED, REFUSAL_DISK);
+    settle(h, hints_only, synced, v, why);
 }
 
 bool hinting_sync(struct hinting *h, struct error *e)

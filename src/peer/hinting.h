@@ -33,9 +33,10 @@ struct hinting {
     /* its own */
     char *dir;              /* of the log; NULL: memory */
     struct hint_mark *mark; /* NULL: memory */
-    uint64_t damaged;       /* of the log's damage: what the mark knows of */
-    bool sync_wanted;       /* at the turn's end */
-    bool held; /* the rate holds up what waits: who writes meanwhile gets a hint's verdict */
+    uint64_t unkept;  /* who waited for numbers up to this one knows that they aren't on disk */
+    uint64_t damaged; /* of the log's damage: what the mark knows of */
+    bool sync_wanted; /* at the turn's end */
+    bool held;        /* the rate holds up what waits: who writes meanwhile gets a hint's verdict */
     struct {
         bool open;
         uint64_t from, upto; /* what lies between is thrown away, once all up to `from`, which is

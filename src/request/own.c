@@ -220,16 +220,18 @@ static void on_synced(struct own *o)
     if (!o->synced.ok) {
         log_limited(1000, LOG_LEVEL_ERROR, "hints: %s", o->synced.error.text);
         own_mark_repair(o, "hints could not be written to disk");
+        o->unkept = o->synced.upto;
         v = VERDICT_REFUSED;
         why = REFUSAL_DISK;
     }
+    waiters_settle(&o->waiters, (uint16_t)o->peer->node, o->unkept, VERDICT_REFUSED, REFUSAL_DISK);
     waiters_settle(&o->waiters, (uint16_t)o->peer->node, o->synced.upto, v, why);
 }
 
 static void sync_in_pool(uv_work_t *work)
 {
     struct own *o = work->data;
-    o->synced.ok = hint_log_sync(o->peer->log, &o->synced.upto, &o->synced.error);
+    o->synced.ok = hint_log_sync_behind(o->peer->log, o->unkept, &o->synced.upto, &o->synced.error);
 }
 
 static void on_sync_end(uv_work_t *work, int status)

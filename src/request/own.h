@@ -35,11 +35,12 @@ struct own {
     uv_loop_t *loop;
     struct hint_mark *mark;
     struct waiters waiters;
-    struct orders waits;   /* for its hints to be gone */
-    uint64_t sent;         /* the last number that was put into a batch */
-    uint64_t heard;        /* the highest that the store is known to have */
-    uint64_t ack_due;      /* to be acknowledged when the sync has ended */
-    uint64_t damaged;      /* of the log's damage: what the mark knows of */
+    struct orders waits; /* for its hints to be gone */
+    uint64_t sent;       /* the last number that was put into a batch */
+    uint64_t heard;      /* the highest that the store is known to have */
+    uint64_t ack_due;    /* to be acknowledged when the sync has ended */
+    uint64_t unkept;     /* who waited for numbers up to this one knows that they aren't on disk */
+    uint64_t damaged;    /* of the log's damage: what the mark knows of */
     uint64_t expired_upto; /* the newest record counted as expired */
     bool sync_wanted, syncing;
     uv_work_t work;

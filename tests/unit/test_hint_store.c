@@ -6,10 +6,12 @@
 #include "hint/store.h"
 #include "unit.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DAY 86400000u
@@ -562,6 +564,46 @@ START_TEST(a_full_disk_is_no_space_and_nothing_changes)
     ck_assert_int_eq(put(p, 1000), HINT_PUT_STORED); /* the share that the failure took is back */
     mem_free(path);
     mem_free(gone);
+    close_store(s);
+}
+END_TEST
+
+START_TEST(what_the_disk_refused_is_there_for_others)
+{
+    struct hint_store *s = open_with(&(struct hint_store_options){.dir = dir, .cap = 1000});
+    struct hint_peer *p = peer(s, "a"), *q = peer(s, "b");
+    char *path = mem_printf("%s/a", dir);
+    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert_int_eq(put(p, 700), HINT_PUT_IO_ERROR);
+    ck_assert_int_eq(put(q, 700), HINT_PUT_STORED);
+    mem_free(path);
+    close_store(s);
+}
+END_TEST
+
+static bool no_fsync;
+
+int fsync(int fd)
+{
+    return no_fsync ? (errno = EIO, -1) : (int)syscall(SYS_fsync, fd);
+}
+
+START_TEST(a_rename_that_fails_changes_nothing)
+{
+    struct error e;
+    struct hint_store_options o = {.dir = dir};
+    struct hint_store *s = open_with(&o);
+    struct hint_peer *p = peer(s, "a");
+    ck_assert_int_eq(put(p, 10), HINT_PUT_STORED);
+    no_fsync = true;
+    ck_assert(!hint_peer_rename(p, "b", &e));
+    no_fsync = false;
+    ck_assert_ptr_eq(hint_store_find(s, "a"), p);
+    ck_assert(hint_peer_rename(p, "c", &e));
+    ck_assert_ptr_eq(hint_store_find(s, "c"), p);
+    close_store(s);
+    s = open_with(&o);
+    ck_assert_uint_eq(figures(hint_store_find(s, "c")).pending, 1);
     close_store(s);
 }
 END_TEST
@@ -1141,6 +1183,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, reopening_finds_all_and_it_counts);
     tcase_add_test(c, another_peers_segments_are_left_alone);
     tcase_add_test(c, a_full_disk_is_no_space_and_nothing_changes);
+    tcase_add_test(c, what_the_disk_refused_is_there_for_others);
+    tcase_add_test(c, a_rename_that_fails_changes_nothing);
     tcase_add_test(c, who_takes_may_put);
     tcase_add_test(c, a_sync_that_failed_is_tried_again);
     tcase_add_test(c, random_in_memory);

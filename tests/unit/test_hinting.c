@@ -9,6 +9,8 @@
 #include "peer/hinting.h"
 #include "unit.h"
 #include "wire/frame.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -344,6 +346,13 @@ int unlinkat(int dir, const char *name, int flags)
     return (int)syscall(SYS_unlinkat, dir, name, flags);
 }
 
+static bool disk_full;
+
+int posix_fallocate(int fd, off_t at, off_t size)
+{
+    return disk_full ? ENOSPC : syscall(SYS_fallocate, fd, 0, at, size) == 0 ? 0 : errno;
+}
+
 static void drop_marked(bool expire)
 {
     char dir[] = "/tmp/hinting.XXXXXX";
@@ -384,6 +393,47 @@ START_TEST(the_mark_is_on_disk_before_what_is_truncated_goes)
 }
 END_TEST
 
+static uint8_t waited_for(struct world *w, struct mail_waiter *waiter)
+{
+    struct mail_verdicts *m = w->waiters.out ? w->waiters.out[0].mail : NULL;
+    size_t before = m ? w->waiters.out[0].n : 0;
+    waiters_add(&w->waiters, waiter);
+    hinting_appended(&w->hinting, waiter->hint);
+    hinting_turn_end(&w->hinting);
+    ck_assert_uint_eq(w->waiters.out[0].n, before + 1);
+    return w->waiters.out[0].mail->v[before].verdict;
+}
+
+/* What was live and lies in memory, since the disk was full, isn't durable, and that is said. What
+ * comes when there is space again is. */
+START_TEST(a_disk_with_space_again_is_durable_again)
+{
+    char dir[] = "/tmp/hinting.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    struct world *w = world_in(dir);
+    char *path = mem_printf("%s/peer", dir);
+    struct mail_waiter waiter = {.worker = (struct actor *)w, .hint = true};
+    connect_link(w);
+    hinting_follow(&w->hinting, NODE_NORMAL, true);
+    disk_full = true;
+    put(w, false); /* live */
+    break_link(w);
+    waiter.seq = UPPER + w->records;
+    ck_assert_int_eq(waited_for(w, &waiter), VERDICT_REFUSED);
+    disk_full = false;
+    put(w, false);
+    waiter.seq++;
+    ck_assert_int_eq(waited_for(w, &waiter), VERDICT_DURABLE);
+    settle(w);
+    ck_assert(w->applied[1] && w->applied[2]);
+    world_free(w);
+    hint_log_remove_files(path);
+    hint_mark_remove(path);
+    rmdir(dir);
+    mem_free(path);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, rcu_start, rcu_stop);
@@ -392,6 +442,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_truncation_awaits_what_is_on_its_way);
     tcase_add_test(c, the_mark_is_on_disk_before_what_expires_goes);
     tcase_add_test(c, the_mark_is_on_disk_before_what_is_truncated_goes);
+    tcase_add_test(c, a_disk_with_space_again_is_durable_again);
     tcase_add_test(c, the_window_closes_while_it_is_down_and_opens_when_it_is_back);
 }
 

@@ -41,13 +41,21 @@ static struct hint_log *open_log(uint64_t floor, struct hint_log_report *r)
     return l;
 }
 
-static uint64_t put(struct hint_log *l, size_t size)
+static uint64_t put_until(struct hint_log *l, size_t size, uint64_t deadline)
 {
     static char text[4000];
     memset(text, 'x', sizeof text);
-    struct frame f = {.kind = FRAME_WRITE, .stamp = 1000ull << 16, .payload = slice_of(text, size)};
+    struct frame f = {.kind = FRAME_WRITE,
+                      .stamp = 1000ull << 16,
+                      .deadline = deadline,
+                      .payload = slice_of(text, size)};
     ck_assert_int_eq(hint_log_append(l, &f, false), HINT_APPENDED);
     return f.seq;
+}
+
+static uint64_t put(struct hint_log *l, size_t size)
+{
+    return put_until(l, size, 0);
 }
 
 static void path_of(uint64_t first, char out[128])
@@ -72,6 +80,34 @@ static void copy_out(const char *path, const uint8_t *from, size_t n)
     ck_assert_int_eq(write(fd, from, n), (ssize_t)n);
     close(fd);
 }
+
+/* The last record of a segment is damaged, and the next segment expires whole before anything of it
+ * was read: the damaged one is counted. */
+START_TEST(damage_before_what_expires_leaves_nothing_pending)
+{
+    struct hint_log_report r;
+    struct hint_log *l = open_log(START, &r);
+    struct error e;
+    char path[128];
+    uint64_t last = 0, synced;
+    for (int i = 0; i < 60; i++)
+        last = put_until(l, 200, i >= 16 && i < 32 ? 10 : 0); /* 16 in a segment */
+    ck_assert(hint_log_sync(l, &synced, &e));
+    path_of(START + 1, path);
+    int fd = open(path, O_RDWR);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pwrite(fd, "?", 1, 80 + 240 * 15 + 100), 1);
+    close(fd);
+    hint_log_ack(l, START + 15);
+    ck_assert_uint_eq(hint_log_expire(l, 100), 16);
+    ck_assert_uint_eq(hint_log_damaged(l), 1);
+    hint_log_ack(l, last);
+    struct hint_position a = hint_log_appended(l), k = hint_log_acked(l);
+    hint_log_close(l);
+    ck_assert_uint_eq(a.records, k.records);
+    ck_assert_uint_eq(a.bytes, k.bytes);
+}
+END_TEST
 
 /* A record that is damaged on disk while the log is open is passed over as a skip and acknowledged
  * with it: nothing is pending then. */
@@ -325,6 +361,7 @@ static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, damage_while_open_leaves_nothing_pending);
+    tcase_add_test(c, damage_before_what_expires_leaves_nothing_pending);
     tcase_add_test(c, a_segment_that_came_back_isnt_pending);
     tcase_add_test(c, an_old_name_of_a_recycled_segment_costs_nothing);
     tcase_add_test(c, an_unfilled_segment_is_no_damage);
