@@ -247,45 +247,6 @@ static void gather(struct handoff *h, struct batch *gathering)
         h->step = APPEND;
 }
 
-static void apply_own(struct handoff *h, struct batch *gathering, bool store_serves)
-{
-    if (!goes_to_store(h))
-        h->step = APPEND;
-    else if (!h->at_store && store_serves && clock_mono_ms() >= h->retry_ms)
-        gather(h, gathering);
-}
-
-void handoff_applied(struct handoff *h, const struct store_write *w)
-{
-    if (w->outcome != STORE_APPLIED && w->outcome != STORE_STALE && !h->store_refused) {
-        h->store_refused = true;
-        h->retry_ms = clock_mono_ms() + RETRY_MS;
-        log_limited(1000, LOG_LEVEL_WARN, "%s: the handoff waits: the store refuses: %.*s",
-                    h->orphan->dir, (int)w->reply.len, (const char *)w->reply.ptr);
-    }
-    if (--h->at_store == 0 && !h->store_refused) {
-        h->step = APPEND;
-        h->due = true;
-    }
-}
-
-static bool is_handed(void *arg, struct item *it)
-{
-    struct handoff *h = arg;
-    if (it->kind != ITEM_HANDED)
-        return false;
-    h->at_store--;
-    return true;
-}
-
-void handoff_forget(struct handoff *h, struct batch *gathering)
-{
-    batch_remove(gathering, is_handed, h);
-}
-
-/* ---- APPEND -------------------------------------------------------------------------------------
- */
-
 static bool has_room(const struct handoff *h, const struct peer *p)
 {
     const struct config *c = h->o.config;
@@ -322,6 +283,49 @@ static bool stops_for_closed(struct handoff *h)
     }
     return false;
 }
+
+/* Room is waited for first: a chunk isn't left half done for long. Its numbers at the store would
+ * be taken for all of it by a start whose ring gives this node more of it. */
+static void apply_own(struct handoff *h, struct batch *gathering, bool store_serves)
+{
+    if (h->at_store || stops_for_closed(h) || !all_have_room(h))
+        return;
+    if (!goes_to_store(h))
+        h->step = APPEND;
+    else if (store_serves && clock_mono_ms() >= h->retry_ms)
+        gather(h, gathering);
+}
+
+void handoff_applied(struct handoff *h, const struct store_write *w)
+{
+    if (w->outcome != STORE_APPLIED && w->outcome != STORE_STALE && !h->store_refused) {
+        h->store_refused = true;
+        h->retry_ms = clock_mono_ms() + RETRY_MS;
+        log_limited(1000, LOG_LEVEL_WARN, "%s: the handoff waits: the store refuses: %.*s",
+                    h->orphan->dir, (int)w->reply.len, (const char *)w->reply.ptr);
+    }
+    if (--h->at_store == 0 && !h->store_refused) {
+        h->step = APPEND;
+        h->due = true;
+    }
+}
+
+static bool is_handed(void *arg, struct item *it)
+{
+    struct handoff *h = arg;
+    if (it->kind != ITEM_HANDED)
+        return false;
+    h->at_store--;
+    return true;
+}
+
+void handoff_forget(struct handoff *h, struct batch *gathering)
+{
+    batch_remove(gathering, is_handed, h);
+}
+
+/* ---- APPEND -------------------------------------------------------------------------------------
+ */
 
 static void stop_at(struct handoff *h, const struct peer *p)
 {
@@ -372,8 +376,6 @@ static void append(struct handoff *h)
 {
     struct handoff_chunk *c = &h->chunk;
     size_t n = 0;
-    if (stops_for_closed(h) || !all_have_room(h))
-        return;
     while (n < c->n && !h->stopped[0] && append_record(h, &c->record[n]))
         n++;
     if (n < c->n) /* a log refused: what comes behind stays */

@@ -5,10 +5,10 @@
  *     READ --> STORE --> APPEND --> SYNC --> (acknowledge) --> READ ...     one chunk
  *
  *     READ     the next records, and who gets them
- *     STORE    those that this node itself gets go to its store, as writes of a source of their own
- *              with the orphan's numbers: the store's number tells what it has
- *     APPEND   the rest goes into the logs of the peers that get it, with its stamp and deadline,
- *              when each has room
+ *     STORE    those that this node itself gets go to its store, when all other logs have room, as
+ *              writes of a source of their own with the orphan's numbers: the store's number tells
+ *              what it has
+ *     APPEND   the rest goes into the logs of the peers that get it, with its stamp and deadline
  *     SYNC     their senders make it durable; they aren't told before the orphan's log is
  *              acknowledged, so that until then nothing of it leaves those logs
  *
