@@ -184,9 +184,10 @@ static bool rename_log(const char *old, const char *dir, struct error *e)
         return true;
     char *mark = mem_printf("%s/needs-repair", dir), *to = mem_printf("%s/needs-repair", old);
     (void)rename(mark, to);
-    (void)rmdir(dir);
     mem_free(mark);
     mem_free(to);
+    orphan_unlink_files(dir);
+    (void)rmdir(dir);
     return rename(old, dir) == 0 || error_set(e, "%s: can't be renamed to %s", old, dir);
 }
 

@@ -96,8 +96,7 @@ static void find_heirs(struct orphan *o, const struct topology *now, const struc
 /* ---- files
  * --------------------------------------------------------------------------------------------- */
 
-/* All but the mark. */
-static void unlink_files(const char *dir)
+void orphan_unlink_files(const char *dir)
 {
     DIR *d = opendir(dir);
     if (!d)
@@ -184,7 +183,7 @@ static bool open_orphan(struct orphan *o, struct hint_store *store, const struct
     const struct hint_log_report *r = hint_peer_report(o->hints);
     o->unreadable = r->missing;
     if (r->records == 0 && r->missing == 0) {
-        unlink_files(o->dir);
+        orphan_unlink_files(o->dir);
         o->gone = 1;
         return hint_peer_remove(o->hints, e);
     }
@@ -279,7 +278,7 @@ void orphan_mark(const struct orphan *o, const char *reason)
 
 void orphan_remove(struct orphan *o)
 {
-    unlink_files(o->dir);
+    orphan_unlink_files(o->dir);
     (void)rmdir(o->dir); /* unless its mark is there */
     __atomic_store_n(&o->gone, 1, __ATOMIC_RELEASE);
     struct error e;

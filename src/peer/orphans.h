@@ -47,6 +47,9 @@ bool orphans_open(struct orphans *o, struct hint_store *store, const char *root,
 bool orphans_keep_ring(const char *root, const struct topology *now, struct error *e) MUST_USE;
 void orphans_close(struct orphans *o);
 
+/* Removes all files of a log's directory but the needs-repair mark: there is no log any more. */
+void orphan_unlink_files(const char *dir);
+
 /* ---- the writer ----------------------------------------------------------------------------- */
 
 /* Before something goes from its log to others or is dropped: the needs-repair mark. */

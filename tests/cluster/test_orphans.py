@@ -313,6 +313,37 @@ def test_orphans_a_node_with_other_tokens_waits_outside():
         assert not [d for d in os.listdir(os.path.join(first.directory, "hints")) if d.startswith("new-")]
 
 
+def test_orphans_a_node_was_away_for_too_long_and_comes_back_elsewhere():
+    """Its window was closed when it was taken out of the configuration; with other tokens it is let in, over restarts."""
+    with rig.Cluster(2, flags={"hint-ttl-seconds": "1", "hint-drain-interval-ms": "50"}) as c:
+        first, gone = c.nodes
+        gone_id, seeds = id_of(gone), first.flags["dyn-seeds"]
+        first.stop()  # its log comes under its id
+        first.start()
+        c.wait_linked()
+        gone.kill()
+        rig.wait_until(lambda: first.states_of_peers() == ["DOWN"], "it knows")
+        assert first.client().set("k", "v")
+        rig.wait_until(lambda: "longer than its hints live" in first.admin("status")["peers"][0]["note"], "it is closed")
+        first.stop()
+        del first.flags["dyn-seeds"]
+        first.start()
+        first.stop()
+        for name in ("ring", "needs-repair.new"):  # as kills leave them, while files are removed, or made
+            with open(os.path.join(first.directory, "hints", gone_id, name), "wb"):
+                pass
+        first.flags["dyn-seeds"] = [s.removesuffix(":0") + ":5" for s in seeds]
+        gone.flags["tokens"] = "5"
+        first.start(wait=False)
+        gone.start(wait=False)
+        c.wait_linked()
+        first.stop()
+        first.start()
+        c.wait_linked()
+        peer = first.admin("status")["peers"][0]
+        assert (peer["id"], peer["needs_repair"], peer["note"]) == (gone_id, True, "")
+
+
 def test_orphans_of_the_only_peer(store):
     """Who is left alone is the heir; what it was told itself in the meantime is newer."""
     places = [("dc1", "r1", "0"), ("dc1", "r1", str(2 * Q))]

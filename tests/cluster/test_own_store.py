@@ -167,7 +167,7 @@ def test_own_log_is_replayed_after_the_node_was_killed(level):
         assert own(a)["pending"] == pending
         c.backends[0].start()
         load.check()
-        assert own(a) == {"pending": 0, "bytes": 0, "state": "idle"}
+        assert own(a) == {"pending": 0, "bytes": 0, "oldest_seconds": 0, "state": "idle"}
 
 
 def test_own_redis_alone_in_its_datacenter():
