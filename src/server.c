@@ -6,6 +6,7 @@
 #include "core/listener.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "hint/mark.h"
 #include "peer/keep.h"
 #include "peer/orphans.h"
 #include "peer/sender.h"
@@ -314,6 +315,52 @@ static bool drop_own_log(struct server *s, struct error *e)
     return ok;
 }
 
+/* Hints on disk of a start before, where this one keeps none: what it writes has higher numbers, so
+ * that a peer takes them for old when they come later. They stay there, and the mark with them. */
+static void mark_left_behind(struct peer *p, const char *dir)
+{
+    struct hint_log_report r;
+    struct error e;
+    char reason[200];
+    struct hint_log *l =
+        hint_log_exists(dir)
+            ? hint_log_open(
+                  &(struct hint_log_options){.dir = dir, .peer = p->log_name, .adopt = true}, 0, &r,
+                  &e)
+            : NULL;
+    if (!l)
+        return;
+    hint_log_close(l);
+    if (r.records + r.missing == 0)
+        return;
+    snprintf(reason, sizeof reason, "%" PRIu64 " hints for it were left behind in %.120s",
+             r.records, dir);
+    log_warn("%s: this start keeps no hints there, and they won't be delivered any more", reason);
+    struct hint_mark *m = hint_mark_open(dir);
+    if (!hint_mark_set(m, clock_wall_ms(), reason, &e))
+        log_error("needs-repair mark: %s", e.text);
+    peer_set_repair(p, hint_mark_since(m), hint_mark_reason(m));
+    hint_mark_close(m);
+}
+
+static void look_for_left_behind(const struct server *s)
+{
+    for (unsigned i = 0; i <= s->peers.n; i++) {
+        struct peer *p = i < s->peers.n ? s->peers.at[i] : s->peers.own;
+        char place[NODE_ID_SIZE];
+        if (!p)
+            continue;
+        keep_new_name(&s->topology->nodes[p->node], place);
+        const char *const names[] = {p->log_name, place};
+        for (size_t k = 0; k < ARRAY_LEN(names) && (k == 0 || strcmp(place, p->log_name) != 0);
+             k++) {
+            char *dir = mem_printf("%s/hints/%s", s->config->data_dir, names[k]);
+            mark_left_behind(p, dir);
+            mem_free(dir);
+        }
+    }
+}
+
 /* Each peer has a log, and the own store, where it may be away while the node runs. */
 static bool open_logs(struct server *s, struct error *e)
 {
@@ -332,6 +379,8 @@ static bool open_logs(struct server *s, struct error *e)
         if (i != self || own_too)
             ok = open_log(s, i == self ? s->peers.own : s->peers.at[i], e);
     ok = ok && drop_own_log(s, e) && take_orphans(s, root, e);
+    if (ok && !root)
+        look_for_left_behind(s);
     mem_free(root);
     return ok;
 }

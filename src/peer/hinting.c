@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "peer/orphans.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -59,8 +60,10 @@ bool hinting_rename(struct hinting *h, const char *id, struct error *e)
     char *slash = h->dir ? strrchr(h->dir, '/') : NULL;
     char *dir = slash ? mem_printf("%.*s/%s", (int)(slash - h->dir), h->dir, id) : NULL;
     bool same = dir && strcmp(h->dir, dir) == 0;
-    if (dir && !same && !hint_log_exists(dir))
-        hint_mark_remove(dir); /* what an orphan of that id has left */
+    if (dir && !same && !hint_log_exists(dir)) { /* what an orphan of that id has left */
+        orphan_unlink_files(dir);
+        hint_mark_remove(dir);
+    }
     bool ok = same || hint_peer_rename(h->peer->hints, id, e);
     if (!ok || !dir) {
         mem_free(dir);

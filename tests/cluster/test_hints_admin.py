@@ -648,3 +648,30 @@ def test_hints_go_slower_while_the_peer_answers_slowly():
         d.start()
         c.wait_linked()
         c.wait_delivered()
+
+
+# ---- hinted handoff off for a while -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag, value", [("enable-hinted-handoff", "false"), ("hint-dir", "memory")])
+def test_hints_left_behind_are_not_called_delivered(flag, value):
+    """A start that keeps no hints on disk writes on above those that lie there; the peer never gets them."""
+    with rig.Cluster(3) as c:
+        a, _, d = c.nodes
+        d.kill()
+        down(a)
+        fill(a, 20)
+        a.stop()
+        a.flags = {**a.flags, flag: value}
+        a.start()
+        d.start()
+        rig.wait_until(lambda: row(a, d)["state"] == "NORMAL", "node 3 is back")
+        mark = row(a, d)
+        assert mark["needs_repair"] and "20 hints" in mark["repair_reason"], mark
+        assert rig.own_values(c, 2, ["k1"])["k1"] is None
+        a.stop()
+        del a.flags[flag]
+        a.start()
+        rig.wait_until(lambda: row(a, d)["state"] == "NORMAL", "node 3 is linked")
+        rig.wait_until(lambda: a.pending() == 0, "nothing is pending")
+        assert row(a, d)["needs_repair"]
