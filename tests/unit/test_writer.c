@@ -587,6 +587,7 @@ static void start_own(struct desk *d)
 static void end_own(struct desk *d)
 {
     close_desk(d);
+    peer_set_repair(&d->own, 0, "");
     unit_hints_close(d->peer.hints);
     unit_hints_close(d->own.hints);
 }
@@ -930,7 +931,7 @@ START_TEST(the_watermark_stays_below_what_isnt_everywhere)
     UNTIL(batches(&d) == 3);
     ck_assert_uint_ge(stamp_at_store(&d), promised);
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
@@ -951,7 +952,7 @@ START_TEST(what_all_members_have_passed_is_forgotten)
     let_tick();
     ck_assert_uint_gt(forgotten(&d), low);
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
@@ -1030,7 +1031,7 @@ START_TEST(a_clock_that_is_off_refuses_writes)
     actor_send(writer_actor(d.writer), a_write(&d, "k", "1", true));
     UNTIL(batches(&d) == 1);
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
@@ -1082,7 +1083,7 @@ START_TEST(only_what_cant_be_judged_is_too_old)
     ck_assert(!is_applied(&d, START + 5, 4 * DAY_MS));
     ck_assert_uint_eq(PEER_LOAD(&d.peer, too_late), 2);
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
@@ -1138,7 +1139,7 @@ START_TEST(a_newcomer_waits_for_the_log_and_is_welcomed)
     wait_for_gathering(&d); /* a third one is refused: this one is linked */
     ck_assert(is_known(&d, newcomer));
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
@@ -1151,7 +1152,7 @@ START_TEST(a_newcomer_without_the_log_is_refused)
     wait_for_refusal(&d);
     ck_assert(is_known(&d, ids[1]));
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
@@ -1177,7 +1178,7 @@ START_TEST(a_newcomer_waits_for_the_last_writes_of_the_one_before)
     say_replaced(&d, asked_to_replace(&d), true);
     ck_assert(is_welcomed(&d, SOON_MS));
     close_desk(&d);
-    hint_log_close(d.peer.log);
+    unit_hints_close(d.peer.hints);
 }
 END_TEST
 
