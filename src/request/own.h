@@ -17,8 +17,9 @@
  * An fdatasync would hold up all writes: it runs in libuv's thread pool, and while it does the log
  * is only appended to (acknowledgements and replay wait for its end).
  *
- * A node that is alone, and one with the embedded store, whose own log is all it needs, have no
- * such log (peer is NULL). All functions are the writer's thread's. */
+ * A node that is alone (unless it isn't through with the log from when it had peers), and one with
+ * the embedded store, whose own log is all it needs, have no such log (peer is NULL). All functions
+ * are the writer's thread's. */
 #ifndef REQUEST_OWN_H
 #define REQUEST_OWN_H
 

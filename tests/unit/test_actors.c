@@ -258,6 +258,7 @@ static void close_scene(struct scene *s)
         mem_free(m);
     for (struct msg *m; (m = mailbox_take(&s->worker.mailbox));)
         reads_free(container_of_(m, struct mail_reads, msg)); /* that end with the sender */
+    peer_set_repair(&s->peer, 0, "");
     unit_hints_close(s->peer.hints);
     topology_free(s->topology);
     buf_fini(&s->in);
