@@ -275,11 +275,22 @@ def test_own_log_respects_the_cap():
             h["totals"]["rejected_over_capacity_total"]
         assert figures[f"dynomite_needs_repair{{{peer}}}"] == 1
         assert figures[f"dynomite_hints_pending{{{peer}}}"] == h["own"]["pending"] == h["totals"]["pending"]
+        late = a.admin_run("--timeout", "0.2", "hints", "wait")
+        assert late.returncode == 1 and f"127.0.0.1:{a.peer_port}: {h['own']['pending']} hints" in late.stderr.decode()
         c.backends[0].start()
         c.wait_linked()
-        c.wait_delivered()
+        a.admin("--timeout", "20", "hints", "wait")
+        assert own(a)["pending"] == 0
         assert 0 < c.backends[0].client().dbsize() < 100
         assert a.client().set("k99", "x") and c.backends[0].client().get("k99") == b"x"
+        a.kill()
+        a.start()
+        assert a.admin("status")["node"]["repair_since_ms"] == told["repair_since_ms"], "the mark is kept"
+        a.admin("repaired", told["id"])
+        assert not needs_repair(a) and a.metrics()[f"dynomite_needs_repair{{{peer}}}"] == 0
+        a.kill()
+        a.start()
+        assert not needs_repair(a)
 
 
 @pytest.mark.parametrize("flags", [{"hint-dir": "memory"}, {"hint-sync": "interval"}])
