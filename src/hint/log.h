@@ -144,8 +144,9 @@ void hint_log_ack(struct hint_log *l, uint64_t seq);
 uint64_t hint_log_expire(struct hint_log *l, uint64_t now_ms);
 
 /* Would that take something from the disk that no later start would find expired? Who keeps word of
- * it does so first. (What is walked, in the middle of the log, stays on disk.) */
-bool hint_log_expires(struct hint_log *l, uint64_t now_ms);
+ * it does so first. (What is walked, in the middle of the log, stays on disk.) *oldest (NULL is
+ * fine): the oldest record there is goes. */
+bool hint_log_expires(struct hint_log *l, uint64_t now_ms, bool *oldest);
 
 /* How many of the acknowledged records couldn't be read. */
 uint64_t hint_log_lost(const struct hint_log *l);

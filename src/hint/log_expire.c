@@ -142,18 +142,20 @@ static bool front_expires(struct hint_log *l, uint64_t now_ms)
     return log_oldest(l, &f, &bytes) && f.deadline && f.deadline < now_ms;
 }
 
-bool hint_log_expires(struct hint_log *l, uint64_t now_ms)
+bool hint_log_expires(struct hint_log *l, uint64_t now_ms, bool *oldest)
 {
-    bool reached = !l->ack.seg, any = false;
+    bool reached = !l->ack.seg, any = false, middle = false;
     for (struct segment *s = LOAD(l->head), *next; s; s = next) {
         next = LOAD(s->next);
         reached |= l->ack.seg == s;
         bool whole = reached && next && l->ack.seg != s && LOAD(s->newest) < now_ms;
-        if (whole && s->records > s->dead.records)
-            return true;
+        middle |= whole && s->records > s->dead.records;
         any |= reached && LOAD(s->oldest) < now_ms;
     }
-    return any && front_expires(l, now_ms);
+    bool front = any && front_expires(l, now_ms);
+    if (oldest)
+        *oldest = front;
+    return front || middle;
 }
 
 uint64_t hint_log_expire(struct hint_log *l, uint64_t now_ms)

@@ -282,12 +282,10 @@ static bool rename_listed(struct hint_peer *p, const char *name, struct error *e
                          NAME_MAX_BYTES, name);
     if (!move_directory(p, name, e))
         return false;
-    /* out of the table under the old name, in again under the new one: who looks for either
-     * meanwhile finds nothing */
-    publish(s, copy_table(s->table, p));
+    /* who looks for either name meanwhile finds nothing, and who counts all finds it */
+    struct peer_table *t = copy_table(s->table, p);
     struct peer_name *old = RCU_SWAP(p->name, peer_name_new(name));
     rcu_defer(&old->rcu, peer_name_free);
-    struct peer_table *t = copy_table(s->table, NULL);
     insert(t, p);
     publish(s, t);
     return true;

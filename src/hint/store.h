@@ -167,7 +167,7 @@ void hint_peer_ack(struct hint_peer *p, uint64_t seq);
 /* Drops what has expired by now_ms, wherever it lies; returns how many. */
 uint64_t hint_peer_expire(struct hint_peer *p, uint64_t now_ms);
 /* As hint_log_expires: will it drop something for good? */
-bool hint_peer_expires(struct hint_peer *p, uint64_t now_ms);
+bool hint_peer_expires(struct hint_peer *p, uint64_t now_ms, bool *oldest);
 /* So many records that had expired were passed over and go next: they count as expired, and not as
  * delivered or dropped. For who finds them on its way; hint_peer_expire looks for them. */
 void hint_peer_passed(struct hint_peer *p, uint64_t records);

@@ -478,10 +478,10 @@ uint64_t hint_peer_drop(struct hint_peer *p, uint64_t upto)
     return n;
 }
 
-bool hint_peer_expires(struct hint_peer *p, uint64_t now_ms)
+bool hint_peer_expires(struct hint_peer *p, uint64_t now_ms, bool *oldest)
 {
     lock_segments(p);
-    bool will = hint_log_expires(p->log, now_ms);
+    bool will = hint_log_expires(p->log, now_ms, oldest);
     unlock_segments(p);
     return will;
 }

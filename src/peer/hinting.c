@@ -322,15 +322,16 @@ void hinting_sweep(struct hinting *h, bool idle, bool up)
         log_limited(60000, LOG_LEVEL_ERROR, "needs-repair mark: %s", e.text);
     if (!idle || h->cut.open || !__atomic_load_n(h->clock_trusted, __ATOMIC_RELAXED))
         return; /* a peer that is up gets its hints; the delivery passes over what expired */
-    uint64_t oldest = hint_log_acked(h->peer->log).seq, now = clock_steady_ms();
-    if (hint_peer_expires(h->peer->hints, now)) /* on disk before they are gone */
+    uint64_t now = clock_steady_ms();
+    bool oldest = false;
+    if (hint_peer_expires(h->peer->hints, now, &oldest)) /* on disk before they are gone */
         hinting_needs_repair(h, "hints for it expired");
+    if (oldest && !up)
+        close_window(h);
     if (!hint_peer_expire(h->peer->hints, now))
         return;
     delivery_forget_passed(h->delivery);
     hinting_needs_repair(h, "hints for it expired");
-    if (!up && hint_log_acked(h->peer->log).seq > oldest)
-        close_window(h); /* it was the oldest */
 }
 
 /* ---- life --------------------------------------------------------------------------------------

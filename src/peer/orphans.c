@@ -294,7 +294,7 @@ void orphans_expire(struct orphans *all, uint64_t now_ms)
         if (orphan_is_gone(o))
             continue;
         static const char reason[] = "hints for it expired while it wasn't configured";
-        if (hint_peer_expires(o->hints, now_ms)) /* on disk before they are gone */
+        if (hint_peer_expires(o->hints, now_ms, NULL)) /* on disk before they are gone */
             orphan_mark(o, reason);
         if (!hint_peer_expire(o->hints, now_ms))
             continue;

@@ -279,7 +279,7 @@ void own_tick(struct own *o, bool serving, bool trusted)
     if (o->syncing || serving)
         return;
     uint64_t now = trusted ? clock_steady_ms() : 0;
-    if (now && hint_peer_expires(o->peer->hints, now)) /* on disk before they are gone */
+    if (now && hint_peer_expires(o->peer->hints, now, NULL)) /* on disk before they are gone */
         own_mark_repair(o, "hints for it expired");
     if (now && hint_peer_expire(o->peer->hints, now))
         own_mark_repair(o, "hints for it expired");

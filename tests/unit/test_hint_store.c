@@ -608,6 +608,30 @@ START_TEST(a_rename_that_fails_changes_nothing)
 }
 END_TEST
 
+static void *rename_often(void *arg)
+{
+    struct error e;
+    rcu_thread_register();
+    for (unsigned i = 0; i < 3000; i++)
+        ck_assert(hint_peer_rename(arg, i % 2 ? "a" : "b", &e));
+    rcu_thread_unregister();
+    return NULL;
+}
+
+START_TEST(totals_have_who_is_being_renamed)
+{
+    pthread_t t;
+    struct hint_store *s = open_with(&(struct hint_store_options){.cap = 1000});
+    struct hint_peer *p = peer(s, "a");
+    ck_assert_int_eq(put(p, 10), HINT_PUT_STORED);
+    pthread_create(&t, NULL, rename_often, p);
+    for (unsigned i = 0; i < 300000; i++)
+        ck_assert_uint_eq(totals(s).sum.pending, 1);
+    pthread_join(t, NULL);
+    close_store(s);
+}
+END_TEST
+
 /* A peer's hints, taken and put again elsewhere or for itself. */
 static bool put_again(void *arg, const struct frame *f)
 {
@@ -1185,6 +1209,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_full_disk_is_no_space_and_nothing_changes);
     tcase_add_test(c, what_the_disk_refused_is_there_for_others);
     tcase_add_test(c, a_rename_that_fails_changes_nothing);
+    tcase_add_test(c, totals_have_who_is_being_renamed);
     tcase_add_test(c, who_takes_may_put);
     tcase_add_test(c, a_sync_that_failed_is_tried_again);
     tcase_add_test(c, random_in_memory);

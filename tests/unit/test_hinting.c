@@ -334,14 +334,14 @@ END_TEST
 
 /* What happens to files, as the library calls it: a segment that goes before the mark is there is
  * what a kill at that moment would leave. */
-static char *mark_path;
+static char *mark_path, *window_path; /* the second: where it is to be closed by then */
 static unsigned removed, unmarked;
 
 int unlinkat(int dir, const char *name, int flags)
 {
     if (mark_path && strstr(name, ".log")) {
         removed++;
-        unmarked += access(mark_path, F_OK) != 0;
+        unmarked += access(mark_path, F_OK) != 0 || (window_path && access(window_path, F_OK) != 0);
     }
     return (int)syscall(SYS_unlinkat, dir, name, flags);
 }
@@ -359,6 +359,7 @@ static void drop_marked(bool expire)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     struct world *w = world_in(dir);
     mark_path = mem_printf("%s/peer/needs-repair", dir);
+    window_path = expire ? mem_printf("%s/peer/window-closed", dir) : NULL;
     removed = unmarked = 0;
     for (int i = 0; i < 200; i++) /* some segments */
         put(w, expire);
@@ -372,7 +373,8 @@ static void drop_marked(bool expire)
     if (!expire)
         ck_assert_str_eq(w->peer.repair->reason, "200 hints for it were truncated");
     mem_free(mark_path);
-    mark_path = NULL;
+    mem_free(window_path);
+    mark_path = window_path = NULL;
     world_free(w);
     char *path = mem_printf("%s/peer", dir);
     hint_log_remove_files(path);
