@@ -431,8 +431,7 @@ static void log_write(struct writer *w, struct mail_write *m)
 {
     uint64_t stamp = hlc_next(&w->clock, clock_wall_us()); /* not the turn's: others stamp too */
     int own = own_place(w, m);
-    m->own_outcome =
-        STORE_APPLIED; /* nothing against it: its memory may be that of a refused one */
+    m->own_outcome = STORE_APPLIED; /* its memory may be that of a refused one */
     m->want_replies |= own >= 0 && own_is_behind(&w->own);
     pass_to_replicas(w, m, stamp, w->tag);
     if (own < 0 || m->replica[own].verdict != VERDICT_LOGGED) {
