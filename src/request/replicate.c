@@ -201,6 +201,9 @@ enum hint_put replicate_hand(struct replicate *r, unsigned node, const struct fr
     enum hint_put rc = hint_peer_append(r->peers->at[node]->hints, &copy,
                                         memory_ok ? HINT_AS_LIVE : HINT_AS_MOVED);
     r->nudges[node].due |= rc == HINT_PUT_STORED;
+    if (rc != HINT_PUT_STORED && memory_ok) /* it won't be handed again: others have it */
+        want_repair(r->peers->at[node],
+                    "a hint that was handed off to it is lost: its log refused it");
     return rc;
 }
 

@@ -576,6 +576,42 @@ START_TEST(a_peer_that_is_behind_is_waited_for)
 }
 END_TEST
 
+/* This node has it already, so it can't be taken back from the chunk: the other heir's log that
+ * refuses it is marked. */
+START_TEST(an_heir_that_misses_one_needs_repair)
+{
+    struct desk d;
+    memset(applied, 0, sizeof applied);
+    store_has = 0;
+    leave_hints(5);
+    open_desk(&d);
+    hint_peer_tune(d.c.hints, 64 * 1024, 10); /* one larger one may lie alone */
+    ask(&d, 0, false);
+    event(&d);
+    apply(&d, SIZE_MAX);
+    handoff_tick(d.handoff);
+    handoff_turn(d.handoff, &d.gathering, true);
+    bool marked = false;
+    struct mail_sync *sync = NULL;
+    for (struct msg *m; (m = mailbox_take(&d.senders[2].mailbox));) {
+        marked |= m->type == MAIL_REPAIR;
+        if (m->type == MAIL_SYNC)
+            sync = container_of_(m, struct mail_sync, msg);
+        else
+            mem_free(m);
+    }
+    ck_assert(marked);
+    ck_assert_ptr_nonnull(sync);
+    sync->ok = true;
+    handoff_synced(d.handoff, sync);
+    finish(&d);
+    struct mail_order *m = answer(&d);
+    ck_assert(m && !m->done);
+    mem_free(m);
+    close_desk(&d);
+}
+END_TEST
+
 /* What would wait for ever ends, with the reason, so that the operator can do something else. */
 START_TEST(an_heir_that_takes_no_hints_ends_it)
 {
@@ -715,6 +751,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, senders_are_told_last);
     tcase_add_test(c, a_peer_that_is_behind_is_waited_for);
     tcase_add_test(c, an_heir_that_takes_no_hints_ends_it);
+    tcase_add_test(c, an_heir_that_misses_one_needs_repair);
     tcase_add_test(c, a_disk_that_fails);
     tcase_add_test(c, truncated);
     tcase_add_test(c, an_unknown_place);
