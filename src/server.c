@@ -8,21 +8,18 @@
 #include "core/mem.h"
 #include "hint/mark.h"
 #include "peer/keep.h"
-#include "peer/orphans.h"
+#include "peer/logs.h"
 #include "peer/sender.h"
 #include "request/handoff.h"
 #include "request/writer.h"
 #include "worker.h"
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CLOCK_BOUND_MS 5000 /* how far ahead the kept bound lies: peers must follow it */
 #define CLOCK_NEAR_MS  (3600ull * 1000)
-#define OWN_SEGMENT    (1024u * 1024) /* a batch, which is acknowledged as a whole, fits */
 
 struct server {
     struct config *config;
@@ -35,9 +32,7 @@ struct server {
     uint64_t mark_wanted, mark_kept; /* see request/writer.h */
     struct topology *topology;
     struct store *store;
-    struct peers peers;
-    struct orphans orphans;
-    char **hint_dirs; /* by node */
+    struct logs logs;
     struct sender **senders;
     struct writer *writer;
     unsigned nworkers;
@@ -127,7 +122,8 @@ static bool open_store(struct server *s, struct error *e)
                               .stamp_table_bytes = c->stamp_table_bytes,
                               /* a client of a node with peers outlives a Redis that hangs */
                               .timeout_ms = s->topology->n > 1 ? c->timeout / 2 : c->timeout,
-                              .alone = s->topology->n == 1 && !s->orphans.n && !s->peers.own};
+                              .alone =
+                                  s->topology->n == 1 && !s->logs.orphans.n && !s->logs.peers.own};
     if (c->data_store == DATA_STORE_EMBEDDED) {
         s->store = store_open_embedded(&o, e);
     } else {
@@ -143,246 +139,14 @@ static bool open_store(struct server *s, struct error *e)
     return s->store != NULL;
 }
 
-static char *hints_root(const struct config *c)
-{
-    if (strcmp(c->hint_dir, "memory") == 0 || !c->enable_hinted_handoff)
-        return NULL;
-    return *c->hint_dir ? mem_strdup(c->hint_dir) : mem_printf("%s/hints", c->data_dir);
-}
-
-static enum hint_sync_policy hints_sync(const struct config *c)
-{
-    static const enum hint_sync_policy of[] = {[SYNC_ALWAYS] = HINT_SYNC_ALWAYS,
-                                               [SYNC_INTERVAL] = HINT_SYNC_INTERVAL,
-                                               [SYNC_NEVER] = HINT_SYNC_NEVER};
-    return of[c->hint_sync];
-}
-
-/* A kill between two steps of a replacement leaves the log under the id of the node that takes the
- * place, or has lost it again: the segments tell whose place it is. */
-static char *find_log(const char *root, const char *place)
-{
-    char *found = NULL;
-    DIR *d = opendir(root);
-    for (struct dirent *entry; d && !found && (entry = readdir(d));) {
-        char *path = mem_printf("%s/%s", root, entry->d_name);
-        if (keep_is_id(entry->d_name) && hint_log_is_of(path, place))
-            found = path;
-        else
-            mem_free(path);
-    }
-    if (d)
-        closedir(d);
-    return found;
-}
-
-/* The log of a peer that was met since the last start is brought under its id. What an orphan left
- * there, its mark, comes with it. */
-static bool rename_log(const char *old, const char *dir, struct error *e)
-{
-    struct stat st;
-    if (stat(old, &st) != 0 || hint_log_exists(dir))
-        return true;
-    char *mark = mem_printf("%s/needs-repair", dir), *to = mem_printf("%s/needs-repair", old);
-    (void)rename(mark, to);
-    mem_free(mark);
-    mem_free(to);
-    orphan_unlink_files(dir);
-    (void)rmdir(dir);
-    return rename(old, dir) == 0 || error_set(e, "%s: can't be renamed to %s", old, dir);
-}
-
-/* The id of a peer was forgotten (no file `peers`): its log still lies under it. */
-static void adopt_log(const char *root, const char *place, struct peer *p, char **dir)
-{
-    char *found = hint_log_exists(*dir) ? NULL : find_log(root, place);
-    if (!found)
-        return;
-    snprintf(p->log_name, NODE_ID_SIZE, "%s", strrchr(found, '/') + 1);
-    mem_free(*dir);
-    *dir = found;
-}
-
-/* A peer that was met has its log under its id; the log of one that wasn't is found under its
- * place. */
-static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
-                     struct error *e)
-{
-    char place[NODE_ID_SIZE];
-    keep_new_name(n, place);
-    p->log_name = mem_alloc(NODE_ID_SIZE);
-    snprintf(p->log_name, NODE_ID_SIZE, "%s", n->id[0] ? n->id : place);
-    if (!root)
-        return true;
-    *dir = mem_printf("%s/%s", root, p->log_name);
-    if (!n->id[0]) {
-        adopt_log(root, place, p, dir);
-        return dir_make(*dir, e);
-    }
-    char *old = mem_printf("%s/%s", root, place);
-    struct stat st;
-    if (stat(*dir, &st) != 0 && stat(old, &st) != 0) {
-        mem_free(old);
-        old = find_log(root, place);
-    }
-    bool ok = !old || rename_log(old, *dir, e);
-    mem_free(old);
-    return ok && dir_make(*dir, e);
-}
-
-static struct peer *new_peer(struct server *s, unsigned node)
-{
-    struct peer *p = MEM_NEW(struct peer);
-    p->node = node;
-    *(node == s->peers.self ? &s->peers.own : &s->peers.at[node]) = p;
-    return p;
-}
-
-static void tell_of_log(const struct hint_log_report *r, const char *address)
-{
-    if (r->records)
-        log_notice("log of %s: %" PRIu64 " records, %" PRIu64 " bytes found", address, r->records,
-                   r->bytes);
-    if (r->damaged || r->torn_bytes || r->missing)
-        log_warn("log of %s: %" PRIu64 " records damaged, %" PRIu64 " bytes torn, %" PRIu64
-                 " segments missing: %s",
-                 address, r->damaged, r->torn_bytes, r->missing, r->detail);
-}
-
-static bool open_log(struct server *s, struct peer *p, struct error *e)
-{
-    char place[NODE_ID_SIZE];
-    keep_new_name(&s->topology->nodes[p->node], place);
-    p->hints = hint_store_peer(s->peers.store, p->log_name, place, e);
-    if (!p->hints)
-        return false;
-    p->log = hint_peer_log(p->hints);
-    if (p == s->peers.own)
-        hint_peer_tune(p->hints, OWN_SEGMENT, 0); /* a limit would only hold it up */
-    tell_of_log(hint_peer_report(p->hints), s->topology->nodes[p->node].address);
-    return true;
-}
-
-static bool open_hints(struct server *s, const char *root, struct error *e)
-{
-    const struct config *c = s->config;
-    s->peers.store = hint_store_open(
-        &(struct hint_store_options){.dir = root,
-                                     .cap = c->hint_store_max_bytes,
-                                     .cap_peer = c->hint_store_max_bytes_per_peer,
-                                     .sync = hints_sync(c),
-                                     .live_limit = c->enable_hinted_handoff ? 0 : c->send_window,
-                                     .floor = s->me.start_mark << 32,
-                                     .single_writer = true,
-                                     .single_reader = true},
-        e);
-    return s->peers.store != NULL;
-}
-
-/* What remains of the logs found is orphaned. */
-static bool take_orphans(struct server *s, const char *root, struct error *e)
-{
-    if (!orphans_open(&s->orphans, s->peers.store, root, s->topology, &s->peers, e))
-        return false;
-    handoff_recover(&s->orphans, s->config, s->topology, &s->peers);
-    s->peers.orphans = &s->orphans;
-    return true;
-}
-
-/* A node that lost its last peer while its store was away has answered what lies in the own log. */
-static bool wants_own_log(const struct server *s, const char *root)
-{
-    if (s->config->data_store == DATA_STORE_EMBEDDED)
-        return false;
-    char *dir = root ? mem_printf("%s/%s", root, s->me.id) : NULL;
-    bool wants = s->topology->n > 1 || (dir && hint_log_exists(dir));
-    mem_free(dir);
-    return wants;
-}
-
-static void free_peer(struct peer *p);
-
-/* Without peers, it goes when nothing is left in it. */
-static bool drop_own_log(struct server *s, struct error *e)
-{
-    struct peer *p = s->peers.own;
-    const struct hint_log_report *r = p && s->topology->n == 1 ? hint_peer_report(p->hints) : NULL;
-    if (!r || r->records || r->missing)
-        return true;
-    bool ok = hint_peer_remove(p->hints, e);
-    free_peer(p);
-    s->peers.own = NULL;
-    return ok;
-}
-
-/* Hints on disk of a start before, where this one keeps none: what it writes has higher numbers, so
- * that a peer takes them for old when they come later. They stay there, and the mark with them. */
-static void mark_left_behind(struct peer *p, const char *dir)
-{
-    struct hint_log_report r;
-    struct error e;
-    char reason[200];
-    struct hint_log *l =
-        hint_log_exists(dir)
-            ? hint_log_open(
-                  &(struct hint_log_options){.dir = dir, .peer = p->log_name, .adopt = true}, 0, &r,
-                  &e)
-            : NULL;
-    if (!l)
-        return;
-    hint_log_close(l);
-    if (r.records + r.missing == 0)
-        return;
-    snprintf(reason, sizeof reason, "%" PRIu64 " hints for it were left behind in %.120s",
-             r.records, dir);
-    log_warn("%s: this start keeps no hints there, and they won't be delivered any more", reason);
-    struct hint_mark *m = hint_mark_open(dir);
-    if (!hint_mark_set(m, clock_wall_ms(), reason, &e))
-        log_error("needs-repair mark: %s", e.text);
-    peer_set_repair(p, hint_mark_since(m), hint_mark_reason(m));
-    hint_mark_close(m);
-}
-
-static void look_for_left_behind(const struct server *s)
-{
-    for (unsigned i = 0; i <= s->peers.n; i++) {
-        struct peer *p = i < s->peers.n ? s->peers.at[i] : s->peers.own;
-        char place[NODE_ID_SIZE];
-        if (!p)
-            continue;
-        keep_new_name(&s->topology->nodes[p->node], place);
-        const char *const names[] = {p->log_name, place};
-        for (size_t k = 0; k < ARRAY_LEN(names) && (k == 0 || strcmp(place, p->log_name) != 0);
-             k++) {
-            char *dir = mem_printf("%s/hints/%s", s->config->data_dir, names[k]);
-            mark_left_behind(p, dir);
-            mem_free(dir);
-        }
-    }
-}
-
-/* Each peer has a log, and the own store, where it may be away while the node runs. */
 static bool open_logs(struct server *s, struct error *e)
 {
-    unsigned n = s->topology->n, self = s->topology->self;
-    s->peers = (struct peers){.n = n, .self = self, .at = mem_calloc(n, sizeof *s->peers.at)};
-    s->hint_dirs = mem_calloc(n, sizeof *s->hint_dirs);
-    s->senders = mem_calloc(n, sizeof *s->senders);
-    char *root = hints_root(s->config);
-    bool ok = !root || dir_make(root, e);
-    bool own_too = wants_own_log(s, root);
-    for (unsigned i = 0; ok && i < n; i++)
-        if (i != self || own_too)
-            ok = name_log(&s->topology->nodes[i], root, new_peer(s, i), &s->hint_dirs[i], e);
-    ok = ok && open_hints(s, root, e);
-    for (unsigned i = 0; ok && i < n; i++)
-        if (i != self || own_too)
-            ok = open_log(s, i == self ? s->peers.own : s->peers.at[i], e);
-    ok = ok && drop_own_log(s, e) && take_orphans(s, root, e);
-    if (ok && !root)
-        look_for_left_behind(s);
-    mem_free(root);
-    return ok;
+    s->logs = (struct logs){.config = s->config, .me = &s->me, .topology = s->topology};
+    s->senders = mem_calloc(s->topology->n, sizeof *s->senders);
+    if (!logs_open(&s->logs, e))
+        return false;
+    handoff_recover(&s->logs.orphans, s->config, s->topology, &s->logs.peers);
+    return true;
 }
 
 /* ---- actors
@@ -392,10 +156,8 @@ static void on_met(void *arg, const struct topology *t)
 {
     struct server *s = arg;
     struct error e;
-    char *root = hints_root(s->config);
-    if (!keep_peers(s->config->data_dir, t, &e) || (root && !orphans_keep_ring(root, t, &e)))
+    if (!keep_peers(s->config->data_dir, t, &e) || !logs_keep_ring(&s->logs, t, &e))
         log_error("%s", e.text);
-    mem_free(root);
 }
 
 static void prepare_workers(struct server *s)
@@ -415,9 +177,9 @@ static bool start_writer(struct server *s, struct error *e)
     struct writer_options o = {.config = s->config,
                                .me = &s->me,
                                .topology = &s->topology,
-                               .peers = &s->peers,
-                               .orphans = &s->orphans,
-                               .own_hint_dir = s->hint_dirs[s->peers.self],
+                               .peers = &s->logs.peers,
+                               .orphans = &s->logs.orphans,
+                               .own_hint_dir = s->logs.dirs[s->logs.peers.self],
                                .store = s->store,
                                .used_data_dir = s->used_data_dir,
                                .clock_floor = s->clock_floor,
@@ -436,15 +198,15 @@ static bool start_writer(struct server *s, struct error *e)
 
 static bool start_senders(struct server *s, struct error *e)
 {
-    for (unsigned i = 0; i < s->peers.n; i++) {
-        if (i == s->peers.self)
+    for (unsigned i = 0; i < s->logs.peers.n; i++) {
+        if (i == s->logs.peers.self)
             continue;
         struct sender_options o = {.config = s->config,
                                    .me = &s->me,
                                    .topology = &s->topology,
-                                   .peer = s->peers.at[i],
-                                   .orphans = &s->orphans,
-                                   .hint_dir = s->hint_dirs[i],
+                                   .peer = s->logs.peers.at[i],
+                                   .orphans = &s->logs.orphans,
+                                   .hint_dir = s->logs.dirs[i],
                                    .writer = writer_actor(s->writer),
                                    .clock_trusted = &s->clock_trusted,
                                    .watermark = &s->watermark};
@@ -460,7 +222,7 @@ static bool start_admin(struct server *s, struct error *e)
     struct admin_sources o = {.config = s->config,
                               .me = &s->me,
                               .topology = &s->topology,
-                              .peers = &s->peers,
+                              .peers = &s->logs.peers,
                               .store = s->store,
                               .stats = s->stats,
                               .nworkers = s->nworkers,
@@ -476,7 +238,7 @@ static bool start_admin(struct server *s, struct error *e)
  * would only halve what goes out together. Who asks for a number of workers gets them. */
 static unsigned serving_workers(const struct server *s)
 {
-    bool alone = s->peers.n == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
+    bool alone = s->logs.peers.n == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
     return alone && !s->config->workers ? 1 : s->nworkers;
 }
 
@@ -488,7 +250,7 @@ static bool start_workers(struct server *s, struct error *e)
                                    .config = s->config,
                                    .me = &s->me,
                                    .topology = &s->topology,
-                                   .peers = &s->peers,
+                                   .peers = &s->logs.peers,
                                    .store = s->store,
                                    .writer = writer_actor(s->writer),
                                    .own_state = &s->own_state,
@@ -541,7 +303,7 @@ struct server *server_start(struct config *c, struct error *e)
         return NULL; /* the process ends */
     warn_of_open_doors(c);
     log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,
-               s->me.address, s->me.data_store, s->peers.n - 1);
+               s->me.address, s->me.data_store, s->logs.peers.n - 1);
     return s;
 }
 
@@ -591,38 +353,13 @@ static void keep_clock(struct server *s)
 
 void server_changed(struct server *s)
 {
-    peers_follow_caps(&s->peers, s->config);
+    peers_follow_caps(&s->logs.peers, s->config);
 }
 
 void server_tick(struct server *s)
 {
     keep_wanted_mark(s);
     keep_clock(s);
-}
-
-static void free_peer(struct peer *p)
-{
-    if (!p)
-        return;
-    peer_set_repair(p, 0, "");
-    mem_free(p->log_name);
-    mem_free(p);
-}
-
-static void free_peers(struct server *s)
-{
-    for (unsigned i = 0; i < s->peers.n; i++) {
-        free_peer(s->peers.at[i]);
-        mem_free(s->hint_dirs[i]);
-    }
-    free_peer(s->peers.own);
-    orphans_close(&s->orphans);
-    struct error e;
-    if (!hint_store_close(s->peers.store, &e))
-        log_error("hints: %s", e.text);
-    mem_free(s->peers.at);
-    mem_free(s->hint_dirs);
-    mem_free(s->senders);
 }
 
 static void free_workers(struct server *s)
@@ -648,13 +385,13 @@ static void stop_actors(struct server *s)
     admin_join(s->admin);
     writer_stop(s->writer);
     writer_join(s->writer);
-    for (unsigned i = 0; i < s->peers.n; i++)
+    for (unsigned i = 0; i < s->logs.peers.n; i++)
         if (s->senders[i])
             sender_stop(s->senders[i]);
-    for (unsigned i = 0; i < s->peers.n; i++)
+    for (unsigned i = 0; i < s->logs.peers.n; i++)
         if (s->senders[i])
             sender_join(s->senders[i]);
-    for (unsigned i = 0; i < s->peers.n; i++)
+    for (unsigned i = 0; i < s->logs.peers.n; i++)
         if (s->senders[i])
             sender_free(s->senders[i]);
     admin_free(s->admin); /* the senders answer it */
@@ -666,7 +403,8 @@ void server_stop(struct server *s)
 {
     stop_actors(s);
     store_close(s->store);
-    free_peers(s);
+    logs_close(&s->logs);
+    mem_free(s->senders);
     topology_free(s->topology);
     struct address a;
     struct error ignored;

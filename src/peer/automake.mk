@@ -7,4 +7,4 @@ libdynomited_a_SOURCES += src/peer/peer.h src/peer/peer.c src/peer/mail.h src/pe
 	src/peer/watermarks.h src/peer/watermarks.c src/peer/clocks.h src/peer/clocks.c \
 	src/peer/sender.h src/peer/sender_internal.h src/peer/sender.c src/peer/sender_link.c src/peer/sender_flow.c \
 	src/peer/sender_orders.c src/peer/receiver.h src/peer/receiver.c
-libdynomited_a_SOURCES += src/peer/orphans.h src/peer/orphans.c
+libdynomited_a_SOURCES += src/peer/orphans.h src/peer/orphans.c src/peer/logs.h src/peer/logs.c

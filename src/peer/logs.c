@@ -1,0 +1,285 @@
+#include "peer/logs.h"
+#include "core/clock.h"
+#include "core/datadir.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "hint/mark.h"
+#include "peer/keep.h"
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OWN_SEGMENT (1024u * 1024) /* a batch, which is acknowledged as a whole, fits */
+
+static char *hints_root(const struct config *c)
+{
+    if (strcmp(c->hint_dir, "memory") == 0 || !c->enable_hinted_handoff)
+        return NULL;
+    return *c->hint_dir ? mem_strdup(c->hint_dir) : mem_printf("%s/hints", c->data_dir);
+}
+
+static enum hint_sync_policy hints_sync(const struct config *c)
+{
+    static const enum hint_sync_policy of[] = {[SYNC_ALWAYS] = HINT_SYNC_ALWAYS,
+                                               [SYNC_INTERVAL] = HINT_SYNC_INTERVAL,
+                                               [SYNC_NEVER] = HINT_SYNC_NEVER};
+    return of[c->hint_sync];
+}
+
+/* A kill between two steps of a replacement leaves the log under the id of the node that takes the
+ * place, or has lost it again: the segments tell whose place it is. */
+static char *find_log(const char *root, const char *place)
+{
+    char *found = NULL;
+    DIR *d = opendir(root);
+    for (struct dirent *entry; d && !found && (entry = readdir(d));) {
+        char *path = mem_printf("%s/%s", root, entry->d_name);
+        if (keep_is_id(entry->d_name) && hint_log_is_of(path, place))
+            found = path;
+        else
+            mem_free(path);
+    }
+    if (d)
+        closedir(d);
+    return found;
+}
+
+/* The log of a peer that was met since the last start is brought under its id. What an orphan left
+ * there, its mark, comes with it. */
+static bool rename_log(const char *old, const char *dir, struct error *e)
+{
+    struct stat st;
+    if (stat(old, &st) != 0 || hint_log_exists(dir))
+        return true;
+    char *mark = mem_printf("%s/needs-repair", dir), *to = mem_printf("%s/needs-repair", old);
+    (void)rename(mark, to);
+    mem_free(mark);
+    mem_free(to);
+    orphan_unlink_files(dir);
+    (void)rmdir(dir);
+    return rename(old, dir) == 0 || error_set(e, "%s: can't be renamed to %s", old, dir);
+}
+
+/* The id of a peer was forgotten (no file `peers`): its log still lies under it. */
+static void adopt_log(const char *root, const char *place, struct peer *p, char **dir)
+{
+    char *found = hint_log_exists(*dir) ? NULL : find_log(root, place);
+    if (!found)
+        return;
+    snprintf(p->log_name, NODE_ID_SIZE, "%s", strrchr(found, '/') + 1);
+    mem_free(*dir);
+    *dir = found;
+}
+
+/* A peer that was met has its log under its id; the log of one that wasn't is found under its
+ * place. */
+static bool name_log(const struct ring_node *n, const char *root, struct peer *p, char **dir,
+                     struct error *e)
+{
+    char place[NODE_ID_SIZE];
+    keep_new_name(n, place);
+    p->log_name = mem_alloc(NODE_ID_SIZE);
+    snprintf(p->log_name, NODE_ID_SIZE, "%s", n->id[0] ? n->id : place);
+    if (!root)
+        return true;
+    *dir = mem_printf("%s/%s", root, p->log_name);
+    if (!n->id[0]) {
+        adopt_log(root, place, p, dir);
+        return dir_make(*dir, e);
+    }
+    char *old = mem_printf("%s/%s", root, place);
+    struct stat st;
+    if (stat(*dir, &st) != 0 && stat(old, &st) != 0) {
+        mem_free(old);
+        old = find_log(root, place);
+    }
+    bool ok = !old || rename_log(old, *dir, e);
+    mem_free(old);
+    return ok && dir_make(*dir, e);
+}
+
+static struct peer *new_peer(struct logs *l, unsigned node)
+{
+    struct peer *p = MEM_NEW(struct peer);
+    p->node = node;
+    *(node == l->peers.self ? &l->peers.own : &l->peers.at[node]) = p;
+    return p;
+}
+
+static void tell_of_log(const struct hint_log_report *r, const char *address)
+{
+    if (r->records)
+        log_notice("log of %s: %" PRIu64 " records, %" PRIu64 " bytes found", address, r->records,
+                   r->bytes);
+    if (r->damaged || r->torn_bytes || r->missing)
+        log_warn("log of %s: %" PRIu64 " records damaged, %" PRIu64 " bytes torn, %" PRIu64
+                 " segments missing: %s",
+                 address, r->damaged, r->torn_bytes, r->missing, r->detail);
+}
+
+static bool open_log(struct logs *l, struct peer *p, struct error *e)
+{
+    char place[NODE_ID_SIZE];
+    keep_new_name(&l->topology->nodes[p->node], place);
+    p->hints = hint_store_peer(l->peers.store, p->log_name, place, e);
+    if (!p->hints)
+        return false;
+    p->log = hint_peer_log(p->hints);
+    if (p == l->peers.own)
+        hint_peer_tune(p->hints, OWN_SEGMENT, 0); /* a limit would only hold it up */
+    tell_of_log(hint_peer_report(p->hints), l->topology->nodes[p->node].address);
+    return true;
+}
+
+static bool open_hints(struct logs *l, const char *root, struct error *e)
+{
+    const struct config *c = l->config;
+    l->peers.store = hint_store_open(
+        &(struct hint_store_options){.dir = root,
+                                     .cap = c->hint_store_max_bytes,
+                                     .cap_peer = c->hint_store_max_bytes_per_peer,
+                                     .sync = hints_sync(c),
+                                     .live_limit = c->enable_hinted_handoff ? 0 : c->send_window,
+                                     .floor = l->me->start_mark << 32,
+                                     .single_writer = true,
+                                     .single_reader = true},
+        e);
+    return l->peers.store != NULL;
+}
+
+/* What remains of the logs found is orphaned. */
+static bool take_orphans(struct logs *l, const char *root, struct error *e)
+{
+    if (!orphans_open(&l->orphans, l->peers.store, root, l->topology, &l->peers, e))
+        return false;
+    l->peers.orphans = &l->orphans;
+    return true;
+}
+
+/* A node that lost its last peer while its store was away has answered what lies in the own log. */
+static bool wants_own_log(const struct logs *l, const char *root)
+{
+    if (l->config->data_store == DATA_STORE_EMBEDDED)
+        return false;
+    char *dir = root ? mem_printf("%s/%s", root, l->me->id) : NULL;
+    bool wants = l->topology->n > 1 || (dir && hint_log_exists(dir));
+    mem_free(dir);
+    return wants;
+}
+
+static void free_peer(struct peer *p)
+{
+    if (!p)
+        return;
+    peer_set_repair(p, 0, "");
+    mem_free(p->log_name);
+    mem_free(p);
+}
+
+/* Without peers, it goes when nothing is left in it. */
+static bool drop_own_log(struct logs *l, struct error *e)
+{
+    struct peer *p = l->peers.own;
+    const struct hint_log_report *r = p && l->topology->n == 1 ? hint_peer_report(p->hints) : NULL;
+    if (!r || r->records || r->missing)
+        return true;
+    bool ok = hint_peer_remove(p->hints, e);
+    free_peer(p);
+    l->peers.own = NULL;
+    return ok;
+}
+
+/* Hints on disk of a start before, where this one keeps none: what it writes has higher numbers, so
+ * that a peer takes them for old when they come later. They stay there, and the mark with them. */
+static void mark_left_behind(struct peer *p, const char *dir)
+{
+    struct hint_log_report r;
+    struct error e;
+    char reason[200];
+    struct hint_log *log =
+        hint_log_exists(dir)
+            ? hint_log_open(
+                  &(struct hint_log_options){.dir = dir, .peer = p->log_name, .adopt = true}, 0, &r,
+                  &e)
+            : NULL;
+    if (!log)
+        return;
+    hint_log_close(log);
+    if (r.records + r.missing == 0)
+        return;
+    snprintf(reason, sizeof reason, "%" PRIu64 " hints for it were left behind in %.120s",
+             r.records, dir);
+    log_warn("%s: this start keeps no hints there, and they won't be delivered any more", reason);
+    struct hint_mark *m = hint_mark_open(dir);
+    if (!hint_mark_set(m, clock_wall_ms(), reason, &e))
+        log_error("needs-repair mark: %s", e.text);
+    peer_set_repair(p, hint_mark_since(m), hint_mark_reason(m));
+    hint_mark_close(m);
+}
+
+static void look_for_left_behind(const struct logs *l)
+{
+    for (unsigned i = 0; i <= l->peers.n; i++) {
+        struct peer *p = i < l->peers.n ? l->peers.at[i] : l->peers.own;
+        char place[NODE_ID_SIZE];
+        if (!p)
+            continue;
+        keep_new_name(&l->topology->nodes[p->node], place);
+        const char *const names[] = {p->log_name, place};
+        for (size_t k = 0; k < ARRAY_LEN(names) && (k == 0 || strcmp(place, p->log_name) != 0);
+             k++) {
+            char *dir = mem_printf("%s/hints/%s", l->config->data_dir, names[k]);
+            mark_left_behind(p, dir);
+            mem_free(dir);
+        }
+    }
+}
+
+/* Each peer has a log, and the own store, where it may be away while the node runs. */
+bool logs_open(struct logs *l, struct error *e)
+{
+    unsigned n = l->topology->n, self = l->topology->self;
+    l->peers = (struct peers){.n = n, .self = self, .at = mem_calloc(n, sizeof *l->peers.at)};
+    l->dirs = mem_calloc(n, sizeof *l->dirs);
+    char *root = hints_root(l->config);
+    bool ok = !root || dir_make(root, e);
+    bool own_too = wants_own_log(l, root);
+    for (unsigned i = 0; ok && i < n; i++)
+        if (i != self || own_too)
+            ok = name_log(&l->topology->nodes[i], root, new_peer(l, i), &l->dirs[i], e);
+    ok = ok && open_hints(l, root, e);
+    for (unsigned i = 0; ok && i < n; i++)
+        if (i != self || own_too)
+            ok = open_log(l, i == self ? l->peers.own : l->peers.at[i], e);
+    ok = ok && drop_own_log(l, e) && take_orphans(l, root, e);
+    if (ok && !root)
+        look_for_left_behind(l);
+    mem_free(root);
+    return ok;
+}
+
+void logs_close(struct logs *l)
+{
+    for (unsigned i = 0; i < l->peers.n; i++) {
+        free_peer(l->peers.at[i]);
+        mem_free(l->dirs[i]);
+    }
+    free_peer(l->peers.own);
+    orphans_close(&l->orphans);
+    struct error e;
+    if (!hint_store_close(l->peers.store, &e))
+        log_error("hints: %s", e.text);
+    mem_free(l->peers.at);
+    mem_free(l->dirs);
+}
+
+bool logs_keep_ring(const struct logs *l, const struct topology *t, struct error *e)
+{
+    char *root = hints_root(l->config);
+    bool ok = !root || orphans_keep_ring(root, t, e);
+    mem_free(root);
+    return ok;
+}
