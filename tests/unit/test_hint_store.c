@@ -1047,8 +1047,11 @@ static void *crowd_check(void *arg)
         bool still = true;
         for (unsigned i = 0; i < CROWD_PEERS; i++)
             gone[i] = hint_log_acked(hint_peer_log(c->p[i])).bytes;
-        for (unsigned i = 0; i < CROWD_PEERS; i++)
-            sum += hint_log_appended(hint_peer_log(c->p[i])).bytes - gone[i];
+        for (unsigned i = 0; i < CROWD_PEERS; i++) {
+            /* one that expires while it is being put is gone before it counts as appended */
+            uint64_t end = hint_log_appended(hint_peer_log(c->p[i])).bytes;
+            sum += end > gone[i] ? end - gone[i] : 0;
+        }
         for (unsigned i = 0; i < CROWD_PEERS; i++)
             still &= gone[i] == hint_log_acked(hint_peer_log(c->p[i])).bytes;
         if (still)
