@@ -472,26 +472,41 @@ static bool write_all(const char *path, const uint8_t *bytes, size_t size)
     return ok;
 }
 
+/* -1: it isn't there. *renamed: it was, under a name that it doesn't have any more: the writer uses
+ * files again while an image is made. */
+static int open_inode(const char *sub, ino_t inode, bool *renamed)
+{
+    char path[300];
+    int fd = -1;
+    snprintf(path, sizeof path, "%s/%s", disk.dir, sub);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && fd < 0 && (e = readdir(d));) {
+        if (e->d_ino != inode)
+            continue;
+        snprintf(path, sizeof path, "%s/%s%.50s", disk.dir, sub, e->d_name);
+        fd = open(path, O_RDONLY);
+        *renamed |= fd < 0 && errno == ENOENT;
+    }
+    if (d)
+        closedir(d);
+    return fd;
+}
+
 /* What is in the system's memory of this file, or nothing if it is gone. */
 static uint8_t *live_contents(ino_t inode, size_t *size)
 {
-    static const char *const subs[] = {"", "store.wal/"};
-    uint8_t *bytes = NULL;
-    char path[300];
-    for (size_t i = 0; i < 2 && !bytes; i++) {
-        snprintf(path, sizeof path, "%s/%s", disk.dir, subs[i]);
-        DIR *d = opendir(path);
-        for (struct dirent *e; d && !bytes && (e = readdir(d));) {
-            if (e->d_ino != inode)
-                continue;
-            snprintf(path, sizeof path, "%s/%s%.50s", disk.dir, subs[i], e->d_name);
-            int fd = open(path, O_RDONLY);
-            bytes = contents(fd, size);
-            close(fd);
-        }
-        if (d)
-            closedir(d);
-    }
+    bool again;
+    int fd;
+    do {
+        again = false;
+        fd = open_inode("", inode, &again);
+        if (fd < 0)
+            fd = open_inode("store.wal/", inode, &again);
+    } while (fd < 0 && again);
+    if (fd < 0)
+        return NULL;
+    uint8_t *bytes = contents(fd, size);
+    close(fd);
     return bytes;
 }
 
