@@ -226,6 +226,13 @@ static uint64_t hint_bytes(const struct desk *d)
     return t.sum.bytes;
 }
 
+/* Its log goes with it. */
+static uint64_t orphan_acked(const struct desk *d)
+{
+    const struct orphan *o = &d->orphans.at[0];
+    return orphan_is_gone(o) ? UINT32_MAX : hint_log_acked(o->log).seq;
+}
+
 static void ask(struct desk *d, unsigned orphan, bool truncate)
 {
     struct mail_order *m = MEM_NEW(struct mail_order);
@@ -288,13 +295,12 @@ static bool event(struct desk *d)
 {
     if (apply(d, SIZE_MAX) || sync_one(d, true))
         return true;
-    uint64_t before = hint_log_appended(d->b.log).seq + hint_log_appended(d->c.log).seq +
-                      hint_log_acked(d->orphans.at[0].log).seq;
+    uint64_t before =
+        hint_log_appended(d->b.log).seq + hint_log_appended(d->c.log).seq + orphan_acked(d);
     handoff_tick(d->handoff);
     handoff_turn(d->handoff, &d->gathering, d->serves);
     return d->gathering.n || before != hint_log_appended(d->b.log).seq +
-                                           hint_log_appended(d->c.log).seq +
-                                           hint_log_acked(d->orphans.at[0].log).seq;
+                                           hint_log_appended(d->c.log).seq + orphan_acked(d);
 }
 
 static void finish(struct desk *d)
