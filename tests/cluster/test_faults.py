@@ -1,4 +1,5 @@
 """Faults of disks, files and descriptors under real nodes, and what the options of the hint store promise."""
+import contextlib
 import glob
 import os
 import resource
@@ -82,9 +83,10 @@ def flip(path, at):
 KEYS = [f"key{i:03}" for i in range(200)]
 
 
-@pytest.fixture(scope="module")
-def holding():
-    """Node 1 holds 200 hints for node 3 and is stopped: data directories to start from, again and again."""
+@contextlib.contextmanager
+def held_hints(write):
+    """Node 1 holds what `write(node 1)` wrote as hints for node 3 and is stopped: data directories to start from, again
+    and again."""
     with rig.Cluster(3) as c:
         a, _, d = c.nodes
         for n in c.nodes:
@@ -94,8 +96,7 @@ def holding():
         c.wait_linked()
         d.kill()
         down(a)
-        for k in KEYS:
-            a.client().set(k, "v" * 100)
+        write(a)
         victim = peer_id(d)
         for n in c.running():
             n.stop()
@@ -111,6 +112,16 @@ def holding():
             return c, victim
         yield fresh
         shutil.rmtree(kept)
+
+
+@pytest.fixture(scope="module")
+def holding():
+    """200 hints of one key each."""
+    def write(node):
+        for k in KEYS:
+            node.client().set(k, "v" * 100)
+    with held_hints(write) as fresh:
+        yield fresh
 
 
 def lost_keys(cluster):

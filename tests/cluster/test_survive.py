@@ -18,7 +18,7 @@ import linkpeer as lp
 import pytest
 import redis
 import rig
-from test_faults import down, peer_id, repair, segments, totals
+from test_faults import down, held_hints, peer_id, repair, segments, totals
 
 KB = 1024
 PAD = "." * 1000
@@ -176,33 +176,10 @@ def test_survive_a_sender_started_twice_marks_nobody():
 
 @pytest.fixture(scope="module")
 def holding():
-    """Node 1 holds 300 hints in several segments for node 3 and is stopped: data directories to start from."""
-    with rig.Cluster(3) as c:
-        a, _, d = c.nodes
-        for n in c.nodes:
-            n.stop()
-        for n in c.nodes:  # logs now lie under their peers' ids
-            n.start(wait=False)
-        c.wait_linked()
-        d.kill()
-        down(a)
-        tokens = Tokens()
-        tokens.write(a, 300)
-        victim = peer_id(d)
-        for n in c.running():
-            n.stop()
-        kept = c.directory + ".kept"
-        shutil.copytree(c.directory, kept, ignore=shutil.ignore_patterns("*.sock"))
-
-        def fresh():
-            for n in c.running():
-                n.kill()
-            for n in c.nodes:
-                shutil.rmtree(n.directory)
-                shutil.copytree(os.path.join(kept, n.name), n.directory)
-            return c, victim, copy.deepcopy(tokens)
-        yield fresh
-        shutil.rmtree(kept)
+    """300 hints in several segments, and the tokens they append."""
+    tokens = Tokens()
+    with held_hints(lambda node: tokens.write(node, 300)) as fresh:
+        yield lambda: (*fresh(), copy.deepcopy(tokens))
 
 
 def start_all(cluster):
