@@ -10,6 +10,7 @@
  *   a new node at another one's place
  *                writer --REPLACE--> sender --REPLACED--> writer   (it inherits the log)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
+ *   members      gossip --MEMBER--> writer         (brings ring, peers and senders there)
  *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
@@ -45,6 +46,7 @@ enum mail_type {
     MAIL_BEAT,
     MAIL_REPLACE,
     MAIL_REPLACED,
+    MAIL_MEMBER,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -244,6 +246,20 @@ struct mail_replace {
     char before[NODE_ID_SIZE], id[NODE_ID_SIZE];
     bool done;
 };
+/* What is to be true of one member from now on, this node itself too. The writer finds it by its
+ * id, else by its place (a seed that was never met), else it is a new peer; opens its log, starts
+ * its sender, and publishes the ring. What is refused (a token that another node of its rack owns,
+ * no room) is logged, rate-limited. */
+struct mail_member {
+    struct msg msg;
+    struct ring_node node; /* strings and tokens are the message's: mail_member_free */
+    enum node_state state; /* what membership says: goes to peer->member_state */
+    char reason[160];      /* of the state, one line for people */
+};
+struct mail_member *mail_member_new(const struct ring_node *n, enum node_state state,
+                                    const char *reason); /* copies */
+void mail_member_free(struct mail_member *m);
+
 /* A peer's wall clock, as it answered `took_ms` after it was asked. What took longer, because one
  * of the two processes was stopped or a link was full, doesn't tell what the clock shows: it isn't
  * passed on. Nor is a word that nobody asked for: nobody knows how long it lay in a socket. */

@@ -33,7 +33,16 @@ enum node_state {
 };
 const char *node_state_name(enum node_state s);
 
+/* What a node is to the ring (gossip/swim decides, or the configuration). */
+enum ring_role {
+    RING_MEMBER,  /* owns what its tokens say */
+    RING_JOINING, /* gets the writes of what it would own, and isn't a replica yet: not read, in no
+                     quorum; the owners without it stay */
+    RING_GONE     /* owns nothing: it has left; its index isn't used again */
+};
+
 struct ring_node {
+    enum ring_role role;
     char id[NODE_ID_SIZE]; /* "" until it was met */
     const char *address;   /* host:port that peers dial */
     const char *datacenter, *rack;
