@@ -227,6 +227,10 @@ void learn_from_sender(struct swim *s, const Gossip *m, struct entry *e);
 struct seat *learn_seat(const GossipMember *m);
 /* A live member of another name that owns one of its tokens; NULL: none. */
 struct entry *learn_rival(struct swim *s, const struct seat *t);
+/* A member that is DOWN and had just this place: who comes there replaces it. NULL: none. */
+struct entry *learn_predecessor(struct swim *s, const struct seat *t);
+/* Who has this place now, and who had it. */
+void learn_replace(struct swim *s, const struct word *w);
 void learn_of_self(struct swim *s, const GossipMember *m);
 void learn_twin(struct swim *s, const char *address, uint64_t incarnation);
 

@@ -3,6 +3,7 @@
  *
  *     a token is taken by a live member         wait, say so (SWIM_TAKEN)
  *     that member lists this place              NORMAL
+ *     it is the place of a member that is DOWN  NORMAL: it replaces that one
  *     nobody in the list serves                 NORMAL
  *     else                                      JOINING
  *
@@ -14,9 +15,8 @@
 #include "gossip/swim_internal.h"
 #include <string.h>
 
-#define PATIENCE 10u /* intervals */
-#define OVERTURE 2u  /* intervals that an unsettled node listens before it decides without members \
-                      */
+#define PATIENCE  10u /* intervals */
+#define OVERTURE  2u  /* intervals that it listens before it decides without members */
 #define PARTS_MAX 64u
 
 static struct asked *find_address(struct swim *s, const char *address)
@@ -146,6 +146,7 @@ static void settle(struct swim *s, enum node_state state)
     s->settled_since = s->now;
     s->next_probe = s->now;
     swim_say(s, s->mine->incarnation + 1, state, CLAIM_NONE, s->mine->serves);
+    learn_replace(s, s->mine);
     swim_event(s, SWIM_SETTLED, members_at(&s->m, swim_number(s)), s->mine, NODE_UNKNOWN,
                state == NODE_JOINING ? "its tokens are new to a ring that serves"
                                      : "it belongs to the ring");
@@ -168,7 +169,8 @@ static void decide(struct swim *s, bool listed)
                    "a token of this node belongs to it");
         return;
     }
-    settle(s, listed || !anybody_serves(s) ? s->first_state : NODE_JOINING);
+    const bool known = listed || learn_predecessor(s, s->mine->seat) || !anybody_serves(s);
+    settle(s, known ? s->first_state : NODE_JOINING);
 }
 
 void join_welcome(struct swim *s, const Gossip *m, uint32_t from)

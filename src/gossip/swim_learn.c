@@ -25,15 +25,18 @@ struct seat *learn_seat(const GossipMember *m)
 
 struct rival {
     struct swim *s;
+    const struct seat *place; /* NULL: any; else only who has just this one */
+    bool alive;
     struct entry *found;
 };
 
-static bool owns(void *arg, const struct seat *seat)
+static bool is_rival(void *arg, const struct seat *seat)
 {
     struct rival *r = arg;
     struct entry *e = members_at(&r->s->m, seat->name->number);
-    if (!e || e->word->seat != seat || word_state(e->word) == NODE_DOWN ||
-        e->word->said == NODE_RESET)
+    if (!e || e->word->seat != seat || e->word->said == NODE_RESET ||
+        (word_state(e->word) != NODE_DOWN) != r->alive ||
+        (r->place && r->place->where != seat->where))
         return false;
     r->found = e;
     return true;
@@ -41,8 +44,15 @@ static bool owns(void *arg, const struct seat *seat)
 
 struct entry *learn_rival(struct swim *s, const struct seat *t)
 {
-    struct rival r = {.s = s};
-    seat_rivals(t, owns, &r);
+    struct rival r = {.s = s, .alive = true};
+    seat_rivals(t, is_rival, &r);
+    return r.found;
+}
+
+struct entry *learn_predecessor(struct swim *s, const struct seat *t)
+{
+    struct rival r = {.s = s, .place = t};
+    seat_rivals(t, is_rival, &r);
     return r.found;
 }
 
@@ -52,7 +62,8 @@ static bool is_taken(struct swim *s, const struct word *w, const struct entry *o
     char reason[200], id[NODE_ID_SIZE];
     if (word_state(w) == NODE_DOWN || w->said == NODE_RESET)
         return false;
-    if (old && old->word->seat->where == w->seat->where && word_state(old->word) != NODE_DOWN)
+    const enum node_state was = old ? word_state(old->word) : NODE_DOWN;
+    if (was != NODE_DOWN && was != NODE_RESET && old->word->seat->where == w->seat->where)
         return false;
     const struct entry *owner = learn_rival(s, w->seat);
     if (!owner)
@@ -79,6 +90,46 @@ static void tell_change(struct swim *s, const struct entry *e, const struct word
         swim_event(s, SWIM_STATE, e, e->word, word_state(before), reason);
 }
 
+static void put(struct swim *s, struct word *w, const char *reason, bool tell)
+{
+    struct entry *e = members_at(&s->m, w->seat->name->number);
+    if (e)
+        suspect_end(s, e);
+    struct word *before = e ? word_ref(e->word) : NULL;
+    e = members_put(&s->m, w, s->now);
+    s->sync_gap = 0;
+    tell_change(s, e, before, reason);
+    if (s->settled && tell)
+        spread_add(s, e, !before || before->seat != w->seat);
+    word_unref(before);
+}
+
+/* A node that is DOWN whose place another one has now is gone for good. Each node sees that for
+ * itself; a tombstone isn't in the sums, so it doesn't matter when. */
+static void bury(struct swim *s, struct entry *dead)
+{
+    const struct word *w = dead->word;
+    concern_drop(s, dead);
+    put(s, word_get(w->seat, w->incarnation, NODE_RESET, CLAIM_NONE, w->serves),
+        "another node has its place", false);
+}
+
+void learn_replace(struct swim *s, const struct word *w)
+{
+    struct entry *e = members_at(&s->m, w->seat->name->number);
+    if (w->said == NODE_RESET)
+        return;
+    if (word_state(w) == NODE_DOWN) {
+        const struct entry *heir = learn_rival(s, w->seat);
+        if (heir && heir->word->seat->where == w->seat->where)
+            bury(s, e);
+        return;
+    }
+    struct entry *dead = learn_predecessor(s, w->seat);
+    if (dead)
+        bury(s, dead);
+}
+
 bool learn_take(struct swim *s, struct word *w, const char *reason)
 {
     struct entry *e = members_at(&s->m, w->seat->name->number);
@@ -91,15 +142,8 @@ bool learn_take(struct swim *s, struct word *w, const char *reason)
         word_unref(w);
         return false;
     }
-    if (e)
-        suspect_end(s, e);
-    struct word *before = e ? word_ref(e->word) : NULL;
-    e = members_put(&s->m, w, s->now);
-    s->sync_gap = 0;
-    tell_change(s, e, before, reason);
-    if (s->settled)
-        spread_add(s, e, !before || before->seat != w->seat);
-    word_unref(before);
+    put(s, w, reason, true);
+    learn_replace(s, w);
     return true;
 }
 

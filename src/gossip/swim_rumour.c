@@ -4,10 +4,12 @@
 #include "gossip/swim_internal.h"
 #include <string.h>
 
-#define LIFE        5u /* intervals */
-#define OF_ONE      (RUMOURS_MAX / 4)
-#define FIRST_DELAY 5u /* the part of an interval, at most, before the first ping of 100 members   \
-                        */
+#define LIFE    5u /* intervals */
+#define REFUSED 2u /* intervals until one that wasn't taken is asked again */
+#define OF_ONE  (RUMOURS_MAX / 4)
+#define FIRST_DELAY                                                                                \
+    5u /* the part of an interval, at most, before the first ping of 100 members                   \
+        */
 
 static struct rumour *find(const struct swim *s, const uint8_t id[GOSSIP_ID])
 {
@@ -148,8 +150,12 @@ bool rumour_ack(struct swim *s, const Gossip *m)
     struct word *w = word_get(seat, m->from->incarnation, (enum node_state)m->from->state,
                               (enum claim)m->from->claim, m->from->serves);
     seat_unref(seat);
-    drop(s, r);
-    return learn_take(s, w, "it has answered");
+    if (learn_take(s, w, "it has answered")) {
+        drop(s, r);
+        return true;
+    }
+    r->next = s->now + REFUSED * s->interval;
+    return false;
 }
 
 void rumour_tick(struct swim *s)
