@@ -98,3 +98,6 @@ test_handoff_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_hint_store
 test_hint_store_SOURCES = tests/unit/test_hint_store.c tests/unit/unit.h
 test_hint_store_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_swim
+test_swim_SOURCES = tests/unit/test_swim.c tests/unit/gossip_world.h tests/unit/unit.h
+test_swim_LDADD = $(TEST_LIBS)
