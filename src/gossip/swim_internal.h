@@ -73,7 +73,7 @@ struct rumour {
 struct asked {
     char *address;
     uint32_t seq;
-    bool whole;        /* we knew nobody: what it answers is believed */
+    bool whole;        /* we had no list yet: what it answers is believed */
     uint64_t first;    /* when it was asked for the first time */
     uint64_t answered; /* the last time; 0: never */
     bool mine;         /* it was this node itself that answered */
@@ -97,6 +97,7 @@ struct swim {
     uint64_t clock, settled_since;
     bool settled, stopped;
     enum node_state first_state; /* when it settles: NORMAL, or STANDBY */
+    uint64_t twins_next;         /* when word of doubles goes out again */
     unsigned fights;             /* incarnations taken to beat another process of this id */
     struct member self_view, view[4];
     unsigned views;
@@ -126,6 +127,7 @@ struct swim {
     unsigned verify_left;
     uint64_t verify_from;
 
+    bool welcomed; /* a whole list was received */
     struct asked *asked;
     unsigned nasked;
 };
@@ -259,6 +261,8 @@ void join_tick(struct swim *s);
 uint64_t join_due(const struct swim *s);
 void join_listed(struct swim *s);
 void join_mine(struct swim *s, const Gossip *m); /* a message of this node itself came back */
+/* This node's place is another's, by this word: it is out, until a contact lets it in again. */
+void join_again(struct swim *s, const struct word *owner);
 void join_fini(struct swim *s);
 
 /* ---- swim_check: NULL when it is well formed, or what is wrong */

@@ -62,7 +62,7 @@ void join_contact(struct swim *s, const char *address)
         a = add(s, address);
     a->seq = ++s->seq;
     a->parts = 0;
-    a->whole = !s->settled || s->m.n <= 1;
+    a->whole = !s->settled || !s->welcomed;
 
     struct draft d;
     draft_begin(s, &d, GOSSIP_TYPE__GOSSIP_CONTACT, NOBODY);
@@ -189,12 +189,13 @@ void join_welcome(struct swim *s, const Gossip *m, uint32_t from)
     t.trusted = a->whole;
     if (a->whole || from != NOBODY)
         exchange_members(s, m, &t);
-    if (s->settled)
-        return;
     a->parts |= 1ull << m->part;
     a->member = true;
     const uint64_t all = m->parts >= PARTS_MAX ? UINT64_MAX : (1ull << m->parts) - 1;
-    if (!m->parts || (a->parts & all) == all)
+    if ((a->parts & all) != all)
+        return;
+    s->welcomed |= a->whole;
+    if (!s->settled)
         decide(s, m->listed);
 }
 
@@ -205,6 +206,23 @@ void join_mine(struct swim *s, const Gossip *m)
         return;
     a->answered = s->now;
     a->mine = true;
+}
+
+void join_again(struct swim *s, const struct word *owner)
+{
+    while (s->nsuspects)
+        suspect_end(s, members_at(&s->m, s->concerns[s->suspects[0]].number));
+    probe_forget(s);
+    concern_drop(s, members_at(&s->m, swim_number(s)));
+    for (uint32_t i = 0; i < s->m.n; i++)
+        if (s->m.order[i] == swim_number(s)) {
+            members_drop(&s->m, i);
+            break;
+        }
+    s->settled = false;
+    for (unsigned i = 0; i < s->nasked; i++)
+        s->asked[i].member = false;
+    swim_event(s, SWIM_TAKEN, NULL, owner, NODE_UNKNOWN, "a token of this node belongs to it");
 }
 
 void join_listed(struct swim *s)

@@ -56,7 +56,15 @@ struct entry *learn_predecessor(struct swim *s, const struct seat *t)
     return r.found;
 }
 
-/* A token has one owner in a rack: who lives and has it keeps it. */
+/* Two live nodes with one token, which a partition can bring about: who has run for longer keeps
+ * it, on each side. */
+static bool is_senior(const struct word *a, const struct word *b)
+{
+    const uint64_t x = a->incarnation >> 32, y = b->incarnation >> 32;
+    return x != y ? x < y : memcmp(a->seat->name->id, b->seat->name->id, GOSSIP_ID) < 0;
+}
+
+/* A token has one owner in a rack. */
 static bool is_taken(struct swim *s, const struct word *w, const struct entry *old)
 {
     char reason[200], id[NODE_ID_SIZE];
@@ -68,8 +76,8 @@ static bool is_taken(struct swim *s, const struct word *w, const struct entry *o
     const struct entry *owner = learn_rival(s, w->seat);
     if (!owner)
         return false;
-    if (owner->word == s->mine)
-        swim_event(s, SWIM_TAKEN, NULL, w, NODE_UNKNOWN, "it has a token of this node, too");
+    if (is_senior(w, owner->word))
+        return false;
     gossip_id_write(owner->word->seat->name->id, id);
     snprintf(reason, sizeof reason, "a token of it belongs to %s at %.100s, which lives", id,
              owner->word->seat->place.address);
@@ -125,9 +133,13 @@ void learn_replace(struct swim *s, const struct word *w)
             bury(s, e);
         return;
     }
-    struct entry *dead = learn_predecessor(s, w->seat);
-    if (dead)
-        bury(s, dead);
+    struct entry *other;
+    while ((other = learn_rival(s, w->seat)) || (other = learn_predecessor(s, w->seat)))
+        if (other->word == s->mine) {
+            join_again(s, w);
+            return;
+        } else
+            bury(s, other);
 }
 
 bool learn_take(struct swim *s, struct word *w, const char *reason)
@@ -255,11 +267,21 @@ void learn(struct swim *s, const GossipMember *m, struct teller *t)
 /* ---- this node itself --------------------------------------------------------------------------
  */
 
+/* Doubles write all the time; once an interval is enough to say so. */
+static bool twins_may_be_told(struct swim *s)
+{
+    if (s->now < s->twins_next)
+        return false;
+    s->twins_next = s->now + s->interval;
+    return true;
+}
+
 void learn_twin(struct swim *s, const char *address, uint64_t incarnation)
 {
     char reason[200];
     snprintf(reason, sizeof reason, "another process has this node's id, at %.100s", address);
-    swim_event(s, SWIM_TWICE, members_at(&s->m, swim_number(s)), s->mine, NODE_UNKNOWN, reason);
+    if (twins_may_be_told(s))
+        swim_event(s, SWIM_TWICE, members_at(&s->m, swim_number(s)), s->mine, NODE_UNKNOWN, reason);
     if (incarnation < s->mine->incarnation || s->fights == FIGHTS_MAX)
         return;
     s->fights++;
@@ -273,7 +295,8 @@ void learn_of_self(struct swim *s, const GossipMember *m)
     if (m->incarnation < s->mine->incarnation || s->stopped)
         return;
     if (m->place_hash != s->mine->seat->in.hash) {
-        if (m->place && strcmp(m->place->address, s->mine->seat->place.address) == 0)
+        const bool own = m->place && strcmp(m->place->address, s->mine->seat->place.address) == 0;
+        if (own || m->claim == CLAIM_DEAD || m->claim == CLAIM_STOPPED) /* the double has died */
             swim_say(s, m->incarnation + 1, (enum node_state)s->mine->said, CLAIM_NONE,
                      s->mine->serves);
         else
@@ -294,6 +317,8 @@ static void tell_twins(struct swim *s, const Gossip *m, const struct entry *e)
 {
     const char *known = e->word->seat->place.address;
     char reason[400];
+    if (!twins_may_be_told(s))
+        return;
     snprintf(reason, sizeof reason, "two processes claim its id, at %.150s and %.150s", known,
              m->address);
     swim_event(s, SWIM_TWICE, e, e->word, NODE_UNKNOWN, reason);
