@@ -89,16 +89,22 @@ static void send_digest(struct swim *s, uint64_t buckets, size_t n, const char *
     mem_free(ids);
 }
 
-void exchange_sync(struct swim *s, const Gossip *m)
+static void count_buckets(const struct swim *s, size_t count[BUCKETS])
 {
-    size_t count[BUCKETS] = {0}, n = 0;
-    uint64_t buckets = 0;
-    if (m->n_sums != BUCKETS || !s->settled)
-        return;
+    memset(count, 0, BUCKETS * sizeof *count);
     for (uint32_t i = 0; i < s->m.n; i++) {
         const struct word *w = s->m.at[s->m.order[i]].word;
         count[name_bucket(w->seat->name)] += w->said != NODE_RESET;
     }
+}
+
+void exchange_sync(struct swim *s, const Gossip *m)
+{
+    size_t count[BUCKETS], n = 0;
+    uint64_t buckets = 0;
+    if (m->n_sums != BUCKETS || !s->settled || memcmp(m->sums, s->m.sums, sizeof s->m.sums) == 0)
+        return;
+    count_buckets(s, count);
     for (unsigned b = 0; b < BUCKETS; b++) {
         if (m->sums[b] == s->m.sums[b])
             continue;

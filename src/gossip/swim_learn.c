@@ -154,6 +154,8 @@ bool learn_take(struct swim *s, struct word *w, const char *reason)
         word_unref(w);
         return false;
     }
+    if (!e)
+        rumour_forget(s, w->seat->name->id);
     put(s, w, reason, true);
     learn_replace(s, w);
     return true;
