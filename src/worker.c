@@ -131,6 +131,7 @@ static void start(void *self)
         log_error("hash: found %s; allowed one that the configuration allows", o->config->hash);
     w->receivers = (struct receivers){.worker = &w->actor,
                                       .writer = o->writer,
+                                      .gossip = o->gossip,
                                       .me = o->me,
                                       .topology = o->topology,
                                       .peers = o->peers,

@@ -2,11 +2,13 @@
 #include "core/clock.h"
 #include "core/datadir.h"
 #include "core/mem.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #define SMALL_FILE 4096
@@ -149,6 +151,44 @@ static void add_place(struct buf *b, const struct ring_node *n)
 {
     buf_printf(b, "%s %s ", n->datacenter, n->rack);
     add_tokens(b, n);
+}
+
+bool keep_membership(const char *data_dir, const struct ring_node *self,
+                     const struct keep_membership *m, struct error *e)
+{
+    char *path = mem_printf("%s/place", data_dir);
+    struct buf b = BUF_INIT;
+    bool ok;
+    if (m->settled) {
+        buf_printf(&b, "%d ", m->serves);
+        add_place(&b, self);
+        buf_add_str(&b, "\n");
+        ok = file_replace(path, buf_slice(&b), e);
+    } else {
+        ok = unlink(path) == 0 || errno == ENOENT || error_set(e, "%s: %s", path, strerror(errno));
+    }
+    buf_fini(&b);
+    mem_free(path);
+    return ok;
+}
+
+bool keep_load_membership(const char *data_dir, const struct ring_node *self,
+                          struct keep_membership *out, struct error *e)
+{
+    char *path = mem_printf("%s/place", data_dir);
+    struct buf b = BUF_INIT, here = BUF_INIT;
+    bool missing = false, ok = read_lines(path, PEERS_FILE, &b, &missing, e);
+    add_place(&here, self);
+    buf_add_str(&here, "\n");
+    const char *line = (const char *)buf_head(&b);
+    *out = (struct keep_membership){0};
+    if (ok && !missing && line[0] && line[1] == ' ' &&
+        slice_eq(buf_slice(&here), slice_str(line + 2)))
+        *out = (struct keep_membership){.settled = true, .serves = line[0] == '1'};
+    buf_fini(&here);
+    buf_fini(&b);
+    mem_free(path);
+    return ok;
 }
 
 /* Is the line about a node of the ring, or about one whose place another has now? */

@@ -10,6 +10,7 @@
  *   a new node at another one's place
  *                writer --REPLACE--> sender --REPLACED--> writer   (it inherits the log)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
+ *   gossip       worker --GOSSIP--> gossip --LINK--> worker
  *   members      gossip --MEMBER--> writer         (brings ring, peers and senders there)
  *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
@@ -47,6 +48,7 @@ enum mail_type {
     MAIL_REPLACE,
     MAIL_REPLACED,
     MAIL_MEMBER,
+    MAIL_GOSSIP,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -245,6 +247,13 @@ struct mail_replace {
     uint16_t node;
     char before[NODE_ID_SIZE], id[NODE_ID_SIZE];
     bool done;
+};
+/* What came on another node's gossip connection: one message, not decoded yet. Comes back as
+ * credit. */
+struct mail_gossip {
+    struct msg msg;
+    struct link_ref link;
+    struct blob *payload;
 };
 /* What is to be true of one member from now on, this node itself too. The writer finds it by its
  * id, else by its place (a seed that was never met), else it is a new peer; opens its log, starts

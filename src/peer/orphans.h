@@ -38,8 +38,8 @@ struct orphans {
     struct orphan *at;
 };
 
-/* Takes what the hint store found below `root` (NULL: nothing) and belongs neither to `peers` nor to
- * this node, and keeps the present ring for the next start. */
+/* Takes what the hint store found below `root` (NULL: nothing) and belongs neither to `peers` nor
+ * to this node, and keeps the present ring for the next start. */
 bool orphans_open(struct orphans *o, struct hint_store *store, const char *root,
                   const struct topology *now, const struct peers *peers, struct error *e) MUST_USE;
 /* A node's id became known: the ring is kept anew. The writer's thread. */
