@@ -185,13 +185,32 @@ static void on_message(struct gossip *g, struct mail_gossip *m)
 /* ---- time --------------------------------------------------------------------------------------
  */
 
+static void contact(void *arg, const char *address, const struct config_seed *seed)
+{
+    struct gossip *g = arg;
+    (void)seed;
+    swim_contact(g->swim, address, clock_mono_ms());
+}
+
+/* For ever: while it isn't in, each interval; then so that two halves that forgot each other meet
+ * again. */
 static void contact_seeds(struct gossip *g, uint64_t now)
 {
-    uint64_t every = swim_is_settled(g->swim) ? CONTACT_MS : g->o.config->gos_interval;
+    bool in = swim_is_settled(g->swim) && swim_count(g->swim) > 1;
+    uint64_t every = in ? CONTACT_MS : g->o.config->gos_interval;
+    seeds_hurry(g->seeds, !in);
     if (g->contacted_ms && now - g->contacted_ms < every)
         return;
     g->contacted_ms = now;
     seeds_each(g->seeds, contact, g);
+}
+
+/* What was found may be new: it is asked at the next look. */
+static void on_seeds(void *arg)
+{
+    struct gossip *g = arg;
+    if (!swim_is_settled(g->swim))
+        g->contacted_ms = 0;
 }
 
 /* A link that broke is a reason to look at once, and no more. */
@@ -268,6 +287,7 @@ static void start(void *self)
     uv_timer_init(&g->actor.loop, &g->goodbye);
     g->tick.data = g->goodbye.data = g;
     g->conns.loop = &g->actor.loop;
+    g->seeds = seeds_new(&g->actor.loop, g->o.config, on_seeds, g);
     show_own(g);
     if (swim_is_settled(g->swim))
         tell_writer(g, swim_self(g->swim), "settled before");
@@ -306,6 +326,7 @@ static void stop(void *self)
     gossip_orders_end(g);
     swim_stop(g->swim, clock_mono_ms());
     conns_flush(&g->conns);
+    seeds_stop(g->seeds);
     uv_close((uv_handle_t *)&g->tick, NULL);
     uv_timer_start(&g->goodbye, on_goodbye, GOODBYE_MS, 0);
 }

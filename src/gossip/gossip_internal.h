@@ -7,6 +7,7 @@
 #include "core/actor.h"
 #include "gossip/conns.h"
 #include "gossip/gossip.h"
+#include "gossip/seeds.h"
 #include "gossip/swim.h"
 #include "peer/keep.h"
 
@@ -15,6 +16,7 @@ struct gossip {
     struct gossip_options o;
     struct swim *swim;
     struct conns conns;
+    struct seeds *seeds;
     uv_timer_t tick, goodbye;
     struct keep_membership kept;
     uint64_t look_ms;           /* when to look next at what others publish */

@@ -296,6 +296,9 @@ static bool stands_there(const char *path, struct slice content)
     return same;
 }
 
+static const char *const role_words[] = {
+    [RING_MEMBER] = "", [RING_JOINING] = "\tjoining", [RING_GONE] = "\tgone"};
+
 bool keep_ring(const char *path, const struct topology *t, struct error *e)
 {
     struct buf b = BUF_INIT;
@@ -304,6 +307,7 @@ bool keep_ring(const char *path, const struct topology *t, struct error *e)
         buf_printf(&b, "%s\t%s\t%s\t%s\t", n->id[0] ? n->id : "-", n->address, n->datacenter,
                    n->rack);
         add_tokens(&b, n);
+        buf_add_str(&b, role_words[n->role]);
         buf_add_str(&b, "\n");
     }
     bool ok = stands_there(path, buf_slice(&b)) || file_replace(path, buf_slice(&b), e);
@@ -326,6 +330,14 @@ static size_t parse_tokens(char *text, uint32_t **out)
     return n;
 }
 
+static bool parse_role(const char *text, enum ring_role *out)
+{
+    for (size_t i = 1; text && i < ARRAY_LEN(role_words); i++)
+        if (strcmp(text, role_words[i] + 1) == 0)
+            *out = (enum ring_role)i;
+    return !text || *out != RING_MEMBER;
+}
+
 /* The strings stay in `line`, which is cut up. */
 static bool parse_node(char *line, struct ring_node *n)
 {
@@ -343,7 +355,7 @@ static bool parse_node(char *line, struct ring_node *n)
     n->rack = word[3];
     n->ntokens = parse_tokens(word[4], &tokens);
     n->tokens = tokens;
-    return n->ntokens > 0;
+    return n->ntokens > 0 && parse_role(strtok_r(NULL, "\t", &save), &n->role);
 }
 
 static bool parse_ring(const char *path, char *text, struct topology **out, struct error *e)

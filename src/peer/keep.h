@@ -56,7 +56,8 @@ bool keep_load_peers(const char *data_dir, struct ring_node *nodes, unsigned n, 
                      struct error *e) MUST_USE;
 
 /* The whole ring, one line a node: id, address, datacenter, rack and tokens with tabs between them,
- * the id "-" where it isn't known. Written when it changed. A path of its own, since it lies with
+ * the id "-" where it isn't known; behind them "joining" or "gone", where it is no member.
+ * Written when it changed. A path of its own, since it lies with
  * the hints: it tells whose logs are those of nodes that the configuration doesn't name any more.
  */
 bool keep_ring(const char *path, const struct topology *t, struct error *e) MUST_USE;

@@ -58,6 +58,9 @@ struct peer {
 #define PEER_STORE(p, field, v) __atomic_store_n(&(p)->field, (v), __ATOMIC_RELAXED)
 #define PEER_ADD(p, field, v)   __atomic_fetch_add(&(p)->field, (v), __ATOMIC_RELAXED)
 
+/* With gossip, a link on which nothing is owed is heard of this seldom. */
+#define BEAT_IDLE_MS 30000
+
 /* How many bytes may gather at either end of a link before an acknowledgement, or word of what was
  * appended, has no time any more: so few that a peer that is well doesn't count as behind. */
 static inline size_t lazy_bytes(size_t send_window)

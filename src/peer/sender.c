@@ -53,10 +53,19 @@ static uint64_t patience(const struct sender *s)
 static void check_silence(struct sender *s, uint64_t now)
 {
     uint64_t greeting = patience(s) > GREETING_MS ? patience(s) : GREETING_MS;
-    if (s->phase == UP && now - PEER_LOAD(s->peer, heard_ms) > patience(s))
+    uint64_t heard = PEER_LOAD(s->peer, heard_ms);
+    heard = heard > s->listen_ms ? heard : s->listen_ms;
+    if (s->phase == UP && now - heard > patience(s))
         sender_drop_link(s, "no heartbeat");
     else if (s->phase != UP && s->stream_open && now - s->phase_since_ms > greeting)
         sender_drop_link(s, "no answer to the handshake");
+}
+
+/* Nothing is owed: with gossip, who is there is known from elsewhere, and the link may be silent. */
+static bool is_quiet(const struct sender *s)
+{
+    return s->o.config->enable_gossip && s->phase == UP && !s->asked_us &&
+           s->delivery.sent_bytes == s->delivery.acked_bytes && !carrier_waits(&s->carrier);
 }
 
 static void on_beat(uv_timer_t *t)
@@ -64,10 +73,17 @@ static void on_beat(uv_timer_t *t)
     struct sender *s = t->data;
     uint64_t now = clock_mono_ms(), since = now - s->beat_ms;
     s->beat_ms = now;
-    if (since < 2 * s->o.config->gos_interval) /* else it was this thread that was away */
+    if (is_quiet(s)) {
+        s->listen_ms = now; /* what it owes from here on it has its time for */
+        if (now - s->said_ms < BEAT_IDLE_MS)
+            return;
+    } else if (since < 2 * s->o.config->gos_interval) { /* else it was this thread that was away */
         check_silence(s, now);
-    if (s->phase == UP)
+    }
+    if (s->phase == UP) {
+        s->said_ms = now;
         sender_send_beat(s);
+    }
 }
 
 static void on_flush(uv_timer_t *t)

@@ -12,7 +12,8 @@ void pulse_init(struct pulse *p, const struct config *c, const struct peers *pee
 {
     *p = (struct pulse){.config = c, .peers = peers};
     watermarks_init(&p->marks, peers->n);
-    clocks_init(&p->clocks, peers->n, (HEARTBEATS + 1) * (uint64_t)c->gos_interval + 1000);
+    uint64_t every = c->enable_gossip ? BEAT_IDLE_MS : c->gos_interval;
+    clocks_init(&p->clocks, peers->n, (HEARTBEATS + 1) * every + 1000);
     p->life_ms = (uint64_t)c->hint_ttl_seconds * 1000;
 }
 
