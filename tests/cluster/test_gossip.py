@@ -1,8 +1,8 @@
 """Membership on real processes: joining by one seed, failures, restarts elsewhere, leaving."""
 import os
 import socket
-import struct
 
+import linkpeer
 import pytest
 import redis
 import rig
@@ -230,14 +230,6 @@ def test_gossip_off_is_static():
         c.end_all()
 
 
-def frame(payload, kind=50):
-    """A link frame with this payload (src/wire/frame.h)."""
-    from wire import crc32c
-    head = struct.pack("<BBHIQQQ", kind, 0, 0, 0, 0, 0, 0)
-    body = head + payload
-    return struct.pack("<II", 8 + len(body), crc32c(body)) + body
-
-
 def test_gossip_of_strangers_is_refused():
     """Noise on the peers' port, and gossip of another cluster: both nodes go on, and say so."""
     c = rig.Cluster(2)
@@ -245,7 +237,7 @@ def test_gossip_of_strangers_is_refused():
         a, b = c.nodes
         for payload in (b"", b"\xff" * 100, os.urandom(5000), b"\x0a\x03abc"):
             with socket.create_connection(("127.0.0.1", a.peer_port), timeout=10) as s:
-                s.sendall(frame(payload))
+                s.sendall(linkpeer.frame(linkpeer.GOSSIP, payload))
                 assert s.recv(4096), "it is told why"
         other = rig.Cluster(1, name="other")
         other.nodes[0].flags.update({"dyn-seeds": f"127.0.0.1:{a.peer_port}:rack1:dc1:0", "rack": "rack9"})

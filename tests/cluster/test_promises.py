@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 
+import linkpeer
 import pytest
 import redis
 import rig
@@ -179,30 +180,16 @@ def test_promise_a_write_for_others_doesnt_wait_for_a_backend_that_is_gone(tmp_p
         backend.kill()
 
 
-CRC32C = []
-for _n in range(256):
-    for _ in range(8):
-        _n = _n >> 1 ^ (0x82f63b78 if _n & 1 else 0)
-    CRC32C.append(_n)
-
-
-def crc32c(data):
-    c = 0xffffffff
-    for byte in data:
-        c = c >> 8 ^ CRC32C[(c ^ byte) & 255]
-    return c ^ 0xffffffff
-
-
 def renumber(path, seq):
     """Gives the one record of a segment, and the segment, another number."""
     with open(path, "rb") as f:
         data = bytearray(f.read())
     data[16:24] = struct.pack("<Q", seq)
-    data[64:68] = struct.pack("<I", crc32c(data[:64]))
+    data[64:68] = struct.pack("<I", linkpeer.crc32c(data[:64]))
     data[72:80] = struct.pack("<Q", seq - 1)
     size = struct.unpack_from("<I", data, 80)[0]
     data[80 + 16:80 + 24] = struct.pack("<Q", seq)
-    data[84:88] = struct.pack("<I", crc32c(data[88:80 + size]))
+    data[84:88] = struct.pack("<I", linkpeer.crc32c(data[88:80 + size]))
     os.unlink(path)
     with open(os.path.join(os.path.dirname(path), f"{seq:016x}.log"), "wb") as f:
         f.write(data)

@@ -532,8 +532,6 @@ static const struct {
     {"read_repairs_enabled", "no"},
     {"requirepass", "x"},
     {"allow_flush", "false"},
-    {"enable_gossip", "true"},
-    {"enable_gossip", "false"},
     {"dc_compression", "none"},
     {"dc_rate", "0"},
 };
