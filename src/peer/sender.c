@@ -61,19 +61,23 @@ static void check_silence(struct sender *s, uint64_t now)
         sender_drop_link(s, "no answer to the handshake");
 }
 
-/* Nothing is owed: with gossip, who is there is known from elsewhere, and the link may be silent. */
+/* Nothing is owed, and nothing was sent since the last look: with gossip, who is there is known
+ * from elsewhere, and the link may be silent. */
 static bool is_quiet(const struct sender *s)
 {
     return s->o.config->enable_gossip && s->phase == UP && !s->asked_us &&
-           s->delivery.sent_bytes == s->delivery.acked_bytes && !carrier_waits(&s->carrier);
+           s->delivery.sent_bytes == s->delivery.acked_bytes &&
+           s->delivery.sent_bytes == s->looked_bytes && !carrier_waits(&s->carrier);
 }
 
 static void on_beat(uv_timer_t *t)
 {
     struct sender *s = t->data;
     uint64_t now = clock_mono_ms(), since = now - s->beat_ms;
+    bool quiet = is_quiet(s);
     s->beat_ms = now;
-    if (is_quiet(s)) {
+    s->looked_bytes = s->delivery.sent_bytes;
+    if (quiet) {
         s->listen_ms = now; /* what it owes from here on it has its time for */
         if (now - s->said_ms < BEAT_IDLE_MS)
             return;

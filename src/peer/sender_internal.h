@@ -35,8 +35,9 @@ struct sender {
     uv_timer_t dial, beat, sweep, rate, flush, drain;
     unsigned backoff_ms;
     uint64_t phase_since_ms, beat_ms, swept_ms;
-    uint64_t said_ms;   /* the last heartbeat went out */
-    uint64_t listen_ms; /* from here on silence counts */
+    uint64_t said_ms;      /* the last heartbeat went out */
+    uint64_t listen_ms;    /* from here on silence counts */
+    uint64_t looked_bytes; /* sent when it was last looked at */
     uint8_t challenge[CHALLENGE_SIZE];
     struct greeting *theirs; /* during the handshake */
     uint64_t upper_max;      /* no number above this upper half goes out on the link */
