@@ -98,3 +98,6 @@ test_handoff_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_hint_store
 test_hint_store_SOURCES = tests/unit/test_hint_store.c tests/unit/unit.h
 test_hint_store_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_members
+test_members_SOURCES = tests/unit/test_members.c tests/unit/unit.h
+test_members_LDADD = $(TEST_LIBS)
