@@ -102,6 +102,18 @@ void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_
         pulse_tick(p, now);
 }
 
+void pulse_grow(struct pulse *p, unsigned nodes)
+{
+    watermarks_grow(&p->marks, nodes);
+    clocks_grow(&p->clocks, nodes);
+}
+
+void pulse_leave(struct pulse *p, unsigned node)
+{
+    watermarks_leave(&p->marks, node);
+    clocks_forget(&p->clocks, node);
+}
+
 void pulse_replaced(struct pulse *p, unsigned node)
 {
     watermarks_forget(&p->marks, node);
