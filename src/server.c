@@ -42,6 +42,7 @@ struct server {
     uint32_t clock_trusted, own_state;
     uint64_t clock_now, watermark, started_ms;
     int64_t clock_off;
+    struct gossip_figures figures;
 };
 
 /* ---- who we are
@@ -228,6 +229,7 @@ static bool start_admin(struct server *s, struct error *e)
                               .nworkers = s->nworkers,
                               .worker = worker_actor(s->workers[0]),
                               .writer = writer_actor(s->writer),
+                              .figures = &s->figures,
                               .own_state = &s->own_state,
                               .clock_off = &s->clock_off,
                               .started_ms = s->started_ms};

@@ -1,7 +1,7 @@
 /* request/writer_internal: what the writer's files share. writer.c is the actor and what it tells
- * the peers, writer_peers.c who they are and what they send, writer_writes.c what clients send,
- * writer_store.c the batches at the own store. Nobody else includes it; all of it is the writer's
- * thread. */
+ * the peers, writer_peers.c who they are and what they send, writer_orders.c what dyn-admin asks
+ * for, writer_writes.c what clients send, writer_store.c the batches at the own store. Nobody else
+ * includes it; all of it is the writer's thread. */
 #ifndef REQUEST_WRITER_INTERNAL_H
 #define REQUEST_WRITER_INTERNAL_H
 
@@ -80,6 +80,11 @@ void writer_replaced(struct writer *w, struct mail_replace *m);
 void writer_met(struct writer *w, struct mail_met *m);
 void writer_link_gone(struct writer *w, struct mail_link_gone *m);
 void writer_inbound(struct writer *w, struct mail_inbound *m);
+
+/* ---- writer_orders.c ----------------------------------------------------------------------------
+ */
+
+void writer_order(struct writer *w, struct mail_order *m); /* takes it */
 
 /* ---- writer_writes.c ----------------------------------------------------------------------------
  */
