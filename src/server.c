@@ -46,6 +46,7 @@ struct server {
     uint32_t clock_trusted, own_state, own_member, serves;
     uint64_t clock_now, watermark, started_ms;
     int64_t clock_off;
+    struct gossip_figures figures;
 };
 
 /* ---- who we are
@@ -253,6 +254,10 @@ static bool start_admin(struct server *s, struct error *e)
                               .nworkers = s->nworkers,
                               .worker = worker_actor(s->workers[0]),
                               .writer = writer_actor(s->writer),
+                              .figures = &s->figures,
+                              .gossip = the_gossip(s),
+                              .figures = &s->gossiped,
+                              .own_member = &s->own_member,
                               .own_state = &s->own_state,
                               .clock_off = &s->clock_off,
                               .started_ms = s->started_ms};

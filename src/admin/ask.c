@@ -1,4 +1,5 @@
 #include "admin/ask.h"
+#include "admin/view.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "peer/orphans.h"
@@ -6,6 +7,7 @@
 #include <string.h>
 
 #define TICK_MS        50
+#define LATE_MS        1000          /* less than dyn-admin's patience with a node */
 #define TIMEOUT_MAX_MS 1000000000ull /* dyn-admin's largest */
 
 /* One command on its way. By node, and behind them by orphan: asked and not back yet. */
@@ -21,8 +23,9 @@ struct asked {
 static const struct command {
     const char *command, *word;
     enum order order;
-    bool peer, all;                                /* a PEER stands behind it, which may be `all` */
-    enum { PEERS = 1, ORPHANS = 2, OWN = 4 } whom; /* what it may be: bits */
+    bool peer, all; /* a PEER stands behind it, which may be `all` */
+    /* what it may be: bits. OWN: the own store; NODE: this node itself, and nobody else */
+    enum { PEERS = 1, ORPHANS = 2, OWN = 4, NODE = 8 } whom;
 } commands[] = {
     {"hints", "pause", ORDER_PAUSE, true, true, PEERS},
     {"hints", "resume", ORDER_RESUME, true, true, PEERS},
@@ -31,6 +34,9 @@ static const struct command {
     {"hints", "handoff", ORDER_HANDOFF, true, false, ORPHANS},
     {"hints", "wait", ORDER_WAIT, false, true, PEERS | ORPHANS | OWN},
     {"repaired", NULL, ORDER_REPAIRED, true, false, PEERS | OWN},
+    {"state", "standby", ORDER_STANDBY, false, false, NODE},
+    {"state", "normal", ORDER_NORMAL, false, false, NODE},
+    {"state", "leaving", ORDER_LEAVE, false, false, NODE},
 };
 
 /* ---- who is meant ------------------------------------------------------------------------------
@@ -133,6 +139,8 @@ static bool choose_one(const struct ask *a, unsigned whom, const char *word, boo
 static bool choose(const struct ask *a, unsigned whom, const char *word, bool *chosen,
                    struct error *e)
 {
+    if (whom == NODE)
+        return chosen[a->sources->peers->self] = true;
     if (word && strcmp(word, "all") != 0)
         return choose_one(a, whom, word, chosen, e);
     choose_all(a, whom, chosen);
@@ -158,6 +166,11 @@ static const struct command *find_command(const struct ask_request *r, const cha
     return NULL;
 }
 
+static bool is_of_node(enum order o)
+{
+    return o == ORDER_STANDBY || o == ORDER_NORMAL || o == ORDER_LEAVE;
+}
+
 /* ---- the answer --------------------------------------------------------------------------------
  */
 
@@ -168,20 +181,26 @@ static void free_asked(struct asked *q)
     mem_free(q);
 }
 
+/* What dyn-admin shows of what was done; most have nothing to say. */
+static json_t *said(const struct ask *a, const struct asked *q)
+{
+    if (is_of_node(q->order))
+        return view_state(a->sources);
+    json_t *o = json_object();
+    if (q->order == ORDER_TRUNCATE)
+        json_object_set(o, "peers", q->peers);
+    if (q->order == ORDER_HANDOFF)
+        json_object_update(o, json_array_get(q->peers, 0));
+    return o;
+}
+
 static void close_asked(struct ask *a, uint64_t ticket)
 {
     struct asked *q = slots_get(&a->open, ticket);
     slots_drop(&a->open, ticket);
     if (--a->n == 0)
         uv_timer_stop(&a->timer);
-    json_t *o = NULL;
-    if (q->refused.len == 0) {
-        o = json_object();
-        if (q->order == ORDER_TRUNCATE)
-            json_object_set(o, "peers", q->peers);
-        if (q->order == ORDER_HANDOFF)
-            json_object_update(o, json_array_get(q->peers, 0));
-    }
+    json_t *o = q->refused.len == 0 ? said(a, q) : NULL;
     buf_add(&q->refused, "", 1);
     a->done(a->arg, q->session, o, (const char *)buf_head(&q->refused));
     free_asked(q);
@@ -263,18 +282,32 @@ static void give_up(struct ask *a, struct asked *q, uint64_t ticket)
     close_asked(a, ticket);
 }
 
+/* Who leaves says itself what it still waits for when the time is up, some ms later. */
+static uint64_t grace_ms(const struct asked *q)
+{
+    return q->order == ORDER_LEAVE ? LATE_MS : 0;
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct ask *a = t->data;
     uint64_t now = clock_mono_ms();
     uint32_t at = 0;
     for (struct asked *q; (q = slots_next(&a->open, &at));)
-        if (q->until_ms <= now || q->nopen == 0) /* without peers nobody answers */
+        if (q->until_ms + grace_ms(q) <= now || q->nopen == 0) /* without peers nobody answers */
             give_up(a, q, q->ticket);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------
  */
+
+static struct actor *addressee(const struct ask *a, enum order order, unsigned index)
+{
+    const struct admin_sources *s = a->sources;
+    if (is_of_node(order))
+        return s->gossip ? s->gossip : s->writer;
+    return index < RING_NODES_MAX ? peer_at(a, index)->sender : s->writer;
+}
 
 static void send_orders(struct ask *a, struct asked *q, const bool *chosen)
 {
@@ -291,7 +324,7 @@ static void send_orders(struct ask *a, struct asked *q, const bool *chosen)
         m->node = (uint16_t)i;
         m->order = q->order;
         m->until_ms = q->until_ms;
-        actor_send(i < RING_NODES_MAX ? peer_at(a, i)->sender : a->sources->writer, &m->msg);
+        actor_send(addressee(a, q->order, i), &m->msg);
     }
 }
 

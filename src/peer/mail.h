@@ -17,7 +17,8 @@
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
  *                admin --ORDER--> sender --ORDER (answered)--> admin
- *                admin --ORDER--> writer --ORDER (answered)--> admin      (about an orphan)
+ *                admin --ORDER--> writer --ORDER (answered)--> admin      (about an orphan;
+ * STANDBY) admin --ORDER--> gossip --ORDER (answered)--> admin      (this node's state)
  *
  * The sender of a message gives it away; a WRITE goes back and forth as the same memory. */
 #ifndef PEER_MAIL_H
@@ -223,6 +224,11 @@ struct mail_order {
         ORDER_WAIT,     /* done when every hint that there is now is gone */
         ORDER_REPAIRED,
         ORDER_HANDOFF, /* of an orphan; done when all is in its heirs' logs */
+        /* of this node: to the gossip actor where there is one, else to the writer */
+        ORDER_STANDBY, /* out of reads, until ORDER_NORMAL or a restart */
+        ORDER_NORMAL,
+        ORDER_LEAVE, /* out of the ring for good; done when all its logs are delivered and it has
+                        said so */
     } order;
     uint64_t until_ms; /* mono: nobody waits for the answer any more */
     /* the sender's answer */

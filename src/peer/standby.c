@@ -42,6 +42,16 @@ void standby_progress(struct standby *s, unsigned node, uint64_t applied)
         s->need[node] = 0;
 }
 
+void standby_order(struct standby *s, bool on)
+{
+    s->ordered = on;
+}
+
+enum node_state standby_state(const struct standby *s)
+{
+    return s->ordered ? NODE_STANDBY : s->state;
+}
+
 static bool lacking(const struct standby *s)
 {
     for (unsigned i = 0; i < s->n; i++)

@@ -34,7 +34,7 @@ void writer_decide_state(struct writer *w)
 {
     enum node_state before = w->state;
     standby_decide(&w->standby, clock_mono_ms());
-    w->state = peers_own_is_current(w->o.peers) ? w->standby.state : NODE_STANDBY;
+    w->state = peers_own_is_current(w->o.peers) ? standby_state(&w->standby) : NODE_STANDBY;
     if (w->state == before)
         return;
     __atomic_store_n(w->o.own_state, (uint32_t)w->state, __ATOMIC_RELEASE);
@@ -149,15 +149,6 @@ static void start(void *self)
     writer_start_store(w);
 }
 
-/* About the own store, or an orphan. */
-static void take_order(struct writer *w, struct mail_order *m)
-{
-    if (m->node == w->self)
-        own_order(&w->own, m);
-    else
-        handoff_take(w->handoff, m);
-}
-
 static void receive(void *self, struct msg *msg)
 {
     struct writer *w = self;
@@ -188,7 +179,7 @@ static void receive(void *self, struct msg *msg)
         writer_met(w, container_of_(msg, struct mail_met, msg));
         break;
     case MAIL_ORDER:
-        take_order(w, container_of_(msg, struct mail_order, msg));
+        writer_order(w, container_of_(msg, struct mail_order, msg));
         break;
     case MAIL_MEMBER:
         writer_member(w, container_of_(msg, struct mail_member, msg));
@@ -310,7 +301,7 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     own_init(&w->own, o->config, o->peers->own, o->own_hint_dir, &w->actor.loop);
     if (own_has_log(&w->own))
         w->own.peer->sender = &w->actor;
-    w->state = peers_own_is_current(o->peers) ? w->standby.state : NODE_STANDBY;
+    w->state = peers_own_is_current(o->peers) ? standby_state(&w->standby) : NODE_STANDBY;
     __atomic_store_n(o->own_state, (uint32_t)w->state, __ATOMIC_RELEASE);
     if (actor_start(&w->actor, e))
         return w;

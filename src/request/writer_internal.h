@@ -1,7 +1,8 @@
 /* request/writer_internal: what the writer's files share. writer.c is the actor and what it tells
  * the peers, writer_peers.c who they are and what they send, writer_members.c what membership says
- * of them, writer_writes.c what clients send, writer_store.c the batches at the own store. Nobody
- * else includes it; all of it is the writer's thread. */
+ * of them, writer_orders.c what dyn-admin asks for, writer_writes.c what clients send,
+ * writer_store.c the batches at the own store. Nobody else includes it; all of it is the writer's
+ * thread. */
 #ifndef REQUEST_WRITER_INTERNAL_H
 #define REQUEST_WRITER_INTERNAL_H
 
@@ -92,6 +93,11 @@ void writer_member(struct writer *w, struct mail_member *m); /* takes it */
 void writer_members_tick(struct writer *w);                  /* those that had to wait */
 void writer_members_turn_end(struct writer *w);              /* a changed ring is kept on disk */
 void writer_members_fini(struct writer *w);
+
+/* ---- writer_orders.c ----------------------------------------------------------------------------
+ */
+
+void writer_order(struct writer *w, struct mail_order *m); /* takes it */
 
 /* ---- writer_writes.c ----------------------------------------------------------------------------
  */

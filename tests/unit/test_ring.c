@@ -186,6 +186,30 @@ START_TEST(standby_until_the_named_records_are_in)
 }
 END_TEST
 
+START_TEST(an_operators_standby_lasts)
+{
+    struct standby s;
+    standby_init(&s, 3, false, 1000, 0);
+    standby_order(&s, true);
+    ck_assert_int_eq(standby_state(&s), NODE_STANDBY);
+    standby_decide(&s, 2 * STANDBY_MAX_MS); /* the cap is for what is missing */
+    ck_assert_int_eq(standby_state(&s), NODE_STANDBY);
+    /* what it lacks meanwhile keeps it back afterwards, from then on and not from the order on */
+    standby_greeted(&s, 1, 50, 40, 2 * STANDBY_MAX_MS);
+    standby_decide(&s, 2 * STANDBY_MAX_MS);
+    standby_order(&s, false);
+    standby_decide(&s, 3 * STANDBY_MAX_MS - 1);
+    ck_assert_int_eq(standby_state(&s), NODE_STANDBY);
+    standby_order(&s, true);
+    standby_progress(&s, 1, 50);
+    standby_decide(&s, 3 * STANDBY_MAX_MS - 1);
+    ck_assert_int_eq(standby_state(&s), NODE_STANDBY);
+    standby_order(&s, false); /* it lacks nothing: at once */
+    ck_assert_int_eq(standby_state(&s), NODE_NORMAL);
+    standby_fini(&s);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_test(c, owner_is_the_next_token);
@@ -195,6 +219,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, who_has_gone_keeps_its_index_and_nothing_else);
     tcase_add_test(c, so_many_may_join_at_one_time);
     tcase_add_test(c, standby_until_the_named_records_are_in);
+    tcase_add_test(c, an_operators_standby_lasts);
 }
 
 int main(void)
