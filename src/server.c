@@ -46,7 +46,6 @@ struct server {
     uint32_t clock_trusted, own_state, own_member, serves;
     uint64_t clock_now, watermark, started_ms;
     int64_t clock_off;
-    struct gossip_figures figures;
 };
 
 /* ---- who we are
@@ -254,7 +253,6 @@ static bool start_admin(struct server *s, struct error *e)
                               .nworkers = s->nworkers,
                               .worker = worker_actor(s->workers[0]),
                               .writer = writer_actor(s->writer),
-                              .figures = &s->figures,
                               .gossip = the_gossip(s),
                               .figures = &s->gossiped,
                               .own_member = &s->own_member,
