@@ -173,7 +173,7 @@ static void on_message(struct gossip *g, struct mail_gossip *m)
         log_limited(10000, LOG_LEVEL_WARN, "gossip refused: %s", e.text);
     }
     answer_link(m, !said, said ? "" : e.text);
-    blob_free(m->payload);
+    blob_unref(m->payload);
     mem_free(m);
 }
 
@@ -329,7 +329,7 @@ static void stop(void *self)
 static void drop(struct msg *msg)
 {
     if (msg->type == MAIL_GOSSIP)
-        blob_free(container_of_(msg, struct mail_gossip, msg)->payload);
+        blob_unref(container_of_(msg, struct mail_gossip, msg)->payload);
     mem_free(msg);
 }
 
