@@ -135,6 +135,7 @@ static void start(void *self)
                                       .topology = o->topology,
                                       .peers = o->peers,
                                       .reader = w->reader,
+                                      .gossip = o->config->enable_gossip,
                                       .silence_ms = 4 * o->config->gos_interval + 1000};
     w->clients = (struct clients){.worker = &w->actor,
                                   .config = o->config,

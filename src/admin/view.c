@@ -84,13 +84,19 @@ static void add_note(json_t *o, const struct admin_sources *s, const struct peer
     set(o, "note", json_string(text));
 }
 
+static void add_state(json_t *o, const struct peer *p)
+{
+    set(o, "state", json_string(node_state_name(peer_shown_state(p))));
+    set(o, "link", json_boolean(PEER_LOAD(p, link_up)));
+}
+
 static json_t *status_of_peer(const struct admin_sources *s, const struct ring_node *n,
                               const struct peer *p)
 {
     struct peer_hints h = peer_hints(p);
     json_t *o = place_of(n);
     set(o, "tokens", tokens_of(n));
-    set(o, "state", json_string(node_state_name(peer_state(p))));
+    add_state(o, p);
     set(o, "hints_pending", number(h.pending));
     set(o, "hints_bytes", number(h.bytes));
     add_repair(o, RCU_GET(p->repair));
@@ -125,7 +131,7 @@ static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_n
     (void)s;
     json_t *o = place_of(n);
     uint64_t heard = PEER_LOAD(p, heard_ms);
-    set(o, "state", json_string(node_state_name(peer_state(p))));
+    add_state(o, p);
     set(o, "since_ms", number(PEER_LOAD(p, since_ms)));
     set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
     set(o, "behind_bytes", number(peer_behind(p)));

@@ -83,6 +83,7 @@ struct config {
     char *hash;            /* one of the 14 names, in lower case */
     char *hash_tag;        /* "" or two bytes */
     unsigned gos_interval; /* ms */
+    bool enable_gossip;    /* nodes tell each other who is there; else dyn_seeds alone does */
     uint64_t send_window;  /* bytes */
 
     /* requests */

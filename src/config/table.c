@@ -157,6 +157,8 @@ const struct option option_table[] = {
      .help = "replies that wait for one client"},
     {KEY("gos_interval", type_number), FIELD(unsigned, gos_interval), .min = 10, .max = MS_MAX,
      .fallback = "1000", .value = "MS", .help = "heartbeat; a peer is DOWN after three without"},
+    {KEY("enable_gossip", type_bool), FIELD(bool, enable_gossip), .fallback = "true",
+     .value = "BOOL", .help = "nodes tell each other who is there; else dyn_seeds does"},
     {KEY("enable_hinted_handoff", type_bool), FIELD(bool, enable_hinted_handoff),
      .fallback = "true", .value = "BOOL", .help = "keep writes for a peer that is down"},
     {KEY("hint_dir", type_string), FIELD(char *, hint_dir), .fallback = "", .value = "DIR",
@@ -204,7 +206,6 @@ const struct option option_table[] = {
     {KEY("read_repairs_enabled", type_later)},
     {KEY("requirepass", type_later)},
     {KEY("allow_flush", type_later)},
-    {KEY("enable_gossip", type_later)},
     {KEY("dc_compression", type_later)},
     {KEY("dc_rate", type_later)},
 

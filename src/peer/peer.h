@@ -122,6 +122,12 @@ static inline enum node_state peer_member_state(const struct peer *p)
 {
     return (enum node_state)PEER_LOAD(p, member_state);
 }
+/* What people are shown: what membership says, and where it says nothing, the link. */
+static inline enum node_state peer_shown_state(const struct peer *p)
+{
+    enum node_state told = peer_member_state(p);
+    return told == NODE_UNKNOWN ? peer_state(p) : told;
+}
 /* The caps of the hint store follow the configuration: after each change of it. Any thread. */
 void peers_follow_caps(const struct peers *p, const struct config *c);
 /* Has the own store all that this node has written? (Not: the log of its own has to be replayed.)

@@ -20,6 +20,7 @@ struct receivers {
     struct topology *const *topology;
     const struct peers *peers;
     struct store_reader *reader;
+    bool gossip;         /* who isn't known may become known */
     unsigned silence_ms; /* a link on which nothing came, nor was taken, for so long is closed */
     struct slots links;
 };

@@ -130,6 +130,7 @@ static const struct {
     {"client_connections", "1000", "1000", "0", NULL},
     {"client_output_max_bytes", "1048576", "1048576", "268435456", NULL},
     {"gos_interval", "100", "100", "1000", NULL},
+    {"enable_gossip", "off", "false", "true", NULL},
     {"enable_hinted_handoff", "no", "false", "true", NULL},
     {"hint_dir", "memory", "'memory'", "''", NULL},
     {"hint_sync", "interval", "interval", "always", NULL},
@@ -515,8 +516,6 @@ static const struct {
     {"read_repairs_enabled", "no"},
     {"requirepass", "x"},
     {"allow_flush", "false"},
-    {"enable_gossip", "true"},
-    {"enable_gossip", "false"},
     {"dc_compression", "none"},
     {"dc_rate", "0"},
 };

@@ -391,7 +391,7 @@ END_TEST
 
 static void add_cases(TCase *c)
 {
-    tcase_add_checked_fixture(c, rcu_start, NULL);
+    tcase_add_checked_fixture(c, rcu_start, rcu_stop);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, a_peer_that_nobody_configured);
     tcase_add_test(c, a_peer_that_starts_somewhere_else);
