@@ -117,7 +117,7 @@ json_t *view_status(const struct admin_sources *s)
     set(node, "clock_off_ms", json_integer(__atomic_load_n(s->clock_off, __ATOMIC_ACQUIRE)));
     set(node, "uptime_seconds", number((clock_mono_ms() - s->started_ms) / 1000));
     rcu_read_begin();
-    add_repair(node, s->peers->own ? RCU_GET(s->peers->own->repair) : NULL);
+    add_repair(node, peers_own(s->peers) ? RCU_GET(peers_own(s->peers)->repair) : NULL);
     rcu_read_end();
     json_t *o = json_object();
     set(o, "node", node);
@@ -213,7 +213,7 @@ static void count_of_peers(const struct peers *all, uint64_t *too_late, uint64_t
 {
     unsigned n = peers_count(all);
     for (unsigned i = 0; i <= n; i++) {
-        const struct peer *p = i < n ? all->at[i] : all->own;
+        const struct peer *p = i < n ? all->at[i] : peers_own(all);
         *too_late += p ? PEER_LOAD(p, too_late) : 0;
         *unwanted += p ? PEER_LOAD(p, rejected[REJECT_DROPPED]) : 0;
     }
@@ -245,8 +245,8 @@ json_t *view_hints(const struct admin_sources *s)
     json_t *rows = each_peer(s, hints_of_peer), *o = json_object();
     add_orphans(s->peers->orphans, rows);
     set(o, "peers", rows);
-    if (s->peers->own)
-        set(o, "own", hints_of_own(s->peers->own));
+    if (peers_own(s->peers))
+        set(o, "own", hints_of_own(peers_own(s->peers)));
     set(o, "totals", hint_totals(s));
     return o;
 }
