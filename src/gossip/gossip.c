@@ -106,6 +106,7 @@ static void on_event(void *arg, const struct swim_event *e)
         log_limited(10000, LOG_LEVEL_ERROR,
                     "this node doesn't join: node %s at %s lives in its rack: %s", e->m->id,
                     e->m->place->address, e->reason);
+        stay_out(g);
         break;
     case SWIM_TWICE:
         GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_TWICE]);
