@@ -487,7 +487,7 @@ static void check_order(struct node *n, struct buf *in, unsigned first, unsigned
  * Redis: they keep their order, and all that is written afterwards is on the peer, too. */
 START_TEST(company_for_a_lone_redis)
 {
-    enum { BEFORE = 1000, ALL = 1010, OTHERS = 16 };
+    enum { WARM = 200, BEFORE = 1000, ALL = 1010, OTHERS = 16 };
     int others[OTHERS];
     struct node a, b;
     struct buf in = BUF_INIT;
@@ -498,24 +498,29 @@ START_TEST(company_for_a_lone_redis)
     ck_assert_ptr_null(peers_own(server_peers(a.server)));
     ck_assert_uint_eq(server_serves(a.server), 0);
     dial(&a);
-    send_writes(&a, 1, 1);
-    check_order(&a, &in, 1, 1);
+    send_writes(&a, 1, WARM); /* a new connection has few commands on their way */
+    check_order(&a, &in, 1, WARM);
+    int own = a.client;
+    for (int i = 0; i < OTHERS; i++) {
+        dial(&a);
+        others[i] = a.client;
+        send_writes(&a, 1, WARM);
+        check_order(&a, &in, 1, WARM);
+    }
     kill(a.redis, SIGSTOP); /* what goes past the writer stays on its way */
     for (int i = 0; i < OTHERS; i++) {
-        int own = a.client;
-        dial(&a);
-        send_writes(&a, 1, BEFORE);
-        others[i] = a.client;
-        a.client = own;
+        a.client = others[i];
+        send_writes(&a, WARM + 1, BEFORE);
     }
-    send_writes(&a, 2, BEFORE);
+    a.client = own;
+    send_writes(&a, WARM + 1, BEFORE);
     introduce(&a, &b, RING_JOINING);
     UNTIL(peers_own(server_peers(a.server)));
     send_writes(&a, BEFORE + 1, ALL);
     usleep(50000); /* for nothing but a worker that doesn't wait to get ahead */
     ck_assert_uint_eq(peers_count(server_peers(a.server)), 1);
     kill(a.redis, SIGCONT);
-    check_order(&a, &in, 2, ALL);
+    check_order(&a, &in, WARM + 1, ALL);
     for (int i = 0; i < OTHERS; i++)
         close(others[i]);
     UNTIL(peers_count(server_peers(a.server)) == 2);
