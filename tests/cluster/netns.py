@@ -171,6 +171,10 @@ class Network:
         """As if the cable of node i were pulled."""
         self.add_rules(f"iifname link{i + 1} drop", f"oifname link{i + 1} drop")
 
+    def separate(self, i, k):
+        """Nodes i and k, of one datacenter, don't hear of each other; all others hear both."""
+        self.add_rules(f"iifname link{i + 1} oifname link{k + 1} drop", f"iifname link{k + 1} oifname link{i + 1} drop")
+
     def deafen(self, i):
         """What is sent to node i is lost. It can be found (ARP), as where a firewall does it."""
         self.add_rules(f"oifname link{i + 1} meta protocol ip drop")

@@ -220,6 +220,31 @@ def test_netns_links_redis(fault):
     under_load(fault, LINKS[fault], lambda c: break_links(c, fault), lambda c: c.net.heal(), store="redis")
 
 
+@pytest.mark.slow
+def test_netns_separated():
+    """Three pairs can't hear each other: no node is without a majority, so no client sees an error."""
+    def separate(cluster):
+        for i, k in ((0, 1), (1, 2), (3, 4)):
+            cluster.net.separate(i, k)
+    under_load("separated", [], separate, lambda c: c.net.heal())
+
+
+@pytest.mark.slow
+def test_netns_flapping():
+    """Cut and healed, again and again, each for some heartbeats or some milliseconds."""
+    def flap(cluster):
+        end = time.monotonic() + SECONDS
+        for seconds in itertools.cycle([0.05, 0.3, 1, 5, 1, 0.3]):
+            for i in (1, 2):
+                cluster.net.cut(i)
+            pause(seconds)
+            cluster.net.heal()
+            if time.monotonic() > end:
+                break
+            pause(seconds)
+    under_load("flapping", [1, 2], flap, lambda c: None, 0)
+
+
 # ---- processes ------------------------------------------------------------------------------------------------------
 
 
