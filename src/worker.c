@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "request/batch.h"
 #include "request/inspect.h"
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define TICK_MS      20 /* while requests are in flight */
@@ -39,8 +40,21 @@ static void deal(struct worker *w, int fd, bool peer)
     actor_send(&w->o.all[w->next++ % (peer ? w->o.n : w->o.serving)]->actor, &m->msg);
 }
 
+/* A node that is leaving tells new clients so, and goes on with those that it has. */
+static bool is_leaving(const struct worker *w)
+{
+    uint32_t s = __atomic_load_n(w->o.own_member, __ATOMIC_ACQUIRE);
+    return s == NODE_LEAVING || s == NODE_RESET;
+}
+
 static void on_client(void *arg, int fd)
 {
+    static const char no[] = "-ERR this node is leaving the ring and takes no new clients\r\n";
+    if (is_leaving(arg)) {
+        (void)!send(fd, no, sizeof no - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        close(fd);
+        return;
+    }
     deal(arg, fd, false);
 }
 
@@ -113,6 +127,14 @@ static void on_tick(uv_timer_t *t)
         receivers_tick(&w->receivers, now);
 }
 
+/* Four heartbeats, as its sender sends them. */
+static unsigned link_silence_ms(const struct config *c)
+{
+    return 4 * (c->enable_gossip && c->gos_interval < BEAT_IDLE_MS ? BEAT_IDLE_MS
+                                                                   : c->gos_interval) +
+           1000;
+}
+
 static void start(void *self)
 {
     struct worker *w = self;
@@ -131,11 +153,12 @@ static void start(void *self)
         log_error("hash: found %s; allowed one that the configuration allows", o->config->hash);
     w->receivers = (struct receivers){.worker = &w->actor,
                                       .writer = o->writer,
+                                      .gossip = o->gossip,
                                       .me = o->me,
                                       .topology = o->topology,
                                       .peers = o->peers,
                                       .reader = w->reader,
-                                      .silence_ms = 4 * o->config->gos_interval + 1000};
+                                      .silence_ms = link_silence_ms(o->config)};
     w->clients = (struct clients){.worker = &w->actor,
                                   .config = o->config,
                                   .me = o->me,

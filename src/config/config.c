@@ -19,6 +19,9 @@ static bool check(struct load *l)
     if (*c->backend_user && !*c->backend_password)
         return load_refuse(l, option_by_key("backend_user"),
                            "found %.100s; allowed with a backend_password", c->backend_user);
+    if (c->seed_provider == SEED_PROVIDER_DNS && !*c->seeds_name)
+        return load_refuse(l, option_by_key("dyn_seed_provider"),
+                           "found dns_provider; allowed with a seeds_name");
     return true;
 }
 
