@@ -307,7 +307,6 @@ def test_netns_datacenters_apart():
         load.check_stores()
 
 
-@pytest.mark.skip(reason="members don't tell each other of an address yet")
 def test_netns_restart_on_a_new_address():
     """It is the same node: all links to it are dialled anew, and what was kept for it is delivered."""
     def move(cluster):
