@@ -4,6 +4,7 @@ all stores are equal, and everything that was answered is in them, once."""
 import collections
 import functools
 import itertools
+import re
 import signal
 import threading
 import time
@@ -243,6 +244,57 @@ def test_netns_flapping():
                 break
             pause(seconds)
     under_load("flapping", [1, 2], flap, lambda c: None, 0)
+
+
+# ---- membership -----------------------------------------------------------------------------------------------------
+
+
+def members(node):
+    """What membership has said last of each address, to this node."""
+    return dict(re.findall(r"notice member \S+ \(([0-9.]+:\d+)\): \S+ -> (\S+)", node.log_text()))
+
+
+def wait_members(cluster):
+    """Everyone has heard of everyone."""
+    for n in cluster.running():
+        rig.wait_until(lambda n=n: list(members(n).values()).count("NORMAL") == len(cluster.nodes) - 1, "all are members")
+
+
+def kill_or(fault):
+    return {"killed": lambda cluster: cluster.nodes[1].kill(),
+            "stopped": lambda cluster: cluster.nodes[1].process.send_signal(signal.SIGSTOP)}.get(
+                fault, lambda cluster: break_links(cluster, fault))
+
+
+def mend(cluster):
+    cluster.net.heal()
+    if not cluster.nodes[1].process:
+        cluster.nodes[1].start()
+    cluster.nodes[1].process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("fault", long_but(["cut", "deaf", "mute", "killed", "stopped"], ["cut"]))
+def test_netns_idle(fault):
+    """Links that carry nothing tell nothing; the members do, of the right node only, and agree again afterwards."""
+    with netns.NetCluster(5, flags=FLAGS) as cluster:
+        wait_members(cluster)
+        healthy, gone = cluster.nodes[:1] + cluster.nodes[2:], cluster.nodes[1].flags["dyn-listen"]
+        kill_or(fault)(cluster)
+        begun = time.monotonic()
+        for n in healthy:
+            rig.wait_until(lambda n=n: "DOWN" in [p["state"] for p in n.admin("peers")["peers"] if p["address"] == gone],
+                           f"{n.name} shows it as DOWN", 15)
+        found = time.monotonic() - begun
+        pause(5)
+        for n in healthy:
+            said = members(n)
+            assert said.pop(gone) == "DOWN" and set(said.values()) == {"NORMAL"}, (n.name, said)
+        mend(cluster)
+        begun = time.monotonic()
+        cluster.wait_linked()
+        wait_members(cluster)
+        rig.note(f"{fault}: shown as DOWN by all after {found:.1f} s; agreed again after {time.monotonic() - begun:.1f} s")
+        assert found < 8 and time.monotonic() - begun < 15
 
 
 # ---- processes ------------------------------------------------------------------------------------------------------
