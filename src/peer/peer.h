@@ -106,8 +106,8 @@ struct peers {
     unsigned n; /* atomic: peers_count */
     unsigned self;
     struct peer **at; /* room for RING_NODES_MAX */
-    struct peer *own; /* the own store as a replica (request/own.h): the writer writes all its
-                          fields; NULL: it has no log */
+    struct peer *own; /* atomic: peers_own; the own store as a replica (request/own.h): the writer
+                          writes all its fields; NULL: it has no log, or none yet */
     struct hint_store *store;      /* of the hints of all of them */
     const struct orphans *orphans; /* NULL: none */
 };
@@ -121,9 +121,19 @@ static inline void peers_publish(struct peers *p, unsigned n)
 {
     __atomic_store_n(&p->n, n, __ATOMIC_RELEASE);
 }
+static inline struct peer *peers_own(const struct peers *p)
+{
+    return __atomic_load_n(&p->own, __ATOMIC_ACQUIRE);
+}
 static inline enum node_state peer_member_state(const struct peer *p)
 {
     return (enum node_state)PEER_LOAD(p, member_state);
+}
+/* What people are shown: what membership says, and where it says nothing, the link. */
+static inline enum node_state peer_shown_state(const struct peer *p)
+{
+    enum node_state told = peer_member_state(p);
+    return told == NODE_UNKNOWN ? peer_state(p) : told;
 }
 /* The caps of the hint store follow the configuration: after each change of it. Any thread. */
 void peers_follow_caps(const struct peers *p, const struct config *c);

@@ -196,7 +196,7 @@ class Node:
 
     def states_of_peers(self):
         """The states, and DOWN where the link is: there writes become hints."""
-        return [p["state"] if p.get("link", True) else "DOWN" for p in self.admin("status")["peers"]]
+        return [p["state"] if p["link"] else "DOWN" for p in self.admin("status")["peers"]]
 
 
 class RedisServer:
