@@ -143,7 +143,7 @@ static bool open_store(struct server *s, struct error *e)
 static bool open_logs(struct server *s, struct error *e)
 {
     s->logs = (struct logs){.config = s->config, .me = &s->me, .topology = s->topology};
-    s->senders = mem_calloc(s->topology->n, sizeof *s->senders);
+    s->senders = mem_calloc(RING_NODES_MAX, sizeof *s->senders);
     if (!logs_open(&s->logs, e))
         return false;
     handoff_recover(&s->logs.orphans, s->config, s->topology, &s->logs.peers);
@@ -159,6 +159,38 @@ static void on_met(void *arg, const struct topology *t)
     struct error e;
     if (!keep_peers(s->config->data_dir, t, &e) || !logs_keep_ring(&s->logs, t, &e))
         log_error("%s", e.text);
+}
+
+static struct sender *new_sender(struct server *s, struct peer *p, const char *address,
+                                 struct error *e)
+{
+    struct sender_options o = {.config = s->config,
+                               .me = &s->me,
+                               .topology = &s->topology,
+                               .peer = p,
+                               .address = address,
+                               .orphans = &s->logs.orphans,
+                               .hint_dir = s->logs.dirs[p->node],
+                               .writer = writer_actor(s->writer),
+                               .clock_trusted = &s->clock_trusted,
+                               .watermark = &s->watermark};
+    return sender_start(&o, e);
+}
+
+/* The writer's thread: membership names a peer that isn't known. */
+static bool on_new_peer(void *arg, const struct ring_node *n, struct error *e)
+{
+    struct server *s = arg;
+    struct peer *p = logs_add(&s->logs, n, e);
+    if (!p)
+        return false;
+    s->senders[p->node] = new_sender(s, p, n->address, e);
+    if (!s->senders[p->node]) {
+        logs_undo_add(&s->logs, p);
+        return false;
+    }
+    peers_publish(&s->logs.peers, p->node + 1);
+    return true;
 }
 
 static void prepare_workers(struct server *s)
@@ -192,7 +224,9 @@ static bool start_writer(struct server *s, struct error *e)
                                .watermark = &s->watermark,
                                .clock_off = &s->clock_off,
                                .met = on_met,
-                               .met_arg = s};
+                               .met_arg = s,
+                               .add = on_new_peer,
+                               .add_arg = s};
     s->writer = writer_start(&o, e);
     return s->writer != NULL;
 }
@@ -202,16 +236,7 @@ static bool start_senders(struct server *s, struct error *e)
     for (unsigned i = 0; i < s->logs.peers.n; i++) {
         if (i == s->logs.peers.self)
             continue;
-        struct sender_options o = {.config = s->config,
-                                   .me = &s->me,
-                                   .topology = &s->topology,
-                                   .peer = s->logs.peers.at[i],
-                                   .orphans = &s->logs.orphans,
-                                   .hint_dir = s->logs.dirs[i],
-                                   .writer = writer_actor(s->writer),
-                                   .clock_trusted = &s->clock_trusted,
-                                   .watermark = &s->watermark};
-        s->senders[i] = sender_start(&o, e);
+        s->senders[i] = new_sender(s, s->logs.peers.at[i], NULL, e);
         if (!s->senders[i])
             return false;
     }
@@ -358,10 +383,40 @@ void server_changed(struct server *s)
     peers_follow_caps(&s->logs.peers, s->config);
 }
 
+/* Of peers that have left the ring: only the thread; somebody may yet send to its mailbox. */
+static void join_ended_senders(struct server *s)
+{
+    unsigned n = peers_count(&s->logs.peers);
+    for (unsigned i = 0; i < n; i++)
+        if (s->senders[i] && sender_is_over(s->senders[i]))
+            sender_join(s->senders[i]);
+}
+
 void server_tick(struct server *s)
 {
+    join_ended_senders(s);
     keep_wanted_mark(s);
     keep_clock(s);
+}
+
+struct actor *server_writer(struct server *s)
+{
+    return writer_actor(s->writer);
+}
+
+struct topology *const *server_ring(const struct server *s)
+{
+    return &s->topology;
+}
+
+const struct peers *server_peers(const struct server *s)
+{
+    return &s->logs.peers;
+}
+
+const struct identity *server_identity(const struct server *s)
+{
+    return &s->me;
 }
 
 static void free_workers(struct server *s)

@@ -113,6 +113,13 @@ static void on_tick(uv_timer_t *t)
         receivers_tick(&w->receivers, now);
 }
 
+/* Four heartbeats, as its sender sends them. */
+static unsigned link_silence_ms(const struct config *c)
+{
+    return 4 * (c->enable_gossip && c->gos_interval < BEAT_IDLE_MS ? BEAT_IDLE_MS : c->gos_interval) +
+           1000;
+}
+
 static void start(void *self)
 {
     struct worker *w = self;
@@ -131,11 +138,12 @@ static void start(void *self)
         log_error("hash: found %s; allowed one that the configuration allows", o->config->hash);
     w->receivers = (struct receivers){.worker = &w->actor,
                                       .writer = o->writer,
+                                      .gossip = o->gossip,
                                       .me = o->me,
                                       .topology = o->topology,
                                       .peers = o->peers,
                                       .reader = w->reader,
-                                      .silence_ms = 4 * o->config->gos_interval + 1000};
+                                      .silence_ms = link_silence_ms(o->config)};
     w->clients = (struct clients){.worker = &w->actor,
                                   .config = o->config,
                                   .me = o->me,

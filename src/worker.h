@@ -16,6 +16,7 @@ struct worker_options {
     const struct peers *peers;
     struct store *store;
     struct actor *writer;
+    struct actor *gossip; /* NULL: there is none */
     const uint32_t *own_state;
     struct stats *const *stats; /* one per worker */
     struct worker *const *all;  /* of the first: whom to deal to */

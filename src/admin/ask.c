@@ -50,7 +50,7 @@ static void find_peer(const struct topology *t, const char *word, bool self, uns
     *found = 0;
     for (unsigned i = 0; i < t->n; i++) {
         const struct ring_node *n = &t->nodes[i];
-        if (i == t->self && !self)
+        if (n->role == RING_GONE || (i == t->self && !self))
             continue;
         if (strcmp(n->address, word) == 0 || (*word && strcmp(n->id, word) == 0)) {
             *node = i;
@@ -69,6 +69,12 @@ static unsigned n_orphans(const struct ask *a)
     return a->sources->peers->orphans ? a->sources->peers->orphans->n : 0;
 }
 
+/* Nodes by their index, and behind all that there can be the orphans. */
+static unsigned places(const struct ask *a)
+{
+    return RING_NODES_MAX + n_orphans(a);
+}
+
 /* A peer, or this node, whose store may have a log too; NULL: there is none. */
 static const struct peer *peer_at(const struct ask *a, unsigned node)
 {
@@ -78,15 +84,17 @@ static const struct peer *peer_at(const struct ask *a, unsigned node)
 
 static const struct orphan *orphan_at(const struct ask *a, unsigned index)
 {
-    return &a->sources->peers->orphans->at[index - a->sources->peers->n];
+    return &a->sources->peers->orphans->at[index - RING_NODES_MAX];
 }
 
 static void choose_all(const struct ask *a, unsigned whom, bool *chosen)
 {
-    unsigned n = a->sources->peers->n;
-    for (unsigned i = 0; i < n; i++)
-        chosen[i] = peer_at(a, i) && (i != a->sources->peers->self || whom & OWN);
-    for (unsigned i = n; (whom & ORPHANS) && i < n + n_orphans(a); i++)
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*a->sources->topology);
+    for (unsigned i = 0; i < t->n; i++)
+        chosen[i] = t->nodes[i].role != RING_GONE && peer_at(a, i) && (i != t->self || whom & OWN);
+    rcu_read_end();
+    for (unsigned i = RING_NODES_MAX; (whom & ORPHANS) && i < places(a); i++)
         chosen[i] = !orphan_is_gone(orphan_at(a, i));
 }
 
@@ -94,7 +102,7 @@ static void choose_all(const struct ask *a, unsigned whom, bool *chosen)
 static bool nobody(const struct ask *a, const char *word, unsigned peers, unsigned orphans,
                    struct error *e)
 {
-    unsigned node = a->sources->peers->n, any;
+    unsigned node = 0, any;
     rcu_read_begin();
     find_peer(RCU_GET(*a->sources->topology), word, true, &node, &any);
     rcu_read_end();
@@ -124,7 +132,7 @@ static bool choose_one(const struct ask *a, unsigned whom, const char *word, boo
     if (whom & PEERS && peers)
         chosen[node] = true;
     else
-        chosen[a->sources->peers->n + (unsigned)(o - a->sources->peers->orphans->at)] = true;
+        chosen[RING_NODES_MAX + (unsigned)(o - a->sources->peers->orphans->at)] = true;
     return true;
 }
 
@@ -201,7 +209,7 @@ static void close_asked(struct ask *a, uint64_t ticket)
 /* Inside a read section. */
 static const struct ring_node *node_at(const struct ask *a, unsigned index)
 {
-    if (index >= a->sources->peers->n)
+    if (index >= RING_NODES_MAX)
         return &orphan_at(a, index)->node;
     return &RCU_GET(*a->sources->topology)->nodes[index];
 }
@@ -252,20 +260,20 @@ void ask_take(struct ask *a, struct mail_order *m)
 
 static struct peer_hints hints_at(const struct ask *a, unsigned index)
 {
-    return index < a->sources->peers->n ? peer_hints(peer_at(a, index))
-                                        : orphan_hints(orphan_at(a, index));
+    return index < RING_NODES_MAX ? peer_hints(peer_at(a, index))
+                                  : orphan_hints(orphan_at(a, index));
 }
 
 /* The time is up: those that are behind are named. */
 static void give_up(struct ask *a, struct asked *q, uint64_t ticket)
 {
-    for (unsigned i = 0; i < a->sources->peers->n + n_orphans(a); i++) {
+    for (unsigned i = 0; i < places(a); i++) {
         char reason[100] = "it isn't done yet";
         if (!q->open[i])
             continue;
         if (q->order == ORDER_WAIT)
             snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't delivered yet%s",
-                     hints_at(a, i).pending, i < a->sources->peers->n ? "" : " (orphaned)");
+                     hints_at(a, i).pending, i < RING_NODES_MAX ? "" : " (orphaned)");
         if (q->order == ORDER_HANDOFF)
             snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't handed off yet; it goes on",
                      orphan_hints(orphan_at(a, i)).pending);
@@ -298,12 +306,12 @@ static struct actor *addressee(const struct ask *a, enum order order, unsigned i
     const struct admin_sources *s = a->sources;
     if (is_of_node(order))
         return s->gossip ? s->gossip : s->writer;
-    return index < s->peers->n ? peer_at(a, index)->sender : s->writer;
+    return index < RING_NODES_MAX ? peer_at(a, index)->sender : s->writer;
 }
 
 static void send_orders(struct ask *a, struct asked *q, const bool *chosen)
 {
-    unsigned n = a->sources->peers->n + n_orphans(a);
+    unsigned n = places(a);
     for (unsigned i = 0; i < n; i++)
         q->nopen += q->open[i] = chosen[i];
     for (unsigned i = 0; i < n; i++) {
@@ -326,7 +334,7 @@ bool ask_begin(struct ask *a, const struct ask_request *r, struct error *e)
     const struct command *c = find_command(r, &peer, e);
     if (!c)
         return false;
-    unsigned n = a->sources->peers->n + n_orphans(a);
+    unsigned n = places(a);
     struct asked *q = mem_calloc(1, sizeof *q + n * sizeof q->open[0]);
     bool *chosen = mem_calloc(n, sizeof *chosen);
     bool ok = choose(a, c->whom, peer, chosen, e);

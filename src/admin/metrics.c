@@ -46,7 +46,7 @@ static void per_peer(const struct admin_sources *s, struct buf *b, const char *n
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self) {
+        if (i != t->self && t->nodes[i].role != RING_GONE) {
             open_peer(b, name, t->nodes[i].address);
             buf_printf(b, "} %" PRIu64 "\n", figure(s->peers->at[i]));
         }
@@ -71,10 +71,12 @@ static struct row row_of(const struct peer *p)
     return r;
 }
 
-/* Inside a read section; NULL: the own store has no log. */
+/* Inside a read section; NULL: the own store has no log, or the node has left the ring. */
 static const struct peer *log_at(const struct admin_sources *s, const struct topology *t,
                                  unsigned node)
 {
+    if (t->nodes[node].role == RING_GONE)
+        return NULL;
     return node == t->self ? s->peers->own : s->peers->at[node];
 }
 
@@ -179,7 +181,7 @@ static void peers_up(const struct admin_sources *s, struct buf *b)
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self) {
+        if (i != t->self && t->nodes[i].role != RING_GONE) {
             open_peer(b, "peer_up", t->nodes[i].address);
             buf_add_str(b, ",");
             label(b, "rack", t->nodes[i].rack);

@@ -64,7 +64,7 @@ static json_t *each_peer(const struct admin_sources *s,
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self)
+        if (i != t->self && t->nodes[i].role != RING_GONE)
             json_array_append_new(a, make(s, &t->nodes[i], s->peers->at[i]));
     rcu_read_end();
     return a;
@@ -216,8 +216,9 @@ static void add_orphans(const struct orphans *all, json_t *rows)
  * was thrown away since no hints are kept. */
 static void count_of_peers(const struct peers *all, uint64_t *too_late, uint64_t *unwanted)
 {
-    for (unsigned i = 0; i <= all->n; i++) {
-        const struct peer *p = i < all->n ? all->at[i] : all->own;
+    unsigned n = peers_count(all);
+    for (unsigned i = 0; i <= n; i++) {
+        const struct peer *p = i < n ? all->at[i] : all->own;
         *too_late += p ? PEER_LOAD(p, too_late) : 0;
         *unwanted += p ? PEER_LOAD(p, rejected[REJECT_DROPPED]) : 0;
     }
@@ -272,7 +273,7 @@ json_t *view_ring(const struct admin_sources *s)
         all += t->nodes[i].ntokens;
     json_t **rows = mem_calloc(all, sizeof(json_t *));
     for (unsigned i = 0; i < t->n; i++)
-        for (size_t k = 0; k < t->nodes[i].ntokens; k++) {
+        for (size_t k = 0; t->nodes[i].role != RING_GONE && k < t->nodes[i].ntokens; k++) {
             json_t *o = place_of(&t->nodes[i]);
             set(o, "token", number(t->nodes[i].tokens[k]));
             bool owns = t->nodes[i].role == RING_MEMBER;

@@ -92,6 +92,7 @@ struct config {
     char *seeds_url;       /* florida_provider: http:// or https:// */
     char *hash;            /* one of the 14 names, in lower case */
     char *hash_tag;        /* "" or two bytes */
+    bool enable_gossip;
     unsigned gos_interval; /* ms */
     uint64_t send_window;  /* bytes */
 

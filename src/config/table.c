@@ -167,6 +167,8 @@ const struct option option_table[] = {
     {KEY("client_output_max_bytes", type_bytes), FIELD(uint64_t, client_output_max_bytes),
      .min = KIB, .max = BYTES_MAX, .fallback = "268435456", .value = "BYTES",
      .help = "replies that wait for one client"},
+    {KEY("enable_gossip", type_bool), FIELD(bool, enable_gossip), .fallback = "true",
+     .value = "BOOL", .help = "members tell each other who is there; false: dyn_seeds alone"},
     {KEY("gos_interval", type_number), FIELD(unsigned, gos_interval), .min = 10, .max = MS_MAX,
      .fallback = "1000", .value = "MS", .help = "heartbeat; a peer is DOWN after three without"},
     {KEY("enable_hinted_handoff", type_bool), FIELD(bool, enable_hinted_handoff),
@@ -214,7 +216,6 @@ const struct option option_table[] = {
     {KEY("read_repairs_enabled", type_later)},
     {KEY("requirepass", type_later)},
     {KEY("allow_flush", type_later)},
-    {KEY("enable_gossip", type_later)},
     {KEY("dc_compression", type_later)},
     {KEY("dc_rate", type_later)},
 

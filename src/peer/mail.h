@@ -10,7 +10,9 @@
  *   a new node at another one's place
  *                writer --REPLACE--> sender --REPLACED--> writer   (it inherits the log)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
+ *   gossip       worker --GOSSIP--> gossip --LINK--> worker
  *   members      gossip --MEMBER--> writer         (brings ring, peers and senders there)
+ *                writer --MOVED, GONE--> sender
  *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
@@ -48,6 +50,9 @@ enum mail_type {
     MAIL_REPLACE,
     MAIL_REPLACED,
     MAIL_MEMBER,
+    MAIL_GOSSIP,
+    MAIL_MOVED, /* a bare msg to a sender: the ring has another address of its peer */
+    MAIL_GONE,  /* a bare msg to a sender: its peer has left the ring, for good */
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -80,9 +85,9 @@ struct mail_write {
     struct mail_write *next; /* the worker's, while it is none's */
     struct actor *worker;
     uint64_t ticket;
-    struct buf command; /* normalized, RESP */
-    bool want_replies;  /* the level needs more than this node's own word */
-    uint8_t nreplicas;
+    struct buf command;      /* normalized, RESP */
+    bool want_replies;       /* the level needs more than this node's own word */
+    uint8_t room, nreplicas; /* those that join are among them */
     /* the writer's answer */
     bool own_down; /* the own store, which has no log, can't serve: nothing was written */
     enum store_outcome own_outcome;
@@ -210,7 +215,7 @@ struct mail_order {
     struct msg msg;
     struct actor *asker;
     uint64_t ticket; /* the asker's */
-    uint16_t node;   /* behind the nodes: the orphans, of which the writer is asked */
+    uint16_t node;   /* from RING_NODES_MAX on: the orphans, of which the writer is asked */
     enum order {
         ORDER_PAUSE,
         ORDER_RESUME,
@@ -251,6 +256,13 @@ struct mail_replace {
     uint16_t node;
     char before[NODE_ID_SIZE], id[NODE_ID_SIZE];
     bool done;
+};
+/* What came on another node's gossip connection: one message, not decoded yet. Comes back as
+ * credit. */
+struct mail_gossip {
+    struct msg msg;
+    struct link_ref link;
+    struct blob *payload;
 };
 /* What is to be true of one member from now on, this node itself too. The writer finds it by its
  * id, else by its place (a seed that was never met), else it is a new peer; opens its log, starts

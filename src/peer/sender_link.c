@@ -63,7 +63,8 @@ static void tell_writer(struct sender *s, const struct greeting *g)
 static bool is_newcomer(const struct sender *s, const char *id)
 {
     rcu_read_begin();
-    const char *known = RCU_GET(*s->o.topology)->nodes[s->node].id;
+    const struct topology *t = RCU_GET(*s->o.topology);
+    const char *known = s->node < t->n ? t->nodes[s->node].id : "";
     bool other = *known && strcmp(known, id) != 0;
     rcu_read_end();
     return other;
@@ -261,7 +262,7 @@ static void on_stream_closed(struct stream *st)
 {
     struct sender *s = st->owner;
     s->stream_open = false;
-    if (s->stopping)
+    if (s->stopping || s->gone)
         return;
     if (orders_have(&s->orders, ORDER_DRAIN))
         sender_connect_now(s);
@@ -304,9 +305,11 @@ static void on_names(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
 {
     struct sender *s = req->data;
     s->resolving = false;
-    if (!s->stopping && status < 0)
+    if (s->stopping || s->gone)
+        s->phase = IDLE;
+    else if (status < 0)
         no_connection(s, uv_strerror(status));
-    else if (!s->stopping)
+    else
         connect_to(s, found->ai_addr, found->ai_addrlen);
     uv_freeaddrinfo(found);
 }
@@ -329,7 +332,7 @@ void sender_connect_now(struct sender *s)
     struct error e;
     struct sockaddr_storage to;
     socklen_t len = 0;
-    if (s->stream_open || s->resolving || s->stopping)
+    if (s->stream_open || s->resolving || s->stopping || s->gone)
         return;
     s->phase = CONNECTING;
     if (!address_is_number(&s->address))
@@ -351,6 +354,27 @@ static void redial_in(struct sender *s, unsigned ms)
     unsigned jitter = (unsigned)random() % (ms / 4 + 1);
     uv_timer_start(&s->dial, on_dial, ms - ms / 8 + jitter, 0);
     s->backoff_ms = s->backoff_ms * 2 < BACKOFF_MAX ? s->backoff_ms * 2 : BACKOFF_MAX;
+}
+
+/* A link that is up stays: it has proven who is at its other end. */
+void sender_moved(struct sender *s)
+{
+    char address[300];
+    struct address fresh;
+    struct error e;
+    if (!address_parse(sender_peer_address(s, address), ADDRESS_TCP_ONLY, &fresh, &e)) {
+        log_error("peer %s: %s", address, e.text);
+        return;
+    }
+    s->address = fresh;
+    s->refused[0] = 0;
+    if (s->phase == UP)
+        return;
+    s->backoff_ms = SENDER_BACKOFF_MIN;
+    if (s->stream_open)
+        sender_drop_link(s, "it has another address");
+    else
+        sender_connect_now(s);
 }
 
 void sender_dial_back(struct sender *s)

@@ -7,7 +7,7 @@ void standby_init(struct standby *s, unsigned nodes, bool used_data_dir, uint64_
     *s = (struct standby){.state = NODE_NORMAL,
                           .greet_ms = 2 * gos_interval_ms,
                           .n = nodes,
-                          .need = mem_calloc(nodes, sizeof *s->need)};
+                          .need = mem_calloc(RING_NODES_MAX, sizeof *s->need)};
     if (used_data_dir)
         standby_begin(s, now_ms);
 }

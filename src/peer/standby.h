@@ -21,6 +21,11 @@ struct standby {
 
 void standby_init(struct standby *s, unsigned nodes, bool used_data_dir, uint64_t gos_interval_ms,
                   uint64_t now_ms);
+/* There are so many now; at most RING_NODES_MAX. */
+static inline void standby_grow(struct standby *s, unsigned nodes)
+{
+    s->n = nodes;
+}
 void standby_fini(struct standby *s);
 /* Writes may have been missed: as after a start. Decide afterwards. */
 void standby_begin(struct standby *s, uint64_t now_ms);

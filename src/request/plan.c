@@ -17,7 +17,8 @@ static void add_candidates(struct read_plan *p, const struct replica_view *v, un
                            bool local, bool normal)
 {
     for (unsigned i = 0; i < n; i++)
-        if (v[i].up && v[i].local == local && v[i].normal == normal)
+        if (v[i].up && !v[i].told_down && !v[i].joining && v[i].local == local &&
+            (v[i].normal && !v[i].told_standby) == normal)
             p->order[p->n++] = v[i].node;
 }
 

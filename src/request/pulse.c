@@ -12,7 +12,8 @@ void pulse_init(struct pulse *p, const struct config *c, const struct peers *pee
 {
     *p = (struct pulse){.config = c, .peers = peers};
     watermarks_init(&p->marks, peers->n);
-    clocks_init(&p->clocks, peers->n, (HEARTBEATS + 1) * (uint64_t)c->gos_interval + 1000);
+    uint64_t every = c->enable_gossip ? BEAT_IDLE_MS : c->gos_interval;
+    clocks_init(&p->clocks, peers->n, (HEARTBEATS + 1) * every + 1000);
     p->life_ms = (uint64_t)c->hint_ttl_seconds * 1000;
 }
 
@@ -99,6 +100,18 @@ void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_
     clocks_heard(&p->clocks, m->node, m->clock_ahead_ms, now->steady_ms);
     if (!p->clocks.known || p->refusing) /* else it has time until the next tick */
         pulse_tick(p, now);
+}
+
+void pulse_grow(struct pulse *p, unsigned nodes)
+{
+    watermarks_grow(&p->marks, nodes);
+    clocks_grow(&p->clocks, nodes);
+}
+
+void pulse_leave(struct pulse *p, unsigned node)
+{
+    watermarks_leave(&p->marks, node);
+    clocks_forget(&p->clocks, node);
 }
 
 void pulse_replaced(struct pulse *p, unsigned node)

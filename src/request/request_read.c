@@ -198,7 +198,7 @@ static void on_reply_at_once(void *arg, const struct store_read_reply *reply)
 static bool own_is_replica(const struct requests *rs, uint32_t token)
 {
     uint16_t nodes[RING_REPLICAS_MAX];
-    bool own = rs->peers->n == 1;
+    bool own = peers_count(rs->peers) == 1;
     if (own)
         return true;
     rcu_read_begin();
@@ -228,7 +228,7 @@ bool request_read_at_once(struct requests *rs, const struct operation *op, struc
 void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it)
 {
     if (!rs->asks)
-        rs->asks = mem_calloc(rs->peers->n, sizeof(struct mail_reads *));
+        rs->asks = mem_calloc(RING_NODES_MAX, sizeof(struct mail_reads *));
     reads_add(&rs->asks[node], rs->worker, node, it);
     rs->asking = true;
 }
@@ -238,7 +238,8 @@ void requests_flush(struct requests *rs)
     if (!rs->asking)
         return;
     rs->asking = false;
-    for (unsigned i = 0; i < rs->peers->n; i++)
+    unsigned n = peers_count(rs->peers);
+    for (unsigned i = 0; i < n; i++)
         if (rs->asks[i])
             reads_send(&rs->asks[i], rs->peers->at[i]->sender);
 }

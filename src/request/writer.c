@@ -127,6 +127,7 @@ static void on_tick(uv_timer_t *t)
     move_watermark(w);
     writer_decide_state(w);
     handoff_tick(w->handoff);
+    writer_members_tick(w);
     if (++w->ticks % TIDY_TICKS != 0)
         return;
     for (unsigned i = 0; i < ARRAY_LEN(w->batches) && !w->at_store; i++)
@@ -180,6 +181,9 @@ static void receive(void *self, struct msg *msg)
     case MAIL_ORDER:
         writer_order(w, container_of_(msg, struct mail_order, msg));
         break;
+    case MAIL_MEMBER:
+        writer_member(w, container_of_(msg, struct mail_member, msg));
+        break;
     case MAIL_SYNC:
         handoff_synced(w->handoff, container_of_(msg, struct mail_sync, msg));
         break;
@@ -208,6 +212,7 @@ static void turn_end(void *self)
 {
     struct writer *w = self;
     __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
+    writer_members_turn_end(w);
     writer_answer_greetings(w);
     if (handoff_turn(w->handoff, w->gathering, writer_serving(w)))
         actor_again(&w->actor);
@@ -244,6 +249,8 @@ static void drop(struct msg *msg)
         mail_write_free(container_of_(msg, struct mail_write, msg));
     else if (msg->type == MAIL_INBOUND)
         mail_inbound_free(container_of_(msg, struct mail_inbound, msg));
+    else if (msg->type == MAIL_MEMBER)
+        mail_member_free(container_of_(msg, struct mail_member, msg));
     else
         mem_free(msg);
 }
@@ -327,6 +334,7 @@ void writer_free(struct writer *w)
     handoff_free(w->handoff);
     standby_fini(&w->standby);
     own_fini(&w->own);
+    writer_members_fini(w);
     pulse_fini(&w->pulse);
     mem_free(w);
 }

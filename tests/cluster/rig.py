@@ -186,8 +186,13 @@ class Node:
     def state(self):
         return self.admin("status")["node"]["state"]
 
+    def members(self):
+        """What membership says of each peer: address -> state."""
+        return {p["address"]: p["state"] for p in self.admin("status")["peers"]}
+
     def states_of_peers(self):
-        return [p["state"] for p in self.admin("status")["peers"]]
+        """The states, and DOWN where the link is: there writes become hints."""
+        return [p["state"] if p.get("link", True) else "DOWN" for p in self.admin("status")["peers"]]
 
 
 class RedisServer:
@@ -218,9 +223,9 @@ class RedisServer:
 class Cluster:
     """n racks with one node each, one datacenter, or the given places: (datacenter, rack, tokens) of each
     node. Use as a context manager. store: embedded or redis (each node then has a redis-server of its
-    own, in .backends)."""
+    own, in .backends). seeds: of each node the indexes of those in its dyn_seeds; None: all others."""
 
-    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded", places=None):
+    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded", places=None, seeds=None):
         self.places = places or [("dc1", f"rack{i + 1}", "0") for i in range(n)]
         n = len(self.places)
         self.directory = directory or tempfile.mkdtemp(prefix="dyncluster.")
@@ -229,13 +234,14 @@ class Cluster:
         ports = [ports[3 * i:3 * i + 3] for i in range(n)]
         self.nodes, self.backends = [], []
         for i in range(n):
-            seeds = [f"127.0.0.1:{ports[k][1]}:{rack}:{dc}:{tokens}"
-                     for k, (dc, rack, tokens) in enumerate(self.places) if k != i]
+            named = [f"127.0.0.1:{ports[k][1]}:{rack}:{dc}:{tokens}"
+                     for k, (dc, rack, tokens) in enumerate(self.places)
+                     if k != i and (seeds is None or k in seeds[i])]
             datacenter, rack, tokens = self.places[i]
             mine = {"pool-name": name, "datacenter": datacenter, "rack": rack, "tokens": tokens,
                     "gos-interval": "300", **(flags or {})}
-            if seeds:
-                mine["dyn-seeds"] = seeds
+            if named:
+                mine["dyn-seeds"] = named
             if store == "redis":
                 self.backends.append(RedisServer(self.directory, f"node{i + 1}"))
                 mine.update({"data-store": "redis", "servers": self.backends[i].path + ":1"})

@@ -103,3 +103,6 @@ test_seeds_SOURCES = tests/unit/test_seeds.c tests/unit/unit.h
 test_seeds_LDADD = $(TEST_LIBS)
 noinst_PROGRAMS += print_seeds
 print_seeds_SOURCES = tests/unit/print_seeds.c
+check_PROGRAMS += test_members
+test_members_SOURCES = tests/unit/test_members.c tests/unit/unit.h
+test_members_LDADD = $(TEST_LIBS)

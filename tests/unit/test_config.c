@@ -134,6 +134,7 @@ static const struct {
     {"workers", "256", "256", "0", NULL},
     {"client_connections", "1000", "1000", "0", NULL},
     {"client_output_max_bytes", "1048576", "1048576", "268435456", NULL},
+    {"enable_gossip", "no", "false", "true", NULL},
     {"gos_interval", "100", "100", "1000", NULL},
     {"enable_hinted_handoff", "no", "false", "true", NULL},
     {"hint_dir", "memory", "'memory'", "''", NULL},
@@ -532,8 +533,6 @@ static const struct {
     {"read_repairs_enabled", "no"},
     {"requirepass", "x"},
     {"allow_flush", "false"},
-    {"enable_gossip", "true"},
-    {"enable_gossip", "false"},
     {"dc_compression", "none"},
     {"dc_rate", "0"},
 };
