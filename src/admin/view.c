@@ -100,7 +100,7 @@ static json_t *status_of_peer(const struct admin_sources *s, const struct ring_n
     struct peer_hints h = peer_hints(p);
     json_t *o = place_of(n);
     set(o, "tokens", tokens_of(n));
-    set(o, "state", json_string(node_state_name(peer_state(p))));
+    set(o, "state", json_string(node_state_name(peer_shown(p).state)));
     set(o, "hints_pending", number(h.pending));
     set(o, "hints_bytes", number(h.bytes));
     add_repair(o, RCU_GET(p->repair));
@@ -134,10 +134,12 @@ static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_n
 {
     (void)s;
     json_t *o = place_of(n);
-    uint64_t heard = PEER_LOAD(p, heard_ms);
-    set(o, "state", json_string(node_state_name(peer_state(p))));
+    uint64_t heard = PEER_LOAD(p, heard_ms), incarnation = PEER_LOAD(p, incarnation);
+    struct peer_shown shown = peer_shown(p);
+    set(o, "state", json_string(node_state_name(shown.state)));
+    set(o, "since_ms", number(shown.since_ms));
+    set(o, "incarnation", incarnation ? number(incarnation) : json_null());
     set(o, "link", json_boolean(PEER_LOAD(p, link_up)));
-    set(o, "since_ms", number(PEER_LOAD(p, since_ms)));
     set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
     set(o, "behind_bytes", number(peer_behind(p)));
     set(o, "round_trip_us", number(PEER_LOAD(p, rtt_us)));

@@ -271,11 +271,11 @@ class Cluster:
         return [n for n in self.nodes if n.process]
 
     def wait_linked(self):
-        """Every running node sees every other running node as NORMAL."""
+        """Every running node sees every other running node as NORMAL, and has a link to it."""
         live = len(self.running())
         for node in self.running():
             wait_until(lambda n=node: n.state() == "NORMAL" and
-                       n.states_of_peers().count("NORMAL") == live - 1,
+                       [(p["state"], p["link"]) for p in n.admin("peers")["peers"]].count(("NORMAL", True)) == live - 1,
                        f"{node.name} sees {live - 1} NORMAL peers", 40)
 
     def wait_delivered(self, deadline=20.0):
