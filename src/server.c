@@ -6,9 +6,11 @@
 #include "core/listener.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "gossip/gossip.h"
 #include "hint/mark.h"
 #include "peer/keep.h"
 #include "peer/logs.h"
+#include "peer/roster.h"
 #include "peer/sender.h"
 #include "request/handoff.h"
 #include "request/writer.h"
@@ -35,14 +37,15 @@ struct server {
     struct logs logs;
     struct sender **senders;
     struct writer *writer;
+    struct gossip *gossip; /* NULL: enable_gossip is false */
+    struct gossip_figures gossiped;
     unsigned nworkers;
     struct worker **workers;
     struct stats **stats;
     struct admin *admin;
-    uint32_t clock_trusted, own_state;
+    uint32_t clock_trusted, own_state, own_member, serves;
     uint64_t clock_now, watermark, started_ms;
     int64_t clock_off;
-    struct gossip_figures figures;
 };
 
 /* ---- who we are
@@ -74,37 +77,9 @@ static bool load_identity(struct server *s, struct error *e)
     return true;
 }
 
-static char *seed_address(const struct config_seed *seed)
+static bool load_ring(struct server *s, struct error *e)
 {
-    bool v6 = strchr(seed->host, ':') != NULL;
-    return mem_printf(v6 ? "[%s]:%u" : "%s:%u", seed->host, seed->port);
-}
-
-/* This node first, then the seeds as configured. */
-static bool build_topology(struct server *s, struct error *e)
-{
-    const struct config *c = s->config;
-    unsigned n = (unsigned)c->nseeds + 1;
-    struct ring_node *nodes = mem_calloc(n, sizeof *nodes);
-    nodes[0] = (struct ring_node){.address = s->me.address,
-                                  .datacenter = c->datacenter,
-                                  .rack = c->rack,
-                                  .tokens = c->tokens,
-                                  .ntokens = c->ntokens};
-    memcpy(nodes[0].id, s->me.id, NODE_ID_SIZE);
-    for (unsigned i = 1; i < n; i++) {
-        const struct config_seed *seed = &c->seeds[i - 1];
-        nodes[i] = (struct ring_node){.address = seed_address(seed),
-                                      .datacenter = seed->datacenter,
-                                      .rack = seed->rack,
-                                      .tokens = seed->tokens,
-                                      .ntokens = seed->ntokens};
-    }
-    bool ok = keep_load_peers(c->data_dir, nodes, n, 0, e);
-    s->topology = ok ? topology_new(nodes, n, 0, e) : NULL;
-    for (unsigned i = 1; i < n; i++)
-        mem_free((void *)(uintptr_t)nodes[i].address);
-    mem_free(nodes);
+    s->topology = roster_load(s->config, &s->me, e);
     return s->topology != NULL;
 }
 
@@ -157,7 +132,8 @@ static void on_met(void *arg, const struct topology *t)
 {
     struct server *s = arg;
     struct error e;
-    if (!keep_peers(s->config->data_dir, t, &e) || !logs_keep_ring(&s->logs, t, &e))
+    if (!keep_peers(s->config->data_dir, t, &e) || !roster_keep(s->config, t, &e) ||
+        !logs_keep_ring(&s->logs, t, &e))
         log_error("%s", e.text);
 }
 
@@ -243,6 +219,29 @@ static bool start_senders(struct server *s, struct error *e)
     return true;
 }
 
+static bool start_gossip(struct server *s, struct error *e)
+{
+    struct gossip_options o = {.config = s->config,
+                               .me = &s->me,
+                               .topology = &s->topology,
+                               .peers = &s->logs.peers,
+                               .writer = writer_actor(s->writer),
+                               .own_state = &s->own_state,
+                               .serves = &s->serves,
+                               .clock_now = &s->clock_now,
+                               .own_member = &s->own_member,
+                               .figures = &s->gossiped};
+    if (!s->config->enable_gossip)
+        return true;
+    s->gossip = gossip_start(&o, e);
+    return s->gossip != NULL;
+}
+
+static struct actor *the_gossip(const struct server *s)
+{
+    return s->gossip ? gossip_actor(s->gossip) : NULL;
+}
+
 static bool start_admin(struct server *s, struct error *e)
 {
     struct admin_sources o = {.config = s->config,
@@ -254,7 +253,9 @@ static bool start_admin(struct server *s, struct error *e)
                               .nworkers = s->nworkers,
                               .worker = worker_actor(s->workers[0]),
                               .writer = writer_actor(s->writer),
-                              .figures = &s->figures,
+                              .gossip = the_gossip(s),
+                              .figures = &s->gossiped,
+                              .own_member = &s->own_member,
                               .own_state = &s->own_state,
                               .clock_off = &s->clock_off,
                               .started_ms = s->started_ms};
@@ -280,6 +281,8 @@ static bool start_workers(struct server *s, struct error *e)
                                    .peers = &s->logs.peers,
                                    .store = s->store,
                                    .writer = writer_actor(s->writer),
+                                   .gossip = the_gossip(s),
+                                   .own_member = &s->own_member,
                                    .own_state = &s->own_state,
                                    .stats = s->stats,
                                    .all = s->workers,
@@ -324,9 +327,9 @@ struct server *server_start(struct config *c, struct error *e)
     prepare_workers(s);
     /* the writer needs the senders' mailboxes and they its; each takes mail from the moment it is
      * started, and nothing writes before a worker runs */
-    if (!load_identity(s, e) || !build_topology(s, e) || !bind_ports(s, e) || !open_logs(s, e) ||
-        !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_admin(s, e) ||
-        !start_workers(s, e))
+    if (!load_identity(s, e) || !load_ring(s, e) || !bind_ports(s, e) || !open_logs(s, e) ||
+        !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_gossip(s, e) ||
+        !start_admin(s, e) || !start_workers(s, e))
         return NULL; /* the process ends */
     warn_of_open_doors(c);
     log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,
@@ -429,17 +432,21 @@ static void free_workers(struct server *s)
     mem_free(s->stats);
 }
 
-/* Clients go first, while everything that they wait for still runs; then who asks the workers; the
- * writer applies what they left, the senders send it. Memory goes when no thread is left that could
- * send to it. */
+/* The other nodes are told; then clients go, while everything that they wait for still runs; then
+ * who asks the workers; the writer applies what they left, the senders send it. Memory goes when no
+ * thread is left that could send to it. */
 static void stop_actors(struct server *s)
 {
+    if (s->gossip)
+        gossip_stop(s->gossip);
     for (unsigned i = 0; i < s->nworkers; i++)
         worker_stop(s->workers[i]);
     for (unsigned i = 0; i < s->nworkers; i++)
         worker_join(s->workers[i]);
     admin_stop(s->admin);
     admin_join(s->admin);
+    if (s->gossip)
+        gossip_join(s->gossip);
     writer_stop(s->writer);
     writer_join(s->writer);
     for (unsigned i = 0; i < s->logs.peers.n; i++)
@@ -451,7 +458,9 @@ static void stop_actors(struct server *s)
     for (unsigned i = 0; i < s->logs.peers.n; i++)
         if (s->senders[i])
             sender_free(s->senders[i]);
-    admin_free(s->admin); /* the senders answer it */
+    if (s->gossip)
+        gossip_free(s->gossip);
+    admin_free(s->admin); /* the senders and the gossip actor answer it */
     writer_free(s->writer);
     free_workers(s);
 }

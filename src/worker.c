@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "request/batch.h"
 #include "request/inspect.h"
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define TICK_MS      20 /* while requests are in flight */
@@ -39,8 +40,21 @@ static void deal(struct worker *w, int fd, bool peer)
     actor_send(&w->o.all[w->next++ % (peer ? w->o.n : w->o.serving)]->actor, &m->msg);
 }
 
+/* A node that is leaving tells new clients so, and goes on with those that it has. */
+static bool is_leaving(const struct worker *w)
+{
+    uint32_t s = __atomic_load_n(w->o.own_member, __ATOMIC_ACQUIRE);
+    return s == NODE_LEAVING || s == NODE_RESET;
+}
+
 static void on_client(void *arg, int fd)
 {
+    static const char no[] = "-ERR this node is leaving the ring and takes no new clients\r\n";
+    if (is_leaving(arg)) {
+        (void)!send(fd, no, sizeof no - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        close(fd);
+        return;
+    }
     deal(arg, fd, false);
 }
 
@@ -116,7 +130,8 @@ static void on_tick(uv_timer_t *t)
 /* Four heartbeats, as its sender sends them. */
 static unsigned link_silence_ms(const struct config *c)
 {
-    return 4 * (c->enable_gossip && c->gos_interval < BEAT_IDLE_MS ? BEAT_IDLE_MS : c->gos_interval) +
+    return 4 * (c->enable_gossip && c->gos_interval < BEAT_IDLE_MS ? BEAT_IDLE_MS
+                                                                   : c->gos_interval) +
            1000;
 }
 

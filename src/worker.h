@@ -16,7 +16,8 @@ struct worker_options {
     const struct peers *peers;
     struct store *store;
     struct actor *writer;
-    struct actor *gossip; /* NULL: there is none */
+    struct actor *gossip;       /* NULL: there is none */
+    const uint32_t *own_member; /* atomic: LEAVING and RESET take no new clients */
     const uint32_t *own_state;
     struct stats *const *stats; /* one per worker */
     struct worker *const *all;  /* of the first: whom to deal to */

@@ -81,20 +81,6 @@ static void on_settled(struct gossip *g, const struct member *self, const char *
     tell_writer(g, self, reason);
 }
 
-static void on_member(struct gossip *g, const struct swim_event *e)
-{
-    const struct member *m = e->m;
-    if (e->type == SWIM_JOINED)
-        log_notice("member %s (node %s, rack %s of %s): %s (%s)", m->place->address, m->id,
-                   m->place->rack, m->place->datacenter, node_state_name(m->state), e->reason);
-    else if (e->type == SWIM_PLACE)
-        log_notice("member %s (node %s) is at %s now", m->place->address, m->id, m->place->address);
-    else
-        log_notice("member %s (node %s): %s -> %s (%s)", m->place->address, m->id,
-                   node_state_name(e->before), node_state_name(m->state), e->reason);
-    tell_writer(g, m, e->reason);
-}
-
 static void on_event(void *arg, const struct swim_event *e)
 {
     struct gossip *g = arg;
@@ -105,16 +91,17 @@ static void on_event(void *arg, const struct swim_event *e)
     case SWIM_JOINED:
     case SWIM_STATE:
     case SWIM_PLACE:
-        on_member(g, e);
+        tell_writer(g, e->m, e->reason);
         break;
     case SWIM_TAKEN:
         log_limited(10000, LOG_LEVEL_ERROR, "this node doesn't join: %s", e->reason);
         break;
     case SWIM_TWICE:
+        GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_TWICE]);
         log_limited(10000, LOG_LEVEL_ERROR, "%s", e->reason);
         break;
     case SWIM_REFUSED:
-        GOSSIP_COUNT(g->o.figures, refused);
+        GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_CONTENT]);
         log_limited(10000, LOG_LEVEL_WARN, "gossip refused: %s", e->reason);
         break;
     case SWIM_FORGOTTEN:
@@ -140,12 +127,19 @@ void gossip_say(struct gossip *g, enum node_state state)
 /* ---- messages ----------------------------------------------------------------------------------
  */
 
+static unsigned kind_of(const Gossip *m)
+{
+    unsigned kind = (unsigned)m->type;
+    return kind < GOSSIP_KINDS ? kind : 0;
+}
+
 static void send_message(void *arg, const char *address, const Gossip *m)
 {
     struct gossip *g = arg;
     struct buf frame = BUF_INIT;
     gossip_encode(&frame, m, g->o.me->secret);
-    GOSSIP_COUNT(g->o.figures, sent[gossip_kind(m)]);
+    GOSSIP_COUNT(g->o.figures, sent[kind_of(m)]);
+    GOSSIP_ADD(g->o.figures, sent_bytes, frame.len);
     conns_send(&g->conns, address, &frame);
     buf_fini(&frame);
 }
@@ -167,18 +161,19 @@ static void answer_link(const struct mail_gossip *m, bool close, const char *rea
 static void on_message(struct gossip *g, struct mail_gossip *m)
 {
     struct error e;
+    GOSSIP_ADD(g->o.figures, received_bytes, frame_size(m->payload->len));
     Gossip *said = gossip_decode(slice_of(m->payload->data, m->payload->len), g->o.me->cluster,
                                  g->o.me->secret, &e);
     if (said) {
-        GOSSIP_COUNT(g->o.figures, received[gossip_kind(said)]);
+        GOSSIP_COUNT(g->o.figures, received[kind_of(said)]);
         swim_receive(g->swim, said, clock_mono_ms(), clock_wall_ms());
         gossip__free_unpacked(said, NULL);
     } else {
-        GOSSIP_COUNT(g->o.figures, refused);
+        GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_UNREADABLE]);
         log_limited(10000, LOG_LEVEL_WARN, "gossip refused: %s", e.text);
     }
     answer_link(m, !said, said ? "" : e.text);
-    blob_free(m->payload);
+    blob_unref(m->payload);
     mem_free(m);
 }
 
@@ -334,7 +329,7 @@ static void stop(void *self)
 static void drop(struct msg *msg)
 {
     if (msg->type == MAIL_GOSSIP)
-        blob_free(container_of_(msg, struct mail_gossip, msg)->payload);
+        blob_unref(container_of_(msg, struct mail_gossip, msg)->payload);
     mem_free(msg);
 }
 

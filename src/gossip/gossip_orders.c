@@ -13,7 +13,8 @@
 static void answer(struct mail_order *m, const char *why_not)
 {
     m->done = !why_not;
-    snprintf(m->reason, sizeof m->reason, "%s", why_not ? why_not : "");
+    snprintf(m->reason, sizeof m->reason, "%.*s", (int)sizeof m->reason - 1,
+             why_not ? why_not : "");
     actor_send(m->asker, &m->msg);
 }
 

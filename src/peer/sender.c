@@ -326,8 +326,7 @@ static void stop(void *self)
 {
     struct sender *s = self;
     s->stopping = true;
-    if (s->resolving)
-        (void)uv_cancel((uv_req_t *)&s->names); /* or it ends by itself */
+    dial_cancel(&s->dialled);
     if (sender_accepting(s)) {
         if (!sender_is_paused(s))
             sender_pump(s);

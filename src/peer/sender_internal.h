@@ -5,8 +5,7 @@
 #ifndef PEER_SENDER_INTERNAL_H
 #define PEER_SENDER_INTERNAL_H
 
-#include "core/address.h"
-#include "core/stream.h"
+#include "core/dial.h"
 #include "peer/carrier.h"
 #include "peer/delivery.h"
 #include "peer/hinting.h"
@@ -30,11 +29,11 @@ struct sender {
 
     enum phase phase;
     struct stream stream;
-    bool stream_open, resolving, stopping;
+    bool stream_open, stopping;
     bool gone;     /* its peer has left the ring */
     bool joined;   /* of whoever joins the thread */
     uint32_t over; /* atomic: the thread is at its end */
-    uv_getaddrinfo_t names;
+    struct dial dialled;
     uv_timer_t dial, beat, sweep, rate, flush, drain;
     unsigned backoff_ms;
     uint64_t phase_since_ms, beat_ms, swept_ms;

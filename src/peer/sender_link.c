@@ -292,55 +292,26 @@ static void no_connection(struct sender *s, const char *reason)
     redial_in(s, s->backoff_ms);
 }
 
-static void connect_to(struct sender *s, const struct sockaddr *to, socklen_t len)
+static void on_dialled(void *owner, const char *reason)
 {
-    struct error e;
+    struct sender *s = owner;
+    bool wanted = !s->stopping && !s->gone;
+    s->stream_open = !reason;
     s->phase_since_ms = clock_mono_ms();
-    s->stream_open = stream_connect(&s->stream, &s->actor.loop, to, len, &link_ops, s, &e);
-    if (!s->stream_open)
-        no_connection(s, e.text);
-}
-
-static void on_names(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
-{
-    struct sender *s = req->data;
-    s->resolving = false;
-    if (s->stopping || s->gone)
+    if (!wanted)
         s->phase = IDLE;
-    else if (status < 0)
-        no_connection(s, uv_strerror(status));
-    else
-        connect_to(s, found->ai_addr, found->ai_addrlen);
-    uv_freeaddrinfo(found);
-}
-
-/* A name is looked up beside the loop: hints go on being synced while a resolver hangs. */
-static void resolve(struct sender *s)
-{
-    char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    snprintf(port, sizeof port, "%u", s->address.port);
-    s->names.data = s;
-    int rc = uv_getaddrinfo(&s->actor.loop, &s->names, on_names, s->address.host, port, &hints);
-    s->resolving = rc == 0;
-    if (rc < 0)
-        no_connection(s, uv_strerror(rc));
+    if (!wanted && !reason)
+        stream_close(&s->stream);
+    else if (wanted && reason)
+        no_connection(s, reason);
 }
 
 void sender_connect_now(struct sender *s)
 {
-    struct error e;
-    struct sockaddr_storage to;
-    socklen_t len = 0;
-    if (s->stream_open || s->resolving || s->stopping || s->gone)
+    if (s->stream_open || s->dialled.busy || s->stopping || s->gone)
         return;
     s->phase = CONNECTING;
-    if (!address_is_number(&s->address))
-        resolve(s);
-    else if (address_resolve(&s->address, &to, &len, &e))
-        connect_to(s, (struct sockaddr *)&to, len);
-    else
-        no_connection(s, e.text);
+    dial_start(&s->dialled, &s->actor.loop, &s->address, &s->stream, &link_ops, s, on_dialled);
 }
 
 static void on_dial(uv_timer_t *t)

@@ -84,6 +84,10 @@ def wait_until(condition, what, deadline=20.0):
     raise AssertionError(f"not within {deadline} s: {what} (last: {last!r})")
 
 
+def down(node, n=1):
+    wait_until(lambda: node.states_of_peers().count("DOWN") == n, f"{n} peers are DOWN")
+
+
 class Node:
     """One dynomited. flags: option name -> value (or a list of values)."""
     stderr = subprocess.PIPE

@@ -247,4 +247,4 @@ def test_gossip_of_strangers_is_refused():
         finally:
             other.end_all()
         assert sees(a, b) and sees(b, a)
-        assert a.metrics()["dynomite_gossip_refused_total"] >= 5
+        assert a.metrics()["dynomite_gossip_refused_total{reason=\"unreadable\"}"] >= 5

@@ -106,3 +106,6 @@ print_seeds_SOURCES = tests/unit/print_seeds.c
 check_PROGRAMS += test_members
 test_members_SOURCES = tests/unit/test_members.c tests/unit/unit.h
 test_members_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_swim
+test_swim_SOURCES = tests/unit/test_swim.c tests/unit/gossip_world.h tests/unit/unit.h
+test_swim_LDADD = $(TEST_LIBS)
