@@ -96,8 +96,9 @@ static bool open_store(struct server *s, struct error *e)
                               .user = c->backend_user,
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,
+                              .timeout_ms = c->timeout,
                               /* a client of a node with peers outlives a Redis that hangs */
-                              .timeout_ms = s->topology->n > 1 ? c->timeout / 2 : c->timeout,
+                              .company_timeout_ms = c->timeout / 2,
                               .alone =
                                   s->topology->n == 1 && !s->logs.orphans.n && !s->logs.peers.own};
     if (c->data_store == DATA_STORE_EMBEDDED) {
@@ -169,6 +170,26 @@ static bool on_new_peer(void *arg, const struct ring_node *n, struct error *e)
     return true;
 }
 
+static bool on_first_peer(void *arg, const char **dir, struct error *e)
+{
+    struct server *s = arg;
+    bool ok = logs_add_own(&s->logs, s->topology, e);
+    *dir = s->logs.dirs[s->logs.peers.self];
+    return ok;
+}
+
+static unsigned settle_workers(void *arg)
+{
+    struct server *s = arg;
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        struct mail_settle *m = MEM_NEW(struct mail_settle);
+        m->msg.type = MAIL_SETTLE;
+        m->asker = writer_actor(s->writer);
+        actor_send(worker_actor(s->workers[i]), &m->msg);
+    }
+    return s->nworkers;
+}
+
 static void prepare_workers(struct server *s)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -202,7 +223,10 @@ static bool start_writer(struct server *s, struct error *e)
                                .met = on_met,
                                .met_arg = s,
                                .add = on_new_peer,
-                               .add_arg = s};
+                               .add_own = on_first_peer,
+                               .settle = settle_workers,
+                               .add_arg = s,
+                               .serves = &s->serves};
     s->writer = writer_start(&o, e);
     return s->writer != NULL;
 }
@@ -289,7 +313,8 @@ static bool start_workers(struct server *s, struct error *e)
                                    .serving = serving_workers(s),
                                    .client_fd = k == 0 ? s->client_fd : -1,
                                    .peer_fd = k == 0 ? s->peer_fd : -1,
-                                   .started_ms = s->started_ms};
+                                   .started_ms = s->started_ms,
+                                   .serves = &s->serves};
         if (!worker_start(s->workers[k], &o, e))
             return false;
     }
@@ -420,6 +445,16 @@ const struct peers *server_peers(const struct server *s)
 const struct identity *server_identity(const struct server *s)
 {
     return &s->me;
+}
+
+const struct store *server_store(const struct server *s)
+{
+    return s->store;
+}
+
+bool server_serves(const struct server *s)
+{
+    return __atomic_load_n(&s->serves, __ATOMIC_ACQUIRE);
 }
 
 static void free_workers(struct server *s)

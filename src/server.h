@@ -29,5 +29,7 @@ struct actor *server_writer(struct server *s);
 struct topology *const *server_ring(const struct server *s); /* RCU */
 const struct peers *server_peers(const struct server *s);
 const struct identity *server_identity(const struct server *s);
+const struct store *server_store(const struct server *s);
+bool server_serves(const struct server *s); /* it has taken a client's write */
 
 #endif

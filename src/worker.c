@@ -21,6 +21,7 @@ struct worker {
     uv_timer_t tick;
     uint64_t link_tick_ms, drain_until_ms;
     bool draining;
+    struct mail_settle *settling; /* to be answered when no write is on its way past the writer */
     struct store_reader *reader;
     struct requests requests;
     struct receivers receivers;
@@ -148,7 +149,10 @@ static void start(void *self)
                                     .store = o->store,
                                     .reader = w->reader,
                                     .own_state = o->own_state,
-                                    .stats = o->stats[o->index]};
+                                    .stats = o->stats[o->index],
+                                    .serves = o->serves,
+                                    .direct = peers_count(o->peers) == 1 &&
+                                              store_takes_writes_anywhere(o->store)};
     if (!hash_parse(o->config->hash, &w->requests.hash))
         log_error("hash: found %s; allowed one that the configuration allows", o->config->hash);
     w->receivers = (struct receivers){.worker = &w->actor,
@@ -166,7 +170,6 @@ static void start(void *self)
                                   .stats = o->stats[o->index],
                                   .all_stats = o->stats,
                                   .nworkers = o->n,
-                                  .has_peers = o->peers->n > 1,
                                   .started_ms = o->started_ms,
                                   .id_step = o->n,
                                   .id_offset = o->index};
@@ -219,6 +222,11 @@ static void receive(void *self, struct msg *msg)
     case MAIL_LINK:
         receiver_mail(&w->receivers, container_of_(msg, struct mail_link, msg));
         break;
+    case MAIL_SETTLE:
+        w->settling = container_of_(msg, struct mail_settle, msg);
+        w->requests.direct = false;
+        w->o.serving = w->o.n;
+        break;
     case MAIL_DRAIN:
         start_draining(w);
         mem_free(msg);
@@ -232,12 +240,21 @@ static void receive(void *self, struct msg *msg)
     }
 }
 
+static void answer_settled(struct worker *w)
+{
+    if (!w->settling || requests_settling(&w->requests))
+        return;
+    actor_send(w->settling->asker, &w->settling->msg);
+    w->settling = NULL;
+}
+
 static void turn_end(void *self)
 {
     struct worker *w = self;
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
+    answer_settled(w);
     if (w->requests.oldest || w->clients.later)
         tick_every(w, TICK_MS);
 }
@@ -254,6 +271,7 @@ static void stop(void *self)
 static void end(void *self)
 {
     struct worker *w = self;
+    mem_free(w->settling);
     inspections_fini(&w->inspections);
     requests_fini(&w->requests);
     receivers_fini(&w->receivers);

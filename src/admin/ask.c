@@ -79,7 +79,7 @@ static unsigned places(const struct ask *a)
 static const struct peer *peer_at(const struct ask *a, unsigned node)
 {
     const struct peers *all = a->sources->peers;
-    return node == all->self ? all->own : all->at[node];
+    return node == all->self ? peers_own(all) : all->at[node];
 }
 
 static const struct orphan *orphan_at(const struct ask *a, unsigned index)
@@ -121,8 +121,8 @@ static bool choose_one(const struct ask *a, unsigned whom, const char *word, boo
     unsigned node = 0, peers, orphans = 0, both;
     const struct orphan *o = orphans_find(a->sources->peers->orphans, word, &orphans);
     rcu_read_begin();
-    find_peer(RCU_GET(*a->sources->topology), word, whom & OWN && a->sources->peers->own, &node,
-              &peers);
+    find_peer(RCU_GET(*a->sources->topology), word, whom & OWN && peers_own(a->sources->peers),
+              &node, &peers);
     rcu_read_end();
     both = (whom & PEERS ? peers : 0) + (whom & ORPHANS ? orphans : 0);
     if (both > 1)

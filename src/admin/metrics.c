@@ -77,7 +77,7 @@ static const struct peer *log_at(const struct admin_sources *s, const struct top
 {
     if (t->nodes[node].role == RING_GONE)
         return NULL;
-    return node == t->self ? s->peers->own : s->peers->at[node];
+    return node == t->self ? peers_own(s->peers) : s->peers->at[node];
 }
 
 /* No two series have one name: an orphan whose address another node has now goes by its id. */

@@ -94,13 +94,19 @@ static void add_note(json_t *o, const struct admin_sources *s, const struct peer
     set(o, "note", json_string(text));
 }
 
+static void add_state(json_t *o, const struct peer *p)
+{
+    set(o, "state", json_string(node_state_name(peer_shown(p).state)));
+    set(o, "link", json_boolean(PEER_LOAD(p, link_up)));
+}
+
 static json_t *status_of_peer(const struct admin_sources *s, const struct ring_node *n,
                               const struct peer *p)
 {
     struct peer_hints h = peer_hints(p);
     json_t *o = place_of(n);
     set(o, "tokens", tokens_of(n));
-    set(o, "state", json_string(node_state_name(peer_shown(p).state)));
+    add_state(o, p);
     set(o, "hints_pending", number(h.pending));
     set(o, "hints_bytes", number(h.bytes));
     add_repair(o, RCU_GET(p->repair));
@@ -121,7 +127,7 @@ json_t *view_status(const struct admin_sources *s)
     set(node, "clock_off_ms", json_integer(__atomic_load_n(s->clock_off, __ATOMIC_ACQUIRE)));
     set(node, "uptime_seconds", number((clock_mono_ms() - s->started_ms) / 1000));
     rcu_read_begin();
-    add_repair(node, s->peers->own ? RCU_GET(s->peers->own->repair) : NULL);
+    add_repair(node, peers_own(s->peers) ? RCU_GET(peers_own(s->peers)->repair) : NULL);
     rcu_read_end();
     json_t *o = json_object();
     set(o, "node", node);
@@ -135,11 +141,9 @@ static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_n
     (void)s;
     json_t *o = place_of(n);
     uint64_t heard = PEER_LOAD(p, heard_ms), incarnation = PEER_LOAD(p, incarnation);
-    struct peer_shown shown = peer_shown(p);
-    set(o, "state", json_string(node_state_name(shown.state)));
-    set(o, "since_ms", number(shown.since_ms));
+    add_state(o, p);
+    set(o, "since_ms", number(peer_shown(p).since_ms));
     set(o, "incarnation", incarnation ? number(incarnation) : json_null());
-    set(o, "link", json_boolean(PEER_LOAD(p, link_up)));
     set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
     set(o, "behind_bytes", number(peer_behind(p)));
     set(o, "round_trip_us", number(PEER_LOAD(p, rtt_us)));
@@ -220,7 +224,7 @@ static void count_of_peers(const struct peers *all, uint64_t *too_late, uint64_t
 {
     unsigned n = peers_count(all);
     for (unsigned i = 0; i <= n; i++) {
-        const struct peer *p = i < n ? all->at[i] : all->own;
+        const struct peer *p = i < n ? all->at[i] : peers_own(all);
         *too_late += p ? PEER_LOAD(p, too_late) : 0;
         *unwanted += p ? PEER_LOAD(p, rejected[REJECT_DROPPED]) : 0;
     }
@@ -252,8 +256,8 @@ json_t *view_hints(const struct admin_sources *s)
     json_t *rows = each_peer(s, hints_of_peer), *o = json_object();
     add_orphans(s->peers->orphans, rows);
     set(o, "peers", rows);
-    if (s->peers->own)
-        set(o, "own", hints_of_own(s->peers->own));
+    if (peers_own(s->peers))
+        set(o, "own", hints_of_own(peers_own(s->peers)));
     set(o, "totals", hint_totals(s));
     return o;
 }

@@ -92,8 +92,8 @@ struct config {
     char *seeds_url;       /* florida_provider: http:// or https:// */
     char *hash;            /* one of the 14 names, in lower case */
     char *hash_tag;        /* "" or two bytes */
-    bool enable_gossip;
     unsigned gos_interval; /* ms */
+    bool enable_gossip;    /* nodes tell each other who is there; else dyn_seeds alone does */
     uint64_t send_window;  /* bytes */
 
     /* requests */

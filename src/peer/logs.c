@@ -303,6 +303,28 @@ struct peer *logs_add(struct logs *l, const struct ring_node *n, struct error *e
     return p;
 }
 
+bool logs_add_own(struct logs *l, const struct topology *now, struct error *e)
+{
+    const struct ring_node *n = &now->nodes[l->peers.self];
+    if (l->peers.own || l->config->data_store == DATA_STORE_EMBEDDED)
+        return true;
+    char *root = hints_root(l->config), *dir = root ? mem_printf("%s/%s", root, n->id) : NULL;
+    struct peer *p = MEM_NEW(struct peer);
+    p->node = l->peers.self;
+    p->log_name = mem_strdup(n->id);
+    bool ok = (!dir || dir_make(dir, e)) && open_log(l, n, p, e);
+    mem_free(root);
+    if (!ok) {
+        mem_free(dir);
+        free_peer(p);
+        return false;
+    }
+    hint_peer_tune(p->hints, OWN_SEGMENT, 0);
+    l->dirs[p->node] = dir;
+    __atomic_store_n(&l->peers.own, p, __ATOMIC_RELEASE);
+    return true;
+}
+
 void logs_undo_add(struct logs *l, struct peer *p)
 {
     l->peers.at[p->node] = NULL;

@@ -31,6 +31,9 @@ bool logs_open(struct logs *l, struct error *e) MUST_USE;
  * place (its id was a peer's or an orphan's before), or the log can't be opened. A peer with this
  * id that has gone must have let go of its log. */
 struct peer *logs_add(struct logs *l, const struct ring_node *n, struct error *e) MUST_USE;
+/* The log of the own store, where it is to have one and has none: the first peer comes. Published.
+ */
+bool logs_add_own(struct logs *l, const struct topology *now, struct error *e) MUST_USE;
 void logs_undo_add(struct logs *l, struct peer *p); /* before peers_publish */
 void logs_close(struct logs *l);
 /* An id became known. The writer's thread. */

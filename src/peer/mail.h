@@ -13,6 +13,7 @@
  *   gossip       worker --GOSSIP--> gossip --LINK--> worker
  *   members      gossip --MEMBER--> writer         (brings ring, peers and senders there)
  *                writer --MOVED, GONE--> sender
+ *   first peer   writer --SETTLE--> worker --SETTLE (answered)--> writer
  *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
@@ -53,6 +54,7 @@ enum mail_type {
     MAIL_GOSSIP,
     MAIL_MOVED, /* a bare msg to a sender: the ring has another address of its peer */
     MAIL_GONE,  /* a bare msg to a sender: its peer has left the ring, for good */
+    MAIL_SETTLE,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -278,6 +280,13 @@ struct mail_member {
 struct mail_member *mail_member_new(const struct ring_node *n, enum node_state state,
                                     const char *reason); /* copies */
 void mail_member_free(struct mail_member *m);
+
+/* The node isn't alone any more. The writer to each worker: no write goes past the writer from now
+ * on. Comes back as the same memory when none is on its way that did. */
+struct mail_settle {
+    struct msg msg;
+    struct actor *asker;
+};
 
 /* A peer's wall clock, as it answered `took_ms` after it was asked. What took longer, because one
  * of the two processes was stopped or a link was full, doesn't tell what the clock shows: it isn't

@@ -74,5 +74,6 @@ void peers_follow_caps(const struct peers *p, const struct config *c)
 
 bool peers_own_is_current(const struct peers *p)
 {
-    return !p->own || (!peer_hinting(p->own) && peer_hints(p->own).pending == 0);
+    const struct peer *own = peers_own(p);
+    return !own || (!peer_hinting(own) && peer_hints(own).pending == 0);
 }

@@ -108,8 +108,8 @@ struct peers {
     unsigned n; /* atomic: peers_count */
     unsigned self;
     struct peer **at; /* room for RING_NODES_MAX */
-    struct peer *own; /* the own store as a replica (request/own.h): the writer writes all its
-                          fields; NULL: it has no log */
+    struct peer *own; /* atomic: peers_own; the own store as a replica (request/own.h): the writer
+                          writes all its fields; NULL: it has no log, or none yet */
     struct hint_store *store;      /* of the hints of all of them */
     const struct orphans *orphans; /* NULL: none */
 };
@@ -122,6 +122,10 @@ static inline unsigned peers_count(const struct peers *p)
 static inline void peers_publish(struct peers *p, unsigned n)
 {
     __atomic_store_n(&p->n, n, __ATOMIC_RELEASE);
+}
+static inline struct peer *peers_own(const struct peers *p)
+{
+    return __atomic_load_n(&p->own, __ATOMIC_ACQUIRE);
 }
 static inline enum node_state peer_member_state(const struct peer *p)
 {

@@ -46,6 +46,16 @@ static void say_goodbye(struct receiver *r, const char *reason)
     shut(r);
 }
 
+/* The ring may not have heard of it yet: it dials again soon. */
+static void refuse_for_now(struct receiver *r, const char *reason)
+{
+    log_limited(60000, LOG_LEVEL_NOTICE, "link from %s not taken yet: %s", r->hello->address,
+                reason);
+    handshake_add_refuse_for_now(&r->stream.out, reason);
+    stream_flush(&r->stream);
+    shut(r);
+}
+
 static void refuse(struct receiver *r, const char *reason)
 {
     log_limited(1000, LOG_LEVEL_WARN, "link from %s%s%s refused: %s",
@@ -57,15 +67,28 @@ static void refuse(struct receiver *r, const char *reason)
 /* ---- the handshake ----------------------------------------------------------------------------
  */
 
+static bool is_of_cluster(const struct receiver *r)
+{
+    return r->hello->protocol == LINK_PROTOCOL &&
+           strcmp(r->hello->cluster, r->all->me->cluster) == 0 &&
+           strcmp(r->hello->id, r->all->me->id) != 0;
+}
+
 static void on_hello(struct receiver *r, const struct frame *f)
 {
     struct error e;
     r->hello = MEM_NEW(struct greeting);
-    bool ok = handshake_read_hello(f->payload, r->hello, &e);
+    bool ok = handshake_read_hello(f->payload, r->hello, &e), early = false;
     if (ok) {
         rcu_read_begin();
-        ok = handshake_check(r->all->me, RCU_GET(*r->all->topology), r->hello, &r->node, &e);
+        const struct topology *t = RCU_GET(*r->all->topology);
+        ok = handshake_check(r->all->me, t, r->hello, &r->node, &e);
+        early = !ok && r->all->gossip && is_of_cluster(r) && handshake_is_stranger(t, r->hello);
         rcu_read_end();
+    }
+    if (early) {
+        refuse_for_now(r, e.text);
+        return;
     }
     if (!ok || !orphans_check(r->all->peers->orphans, r->hello->id, &e)) {
         refuse(r, e.text);
@@ -217,7 +240,8 @@ static void on_frame(struct receiver *r, const struct frame *f)
         on_beat(r, f);
     } else if (f->kind == FRAME_REFUSE) {
         char reason[256];
-        handshake_read_refuse(f->payload, reason, sizeof reason);
+        bool for_now;
+        handshake_read_refuse(f->payload, reason, sizeof reason, &for_now);
         log_limited(1000, LOG_LEVEL_WARN, "link from %s: it refuses this node: %s",
                     r->hello ? r->hello->address : "an unknown node", reason);
         shut(r);

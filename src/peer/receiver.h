@@ -18,7 +18,8 @@
 /* What all links of one worker share. */
 struct receivers {
     struct actor *worker, *writer;
-    struct actor *gossip; /* takes MAIL_GOSSIP; NULL: this node doesn't gossip */
+    struct actor *gossip; /* takes MAIL_GOSSIP, and who isn't known may become known; NULL: this
+                             node doesn't gossip */
     const struct identity *me;
     struct topology *const *topology;
     const struct peers *peers;

@@ -49,6 +49,13 @@ void sender_refuse(struct sender *s, const char *what, const char *reason)
     sender_drop_link(s, reason);
 }
 
+/* It hasn't heard of this node yet. */
+static void wait_to_be_known(struct sender *s, const char *reason)
+{
+    sender_drop_link(s, reason);
+    s->backoff_ms = s->o.config->gos_interval;
+}
+
 static void tell_writer(struct sender *s, const struct greeting *g)
 {
     struct mail_met *m = MEM_NEW(struct mail_met);
@@ -200,8 +207,12 @@ static void on_frame(struct sender *s, const struct frame *f)
 {
     if (f->kind == FRAME_REFUSE) {
         char reason[256];
-        handshake_read_refuse(f->payload, reason, sizeof reason);
-        sender_refuse(s, "it refuses this node", reason);
+        bool for_now;
+        handshake_read_refuse(f->payload, reason, sizeof reason, &for_now);
+        if (for_now && s->o.config->enable_gossip)
+            wait_to_be_known(s, reason);
+        else
+            sender_refuse(s, "it refuses this node", reason);
     } else if (s->phase == GREETING && f->kind == FRAME_CHALLENGE) {
         on_challenge(s, f);
     } else if (s->phase == PROVING && f->kind == FRAME_WELCOME) {

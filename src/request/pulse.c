@@ -144,8 +144,8 @@ void pulse_publish(struct pulse *p, struct hlc *clock, uint64_t waiting,
     for (unsigned i = 0; i < p->peers->n; i++)
         if (p->peers->at[i])
             lowest = least(lowest, hint_log_lowest_stamp(p->peers->at[i]->log));
-    if (p->peers->own)
-        lowest = least(lowest, hint_log_lowest_stamp(p->peers->own->log));
+    if (peers_own(p->peers))
+        lowest = least(lowest, hint_log_lowest_stamp(peers_own(p->peers)->log));
     const struct orphans *left = p->peers->orphans; /* they may be handed off yet */
     for (unsigned i = 0; left && i < left->n; i++)
         if (!orphan_is_gone(&left->at[i]))

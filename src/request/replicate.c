@@ -183,7 +183,7 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct repli
 enum verdict replicate_to_own(struct replicate *r, const struct replicate_write *w, uint64_t *seq,
                               enum refusal *why)
 {
-    struct peer *p = r->peers->own;
+    struct peer *p = peers_own(r->peers);
     bool hint = peer_hinting(p);
     if (hint && (*why = refuse_hint(r, p, true)) != REFUSAL_NONE)
         return VERDICT_REFUSED;

@@ -124,7 +124,7 @@ static void view_own(const struct requests *rs, struct replica_view *v)
     v->own = true;
     v->up = store_is_up(rs->store);
     v->normal = __atomic_load_n(rs->own_state, __ATOMIC_ACQUIRE) == NODE_NORMAL;
-    v->behind = rs->peers->own && peer_hinting(rs->peers->own);
+    v->behind = peers_own(rs->peers) && peer_hinting(peers_own(rs->peers));
 }
 
 static void view_peer(const struct requests *rs, struct replica_view *v)

@@ -294,7 +294,7 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
         requests_put_mail(rs, m);
     } else {
         /* a reply that isn't known must come from another replica if the own store goes away */
-        bool must_know = rs->peers->own && !r->blind;
+        bool must_know = peers_own(rs->peers) && !r->blind;
         send_to_writer(r, m, r->level != CONSISTENCY_DC_ONE || !own || must_know);
     }
 }
@@ -302,15 +302,11 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
 /* ---- writes past the writer --------------------------------------------------------------------
  */
 
-bool requests_direct(const struct requests *rs)
-{
-    return peers_count(rs->peers) == 1 && store_takes_writes_anywhere(rs->store);
-}
-
 static void on_direct_write(void *arg, const struct store_read_reply *reply)
 {
     struct request *r = arg;
     r->own_asked = false;
+    r->rs->ndirect--;
     if (r->over)
         mem_free(r);
     else
@@ -324,6 +320,9 @@ void request_write_direct(struct requests *rs, const struct operation *op)
         fail_own(r, true, slice_of(NULL, 0)); /* its connection may stand: that isn't enough */
         return;
     }
+    if (rs->serves && !__atomic_load_n(rs->serves, __ATOMIC_RELAXED))
+        __atomic_store_n(rs->serves, 1, __ATOMIC_RELEASE);
     r->own_asked = true;
+    rs->ndirect++;
     store_read(rs->reader, op->spec, op->cmd, on_direct_write, r);
 }

@@ -184,6 +184,9 @@ static void receive(void *self, struct msg *msg)
     case MAIL_MEMBER:
         writer_member(w, container_of_(msg, struct mail_member, msg));
         break;
+    case MAIL_SETTLE:
+        writer_settled(w, container_of_(msg, struct mail_settle, msg));
+        break;
     case MAIL_SYNC:
         handoff_synced(w->handoff, container_of_(msg, struct mail_sync, msg));
         break;
@@ -297,8 +300,9 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     w->pulse.watermark = o->watermark;
     w->pulse.clock_off = o->clock_off;
     w->gathering = &w->batches[0];
+    w->company = n > 1 ? COMPANY : ALONE;
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());
-    own_init(&w->own, o->config, o->peers->own, o->own_hint_dir, &w->actor.loop);
+    own_init(&w->own, o->config, peers_own(o->peers), o->own_hint_dir, &w->actor.loop);
     if (own_has_log(&w->own))
         w->own.peer->sender = &w->actor;
     w->state = peers_own_is_current(o->peers) ? standby_state(&w->standby) : NODE_STANDBY;

@@ -50,7 +50,13 @@ struct writer_options {
      * index, and publishes it (peers_publish); the ring that names it comes after that. False: it
      * can't be. The writer's thread. */
     bool (*add)(void *arg, const struct ring_node *n, struct error *e);
+    /* Before the first peer of a node that was alone: the own store gets its log, if it is to have
+     * one (peers->own). *dir: that log's; NULL: memory. */
+    bool (*add_own)(void *arg, const char **dir, struct error *e);
+    /* After that: sends each worker a MAIL_SETTLE. Returns how many. */
+    unsigned (*settle)(void *arg);
     void *add_arg;
+    uint32_t *serves; /* atomic, out: 1: it has taken a client's write; NULL: nobody asks */
 };
 struct writer *writer_start(const struct writer_options *o, struct error *e) MUST_USE;
 struct actor *writer_actor(struct writer *w);

@@ -44,6 +44,8 @@ struct writer {
     struct mail_member **later; /* members that have to wait, one message each */
     size_t n_later;
     bool ring_changed; /* `met` hasn't heard of it yet */
+    enum { ALONE, SETTLING, COMPANY } company;
+    unsigned unsettled; /* workers that may have writes on their way past the writer */
     uv_timer_t tick, retry, lazy;
     unsigned ticks;
 };
@@ -89,9 +91,10 @@ void writer_source_known(struct writer *w, unsigned node); /* its id is: where i
 /* ---- writer_members.c ---------------------------------------------------------------------------
  */
 
-void writer_member(struct writer *w, struct mail_member *m); /* takes it */
-void writer_members_tick(struct writer *w);                  /* those that had to wait */
-void writer_members_turn_end(struct writer *w);              /* a changed ring is kept on disk */
+void writer_member(struct writer *w, struct mail_member *m);  /* takes it */
+void writer_settled(struct writer *w, struct mail_settle *m); /* takes it */
+void writer_members_tick(struct writer *w);                   /* those that had to wait */
+void writer_members_turn_end(struct writer *w);               /* a changed ring is kept on disk */
 void writer_members_fini(struct writer *w);
 
 /* ---- writer_orders.c ----------------------------------------------------------------------------

@@ -133,6 +133,59 @@ static void change_peer(struct writer *w, unsigned node, const struct mail_membe
         note_state(w, node, m);
 }
 
+/* ---- from alone to not alone -------------------------------------------------------------------
+ */
+
+/* What is in a batch now was put there without a log. */
+static bool is_idle(const struct writer *w)
+{
+    return !w->at_store && w->gathering->n == 0;
+}
+
+static bool open_own_log(struct writer *w)
+{
+    const char *dir = NULL;
+    struct error e;
+    if (own_has_log(&w->own) || !w->o.add_own)
+        return true;
+    if (!is_idle(w))
+        return false;
+    if (!w->o.add_own(w->o.add_arg, &dir, &e)) {
+        log_limited(10000, LOG_LEVEL_ERROR, "the own store's log: %s", e.text);
+        return false;
+    }
+    own_init(&w->own, w->o.config, peers_own(w->o.peers), dir, &w->actor.loop);
+    if (!own_has_log(&w->own))
+        return true;
+    w->own.peer->sender = &w->actor;
+    if (w->store_up)
+        own_stands_at(&w->own, store_last(w->o.store, 0, w->o.me->id));
+    writer_announce(w);
+    return true;
+}
+
+/* A lone node's Redis takes its clients' writes from the workers, and there is no log of it. Before
+ * a ring names a peer, the log is there, and each worker has said that none of its writes is on its
+ * way past the writer any more: the peer gets all that come after. False: not yet. */
+static bool has_company(struct writer *w)
+{
+    if (w->company == ALONE && open_own_log(w)) {
+        store_gets_company(w->o.store);
+        w->unsettled = w->o.settle ? w->o.settle(w->o.add_arg) : 0;
+        w->company = w->unsettled ? SETTLING : COMPANY;
+    }
+    return w->company == COMPANY;
+}
+
+void writer_settled(struct writer *w, struct mail_settle *m)
+{
+    mem_free(m);
+    if (--w->unsettled)
+        return;
+    w->company = COMPANY;
+    writer_members_tick(w);
+}
+
 /* ---- a peer that is new ------------------------------------------------------------------------
  */
 
@@ -149,8 +202,10 @@ static const struct peer *log_user(const struct writer *w, const char *id)
 
 /* What stands in the way goes by itself: the sender of one that has gone ends, a handoff of the log
  * that lies here for it, too. */
-static bool has_to_wait(const struct writer *w, const struct mail_member *m)
+static bool has_to_wait(struct writer *w, const struct mail_member *m)
 {
+    if (!has_company(w))
+        return true;
     const struct peer *p = log_user(w, m->node.id);
     if (p)
         return PEER_LOAD(p, gone);

@@ -196,7 +196,7 @@ class Node:
 
     def states_of_peers(self):
         """The states, and DOWN where the link is: there writes become hints."""
-        return [p["state"] if p.get("link", True) else "DOWN" for p in self.admin("status")["peers"]]
+        return [p["state"] if p["link"] else "DOWN" for p in self.admin("status")["peers"]]
 
 
 class RedisServer:
@@ -279,7 +279,7 @@ class Cluster:
         live = len(self.running())
         for node in self.running():
             wait_until(lambda n=node: n.state() == "NORMAL" and
-                       [(p["state"], p["link"]) for p in n.admin("peers")["peers"]].count(("NORMAL", True)) == live - 1,
+                       n.states_of_peers().count("NORMAL") == live - 1,
                        f"{node.name} sees {live - 1} NORMAL peers", 40)
 
     def wait_delivered(self, deadline=20.0):

@@ -93,10 +93,13 @@ def test_gossip_from_alone_to_two_without_a_restart(store):
         client.set("before", 1)
         b.start(wait=False)
         count = 0
-        while a.members().get(address(b)) != "JOINING":
-            assert client.incr("n") == count + 1
+
+        def write_until_it_joins():
+            nonlocal count
             count += 1
-            a.alive()
+            assert client.incr("n") == count
+            return a.members().get(address(b)) == "JOINING"
+        rig.wait_until(write_until_it_joins, "node 2 is JOINING")
         for _ in range(50):
             count += 1
             assert client.incr("n") == count

@@ -1,16 +1,24 @@
 /* Whole servers in one process, and what membership tells their writers: peers that come while they
  * run, move, join and go. */
+#include "core/buf.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "peer/mail.h"
 #include "peer/orphans.h"
 #include "server.h"
+#include "store/store.h"
 #include "unit.h"
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SOON_MS 20000
@@ -31,6 +39,7 @@ struct node {
     struct server *server;
     const char *rack;
     uint32_t token;
+    pid_t redis; /* behind it; 0: its store is embedded */
     int client;
 };
 
@@ -45,6 +54,37 @@ static uint16_t free_port(void)
     return ntohs(a.sin_port);
 }
 
+static const char *redis_program(void)
+{
+    const char *given = getenv("REDIS_SERVER");
+    return given ? given : "redis-server";
+}
+
+static bool have_redis(void)
+{
+    char probe[512];
+    snprintf(probe, sizeof probe, "command -v '%s' >/dev/null", redis_program());
+    return system(probe) == 0;
+}
+
+static void start_redis(struct node *n)
+{
+    char path[100];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/redis.sock", n->dir);
+    n->redis = fork();
+    ck_assert_int_ge(n->redis, 0);
+    if (n->redis == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (!freopen("/dev/null", "w", stdout))
+            _exit(126);
+        execlp(redis_program(), redis_program(), "--port", "0", "--unixsocket", path, "--dir",
+               n->dir, "--save", "", (char *)NULL);
+        _exit(127);
+    }
+    UNTIL(stat(path, &st) == 0);
+}
+
 static void start_server(struct node *n, const char *more)
 {
     char path[100];
@@ -56,9 +96,11 @@ static void start_server(struct node *n, const char *more)
     snprintf(n->peers_at, sizeof n->peers_at, "127.0.0.1:%u", free_port());
     fprintf(f,
             "dyn_o_mite:\n  datacenter: d\n  rack: %s\n  tokens: %u\n  listen: 127.0.0.1:%u\n"
-            "  dyn_listen: %s\n  stats_listen: 127.0.0.1:%u\n  data_dir: %s\n  data_store: 2\n"
+            "  dyn_listen: %s\n  stats_listen: 127.0.0.1:%u\n  data_dir: %s\n"
             "  workers: 2\n  gos_interval: 200\n  timeout: 1000\n%s",
             n->rack, n->token, n->client_port, n->peers_at, free_port(), n->dir, more);
+    if (n->redis)
+        fprintf(f, "  data_store: redis\n  servers: [%s/redis.sock:1]\n", n->dir);
     fclose(f);
     char program[] = "test", flag[] = "-c", *argv[] = {program, flag, path, NULL};
     memset(&n->config, 0, sizeof n->config);
@@ -68,14 +110,27 @@ static void start_server(struct node *n, const char *more)
     n->client = -1;
 }
 
-static void open_node(struct node *n, const char *rack, uint32_t token, const char *more)
+static void make_node(struct node *n, const char *rack, uint32_t token)
 {
     memset(n, 0, sizeof *n);
     snprintf(n->dir, sizeof n->dir, "/tmp/members.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(n->dir));
     n->rack = rack;
     n->token = token;
+}
+
+static void open_node(struct node *n, const char *rack, uint32_t token, const char *more)
+{
+    make_node(n, rack, token);
     start_server(n, more);
+}
+
+static void open_redis_node(struct node *n, const char *rack)
+{
+    make_node(n, rack, 0);
+    start_redis(n);
+    start_server(n, "");
+    UNTIL(store_is_up(server_store(n->server)));
 }
 
 static void stop_server(struct node *n)
@@ -92,6 +147,10 @@ static void close_node(struct node *n)
     char command[100];
     if (n->server)
         stop_server(n);
+    if (n->redis) {
+        kill(n->redis, SIGKILL);
+        waitpid(n->redis, NULL, 0);
+    }
     snprintf(command, sizeof command, "rm -rf %s", n->dir);
     ck_assert_int_eq(system(command), 0);
 }
@@ -393,9 +452,75 @@ START_TEST(a_peer_that_takes_other_tokens)
 }
 END_TEST
 
+/* Sends without waiting for replies; the socket takes it all. */
+static void send_all(struct node *n, const char *text, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        ssize_t done = write(n->client, text + at, len - at);
+        ck_assert_msg(done > 0, "write: %s", strerror(errno));
+        at += (size_t)done;
+    }
+}
+
+/* Replies that have come: lines. */
+static unsigned count_replies(struct node *n, unsigned wanted)
+{
+    static char bytes[65536];
+    unsigned lines = 0;
+    while (lines < wanted) {
+        ssize_t got = read(n->client, bytes, sizeof bytes);
+        ck_assert_msg(got > 0, "%u of %u replies", lines, wanted);
+        for (ssize_t i = 0; i < got; i++) {
+            ck_assert_msg(bytes[i] != '-', "%.*s", (int)(got - i), bytes + i);
+            lines += bytes[i] == '\n';
+        }
+    }
+    return lines;
+}
+
+/* The first peer comes while a client's writes are on their way, past the writer, to a lone node's
+ * Redis: they keep their order, and all that is written afterwards is on the peer, too. */
+START_TEST(company_for_a_lone_redis)
+{
+    enum { ROUNDS = 40, WRITES = 500 };
+    struct node a, b;
+    struct buf text = BUF_INIT;
+    if (!have_redis())
+        return;
+    open_redis_node(&a, "r1");
+    open_redis_node(&b, "r2");
+    ck_assert_ptr_null(peers_own(server_peers(a.server)));
+    ck_assert_uint_eq(server_serves(a.server), 0);
+    dial(&a);
+    unsigned last = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        buf_reset(&text, 1 << 20);
+        for (unsigned i = 0; i < WRITES; i++)
+            buf_printf(&text, "SET k %u\r\nINCR n\r\n", ++last);
+        send_all(&a, (const char *)buf_head(&text), text.len);
+        if (round == ROUNDS / 2)
+            introduce(&a, &b, RING_JOINING);
+        count_replies(&a, 2 * WRITES);
+    }
+    UNTIL(peers_count(server_peers(a.server)) == 2);
+    ck_assert_uint_eq(server_serves(a.server), 1);
+    ck_assert_ptr_nonnull(peers_own(server_peers(a.server)));
+    introduce(&b, &a, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    ck_assert(answers(&a, "GET k", "$5\r\n20000\r\n"));
+    ck_assert(answers(&a, "GET n", "$5\r\n20000\r\n"));
+    ck_assert(answers(&a, "SET k both", "+OK\r\n"));
+    UNTIL(has_nothing_left(&a, &b));
+    UNTIL(answers(&b, "GET k", "$4\r\nboth\r\n"));
+    close_node(&a);
+    close_node(&b);
+    buf_fini(&text);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
-    tcase_add_checked_fixture(c, rcu_start, NULL);
+    tcase_add_checked_fixture(c, rcu_start, rcu_stop);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, a_peer_that_nobody_configured);
     tcase_add_test(c, a_peer_that_starts_somewhere_else);
@@ -403,6 +528,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_peer_that_leaves_for_good);
     tcase_add_test(c, who_is_not_taken);
     tcase_add_test(c, a_peer_that_takes_other_tokens);
+    tcase_add_test(c, company_for_a_lone_redis);
 }
 
 int main(void)
