@@ -39,6 +39,7 @@ static void tell_writer(const struct gossip *g, const struct member *m, const ch
                           .ntokens = m->place->ntokens};
     memcpy(n.id, m->id, NODE_ID_SIZE);
     struct mail_member *mail = mail_member_new(&n, m->state, reason);
+    mail->incarnation = m->incarnation;
     actor_send(g->o.writer, &mail->msg);
 }
 

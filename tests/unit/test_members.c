@@ -198,7 +198,9 @@ static bool answers(struct node *n, const char *command, const char *reply)
 
 static void tell(struct node *whom, const struct ring_node *of, enum node_state state)
 {
-    actor_send(server_writer(whom->server), &mail_member_new(of, state, "the test")->msg);
+    struct mail_member *m = mail_member_new(of, state, "the test");
+    m->incarnation = 7;
+    actor_send(server_writer(whom->server), &m->msg);
 }
 
 static struct ring_node place_of(const struct node *n, enum ring_role role)
@@ -269,6 +271,8 @@ START_TEST(a_peer_that_nobody_configured)
     UNTIL(is_linked(&a, &b) && is_linked(&b, &a));
     ck_assert_uint_eq(peers_count(server_peers(a.server)), 2);
     ck_assert_int_eq(peer_member_state(peer_of(&a, &b)), NODE_NORMAL);
+    ck_assert_uint_eq(PEER_LOAD(peer_of(&a, &b), incarnation), 7);
+    ck_assert_uint_gt(PEER_LOAD(peer_of(&a, &b), member_since_ms), 0);
     ck_assert(answers(&a, "SET k after", "+OK\r\n"));
     UNTIL(answers(&b, "GET k", "$5\r\nafter\r\n"));
     ck_assert(answers(&b, "SET back 1", "+OK\r\n"));
