@@ -475,4 +475,6 @@ void swim_receive(struct swim *s, const Gossip *m, uint64_t now, uint64_t wall)
         return;
     const uint32_t from = m->unsettled ? NOBODY : from_settled(s, m);
     by_type(s, m, from);
+    if (from != NOBODY)
+        exchange_compare(s, m, from);
 }
