@@ -14,8 +14,6 @@
 #define NEVER        UINT64_MAX
 #define CONTACT_MS   30000u  /* how often a settled node dials a seed */
 #define TICKS_AT_ONE 1000    /* more at one instant: the core spins */
-#define SETTLING     8       /* contacts after a start that follow one another closely */
-#define MET          8       /* addresses that a node remembers */
 #define LINES_MAX    40      /* of refusals are printed */
 #define JUST_WOKEN   (NET_S) /* us */
 #define ADDRESS_SIZE 24
@@ -31,9 +29,6 @@ struct gnode {
     uint32_t mark;     /* of this life or the last one */
     bool twin;         /* its id is another one's */
     bool settled;      /* it was, in some life */
-    unsigned contacts; /* in this life */
-    uint32_t met[MET]; /* slots of members of the last life */
-    unsigned nmet, members_met;
     uint64_t declared; /* the incarnation that somebody called dead */
     uint64_t woken;    /* us, when its last pause ended */
     double pause_part; /* gossip_pause_often */
@@ -312,52 +307,27 @@ static void rack_name(const struct gossip_sim *g, const struct gnode *x, char ou
     snprintf(out, 16, "r%u", g->nodes[x->place_of].number % g->o.racks);
 }
 
-/* Its seeds and, after a start, those that it had met in its last life, in turn. */
-static uint32_t next_contact(struct gnode *x)
+static void contact(struct gnode *x, uint32_t slot)
 {
-    unsigned i = x->contacts++ % (x->g->o.seeds + x->nmet);
-    return i < x->g->o.seeds ? i : x->met[i - x->g->o.seeds];
+    char address[ADDRESS_SIZE];
+    slot_address(slot, address);
+    if (x->tape)
+        tape_add_contact(x->tape, address, node_ms(x));
+    swim_contact(x->core, address, node_ms(x));
+    arm(x);
 }
 
-static void contact_next(void *arg, uint64_t node)
+/* As gossip/gossip.c does it: all seeds, each interval while it isn't in, now and then later. */
+static void contact_seeds(void *arg, uint64_t node)
 {
     struct gossip_sim *g = arg;
     struct gnode *x = &g->nodes[node];
-    uint32_t slot = next_contact(x);
-    if (slot == x->slot)
-        slot = next_contact(x);
-    if (slot != x->slot) {
-        char address[ADDRESS_SIZE];
-        slot_address(slot, address);
-        if (x->tape)
-            tape_add_contact(x->tape, address, node_ms(x));
-        swim_contact(x->core, address, node_ms(x));
-        arm(x);
-    }
-    uint64_t pause =
-        x->contacts < SETTLING || !swim_is_settled(x->core) ? g->o.interval_ms : CONTACT_MS;
-    net_timer(g->net, x->number, net_now(g->net) + pause * 1000, contact_next, g, node);
-}
-
-static bool meet(void *arg, const struct member *m)
-{
-    struct gnode *x = arg;
-    uint32_t slot = address_slot(x->g, m->place->address);
-    if (slot == NOBODY || slot == x->slot)
-        return true;
-    unsigned i = (unsigned)chance_below(&x->g->chance, ++x->members_met);
-    if (x->nmet < MET)
-        i = x->nmet++;
-    if (i < MET)
-        x->met[i] = slot;
-    return true;
-}
-
-/* Some of its members at random: what a server finds in its data directory at the next start. */
-static void remember_members(struct gnode *x)
-{
-    x->nmet = x->members_met = 0;
-    swim_each(x->core, meet, x);
+    for (uint32_t slot = 0; slot < g->o.seeds; slot++)
+        if (slot != x->slot)
+            contact(x, slot);
+    bool in = swim_is_settled(x->core) && swim_count(x->core) > 1;
+    uint64_t pause = in ? CONTACT_MS : g->o.interval_ms;
+    net_timer(g->net, x->number, net_now(g->net) + pause * 1000, contact_seeds, g, node);
 }
 
 static struct swim_options core_options(struct gossip_sim *g)
@@ -403,7 +373,6 @@ static void begin_life(struct gnode *x)
     net_start(g->net, x->number);
     uint32_t wall = (uint32_t)(node_wall_ms(x) / 1000);
     x->mark = wall > x->mark ? wall : x->mark + 1;
-    x->contacts = (unsigned)chance_below(&g->chance, g->o.seeds);
     x->saw = NEVER;
     x->woken = 0;
 }
@@ -413,7 +382,7 @@ static void start_node(struct gnode *x)
     struct gossip_sim *g = x->g;
     begin_life(x);
     make_core(x, NULL);
-    net_timer(g->net, x->number, net_now(g->net), contact_next, g, x->number);
+    net_timer(g->net, x->number, net_now(g->net), contact_seeds, g, x->number);
 }
 
 static unsigned make_node(struct gossip_sim *g, unsigned place_of)
@@ -459,7 +428,6 @@ unsigned gossip_add_twin(struct gossip_sim *g, unsigned of)
 static void end_life(struct gnode *x)
 {
     x->settled = x->settled || swim_is_settled(x->core);
-    remember_members(x);
     swim_free(x->core);
     x->core = NULL;
     x->pause_part = 0;
@@ -607,9 +575,8 @@ static void start_agreed(struct gossip_sim *g)
     for (unsigned i = 0; i < g->o.nodes; i++) {
         struct gnode *x = &g->nodes[i];
         make_core(x, model);
-        x->contacts += SETTLING;
         uint64_t first = chance_below(&g->chance, CONTACT_MS * 1000);
-        net_timer(g->net, i, net_now(g->net) + first, contact_next, g, i);
+        net_timer(g->net, i, net_now(g->net) + first, contact_seeds, g, i);
     }
     swim_free(model);
 }
