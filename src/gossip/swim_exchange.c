@@ -186,8 +186,7 @@ void exchange_digest(struct swim *s, const Gossip *m, uint32_t from)
         if (e->word->in.hash == m->versions[i])
             continue;
         words_add(o, e, false);
-        if (e->word->said != NODE_RESET)
-            words_want(o, id, false);
+        words_want(o, id, false);
     }
     for (uint32_t i = 0; i < s->m.n; i++) {
         const uint32_t number = s->m.order[i];

@@ -162,6 +162,20 @@ void rumour_heard(struct swim *s, struct word *w, struct teller *t)
     r->teller = t->number;
 }
 
+/* It isn't taken since another has its place: that is news to it. */
+static void tell_owner(struct swim *s, const Gossip *m)
+{
+    struct seat *seat = learn_seat(m->from);
+    const struct entry *owner = learn_rival(s, seat);
+    seat_unref(seat);
+    if (!owner)
+        return;
+    struct draft d;
+    draft_begin(s, &d, GOSSIP_TYPE__GOSSIP_NEWS, NOBODY);
+    draft_add(&d, owner->word, (enum claim)owner->word->claim, 0, true);
+    draft_send(s, &d, m->address);
+}
+
 bool rumour_ack(struct swim *s, const Gossip *m)
 {
     struct rumour *r = find(s, m->from->id.data);
@@ -174,6 +188,7 @@ bool rumour_ack(struct swim *s, const Gossip *m)
     if (learn_take(s, w, "it has answered"))
         return true;
     r->next = s->now + REFUSED * s->interval;
+    tell_owner(s, m);
     return false;
 }
 
