@@ -298,6 +298,7 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     pulse_init(&w->pulse, o->config, o->peers);
     w->pulse.watermark = o->watermark;
     w->pulse.clock_off = o->clock_off;
+    w->pulse.clock_kept = o->clock_kept;
     w->gathering = &w->batches[0];
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());
     own_init(&w->own, o->config, o->peers->own, o->own_hint_dir, &w->actor.loop);
