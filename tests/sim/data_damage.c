@@ -127,11 +127,6 @@ static bool is_unacknowledged(const struct logged *a, void *arg)
     return a->node != node || a->seq > hint_log_acked(peer_of(node, a->peer)->log).seq;
 }
 
-void damage_before_kill(unsigned node)
-{
-    keep_appended(is_unacknowledged, &node);
-}
-
 static bool is_in_log(const struct peer *p, uint64_t seq)
 {
     struct frame f;
@@ -160,17 +155,6 @@ void damage_after_restart(unsigned node)
     keep_appended(is_still_there, &node);
 }
 
-static bool is_of_another(const struct logged *a, void *arg)
-{
-    return a->node != *(unsigned *)arg;
-}
-
-void damage_node_is_gone(unsigned node)
-{
-    keep_appended(is_of_another, &node);
-    memset(synced_upto[node], 0, sizeof synced_upto[node]);
-}
-
 /* ---- small segments: many of them, used again and again -----------------------------------------
  */
 
@@ -188,6 +172,59 @@ void __wrap_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_
     __real_hint_peer_tune(p, world.segment, live_limit);
 }
 
+/* ---- the stamps' clock and the watermark never go back, also over restarts ----------------------
+ */
+
+static struct {
+    uint64_t newest, before; /* stamp given; in earlier lives */
+    uint64_t watermark;      /* the highest that was published */
+} clocks[NODES_MAX];
+
+static void look_at_watermark(unsigned node)
+{
+    uint64_t now = *world.nodes[node].watermark;
+    clocks[node].watermark = now > clocks[node].watermark ? now : clocks[node].watermark;
+}
+
+static void look_at_stamp(uint64_t stamp)
+{
+    unsigned node = os_current();
+    look_at_watermark(node);
+    if (stamp <= clocks[node].before)
+        world_wrong("node %u gives the stamp %llx, and gave %llx before it was killed", node,
+                    (unsigned long long)stamp, (unsigned long long)clocks[node].before);
+    if (stamp < clocks[node].watermark)
+        world_wrong("node %u gives the stamp %llx below its watermark %llx", node,
+                    (unsigned long long)stamp, (unsigned long long)clocks[node].watermark);
+    if (stamp > clocks[node].newest)
+        clocks[node].newest = stamp;
+}
+
+static void clock_before_kill(unsigned node)
+{
+    if (world.nodes[node].server)
+        look_at_watermark(node);
+    clocks[node].before = clocks[node].newest;
+}
+
+void damage_before_kill(unsigned node)
+{
+    clock_before_kill(node);
+    keep_appended(is_unacknowledged, &node);
+}
+
+static bool is_of_another(const struct logged *a, void *arg)
+{
+    return a->node != *(unsigned *)arg;
+}
+
+void damage_node_is_gone(unsigned node)
+{
+    keep_appended(is_of_another, &node);
+    memset(synced_upto[node], 0, sizeof synced_upto[node]);
+    memset(&clocks[node], 0, sizeof clocks[node]);
+}
+
 /* ---- what the servers call ---------------------------------------------------------------------
  */
 
@@ -197,6 +234,7 @@ struct writer *__wrap_writer_start(const struct writer_options *o, struct error 
     n->peers = o->peers;
     n->topology = o->topology;
     n->own_state = o->own_state;
+    n->watermark = o->watermark;
     return __real_writer_start(o, e);
 }
 
@@ -244,6 +282,7 @@ static enum verdict replicate_late(struct replicate *r, unsigned node,
 enum verdict __wrap_replicate_to(struct replicate *r, unsigned node,
                                  const struct replicate_write *w, uint64_t *seq, enum refusal *why)
 {
+    look_at_stamp(w->stamp);
     if (world.o->damage == DAMAGE_EARLY)
         return replicate_late(r, node, w);
     enum verdict v = __real_replicate_to(r, node, w, seq, why);
@@ -313,6 +352,7 @@ void damage_begin(void)
 {
     nappended = 0;
     memset(synced_upto, 0, sizeof synced_upto);
+    memset(clocks, 0, sizeof clocks);
 }
 
 void damage_end(void)

@@ -64,6 +64,7 @@ struct node {
     const struct peers *peers;
     struct topology **topology;
     const uint32_t *own_state;
+    const uint64_t *watermark;
 };
 
 struct world {
