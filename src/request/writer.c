@@ -275,7 +275,7 @@ static uint16_t tag_of(const char *id)
 
 struct writer *writer_start(const struct writer_options *o, struct error *e)
 {
-    struct writer *w = MEM_NEW(struct writer);
+    struct writer *w = MEM_NEW_ALIGNED(struct writer);
     unsigned n = o->peers->n;
     actor_init(&w->actor, &writer_ops, w);
     w->o = *o;

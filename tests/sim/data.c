@@ -88,6 +88,10 @@ static void choose_options(void)
     world.drain_rate = coin(0.1) ? pick(rates, 2) : 0;
     world.power = coin(0.15);
     world.clean = !world.caps && !world.power;
+    if (world.o->damage == DAMAGE_QUORUM) { /* else it promises less */
+        world.read = world.write = CONSISTENCY_DC_QUORUM;
+        world.sloppy = false;
+    }
     world.busy_us = chance_range(&world.chance, 3000, 12000) * NET_MS;
     world.max_ops = (unsigned)chance_range(&world.chance, 60, OPS_MAX - 1);
     world.nsessions = world.n * (1 + (unsigned)draw(2));

@@ -184,6 +184,8 @@ static void settle(unsigned id, enum told told)
     world.r->refused += told == TOLD_REFUSED;
     world.r->unanswered += told == TOLD_UNKNOWN;
     world.keys[op->key].unknown |= told == TOLD_UNKNOWN;
+    if (told == TOLD_REFUSED && op->stamp)
+        world_wrong("op %u: a store has it, and its client was told that nothing was written", id);
 }
 
 static void take_reply(struct session *x, struct slice reply)

@@ -95,9 +95,9 @@ void *mem_calloc(size_t n, size_t size)
 
 void *mem_realloc(void *old, size_t size)
 {
-    struct block *b = (struct block *)old - 1;
     if (!old)
         return mem_alloc(size);
+    const struct block *b = (struct block *)old - 1;
     size_t keep = b->size < size ? b->size : size;
     void *fresh = mem_alloc(size);
     memcpy(fresh, old, keep);
@@ -143,9 +143,9 @@ void *mem_aligned(size_t align, size_t size)
 
 void mem_free(void *p)
 {
-    struct block *b = (struct block *)p - 1;
     if (!p)
         return;
+    struct block *b = (struct block *)p - 1;
     drop(b);
     free((char *)p - b->back);
 }
