@@ -87,7 +87,9 @@ static void choose_options(void)
     world.cap = world.caps ? pick(caps, 3) : 0;
     world.drain_rate = coin(0.1) ? pick(rates, 2) : 0;
     world.power = coin(0.15);
-    world.clean = !world.caps && !world.power;
+    world.lapse = coin(0.05);
+    world.lazy_sync = coin(0.1);
+    world.clean = !world.caps && !world.power && !world.lapse;
     if (world.o->damage == DAMAGE_QUORUM) { /* else it promises less */
         world.read = world.write = CONSISTENCY_DC_QUORUM;
         world.sloppy = false;
@@ -172,6 +174,10 @@ static void configure(unsigned node, struct args *a)
     add(a, "--send-window=%llu", (unsigned long long)world.window);
     if (world.caps)
         add(a, "--hint-store-max-bytes=%llu", (unsigned long long)world.cap);
+    if (world.lapse)
+        add(a, "--hint-ttl-seconds=2");
+    if (world.lazy_sync)
+        add(a, "--hint-sync=interval");
     if (world.drain_rate)
         add(a, "--hint-drain-rate=%llu", (unsigned long long)world.drain_rate);
     for (unsigned i = 0; i < world.n; i++)
@@ -195,6 +201,7 @@ static void start_node(unsigned node)
     struct args a = {.n = 0};
     struct error e = {.text = "its configuration is refused"};
     world_say("node %u starts", node);
+    x->life++;
     net_start(world.net, node);
     os_boot(node);
     unsigned was = os_enter(node);
@@ -206,7 +213,6 @@ static void start_node(unsigned node)
         world_wrong("node %u doesn't start: %s", node, e.text);
         return;
     }
-    x->life++;
     damage_after_restart(node);
     on_server_tick(NULL, node);
     clients_link(node);

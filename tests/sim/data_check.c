@@ -166,22 +166,51 @@ static void check_key(unsigned key)
     buf_fini(&want);
 }
 
-/* Without a cap, a power cut or a lost node nothing goes that anybody should have got. */
-static void check_marks(void)
+/* Without a cap, a power cut or a lost node nothing goes that anybody should have got; and where a
+ * log has refused something, the peer is marked. */
+static void check_mark(unsigned node, unsigned peer)
 {
-    for (unsigned i = 0; i < world.n; i++) {
-        const struct peers *all = world.nodes[i].peers;
-        for (unsigned k = 0; k < all->n; k++)
-            if (all->at[k] && peer_needs_repair(all->at[k]))
-                world_wrong("node %u says that a peer needs repair: %s", i,
-                            all->at[k]->repair->reason);
-        if (all->own && peer_needs_repair(all->own))
-            world_wrong("node %u says that it needs repair: %s", i, all->own->repair->reason);
+    const struct peer *p = damage_peer_of(node, peer);
+    if (p && world.clean && peer_needs_repair(p))
+        world_wrong("node %u says that node %u needs repair: %s", node, peer, p->repair->reason);
+    if (p && damage_was_refused(node, peer) && !peer_needs_repair(p))
+        world_wrong("node %u refused a write for node %u, and doesn't say that it needs repair",
+                    node, peer);
+}
+
+static bool is_copy(const struct key *k, unsigned node)
+{
+    for (unsigned i = 0; i < k->replicas; i++)
+        if (k->copies[i] == node)
+            return true;
+    return false;
+}
+
+/* Hints for `peer` have expired: what `node` wrote and it should have may be missing there. */
+static void leave_out_expired(unsigned node, unsigned peer)
+{
+    const struct peer *p = damage_peer_of(node, peer);
+    if (!p || !peer_needs_repair(p))
+        return;
+    for (unsigned i = 0; i < world.nops; i++) {
+        struct key *k = &world.keys[world.ops[i].key];
+        if (world.ops[i].node == node && world.ops[i].what != OP_GET && is_copy(k, peer))
+            k->repair = true;
     }
+}
+
+static void each_pair(void (*fn)(unsigned node, unsigned peer))
+{
+    for (unsigned node = 0; node < world.n; node++)
+        for (unsigned peer = 0; peer < world.n; peer++)
+            fn(node, peer);
 }
 
 void check_end(void)
 {
+    each_pair(check_mark);
+    if (world.lapse)
+        each_pair(leave_out_expired);
     for (unsigned i = 0; i < world.nkeys; i++) {
         const struct key *k = &world.keys[i];
         world.r->left_out += k->unknown;
@@ -191,6 +220,4 @@ void check_end(void)
         world.r->checked++;
         check_key(i);
     }
-    if (world.clean)
-        check_marks();
 }

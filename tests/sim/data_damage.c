@@ -62,6 +62,7 @@ struct logged {
 static struct logged *appended;
 static size_t nappended, cap_appended;
 static uint64_t synced_upto[NODES_MAX][NODES_MAX];
+static unsigned refused_in[NODES_MAX][NODES_MAX]; /* this life of the node; 0: never */
 
 static unsigned key_of_command(struct slice command)
 {
@@ -93,7 +94,7 @@ static unsigned node_at(unsigned self, unsigned index)
     return index == 0 ? self : index <= self ? index - 1 : index;
 }
 
-static struct peer *peer_of(unsigned node, unsigned peer)
+struct peer *damage_peer_of(unsigned node, unsigned peer)
 {
     const struct peers *all = world.nodes[node].peers;
     if (peer == node)
@@ -107,7 +108,7 @@ bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *s
     bool ok = __real_hint_log_sync_behind(l, known, synced, e);
     unsigned node = os_current();
     for (unsigned i = 0; ok && i < world.n; i++)
-        if (peer_of(node, i) && peer_of(node, i)->log == l)
+        if (damage_peer_of(node, i) && damage_peer_of(node, i)->log == l)
             synced_upto[node][i] = *synced;
     return ok;
 }
@@ -124,7 +125,7 @@ static void keep_appended(bool (*keep)(const struct logged *a, void *arg), void 
 static bool is_unacknowledged(const struct logged *a, void *arg)
 {
     unsigned node = *(unsigned *)arg;
-    return a->node != node || a->seq > hint_log_acked(peer_of(node, a->peer)->log).seq;
+    return a->node != node || a->seq > hint_log_acked(damage_peer_of(node, a->peer)->log).seq;
 }
 
 static bool is_in_log(const struct peer *p, uint64_t seq)
@@ -138,7 +139,7 @@ static bool is_in_log(const struct peer *p, uint64_t seq)
 static bool is_still_there(const struct logged *a, void *arg)
 {
     unsigned node = *(unsigned *)arg;
-    if (a->node != node || is_in_log(peer_of(node, a->peer), a->seq))
+    if (a->node != node || is_in_log(damage_peer_of(node, a->peer), a->seq))
         return true;
     const struct topology *t = *world.nodes[node].topology;
     if (data_store_number(a->peer, t->nodes[t->self].id) >= a->seq)
@@ -241,11 +242,18 @@ struct writer *__wrap_writer_start(const struct writer_options *o, struct error 
 static enum verdict note_verdict(enum verdict v, unsigned peer, const struct replicate_write *w,
                                  uint64_t seq)
 {
-    if (v == VERDICT_REFUSED)
+    if (v == VERDICT_REFUSED) {
         world.keys[key_of_command(w->command)].repair = true;
-    else if (world.power)
+        refused_in[os_current()][peer] = world.nodes[os_current()].life;
+    }
+    if (v != VERDICT_REFUSED && world.power)
         note_append(peer, seq, w->command);
     return v;
+}
+
+bool damage_was_refused(unsigned node, unsigned peer)
+{
+    return refused_in[node][peer] && refused_in[node][peer] == world.nodes[node].life;
 }
 
 /* DAMAGE_EARLY: it goes into the log a little later. */
@@ -352,6 +360,7 @@ void damage_begin(void)
 {
     nappended = 0;
     memset(synced_upto, 0, sizeof synced_upto);
+    memset(refused_in, 0, sizeof refused_in);
     memset(clocks, 0, sizeof clocks);
 }
 

@@ -83,7 +83,8 @@ struct world {
     bool reads_sure; /* no replica has lost anything */
     bool over;       /* no more writes, no more faults */
     /* the configuration of all nodes */
-    bool external, sloppy, caps, power, clean; /* clean: nothing may need repair */
+    bool external, sloppy, caps, power, lapse, lazy_sync;
+    bool clean; /* nothing may need repair */
     enum consistency read, write;
     unsigned timeout_ms, workers;
     uint64_t window, cap, drain_rate, segment;
@@ -112,6 +113,8 @@ bool check_is_quiet(char what[200]); /* all logs are empty, all nodes are up and
 void check_end(void);
 
 /* ---- data_damage.c ---- */
+struct peer *damage_peer_of(unsigned node, unsigned peer); /* `node` itself: its own log; NULL */
+bool damage_was_refused(unsigned node, unsigned peer);     /* a log, in this life of the node */
 void damage_begin(void);
 void damage_end(void);
 void damage_at_restart(unsigned node);

@@ -1,8 +1,10 @@
 /* The data path in the simulator: seed after seed, in the time given; then each damage, which must
  * be found.
  *
- *     sim_data [seeds [from]]       SEED=n: only this one; SHOW=1: with the servers' logs
- *                                   DAMAGE=name: with it, and every seed that finds it is told */
+ *     sim_data [seeds [from]]      SIM_DATA_SECONDS=n: no longer than that
+ *     SEED=n sim_data              only this one; SHOW=1: with the servers' logs, DAMAGE=name: with
+ * it
+ */
 #include "core/mem.h"
 #include "data.h"
 #include "wire/command.h"
@@ -11,7 +13,22 @@
 #include <string.h>
 #include <time.h>
 
-#define FOUND_WITHIN 300 /* seeds */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CHECKED 1
+#endif
+#endif
+
+#ifdef CHECKED /* by a tool that makes it slow */
+#define SEEDS   100
+#define SECONDS 30
+#else
+#define SEEDS   3000
+#define SECONDS 60
+#endif
+#define FOUND_WITHIN 300 /* seeds: a damage */
 
 static double seconds(void)
 {
@@ -129,9 +146,9 @@ int main(int argc, char **argv)
             printf("%s\n", r.why);
         return ok ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    unsigned long seeds = number(argc > 1 ? argv[1] : getenv("SIM_DATA_SEEDS"), 2000);
+    unsigned long seeds = number(argc > 1 ? argv[1] : getenv("SIM_DATA_SEEDS"), SEEDS);
     uint64_t from = number(argc > 2 ? argv[2] : NULL, 1);
-    double limit = (double)number(getenv("SIM_DATA_SECONDS"), 60);
+    double limit = (double)number(getenv("SIM_DATA_SECONDS"), SECONDS);
     unsigned failed = search(from, seeds, limit);
     failed += !replays(from);
     for (int d = DAMAGE_NONE + 1; d < DAMAGES; d++)
