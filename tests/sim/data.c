@@ -87,7 +87,7 @@ static void choose_options(void)
     world.cap = world.caps ? pick(caps, 3) : 0;
     world.drain_rate = coin(0.1) ? pick(rates, 2) : 0;
     world.power = coin(0.15);
-    world.lapse = coin(0.05);
+    world.lapse = coin(0.05) && !world.power; /* what is gone was taken by the one or the other */
     world.lazy_sync = coin(0.1);
     world.clean = !world.caps && !world.power && !world.lapse;
     if (world.o->damage == DAMAGE_QUORUM) { /* else it promises less */
@@ -130,6 +130,11 @@ static void choose_network(uint64_t seed)
     os_set_options(&os);
     data_store_begin(&(struct data_store_options){.stamps = world.o->damage != DAMAGE_STAMPS,
                                                   .slow_us = coin(0.3) ? 20000 : 500});
+}
+
+static uint64_t some_time(uint64_t most_ms)
+{
+    return chance_range(&world.chance, 1, coin(0.5) ? most_ms : most_ms / 10) * NET_MS;
 }
 
 /* ---- a node's life -----------------------------------------------------------------------------
@@ -189,6 +194,8 @@ static void configure(unsigned node, struct args *a)
 static void on_server_tick(void *arg, uint64_t node)
 {
     (void)arg;
+    if (!world.nodes[node].server)
+        return; /* it is being stopped */
     unsigned was = os_enter((unsigned)node);
     server_tick(world.nodes[node].server);
     os_leave(was);
@@ -246,13 +253,39 @@ static void restart_in(unsigned node, uint64_t us)
     net_at(world.net, world_now() + us, on_restart, NULL, node);
 }
 
+/* As by SIGTERM. While it waits for its threads the world goes on, so it is done between two of its
+ * steps. */
+static void stop_node(unsigned node)
+{
+    struct node *x = &world.nodes[node];
+    struct server *s = x->server;
+    uint64_t began = world_now();
+    world_say("node %u is stopped", node);
+    damage_before_kill(node);
+    x->server = NULL;
+    data_store_killed(node);
+    x->down_until = UINT64_MAX;
+    unsigned was = os_enter(node);
+    server_stop(s);
+    config_fini(&x->config);
+    os_leave(was);
+    if (world_now() - began > 10 * (uint64_t)NET_S)
+        world_wrong("node %u took %.3f s to stop", node, (double)(world_now() - began) / 1e6);
+    net_kill(world.net, node);
+    os_kill(node);
+    restart_in(node, some_time(4000));
+}
+
+static void stop_who_is_told(void)
+{
+    unsigned node = world.stop;
+    world.stop = NODES_MAX;
+    if (node < world.n && world.nodes[node].server && !net_is_paused(world.net, node))
+        stop_node(node);
+}
+
 /* ---- what fails --------------------------------------------------------------------------------
  */
-
-static uint64_t some_time(uint64_t most_ms)
-{
-    return chance_range(&world.chance, 1, coin(0.5) ? most_ms : most_ms / 10) * NET_MS;
-}
 
 static void fail_kill(unsigned node)
 {
@@ -397,13 +430,15 @@ static void one_fault(void)
     if (!choose_running(&node))
         return;
     world.r->faults++;
-    if (dice < 24)
+    if (dice < 22)
         (world.power && coin(0.5) ? fail_power : fail_kill)(node);
-    else if (dice < 36)
+    else if (dice < 30)
+        world.stop = node;
+    else if (dice < 40)
         fail_pause(node);
-    else if (dice < 46)
+    else if (dice < 48)
         fail_partition();
-    else if (dice < 56)
+    else if (dice < 57)
         fail_cut(node);
     else if (dice < 74)
         fail_link();
@@ -492,8 +527,10 @@ static void until_quiet(void)
 static void run(uint64_t seed)
 {
     begin(seed);
-    while (!world.r->why[0] && world_now() < world.busy_us)
+    while (!world.r->why[0] && world_now() < world.busy_us) {
         net_run(world.net, world_now() + 50 * NET_MS);
+        stop_who_is_told();
+    }
     end_faults();
     until_quiet();
     for (unsigned i = 0; i < world.nkeys && !world.r->why[0]; i++)
@@ -545,6 +582,7 @@ bool data_run(const struct data_options *o, struct data_result *r)
     world.o = o;
     world.r = r;
     world.reads_sure = true;
+    world.stop = NODES_MAX;
     os_show_log(o->show);
     chance_seed(&world.chance, o->seed);
     run(o->seed);

@@ -6,8 +6,8 @@
  *         puts(r.why);
  *
  * What runs is src/server.c with all that stands on it (workers, writer, senders, receivers, logs,
- * hints), over data_os.h and a model of the store (data_store.h). Not simulated: TLS, dyn-admin and
- * HTTP, a clean shutdown.
+ * hints), over data_os.h and a model of the store (data_store.h). Not simulated: dyn-admin and
+ * HTTP.
  *
  * Keys are of four kinds:
  *     SET       overwrites by any coordinator: the one with the highest stamp stays

@@ -328,12 +328,29 @@ static uint64_t soon(void)
     return net_now(os.net) + chance_below(&os.chance, os.o.hop_us + 1);
 }
 
+/* libuv's own fields serve: how many close callbacks are to come, and that the loop has ended. */
+static unsigned *closing(uv_loop_t *loop)
+{
+    return &loop->active_handles;
+}
+
+static bool has_ended(const struct actor *a)
+{
+    return a->loop.stop_flag != 0;
+}
+
 static void turn(struct actor *a)
 {
+    if (has_ended(a))
+        return;
     for (struct msg *m; (m = mailbox_take(&a->mailbox));)
         a->ops->receive(a->self, m);
     if (a->ops->turn_end)
         a->ops->turn_end(a->self);
+    if (a->stop_wanted && !a->stopping) {
+        a->stopping = true;
+        a->ops->stop(a->self);
+    }
 }
 
 static void on_turn(void *arg, uint64_t value)
@@ -383,23 +400,32 @@ void actor_again(struct actor *a)
     ring(a);
 }
 
-/* A simulated process ends by os_kill alone. */
 void actor_stop(struct actor *a)
 {
-    (void)a;
-    abort();
+    a->stop_wanted = 1;
+    ring(a);
 }
 
+/* What else happens in the world meanwhile, happens. */
 void actor_join(struct actor *a)
 {
-    (void)a;
-    abort();
+    unsigned node = os.node;
+    uint64_t end = net_now(os.net) + 60ull * NET_S;
+    os.node = OS_NOBODY;
+    while (!a->stopping || *closing(&a->loop))
+        if (!net_step(os.net, end))
+            abort(); /* it never ends */
+    os.node = node;
+    a->loop.stop_flag = 1;
+    if (a->ops->end)
+        a->ops->end(a->self);
 }
 
 void actor_fini(struct actor *a)
 {
-    (void)a;
-    abort();
+    for (struct msg *m; (m = mailbox_take(&a->mailbox));)
+        a->ops->drop(m);
+    mailbox_fini(&a->mailbox);
 }
 
 /* ---- libuv ------------------------------------------------------------------------------------
@@ -466,6 +492,27 @@ int uv_is_active(const uv_handle_t *h)
     return (h->flags & ACTIVE) != 0;
 }
 
+static void on_handle_closed(void *arg, uint64_t value)
+{
+    uv_handle_t *h = arg;
+    uv_loop_t *loop = h->loop;
+    (void)value;
+    unsigned before = os_enter(node_of(loop));
+    h->close_cb(h);
+    --*closing(loop);
+    os_leave(before);
+}
+
+void uv_close(uv_handle_t *h, uv_close_cb cb)
+{
+    h->flags &= ~ACTIVE;
+    h->close_cb = cb;
+    if (!cb)
+        return;
+    ++*closing(h->loop);
+    net_timer(os.net, node_of(h->loop), net_now(os.net), on_handle_closed, h, 0);
+}
+
 static void on_work(void *arg, uint64_t value)
 {
     uv_work_t *w = arg;
@@ -474,6 +521,7 @@ static void on_work(void *arg, uint64_t value)
     struct actor *a = actor_of(w->loop);
     w->work_cb(w);
     w->after_work_cb(w, 0);
+    --*closing(w->loop);
     turn(a);
     os_leave(before);
 }
@@ -483,6 +531,7 @@ int uv_queue_work(uv_loop_t *loop, uv_work_t *w, uv_work_cb work, uv_after_work_
     w->loop = loop;
     w->work_cb = work;
     w->after_work_cb = after;
+    ++*closing(loop); /* a loop that has work doesn't end */
     net_timer(os.net, node_of(loop), net_now(os.net) + chance_range(&os.chance, 50, 5000), on_work,
               w, 0);
     return 0;
@@ -697,6 +746,7 @@ static void on_closed(void *arg, uint64_t value)
     buf_fini(&s->in);
     buf_fini(&s->out);
     s->ops->on_closed(s);
+    --*closing(&a->loop);
     turn(a);
     os_leave(before);
 }
@@ -716,6 +766,7 @@ void stream_close(struct stream *s)
         return;
     s->closed = true;
     os_close_stream(s->fd);
+    ++*closing(s->poll.loop);
     net_timer(os.net, os.node, net_now(os.net), on_closed, s, 0);
 }
 
@@ -733,14 +784,17 @@ bool listener_bind(const char *address, int *fd, struct error *e)
 bool listener_start(struct listener *l, uv_loop_t *loop, int fd,
                     void (*accepted)(void *arg, int fd), void *arg, struct error *e)
 {
-    (void)l, (void)e;
+    (void)e;
+    *l = (struct listener){.fd = fd, .open = true};
     os.doors[os.node][fd] = (struct door){.accepted = accepted, .arg = arg, .loop = loop};
     return true;
 }
 
 void listener_stop(struct listener *l)
 {
-    (void)l;
+    if (l->open)
+        os.doors[os.node][l->fd].accepted = NULL;
+    l->open = false;
 }
 
 /* ---- dyn-admin and HTTP aren't simulated -------------------------------------------------------

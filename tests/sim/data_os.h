@@ -9,10 +9,9 @@
  *     unsigned before = os_enter(node);    what is called now runs on this node ...
  *     server_start(...);
  *     os_leave(before);                    ... and what was deferred is freed
- *     os_kill(node);                       as kill -9: its memory goes, its files stay
- *     os_lose_power(node);                 after it: of its files stays what was synced, and by
- *                                          chance some of the rest
- *     os_end();
+ *     os_kill(node);                       as kill -9: its memory goes, its files stay. (A stop
+ * joins its actors before, which lets the rest of the world run.) os_lose_power(node); after it: of
+ * its files stays what was synced, and by chance some of the rest os_end();
  *
  * An actor is no thread but a queue: its turn comes some microseconds after it was rung for, by
  * chance, so that the actors of a node run in any order. One thread, all of it. */

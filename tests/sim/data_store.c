@@ -306,9 +306,20 @@ static void model_start(struct store *s, uv_loop_t *loop, const struct store_eve
     m->events.up(m->events.arg);
 }
 
+/* What is at the store may have its effect yet; nobody hears of it. */
 static void model_stop(struct store *s)
 {
-    (void)s;
+    struct model *m = model_of(s);
+    if (m->batch && !m->effect && store_is_up(s) && chance_of(os_chance(), 0.5))
+        have_effect(m);
+    m->batch = NULL;
+}
+
+static void model_close(struct store *s)
+{
+    struct model *m = model_of(s);
+    store_base_fini(s);
+    mem_free(m);
 }
 
 static uint64_t model_last(struct store *s, unsigned source, const char *id)
@@ -329,7 +340,16 @@ static void model_forget(struct store *s, uint64_t stamp)
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
+struct asked;
+struct reader {
+    struct store_reader base;
+    uv_loop_t *loop;
+    struct asked *waiting;
+};
+
 struct asked {
+    struct asked *next;
+    struct reader *reader; /* NULL: it has ended, and so this was answered */
     struct model *m;
     struct buf reply;
     uint64_t stamp;
@@ -337,11 +357,6 @@ struct asked {
     store_read_fn *fn;
     void *arg;
     struct actor *actor;
-};
-
-struct reader {
-    struct store_reader base;
-    uv_loop_t *loop;
 };
 
 static struct store_reader *reader_new(struct store *s, uv_loop_t *loop)
@@ -352,22 +367,41 @@ static struct store_reader *reader_new(struct store *s, uv_loop_t *loop)
     return &r->base;
 }
 
-static void reader_free(struct store_reader *r)
+static void say(struct asked *a, bool ok)
 {
-    mem_free(container_of_(r, struct reader, base));
+    struct store_read_reply out = {
+        .ok = ok, .reply = buf_slice(&a->reply), .stamp = a->stamp, .tag = a->tag};
+    if (!out.ok)
+        out.reply = slice_str("-BACKEND connection reset\r\n");
+    a->fn(a->arg, &out);
+}
+
+/* Who still waits hears that there will be no answer. */
+static void reader_free(struct store_reader *reader)
+{
+    struct reader *r = container_of_(reader, struct reader, base);
+    for (struct asked *a; (a = r->waiting);) {
+        r->waiting = a->next;
+        a->reader = NULL;
+        say(a, false);
+    }
+    mem_free(r);
 }
 
 static void answer(struct asked *a)
 {
-    struct store_read_reply out = {.ok = store_is_up(&a->m->base),
-                                   .reply = buf_slice(&a->reply),
-                                   .stamp = a->stamp,
-                                   .tag = a->tag};
-    if (!out.ok)
-        out.reply = slice_str("-BACKEND connection reset\r\n");
-    a->fn(a->arg, &out);
+    if (a->reader)
+        say(a, store_is_up(&a->m->base));
     buf_fini(&a->reply);
     mem_free(a);
+}
+
+static void leave_line(struct asked *a)
+{
+    struct asked **at = &a->reader->waiting;
+    while (*at != a)
+        at = &(*at)->next;
+    *at = a->next;
 }
 
 static void on_answer(void *arg, uint64_t value)
@@ -375,7 +409,10 @@ static void on_answer(void *arg, uint64_t value)
     struct asked *a = arg;
     (void)value;
     unsigned was = os_enter(a->m->node);
-    actor_again(a->actor);
+    if (a->reader) {
+        leave_line(a);
+        actor_again(a->actor);
+    }
     answer(a);
     os_leave(was);
 }
@@ -388,7 +425,7 @@ static void model_read(struct store_reader *reader, const struct command_spec *s
     struct asked *a = MEM_NEW(struct asked);
     struct run run = {.shelf = &shelves[m->node]};
     (void)spec;
-    *a = (struct asked){.m = m, .fn = fn, .arg = arg};
+    *a = (struct asked){.reader = r, .m = m, .fn = fn, .arg = arg};
     a->actor = container_of_(r->loop, struct actor, loop);
     if (!run_command(&run, cmd, &a->reply))
         resp_add_error(&a->reply, "ERR the model has no such command");
@@ -398,12 +435,15 @@ static void model_read(struct store_reader *reader, const struct command_spec *s
         answer(a);
         return;
     }
+    a->next = r->waiting;
+    r->waiting = a;
     uint64_t at = net_now(os_net()) + chance_below(os_chance(), options.slow_us + 1);
     m->read_at = at > m->read_at ? at : m->read_at + 1;
     net_timer(os_net(), m->node, m->read_at, on_answer, a, 0);
 }
 
 static const struct store_ops inside_ops = {.answers_at_once = true,
+                                            .close = model_close,
                                             .writer_start = model_start,
                                             .writer_stop = model_stop,
                                             .last = model_last,

@@ -72,6 +72,7 @@ struct world {
     struct data_result *r;
     struct net *net;
     struct chance chance;
+    unsigned stop;             /* this node is to be stopped; NODES_MAX: none */
     unsigned n, racks, client; /* client: the net's node of all clients */
     struct node nodes[NODES_MAX];
     struct key keys[KEYS];
