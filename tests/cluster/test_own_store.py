@@ -360,7 +360,7 @@ def test_own_hints_expire():
 def test_own_log_of_a_node_that_is_alone_now():
     """Its last peer leaves the configuration while its Redis is away: what was answered is written, before what comes
     after, and then nothing is left of the log."""
-    with rig.Cluster(2, store="redis") as c:
+    with rig.Cluster(2, store="redis", flags=rig.STATIC) as c:
         a, b = c.nodes
         c.backends[0].kill()
         rig.wait_until(lambda: a.state() == "STANDBY", "it knows")
