@@ -378,4 +378,5 @@ def test_own_log_of_a_node_that_is_alone_now():
         a.stop()
         a.start()
         assert id_of(a) not in os.listdir(os.path.join(a.directory, "hints"))
+        rig.wait_until(lambda: a.metrics()["dynomite_backend_up"], "it has its redis")
         assert a.client().incr("n") == 3
