@@ -238,7 +238,7 @@ static void members(const struct admin_sources *s, struct buf *b)
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
         if (t->nodes[i].role != RING_GONE)
-            n[i == t->self ? view_own_state(s) : peer_state(s->peers->at[i])]++;
+            n[i == t->self ? view_own_state(s) : peer_shown(s->peers->at[i]).state]++;
     rcu_read_end();
     head(b, "gossip_members", "gauge", "nodes of the ring, this one too, by state");
     for (unsigned i = 0; i < NODE_STATES; i++)

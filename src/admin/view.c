@@ -96,7 +96,7 @@ static void add_note(json_t *o, const struct admin_sources *s, const struct peer
 
 static void add_state(json_t *o, const struct peer *p)
 {
-    set(o, "state", json_string(node_state_name(peer_shown_state(p))));
+    set(o, "state", json_string(node_state_name(peer_shown(p).state)));
     set(o, "link", json_boolean(PEER_LOAD(p, link_up)));
 }
 
@@ -140,9 +140,10 @@ static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_n
 {
     (void)s;
     json_t *o = place_of(n);
-    uint64_t heard = PEER_LOAD(p, heard_ms);
+    uint64_t heard = PEER_LOAD(p, heard_ms), incarnation = PEER_LOAD(p, incarnation);
     add_state(o, p);
-    set(o, "since_ms", number(PEER_LOAD(p, since_ms)));
+    set(o, "since_ms", number(peer_shown(p).since_ms));
+    set(o, "incarnation", incarnation ? number(incarnation) : json_null());
     set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
     set(o, "behind_bytes", number(peer_behind(p)));
     set(o, "round_trip_us", number(PEER_LOAD(p, rtt_us)));

@@ -219,7 +219,7 @@ const struct option option_table[] = {
     {KEY("dc_compression", type_later)},
     {KEY("dc_rate", type_later)},
 
-    {PROCESS("gossip", 'g', type_ignored_switch), .help = "dyn_seeds names the peers"},
+    {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},
     {PROCESS("admin_operation", 'x', type_ignored), .help = "dyn-admin does it"},
     {KEY("mbuf_size", type_ignored), .letter = 'm',
      .help = "buffers grow as they must, up to client_output_max_bytes"},

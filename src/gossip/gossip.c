@@ -39,6 +39,7 @@ static void tell_writer(const struct gossip *g, const struct member *m, const ch
                           .ntokens = m->place->ntokens};
     memcpy(n.id, m->id, NODE_ID_SIZE);
     struct mail_member *mail = mail_member_new(&n, m->state, reason);
+    mail->incarnation = m->incarnation;
     actor_send(g->o.writer, &mail->msg);
 }
 
@@ -106,6 +107,7 @@ static void on_event(void *arg, const struct swim_event *e)
         log_limited(10000, LOG_LEVEL_ERROR,
                     "this node doesn't join: node %s at %s lives in its rack: %s", e->m->id,
                     e->m->place->address, e->reason);
+        stay_out(g);
         break;
     case SWIM_TWICE:
         GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_TWICE]);

@@ -274,6 +274,7 @@ struct mail_member {
     struct msg msg;
     struct ring_node node; /* strings and tokens are the message's: mail_member_free */
     enum node_state state; /* what membership says: goes to peer->member_state */
+    uint64_t incarnation;  /* 0: not told */
     char reason[160];      /* of the state, one line for people */
 };
 struct mail_member *mail_member_new(const struct ring_node *n, enum node_state state,

@@ -30,6 +30,16 @@ uint64_t peer_behind(const struct peer *p)
     return above(hint_log_appended(p->log).bytes, acked.bytes);
 }
 
+struct peer_shown peer_shown(const struct peer *p)
+{
+    enum node_state told = peer_member_state(p), link = peer_state(p);
+    bool newer = PEER_LOAD(p, link_up) &&
+                 (link == NODE_DOWN || (link == NODE_STANDBY && told == NODE_NORMAL));
+    if (told == NODE_UNKNOWN || newer)
+        return (struct peer_shown){link, PEER_LOAD(p, since_ms)};
+    return (struct peer_shown){told, PEER_LOAD(p, member_since_ms)};
+}
+
 const char *peer_hint_state(const struct peer *p)
 {
     if (PEER_LOAD(p, paused))

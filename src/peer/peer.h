@@ -53,6 +53,8 @@ struct peer {
     /* the writer's */
     uint32_t member_state;             /* enum node_state, as membership tells; NODE_UNKNOWN: it
                                           doesn't */
+    uint64_t member_since_ms;          /* wall: when that changed */
+    uint64_t incarnation;              /* as membership tells; 0: it doesn't */
     uint32_t gone;                     /* 1: it has left the ring, for good */
     uint32_t greeted;                  /* 1: a link of its to us is up */
     uint64_t too_late;                 /* writes of its that came too late to be judged */
@@ -129,12 +131,13 @@ static inline enum node_state peer_member_state(const struct peer *p)
 {
     return (enum node_state)PEER_LOAD(p, member_state);
 }
-/* What people are shown: what membership says, and where it says nothing, the link. */
-static inline enum node_state peer_shown_state(const struct peer *p)
-{
-    enum node_state told = peer_member_state(p);
-    return told == NODE_UNKNOWN ? peer_state(p) : told;
-}
+/* What is shown of a peer. Membership decides, where it tells of the peer at all; but what the peer
+ * itself says on its link is newer: that it lacks writes, or that its store is gone. */
+struct peer_shown {
+    enum node_state state;
+    uint64_t since_ms; /* wall */
+};
+struct peer_shown peer_shown(const struct peer *p);
 /* The caps of the hint store follow the configuration: after each change of it. Any thread. */
 void peers_follow_caps(const struct peers *p, const struct config *c);
 /* Has the own store all that this node has written? (Not: the log of its own has to be replayed.)

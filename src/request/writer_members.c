@@ -63,9 +63,11 @@ static void note_state(struct writer *w, unsigned node, const struct mail_member
 {
     struct peer *p = w->o.peers->at[node];
     enum node_state was = peer_member_state(p);
+    PEER_STORE(p, incarnation, m->incarnation);
     if (was == m->state)
         return;
     PEER_STORE(p, member_state, (uint32_t)m->state);
+    PEER_STORE(p, member_since_ms, clock_wall_ms());
     log_notice("member %s (%s): %s -> %s (%s)", m->node.id, m->node.address, node_state_name(was),
                node_state_name(m->state), m->reason);
 }

@@ -285,7 +285,7 @@ class Cluster:
         return [n for n in self.nodes if n.process]
 
     def wait_linked(self):
-        """Every running node sees every other running node as NORMAL."""
+        """Every running node sees every other running node as NORMAL, and has a link to it."""
         live = len(self.running())
         for node in self.running():
             wait_until(lambda n=node: n.state() == "NORMAL" and

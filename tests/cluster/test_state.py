@@ -5,11 +5,11 @@ import rig
 HALF = 2147483648
 
 
-@pytest.fixture(scope="module")
-def cluster():
+@pytest.fixture(scope="module", params=["true", "false"], ids=["gossip", "static"])
+def cluster(request):
     """Node 1 and 2 share rack 1, node 3 has all of rack 2; each with a Redis, which tells whose value it is."""
     with rig.Cluster(store="redis", places=[("dc1", "r1", "0"), ("dc1", "r1", str(HALF)), ("dc1", "r2", "0")],
-                     flags={"gos-interval": "300"}) as c:
+                     flags={"gos-interval": "300", "enable-gossip": request.param}) as c:
         yield c
 
 
@@ -66,9 +66,11 @@ def test_a_restart_ends_it(cluster):
     sees(one, two, "NORMAL")
 
 
-def test_leaving_without_gossip_is_refused_with_the_reason(cluster):
+def test_leaving_is_refused_with_the_reason(cluster):
+    """Without gossip always, with it where a node of the rack would inherit."""
     two = cluster.nodes[1]
+    why = b"leaving needs gossip" if two.flags["enable-gossip"] == "false" else b"inherit"
     done = two.admin_run("state", "leaving")
     assert done.returncode == 1 and done.stdout == b""
-    assert b"leaving needs gossip" in done.stderr and done.stderr.count(b"\n") == 1
+    assert why in done.stderr and done.stderr.count(b"\n") == 1
     assert two.state() == "NORMAL"

@@ -485,6 +485,9 @@ static const struct {
     {"dyn_seeds:\n  - h:1:r:d:1\n  - nonsense", "4: dyn_seeds: found nonsense; " SEED_ALLOWED},
     {"dyn_seed_provider: dns_provider",
      "2: dyn_seed_provider: found dns_provider; allowed with a seeds_name"},
+    {"dyn_seed_provider: florida_provider\n  enable_gossip: false",
+     "2: dyn_seed_provider: found florida_provider; allowed simple_provider with enable_gossip: "
+     "false"},
     {"dyn_seed_provider: dns",
      "2: dyn_seed_provider: found dns; allowed simple_provider, dns_provider, florida_provider"},
     {"seeds_name: s:0", "2: seeds_name: found s:0; " HOST_ALLOWED},
@@ -528,12 +531,8 @@ static const struct {
 static const struct {
     const char *key, *value;
 } later[] = {
-    {"bucket_types", "[]"},
-    {"bucket_types", "a:b:c"},
-    {"read_repairs_enabled", "no"},
-    {"requirepass", "x"},
-    {"allow_flush", "false"},
-    {"dc_compression", "none"},
+    {"bucket_types", "[]"}, {"bucket_types", "a:b:c"}, {"read_repairs_enabled", "no"},
+    {"requirepass", "x"},   {"allow_flush", "false"},  {"dc_compression", "none"},
     {"dc_rate", "0"},
 };
 
@@ -760,7 +759,7 @@ START_TEST(flags_that_mean_nothing_are_warned_about)
     struct run r = run_flags("-g", "-x", "1", "-m", "16384", "-M2000", "-m1", NULL);
     ck_assert_int_eq(r.result, CONFIG_RUN);
     ck_assert_str_eq(r.err,
-                     "--gossip: warning: ignored; dyn_seeds names the peers\n"
+                     "--gossip: warning: ignored; enable_gossip says it\n"
                      "--admin-operation: warning: ignored; dyn-admin does it\n"
                      "--mbuf-size: warning: ignored; buffers grow as they must, up to "
                      "client_output_max_bytes\n"
