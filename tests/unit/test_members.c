@@ -471,7 +471,7 @@ static unsigned count_replies(struct node *n, unsigned wanted)
         ssize_t got = read(n->client, bytes, sizeof bytes);
         ck_assert_msg(got > 0, "%u of %u replies", lines, wanted);
         for (ssize_t i = 0; i < got; i++) {
-            ck_assert_msg(bytes[i] != '-', "%.*s", (int)(got - i), bytes + i);
+            ck_assert_msg(bytes[i] != '-', "%.*s", (int)(got - i < 100 ? got - i : 100), bytes + i);
             lines += bytes[i] == '\n';
         }
     }
