@@ -82,6 +82,15 @@ static void on_settled(struct gossip *g, const struct member *self, const char *
     tell_writer(g, self, reason);
 }
 
+/* Another node owns its ranges: it must not answer from its own store. */
+static void stay_out(struct gossip *g)
+{
+    struct member self = *swim_self(g->swim);
+    self.state = self.said = NODE_JOINING;
+    __atomic_store_n(g->o.own_member, (uint32_t)NODE_JOINING, __ATOMIC_RELEASE);
+    tell_writer(g, &self, "its token belongs to another node");
+}
+
 static void on_event(void *arg, const struct swim_event *e)
 {
     struct gossip *g = arg;
@@ -95,7 +104,10 @@ static void on_event(void *arg, const struct swim_event *e)
         tell_writer(g, e->m, e->reason);
         break;
     case SWIM_TAKEN:
-        log_limited(10000, LOG_LEVEL_ERROR, "this node doesn't join: %s", e->reason);
+        log_limited(10000, LOG_LEVEL_ERROR,
+                    "this node doesn't join: node %s at %s lives in its rack: %s", e->m->id,
+                    e->m->place->address, e->reason);
+        stay_out(g);
         break;
     case SWIM_TWICE:
         GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_TWICE]);

@@ -425,15 +425,18 @@ static bool is_news(GossipType type)
 static uint32_t from_settled(struct swim *s, const Gossip *m)
 {
     struct entry *e = members_find(&s->m, m->from->id.data);
-    if (!e && s->settled && m->type == GOSSIP_TYPE__GOSSIP_ACK && rumour_ack(s, m))
-        e = members_find(&s->m, m->from->id.data);
-    if (!e) {
-        if (s->settled && m->from->state != NODE_RESET && !m->from->claim)
+    if (!e && s->settled && m->from->state != NODE_RESET && !m->from->claim) {
+        if (m->type != GOSSIP_TYPE__GOSSIP_ACK)
             rumour_wrote(s, m);
-        return NOBODY;
+        else if (rumour_ack(s, m))
+            e = members_find(&s->m, m->from->id.data);
     }
+    if (!e)
+        return NOBODY;
     const uint32_t from = e->word->seat->name->number;
     learn_from_sender(s, m, e);
+    if (e->word->said == NODE_RESET && m->from->state != NODE_RESET)
+        return NOBODY; /* it has left, or was replaced: nobody's member */
     if (m->listed)
         join_listed(s);
     if (m->type == GOSSIP_TYPE__GOSSIP_WELCOME)
@@ -472,4 +475,6 @@ void swim_receive(struct swim *s, const Gossip *m, uint64_t now, uint64_t wall)
         return;
     const uint32_t from = m->unsettled ? NOBODY : from_settled(s, m);
     by_type(s, m, from);
+    if (from != NOBODY)
+        exchange_compare(s, m, from);
 }

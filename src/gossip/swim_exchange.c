@@ -35,7 +35,7 @@ static void sync_with(struct swim *s, uint32_t to)
  * other's words differ for long. */
 void exchange_compare(struct swim *s, const Gossip *m, uint32_t from)
 {
-    if (!s->settled || !m->has_list || m->list == s->m.hash)
+    if (!s->settled || !m->has_list || m->list == s->m.hash || m->type > GOSSIP_TYPE__GOSSIP_NEWS)
         return;
     if (s->sync_gap && s->now < s->next_sync)
         return;

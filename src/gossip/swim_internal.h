@@ -73,7 +73,7 @@ struct rumour {
 struct asked {
     char *address;
     uint32_t seq;
-    bool whole;        /* we knew nobody: what it answers is believed */
+    bool whole;        /* we had no list yet: what it answers is believed */
     uint64_t first;    /* when it was asked for the first time */
     uint64_t answered; /* the last time; 0: never */
     bool mine;         /* it was this node itself that answered */
@@ -97,6 +97,7 @@ struct swim {
     uint64_t clock, settled_since;
     bool settled, stopped;
     enum node_state first_state; /* when it settles: NORMAL, or STANDBY */
+    uint64_t twins_next;         /* when word of doubles goes out again */
     unsigned fights;             /* incarnations taken to beat another process of this id */
     struct member self_view, view[4];
     unsigned views;
@@ -126,6 +127,7 @@ struct swim {
     unsigned verify_left;
     uint64_t verify_from;
 
+    bool welcomed; /* a whole list was received */
     struct asked *asked;
     unsigned nasked;
 };
@@ -227,6 +229,10 @@ void learn_from_sender(struct swim *s, const Gossip *m, struct entry *e);
 struct seat *learn_seat(const GossipMember *m);
 /* A live member of another name that owns one of its tokens; NULL: none. */
 struct entry *learn_rival(struct swim *s, const struct seat *t);
+/* A member that is DOWN and had just this place: who comes there replaces it. NULL: none. */
+struct entry *learn_predecessor(struct swim *s, const struct seat *t);
+/* Who has this place now, and who had it. */
+void learn_replace(struct swim *s, const struct word *w);
 void learn_of_self(struct swim *s, const GossipMember *m);
 void learn_twin(struct swim *s, const char *address, uint64_t incarnation);
 
@@ -255,6 +261,8 @@ void join_tick(struct swim *s);
 uint64_t join_due(const struct swim *s);
 void join_listed(struct swim *s);
 void join_mine(struct swim *s, const Gossip *m); /* a message of this node itself came back */
+/* This node's place is another's, by this word: it is out, until a contact lets it in again. */
+void join_again(struct swim *s, const struct word *owner);
 void join_fini(struct swim *s);
 
 /* ---- swim_check: NULL when it is well formed, or what is wrong */

@@ -3,6 +3,7 @@
  *
  *     a token is taken by a live member         wait, say so (SWIM_TAKEN)
  *     that member lists this place              NORMAL
+ *     it is the place of a member that is DOWN  NORMAL: it replaces that one
  *     nobody in the list serves                 NORMAL
  *     else                                      JOINING
  *
@@ -14,10 +15,8 @@
 #include "gossip/swim_internal.h"
 #include <string.h>
 
-#define PATIENCE 10u /* intervals */
-#define OVERTURE                                                                                   \
-    2u /* intervals that an unsettled node listens before it decides without members               \
-        */
+#define PATIENCE  10u /* intervals */
+#define OVERTURE  2u  /* intervals that it listens before it decides without members */
 #define PARTS_MAX 64u
 
 static struct asked *find_address(struct swim *s, const char *address)
@@ -63,7 +62,7 @@ void join_contact(struct swim *s, const char *address)
         a = add(s, address);
     a->seq = ++s->seq;
     a->parts = 0;
-    a->whole = !s->settled || s->m.n <= 1;
+    a->whole = !s->settled || !s->welcomed;
 
     struct draft d;
     draft_begin(s, &d, GOSSIP_TYPE__GOSSIP_CONTACT, NOBODY);
@@ -147,6 +146,7 @@ static void settle(struct swim *s, enum node_state state)
     s->settled_since = s->now;
     s->next_probe = s->now;
     swim_say(s, s->mine->incarnation + 1, state, CLAIM_NONE, s->mine->serves);
+    learn_replace(s, s->mine);
     swim_event(s, SWIM_SETTLED, members_at(&s->m, swim_number(s)), s->mine, NODE_UNKNOWN,
                state == NODE_JOINING ? "its tokens are new to a ring that serves"
                                      : "it belongs to the ring");
@@ -169,7 +169,8 @@ static void decide(struct swim *s, bool listed)
                    "a token of this node belongs to it");
         return;
     }
-    settle(s, listed || !anybody_serves(s) ? s->first_state : NODE_JOINING);
+    const bool known = listed || learn_predecessor(s, s->mine->seat) || !anybody_serves(s);
+    settle(s, known ? s->first_state : NODE_JOINING);
 }
 
 void join_welcome(struct swim *s, const Gossip *m, uint32_t from)
@@ -188,12 +189,13 @@ void join_welcome(struct swim *s, const Gossip *m, uint32_t from)
     t.trusted = a->whole;
     if (a->whole || from != NOBODY)
         exchange_members(s, m, &t);
-    if (s->settled)
-        return;
     a->parts |= 1ull << m->part;
     a->member = true;
     const uint64_t all = m->parts >= PARTS_MAX ? UINT64_MAX : (1ull << m->parts) - 1;
-    if (!m->parts || (a->parts & all) == all)
+    if ((a->parts & all) != all)
+        return;
+    s->welcomed |= a->whole;
+    if (!s->settled)
         decide(s, m->listed);
 }
 
@@ -204,6 +206,23 @@ void join_mine(struct swim *s, const Gossip *m)
         return;
     a->answered = s->now;
     a->mine = true;
+}
+
+void join_again(struct swim *s, const struct word *owner)
+{
+    while (s->nsuspects)
+        suspect_end(s, members_at(&s->m, s->concerns[s->suspects[0]].number));
+    probe_forget(s);
+    concern_drop(s, members_at(&s->m, swim_number(s)));
+    for (uint32_t i = 0; i < s->m.n; i++)
+        if (s->m.order[i] == swim_number(s)) {
+            members_drop(&s->m, i);
+            break;
+        }
+    s->settled = false;
+    for (unsigned i = 0; i < s->nasked; i++)
+        s->asked[i].member = false;
+    swim_event(s, SWIM_TAKEN, NULL, owner, NODE_UNKNOWN, "a token of this node belongs to it");
 }
 
 void join_listed(struct swim *s)

@@ -25,15 +25,18 @@ struct seat *learn_seat(const GossipMember *m)
 
 struct rival {
     struct swim *s;
+    const struct seat *place; /* NULL: any; else only who has just this one */
+    bool alive;
     struct entry *found;
 };
 
-static bool owns(void *arg, const struct seat *seat)
+static bool is_rival(void *arg, const struct seat *seat)
 {
     struct rival *r = arg;
     struct entry *e = members_at(&r->s->m, seat->name->number);
-    if (!e || e->word->seat != seat || word_state(e->word) == NODE_DOWN ||
-        e->word->said == NODE_RESET)
+    if (!e || e->word->seat != seat || e->word->said == NODE_RESET ||
+        (word_state(e->word) != NODE_DOWN) != r->alive ||
+        (r->place && r->place->where != seat->where))
         return false;
     r->found = e;
     return true;
@@ -41,24 +44,40 @@ static bool owns(void *arg, const struct seat *seat)
 
 struct entry *learn_rival(struct swim *s, const struct seat *t)
 {
-    struct rival r = {.s = s};
-    seat_rivals(t, owns, &r);
+    struct rival r = {.s = s, .alive = true};
+    seat_rivals(t, is_rival, &r);
     return r.found;
 }
 
-/* A token has one owner in a rack: who lives and has it keeps it. */
+struct entry *learn_predecessor(struct swim *s, const struct seat *t)
+{
+    struct rival r = {.s = s, .place = t};
+    seat_rivals(t, is_rival, &r);
+    return r.found;
+}
+
+/* Two live nodes with one token, which a partition can bring about: who has run for longer keeps
+ * it, on each side. */
+static bool is_senior(const struct word *a, const struct word *b)
+{
+    const uint64_t x = a->incarnation >> 32, y = b->incarnation >> 32;
+    return x != y ? x < y : memcmp(a->seat->name->id, b->seat->name->id, GOSSIP_ID) < 0;
+}
+
+/* A token has one owner in a rack. */
 static bool is_taken(struct swim *s, const struct word *w, const struct entry *old)
 {
     char reason[200], id[NODE_ID_SIZE];
     if (word_state(w) == NODE_DOWN || w->said == NODE_RESET)
         return false;
-    if (old && old->word->seat->where == w->seat->where && word_state(old->word) != NODE_DOWN)
+    const enum node_state was = old ? word_state(old->word) : NODE_DOWN;
+    if (was != NODE_DOWN && was != NODE_RESET && old->word->seat->where == w->seat->where)
         return false;
     const struct entry *owner = learn_rival(s, w->seat);
     if (!owner)
         return false;
-    if (owner->word == s->mine)
-        swim_event(s, SWIM_TAKEN, NULL, w, NODE_UNKNOWN, "it has a token of this node, too");
+    if (is_senior(w, owner->word))
+        return false;
     gossip_id_write(owner->word->seat->name->id, id);
     snprintf(reason, sizeof reason, "a token of it belongs to %s at %.100s, which lives", id,
              owner->word->seat->place.address);
@@ -79,6 +98,50 @@ static void tell_change(struct swim *s, const struct entry *e, const struct word
         swim_event(s, SWIM_STATE, e, e->word, word_state(before), reason);
 }
 
+static void put(struct swim *s, struct word *w, const char *reason, bool tell)
+{
+    struct entry *e = members_at(&s->m, w->seat->name->number);
+    if (e)
+        suspect_end(s, e);
+    struct word *before = e ? word_ref(e->word) : NULL;
+    e = members_put(&s->m, w, s->now);
+    s->sync_gap = 0;
+    tell_change(s, e, before, reason);
+    if (s->settled && tell)
+        spread_add(s, e, !before || before->seat != w->seat);
+    word_unref(before);
+}
+
+/* A node that is DOWN whose place another one has now is gone for good. Each node sees that for
+ * itself; a tombstone isn't in the sums, so it doesn't matter when. */
+static void bury(struct swim *s, struct entry *dead)
+{
+    const struct word *w = dead->word;
+    concern_drop(s, dead);
+    put(s, word_get(w->seat, w->incarnation, NODE_RESET, CLAIM_NONE, w->serves),
+        "another node has its place", false);
+}
+
+void learn_replace(struct swim *s, const struct word *w)
+{
+    struct entry *e = members_at(&s->m, w->seat->name->number);
+    if (w->said == NODE_RESET)
+        return;
+    if (word_state(w) == NODE_DOWN) {
+        const struct entry *heir = learn_rival(s, w->seat);
+        if (heir && heir->word->seat->where == w->seat->where)
+            bury(s, e);
+        return;
+    }
+    struct entry *other;
+    while ((other = learn_rival(s, w->seat)) || (other = learn_predecessor(s, w->seat)))
+        if (other->word == s->mine) {
+            join_again(s, w);
+            return;
+        } else
+            bury(s, other);
+}
+
 bool learn_take(struct swim *s, struct word *w, const char *reason)
 {
     struct entry *e = members_at(&s->m, w->seat->name->number);
@@ -91,15 +154,8 @@ bool learn_take(struct swim *s, struct word *w, const char *reason)
         word_unref(w);
         return false;
     }
-    if (e)
-        suspect_end(s, e);
-    struct word *before = e ? word_ref(e->word) : NULL;
-    e = members_put(&s->m, w, s->now);
-    s->sync_gap = 0;
-    tell_change(s, e, before, reason);
-    if (s->settled)
-        spread_add(s, e, !before || before->seat != w->seat);
-    word_unref(before);
+    put(s, w, reason, true);
+    learn_replace(s, w);
     return true;
 }
 
@@ -211,11 +267,21 @@ void learn(struct swim *s, const GossipMember *m, struct teller *t)
 /* ---- this node itself --------------------------------------------------------------------------
  */
 
+/* Doubles write all the time; once an interval is enough to say so. */
+static bool twins_may_be_told(struct swim *s)
+{
+    if (s->now < s->twins_next)
+        return false;
+    s->twins_next = s->now + s->interval;
+    return true;
+}
+
 void learn_twin(struct swim *s, const char *address, uint64_t incarnation)
 {
     char reason[200];
     snprintf(reason, sizeof reason, "another process has this node's id, at %.100s", address);
-    swim_event(s, SWIM_TWICE, members_at(&s->m, swim_number(s)), s->mine, NODE_UNKNOWN, reason);
+    if (twins_may_be_told(s))
+        swim_event(s, SWIM_TWICE, members_at(&s->m, swim_number(s)), s->mine, NODE_UNKNOWN, reason);
     if (incarnation < s->mine->incarnation || s->fights == FIGHTS_MAX)
         return;
     s->fights++;
@@ -229,7 +295,8 @@ void learn_of_self(struct swim *s, const GossipMember *m)
     if (m->incarnation < s->mine->incarnation || s->stopped)
         return;
     if (m->place_hash != s->mine->seat->in.hash) {
-        if (m->place && strcmp(m->place->address, s->mine->seat->place.address) == 0)
+        const bool own = m->place && strcmp(m->place->address, s->mine->seat->place.address) == 0;
+        if (own || m->claim == CLAIM_DEAD || m->claim == CLAIM_STOPPED) /* the double has died */
             swim_say(s, m->incarnation + 1, (enum node_state)s->mine->said, CLAIM_NONE,
                      s->mine->serves);
         else
@@ -250,6 +317,8 @@ static void tell_twins(struct swim *s, const Gossip *m, const struct entry *e)
 {
     const char *known = e->word->seat->place.address;
     char reason[400];
+    if (!twins_may_be_told(s))
+        return;
     snprintf(reason, sizeof reason, "two processes claim its id, at %.150s and %.150s", known,
              m->address);
     swim_event(s, SWIM_TWICE, e, e->word, NODE_UNKNOWN, reason);

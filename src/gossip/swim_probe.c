@@ -40,7 +40,10 @@ void probe_start(struct swim *s, uint32_t number)
         return;
     e->probed = 1;
     s->probes[s->nprobes++] = (struct probe){
-        .number = number, .seq = ++s->seq, .started = s->now, .next = s->now + direct_time(s)};
+        .number = number,
+        .seq = ++s->seq,
+        .started = s->now,
+        .next = s->now + (word_state(e->word) == NODE_DOWN ? s->interval / 4 : direct_time(s))};
     ping(s, number, s->seq);
 }
 

@@ -4,8 +4,9 @@
 #include "gossip/swim_internal.h"
 #include <string.h>
 
-#define LIFE   5u /* intervals */
-#define OF_ONE (RUMOURS_MAX / 4)
+#define LIFE    10u /* intervals */
+#define REFUSED 2u  /* intervals until one that wasn't taken is asked again */
+#define OF_ONE  (RUMOURS_MAX / 4)
 #define FIRST_DELAY                                                                                \
     5u /* the part of an interval, at most, before the first ping of 100 members                   \
         */
@@ -114,6 +115,11 @@ void rumour_heard(struct swim *s, struct word *w, struct teller *t)
         return;
     }
     struct rumour *r = find(s, w->seat->name->id);
+    if (w->claim && members_live(&s->m) <= 2) { /* nobody else is left who could know it */
+        rumour_forget(s, w->seat->name->id);
+        learn_take(s, w, "the only other member speaks of it");
+        return;
+    }
     if (!r) {
         if (told_by(s, t->number) >= OF_ONE) {
             refuse(s, w, t);
@@ -122,6 +128,7 @@ void rumour_heard(struct swim *s, struct word *w, struct teller *t)
         r = add(s, w->seat->name->id, w->seat->place.address);
         r->word = w;
         r->teller = t->number;
+        s->sync_gap = 0; /* do others know it, too? */
         r->next = s->now + swim_random_to(s, 1 + s->interval * s->m.n / (100 * FIRST_DELAY));
         due_at(s, r->next);
         return;
@@ -149,8 +156,12 @@ bool rumour_ack(struct swim *s, const Gossip *m)
     struct word *w = word_get(seat, m->from->incarnation, (enum node_state)m->from->state,
                               (enum claim)m->from->claim, m->from->serves);
     seat_unref(seat);
-    drop(s, r);
-    return learn_take(s, w, "it has answered");
+    if (learn_take(s, w, "it has answered")) {
+        drop(s, r);
+        return true;
+    }
+    r->next = s->now + REFUSED * s->interval;
+    return false;
 }
 
 void rumour_tick(struct swim *s)

@@ -110,7 +110,8 @@ void spread_add(struct swim *s, struct entry *e, bool with_place)
 
 static unsigned sends_limit(const struct swim *s)
 {
-    const double times = LAMBDA * ceil(log10((double)members_live(&s->m) + 1));
+    /* those that are DOWN count: it may be this node that is cut off, and news is for later */
+    const double times = LAMBDA * ceil(log10((double)(s->m.n - s->m.left) + 1));
     return times < SENDS_MAX ? (unsigned)times : SENDS_MAX;
 }
 

@@ -13,7 +13,7 @@ struct replica_view {
     bool local;        /* in this node's datacenter */
     bool up;           /* it answers: link and store are there */
     bool normal;       /* NODE_NORMAL; STANDBY replicas are read last and written as hints */
-    bool told_down;    /* membership says that it is down: not read, whatever its link says */
+    bool told_down;    /* membership says that it is down: read when all others were */
     bool told_standby; /* membership says that it lacks writes: read last */
     bool joining;      /* it gets writes, and is no replica yet: not local to anybody */
     bool behind;       /* more than send_window, paused, held up by a rate, or the own log must be

@@ -186,6 +186,7 @@ void requests_tick(struct requests *rs, uint64_t now_ms)
                        r->write ? "; the write may still take effect" : "");
         request_finish_error(r);
     }
+    requests_ask_on(rs, now_ms);
 }
 
 void requests_end(struct requests *rs)

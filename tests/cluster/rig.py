@@ -228,17 +228,17 @@ class Cluster:
     """n racks with one node each, one datacenter, or the given places: (datacenter, rack, tokens) of each
     node. Use as a context manager. store: embedded or redis (each node then has a redis-server of its
     own, in .backends). seeds: of each node the indexes of those in its dyn_seeds; None: all others."""
+    node_class = Node
 
     def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded", places=None, seeds=None):
         self.places = places or [("dc1", f"rack{i + 1}", "0") for i in range(n)]
         n = len(self.places)
         self.directory = directory or tempfile.mkdtemp(prefix="dyncluster.")
         self.keep = directory is not None
-        ports = free_ports(3 * n)
-        ports = [ports[3 * i:3 * i + 3] for i in range(n)]
+        ports = self.ports()
         self.nodes, self.backends = [], []
         for i in range(n):
-            named = [f"127.0.0.1:{ports[k][1]}:{rack}:{dc}:{tokens}"
+            named = [f"{self.host(k)}:{ports[k][1]}:{rack}:{dc}:{tokens}"
                      for k, (dc, rack, tokens) in enumerate(self.places)
                      if k != i and (seeds is None or k in seeds[i])]
             datacenter, rack, tokens = self.places[i]
@@ -249,7 +249,17 @@ class Cluster:
             if store == "redis":
                 self.backends.append(RedisServer(self.directory, f"node{i + 1}"))
                 mine.update({"data-store": "redis", "servers": self.backends[i].path + ":1"})
-            self.nodes.append(Node(self.directory, f"node{i + 1}", ports[i], mine))
+            self.nodes.append(self.node_class(self.directory, f"node{i + 1}", ports[i], mine))
+
+    def host(self, i):
+        """Where peers dial node i."""
+        del i
+        return "127.0.0.1"
+
+    def ports(self):
+        """Of each node three: clients, peers, HTTP."""
+        free = free_ports(3 * len(self.places))
+        return [free[3 * i:3 * i + 3] for i in range(len(self.places))]
 
     def __enter__(self):
         try:

@@ -154,6 +154,9 @@ def test_gossip_a_taken_token_keeps_a_node_out():
         third.start()
         rig.wait_until(lambda: "doesn't join" in third.log_text() and address(b) in third.log_text(),
                        "it says who has the token")
+        a.client().set("k", "v")
+        rig.wait_until(lambda: third.state() == "JOINING" and third.client().get("k") == b"v",
+                       "it doesn't answer from its own store")
         assert sees(a, b) and sees(b, a)
     finally:
         c.end_all()
@@ -193,6 +196,8 @@ def test_gossip_leaving():
         for node in c.nodes:
             node.start()
         wait_all_see(c.nodes)
+        for node in c.nodes:
+            rig.wait_until(lambda n=node: "this node is a member of the ring" in n.log_text(), f"{node.name} is in")
         a, b, d, e = c.nodes
         done = d.admin_run("state", "leaving")
         assert done.returncode == 1 and address(e) in done.stderr.decode() and b"inherit" in done.stderr
