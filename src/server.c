@@ -262,7 +262,7 @@ static bool start_writer(struct server *s, struct error *e)
 
 static bool start_senders(struct server *s, struct error *e)
 {
-    for (unsigned i = 0; i < s->logs.peers.n; i++) {
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++) {
         if (i == s->logs.peers.self)
             continue;
         s->senders[i] = new_sender(s, s->logs.peers.at[i], NULL, e);
@@ -319,7 +319,7 @@ static bool start_admin(struct server *s, struct error *e)
  * would only halve what goes out together. Who asks for a number of workers gets them. */
 static unsigned serving_workers(const struct server *s)
 {
-    bool alone = s->logs.peers.n == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
+    bool alone = peers_count(&s->logs.peers) == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
     return alone && !s->config->workers ? 1 : s->nworkers;
 }
 
@@ -388,7 +388,7 @@ struct server *server_start(struct config *c, struct error *e)
         return NULL; /* the process ends */
     warn_of_open_doors(c);
     log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,
-               s->me.address, s->me.data_store, s->logs.peers.n - 1);
+               s->me.address, s->me.data_store, peers_count(&s->logs.peers) - 1);
     return s;
 }
 
@@ -510,13 +510,13 @@ static void stop_actors(struct server *s)
         gossip_join(s->gossip);
     writer_stop(s->writer);
     writer_join(s->writer);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_stop(s->senders[i]);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_join(s->senders[i]);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_free(s->senders[i]);
     if (s->gossip)

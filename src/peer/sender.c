@@ -30,8 +30,9 @@ void sender_publish(struct sender *s, const char *reason)
         char address[300];
         PEER_STORE(s->peer, state, (uint32_t)now);
         PEER_STORE(s->peer, since_ms, clock_wall_ms());
-        log_notice("peer %s: %s -> %s (%s)", sender_peer_address(s, address), node_state_name(was),
-                   node_state_name(now), reason);
+        log_notice("%s %s: %s -> %s (%s)", s->o.config->enable_gossip ? "link to" : "peer",
+                   sender_peer_address(s, address), node_state_name(was), node_state_name(now),
+                   reason);
     }
     hinting_follow(&s->hinting, now, sender_accepting(s));
     if (sender_accepting(s))

@@ -110,7 +110,7 @@ def test_gossip_from_alone_to_two_without_a_restart(store):
             count += 1
             assert client.incr("n") == count
         rig.wait_until(lambda: b.state() == "JOINING", "node 2 is JOINING")
-        assert b.client().get("n") == b"%d" % count, "it asks node 1"
+        rig.wait_until(lambda: b.client().get("n") == b"%d" % count, "it asks node 1")
         client.set("after", 2)
         wait_up(b)
         rig.wait_until(lambda: a.pending() == 0, "node 2 has what is for it")
