@@ -1,7 +1,8 @@
 # protobuf-c code is generated into the build tree.
-PROTO_FILES = proto/link.proto proto/admin.proto
+PROTO_FILES = proto/link.proto proto/admin.proto proto/gossip.proto
 EXTRA_DIST += $(PROTO_FILES)
-PROTO_BUILT = proto/link.pb-c.c proto/link.pb-c.h proto/admin.pb-c.c proto/admin.pb-c.h
+PROTO_BUILT = proto/link.pb-c.c proto/link.pb-c.h proto/admin.pb-c.c proto/admin.pb-c.h \
+	proto/gossip.pb-c.c proto/gossip.pb-c.h
 nodist_libdynomited_a_SOURCES += $(PROTO_BUILT)
 BUILT_SOURCES += $(PROTO_BUILT)
 CLEANFILES += $(PROTO_BUILT)

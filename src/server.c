@@ -7,9 +7,11 @@
 #include "core/lock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "gossip/gossip.h"
 #include "hint/mark.h"
 #include "peer/keep.h"
 #include "peer/logs.h"
+#include "peer/roster.h"
 #include "peer/sender.h"
 #include "request/handoff.h"
 #include "request/writer.h"
@@ -38,11 +40,13 @@ struct server {
     struct logs logs;
     struct sender **senders;
     struct writer *writer;
+    struct gossip *gossip; /* NULL: enable_gossip is false */
+    struct gossip_figures gossiped;
     unsigned nworkers;
     struct worker **workers;
     struct stats **stats;
     struct admin *admin;
-    uint32_t clock_trusted, own_state;
+    uint32_t clock_trusted, own_state, own_member, serves;
     uint64_t clock_now, watermark, started_ms;
     int64_t clock_off;
 };
@@ -77,37 +81,9 @@ static bool load_identity(struct server *s, struct error *e)
     return true;
 }
 
-static char *seed_address(const struct config_seed *seed)
+static bool load_ring(struct server *s, struct error *e)
 {
-    bool v6 = strchr(seed->host, ':') != NULL;
-    return mem_printf(v6 ? "[%s]:%u" : "%s:%u", seed->host, seed->port);
-}
-
-/* This node first, then the seeds as configured. */
-static bool build_topology(struct server *s, struct error *e)
-{
-    const struct config *c = s->config;
-    unsigned n = (unsigned)c->nseeds + 1;
-    struct ring_node *nodes = mem_calloc(n, sizeof *nodes);
-    nodes[0] = (struct ring_node){.address = s->me.address,
-                                  .datacenter = c->datacenter,
-                                  .rack = c->rack,
-                                  .tokens = c->tokens,
-                                  .ntokens = c->ntokens};
-    memcpy(nodes[0].id, s->me.id, NODE_ID_SIZE);
-    for (unsigned i = 1; i < n; i++) {
-        const struct config_seed *seed = &c->seeds[i - 1];
-        nodes[i] = (struct ring_node){.address = seed_address(seed),
-                                      .datacenter = seed->datacenter,
-                                      .rack = seed->rack,
-                                      .tokens = seed->tokens,
-                                      .ntokens = seed->ntokens};
-    }
-    bool ok = keep_load_peers(c->data_dir, nodes, n, 0, e);
-    s->topology = ok ? topology_new(nodes, n, 0, e) : NULL;
-    for (unsigned i = 1; i < n; i++)
-        mem_free((void *)(uintptr_t)nodes[i].address);
-    mem_free(nodes);
+    s->topology = roster_load(s->config, &s->me, e);
     return s->topology != NULL;
 }
 
@@ -124,8 +100,9 @@ static bool open_store(struct server *s, struct error *e)
                               .user = c->backend_user,
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,
+                              .timeout_ms = c->timeout,
                               /* a client of a node with peers outlives a Redis that hangs */
-                              .timeout_ms = s->topology->n > 1 ? c->timeout / 2 : c->timeout,
+                              .company_timeout_ms = c->timeout / 2,
                               .alone =
                                   s->topology->n == 1 && !s->logs.orphans.n && !s->logs.peers.own};
     if (c->data_store == DATA_STORE_EMBEDDED) {
@@ -146,7 +123,7 @@ static bool open_store(struct server *s, struct error *e)
 static bool open_logs(struct server *s, struct error *e)
 {
     s->logs = (struct logs){.config = s->config, .me = &s->me, .topology = s->topology};
-    s->senders = mem_calloc(s->topology->n, sizeof *s->senders);
+    s->senders = mem_calloc(RING_NODES_MAX, sizeof *s->senders);
     if (!logs_open(&s->logs, e))
         return false;
     handoff_recover(&s->logs.orphans, s->config, s->topology, &s->logs.peers);
@@ -160,8 +137,61 @@ static void on_met(void *arg, const struct topology *t)
 {
     struct server *s = arg;
     struct error e;
-    if (!keep_peers(s->config->data_dir, t, &e) || !logs_keep_ring(&s->logs, t, &e))
+    if (!keep_peers(s->config->data_dir, t, &e) || !roster_keep(s->config, t, &e) ||
+        !logs_keep_ring(&s->logs, t, &e))
         log_error("%s", e.text);
+}
+
+static struct sender *new_sender(struct server *s, struct peer *p, const char *address,
+                                 struct error *e)
+{
+    struct sender_options o = {.config = s->config,
+                               .me = &s->me,
+                               .topology = &s->topology,
+                               .peer = p,
+                               .address = address,
+                               .orphans = &s->logs.orphans,
+                               .hint_dir = s->logs.dirs[p->node],
+                               .writer = writer_actor(s->writer),
+                               .clock_trusted = &s->clock_trusted,
+                               .watermark = &s->watermark};
+    return sender_start(&o, e);
+}
+
+/* The writer's thread: membership names a peer that isn't known. */
+static bool on_new_peer(void *arg, const struct ring_node *n, struct error *e)
+{
+    struct server *s = arg;
+    struct peer *p = logs_add(&s->logs, n, e);
+    if (!p)
+        return false;
+    s->senders[p->node] = new_sender(s, p, n->address, e);
+    if (!s->senders[p->node]) {
+        logs_undo_add(&s->logs, p);
+        return false;
+    }
+    peers_publish(&s->logs.peers, p->node + 1);
+    return true;
+}
+
+static bool on_first_peer(void *arg, const char **dir, struct error *e)
+{
+    struct server *s = arg;
+    bool ok = logs_add_own(&s->logs, s->topology, e);
+    *dir = s->logs.dirs[s->logs.peers.self];
+    return ok;
+}
+
+static unsigned settle_workers(void *arg)
+{
+    struct server *s = arg;
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        struct mail_settle *m = MEM_NEW(struct mail_settle);
+        m->msg.type = MAIL_SETTLE;
+        m->asker = writer_actor(s->writer);
+        actor_send(worker_actor(s->workers[i]), &m->msg);
+    }
+    return s->nworkers;
 }
 
 /* A bound that the disk doesn't take is used all the same, and tried again at the next tick. */
@@ -221,6 +251,10 @@ static bool start_writer(struct server *s, struct error *e)
                                .clock_kept = &s->clock_kept,
                                .keep_clock = on_clock,
                                .met = on_met,
+                               .add = on_new_peer,
+                               .add_own = on_first_peer,
+                               .settle = settle_workers,
+                               .serves = &s->serves,
                                .arg = s};
     s->writer = writer_start(&o, e);
     return s->writer != NULL;
@@ -228,23 +262,37 @@ static bool start_writer(struct server *s, struct error *e)
 
 static bool start_senders(struct server *s, struct error *e)
 {
-    for (unsigned i = 0; i < s->logs.peers.n; i++) {
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++) {
         if (i == s->logs.peers.self)
             continue;
-        struct sender_options o = {.config = s->config,
-                                   .me = &s->me,
-                                   .topology = &s->topology,
-                                   .peer = s->logs.peers.at[i],
-                                   .orphans = &s->logs.orphans,
-                                   .hint_dir = s->logs.dirs[i],
-                                   .writer = writer_actor(s->writer),
-                                   .clock_trusted = &s->clock_trusted,
-                                   .watermark = &s->watermark};
-        s->senders[i] = sender_start(&o, e);
+        s->senders[i] = new_sender(s, s->logs.peers.at[i], NULL, e);
         if (!s->senders[i])
             return false;
     }
     return true;
+}
+
+static bool start_gossip(struct server *s, struct error *e)
+{
+    struct gossip_options o = {.config = s->config,
+                               .me = &s->me,
+                               .topology = &s->topology,
+                               .peers = &s->logs.peers,
+                               .writer = writer_actor(s->writer),
+                               .own_state = &s->own_state,
+                               .serves = &s->serves,
+                               .clock_now = &s->clock_now,
+                               .own_member = &s->own_member,
+                               .figures = &s->gossiped};
+    if (!s->config->enable_gossip)
+        return true;
+    s->gossip = gossip_start(&o, e);
+    return s->gossip != NULL;
+}
+
+static struct actor *the_gossip(const struct server *s)
+{
+    return s->gossip ? gossip_actor(s->gossip) : NULL;
 }
 
 static bool start_admin(struct server *s, struct error *e)
@@ -258,6 +306,9 @@ static bool start_admin(struct server *s, struct error *e)
                               .nworkers = s->nworkers,
                               .worker = worker_actor(s->workers[0]),
                               .writer = writer_actor(s->writer),
+                              .gossip = the_gossip(s),
+                              .figures = &s->gossiped,
+                              .own_member = &s->own_member,
                               .own_state = &s->own_state,
                               .clock_off = &s->clock_off,
                               .started_ms = s->started_ms};
@@ -268,7 +319,7 @@ static bool start_admin(struct server *s, struct error *e)
  * would only halve what goes out together. Who asks for a number of workers gets them. */
 static unsigned serving_workers(const struct server *s)
 {
-    bool alone = s->logs.peers.n == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
+    bool alone = peers_count(&s->logs.peers) == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
     return alone && !s->config->workers ? 1 : s->nworkers;
 }
 
@@ -283,13 +334,16 @@ static bool start_workers(struct server *s, struct error *e)
                                    .peers = &s->logs.peers,
                                    .store = s->store,
                                    .writer = writer_actor(s->writer),
+                                   .gossip = the_gossip(s),
+                                   .own_member = &s->own_member,
                                    .own_state = &s->own_state,
                                    .stats = s->stats,
                                    .all = s->workers,
                                    .serving = serving_workers(s),
                                    .client_fd = k == 0 ? s->client_fd : -1,
                                    .peer_fd = k == 0 ? s->peer_fd : -1,
-                                   .started_ms = s->started_ms};
+                                   .started_ms = s->started_ms,
+                                   .serves = &s->serves};
         if (!worker_start(s->workers[k], &o, e))
             return false;
     }
@@ -328,13 +382,13 @@ struct server *server_start(struct config *c, struct error *e)
     prepare_workers(s);
     /* the writer needs the senders' mailboxes and they its; each takes mail from the moment it is
      * started, and nothing writes before a worker runs */
-    if (!load_identity(s, e) || !build_topology(s, e) || !bind_ports(s, e) || !open_logs(s, e) ||
-        !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_admin(s, e) ||
-        !start_workers(s, e))
+    if (!load_identity(s, e) || !load_ring(s, e) || !bind_ports(s, e) || !open_logs(s, e) ||
+        !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_gossip(s, e) ||
+        !start_admin(s, e) || !start_workers(s, e))
         return NULL; /* the process ends */
     warn_of_open_doors(c);
     log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,
-               s->me.address, s->me.data_store, s->logs.peers.n - 1);
+               s->me.address, s->me.data_store, peers_count(&s->logs.peers) - 1);
     return s;
 }
 
@@ -381,12 +435,52 @@ void server_changed(struct server *s)
     peers_follow_caps(&s->logs.peers, s->config);
 }
 
+/* Of peers that have left the ring: only the thread; somebody may yet send to its mailbox. */
+static void join_ended_senders(struct server *s)
+{
+    unsigned n = peers_count(&s->logs.peers);
+    for (unsigned i = 0; i < n; i++)
+        if (s->senders[i] && sender_is_over(s->senders[i]))
+            sender_join(s->senders[i]);
+}
+
 void server_tick(struct server *s)
 {
+    join_ended_senders(s);
     lock_take(&s->keeping);
     keep_wanted_mark(s);
     keep_clock(s);
     lock_give(&s->keeping);
+}
+
+struct actor *server_writer(struct server *s)
+{
+    return writer_actor(s->writer);
+}
+
+struct topology *const *server_ring(const struct server *s)
+{
+    return &s->topology;
+}
+
+const struct peers *server_peers(const struct server *s)
+{
+    return &s->logs.peers;
+}
+
+const struct identity *server_identity(const struct server *s)
+{
+    return &s->me;
+}
+
+const struct store *server_store(const struct server *s)
+{
+    return s->store;
+}
+
+bool server_serves(const struct server *s)
+{
+    return __atomic_load_n(&s->serves, __ATOMIC_ACQUIRE);
 }
 
 static void free_workers(struct server *s)
@@ -399,29 +493,35 @@ static void free_workers(struct server *s)
     mem_free(s->stats);
 }
 
-/* Clients go first, while everything that they wait for still runs; then who asks the workers; the
- * writer applies what they left, the senders send it. Memory goes when no thread is left that could
- * send to it. */
+/* The other nodes are told; then clients go, while everything that they wait for still runs; then
+ * who asks the workers; the writer applies what they left, the senders send it. Memory goes when no
+ * thread is left that could send to it. */
 static void stop_actors(struct server *s)
 {
+    if (s->gossip)
+        gossip_stop(s->gossip);
     for (unsigned i = 0; i < s->nworkers; i++)
         worker_stop(s->workers[i]);
     for (unsigned i = 0; i < s->nworkers; i++)
         worker_join(s->workers[i]);
     admin_stop(s->admin);
     admin_join(s->admin);
+    if (s->gossip)
+        gossip_join(s->gossip);
     writer_stop(s->writer);
     writer_join(s->writer);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_stop(s->senders[i]);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_join(s->senders[i]);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_free(s->senders[i]);
-    admin_free(s->admin); /* the senders answer it */
+    if (s->gossip)
+        gossip_free(s->gossip);
+    admin_free(s->admin); /* the senders and the gossip actor answer it */
     writer_free(s->writer);
     free_workers(s);
 }

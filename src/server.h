@@ -10,6 +10,8 @@
 
 #include "config/config.h"
 #include "core/error.h"
+#include "peer/handshake.h"
+#include "peer/peer.h"
 
 struct server;
 /* `c` is changed where dyn-admin says so (config_set). False: could not start (exit status 2);
@@ -21,5 +23,13 @@ void server_stop(struct server *s);
 void server_changed(struct server *s);
 /* Now and then (about each second), from main: keeps the clock's bound. */
 void server_tick(struct server *s);
+
+/* For whoever tells it of members (MAIL_MEMBER to the writer) and looks at what becomes of that. */
+struct actor *server_writer(struct server *s);
+struct topology *const *server_ring(const struct server *s); /* RCU */
+const struct peers *server_peers(const struct server *s);
+const struct identity *server_identity(const struct server *s);
+const struct store *server_store(const struct server *s);
+bool server_serves(const struct server *s); /* it has taken a client's write */
 
 #endif

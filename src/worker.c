@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "request/batch.h"
 #include "request/inspect.h"
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define TICK_MS      20 /* while requests are in flight */
@@ -20,6 +21,7 @@ struct worker {
     uv_timer_t tick;
     uint64_t link_tick_ms, drain_until_ms;
     bool draining;
+    struct mail_settle *settling; /* to be answered when no write is on its way past the writer */
     struct store_reader *reader;
     struct requests requests;
     struct receivers receivers;
@@ -39,8 +41,21 @@ static void deal(struct worker *w, int fd, bool peer)
     actor_send(&w->o.all[w->next++ % (peer ? w->o.n : w->o.serving)]->actor, &m->msg);
 }
 
+/* A node that is leaving tells new clients so, and goes on with those that it has. */
+static bool is_leaving(const struct worker *w)
+{
+    uint32_t s = __atomic_load_n(w->o.own_member, __ATOMIC_ACQUIRE);
+    return s == NODE_LEAVING || s == NODE_RESET;
+}
+
 static void on_client(void *arg, int fd)
 {
+    static const char no[] = "-ERR this node is leaving the ring and takes no new clients\r\n";
+    if (is_leaving(arg)) {
+        (void)!send(fd, no, sizeof no - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        close(fd);
+        return;
+    }
     deal(arg, fd, false);
 }
 
@@ -113,6 +128,14 @@ static void on_tick(uv_timer_t *t)
         receivers_tick(&w->receivers, now);
 }
 
+/* Four heartbeats, as its sender sends them. */
+static unsigned link_silence_ms(const struct config *c)
+{
+    return 4 * (c->enable_gossip && c->gos_interval < BEAT_IDLE_MS ? BEAT_IDLE_MS
+                                                                   : c->gos_interval) +
+           1000;
+}
+
 static void start(void *self)
 {
     struct worker *w = self;
@@ -126,16 +149,20 @@ static void start(void *self)
                                     .store = o->store,
                                     .reader = w->reader,
                                     .own_state = o->own_state,
-                                    .stats = o->stats[o->index]};
+                                    .stats = o->stats[o->index],
+                                    .serves = o->serves,
+                                    .direct = peers_count(o->peers) == 1 &&
+                                              store_takes_writes_anywhere(o->store)};
     if (!hash_parse(o->config->hash, &w->requests.hash))
         log_error("hash: found %s; allowed one that the configuration allows", o->config->hash);
     w->receivers = (struct receivers){.worker = &w->actor,
                                       .writer = o->writer,
+                                      .gossip = o->gossip,
                                       .me = o->me,
                                       .topology = o->topology,
                                       .peers = o->peers,
                                       .reader = w->reader,
-                                      .silence_ms = 4 * o->config->gos_interval + 1000};
+                                      .silence_ms = link_silence_ms(o->config)};
     w->clients = (struct clients){.worker = &w->actor,
                                   .config = o->config,
                                   .me = o->me,
@@ -143,7 +170,6 @@ static void start(void *self)
                                   .stats = o->stats[o->index],
                                   .all_stats = o->stats,
                                   .nworkers = o->n,
-                                  .has_peers = o->peers->n > 1,
                                   .started_ms = o->started_ms,
                                   .id_step = o->n,
                                   .id_offset = o->index};
@@ -196,6 +222,11 @@ static void receive(void *self, struct msg *msg)
     case MAIL_LINK:
         receiver_mail(&w->receivers, container_of_(msg, struct mail_link, msg));
         break;
+    case MAIL_SETTLE:
+        w->settling = container_of_(msg, struct mail_settle, msg);
+        w->requests.direct = false;
+        w->o.serving = w->o.n;
+        break;
     case MAIL_DRAIN:
         start_draining(w);
         mem_free(msg);
@@ -209,12 +240,21 @@ static void receive(void *self, struct msg *msg)
     }
 }
 
+static void answer_settled(struct worker *w)
+{
+    if (!w->settling || requests_settling(&w->requests))
+        return;
+    actor_send(w->settling->asker, &w->settling->msg);
+    w->settling = NULL;
+}
+
 static void turn_end(void *self)
 {
     struct worker *w = self;
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
+    answer_settled(w);
     if (w->requests.oldest || w->clients.later)
         tick_every(w, TICK_MS);
 }
@@ -231,6 +271,7 @@ static void stop(void *self)
 static void end(void *self)
 {
     struct worker *w = self;
+    mem_free(w->settling);
     inspections_fini(&w->inspections);
     requests_fini(&w->requests);
     receivers_fini(&w->receivers);

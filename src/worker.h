@@ -16,12 +16,15 @@ struct worker_options {
     const struct peers *peers;
     struct store *store;
     struct actor *writer;
+    struct actor *gossip;       /* NULL: there is none */
+    const uint32_t *own_member; /* atomic: LEAVING and RESET take no new clients */
     const uint32_t *own_state;
     struct stats *const *stats; /* one per worker */
     struct worker *const *all;  /* of the first: whom to deal to */
-    unsigned serving;           /* how many of them get clients */
+    unsigned serving;           /* how many of them get clients, while the node is alone */
     int client_fd, peer_fd;     /* the first's listening sockets; else -1. Taken over */
     uint64_t started_ms;
+    uint32_t *serves; /* see request/writer.h */
 };
 
 struct worker *worker_new(void); /* its actor can be named before it starts */

@@ -40,6 +40,9 @@ static const char usage_text[] =
     "  hints handoff PEER                a departed peer's go to who holds the keys now\n"
     "  hints wait                        until every hint that exists now is delivered or expired\n"
     "  repaired PEER                     clears its needs-repair mark\n"
+    "  state                             this node's\n"
+    "  state standby|normal              out of reads, until told otherwise or restarted; back\n"
+    "  state leaving                     out of the ring for good, when every log is delivered\n"
     "  config get NAME | set NAME VALUE | dump\n"
     "PEER: an id, a unique beginning of one, or an address\n"
     "ADDRESS: unix socket path or host:port; default $DYN_ADMIN_NODE, else ./data/admin.sock\n";
@@ -336,6 +339,10 @@ static const struct word {
     {"hints", "handoff", 1, "PEER"},
     {"hints", "wait", 0, ""},
     {"repaired", NULL, 1, "PEER"},
+    {"state", NULL, 0, "standby, normal, leaving"},
+    {"state", "standby", 0, ""},
+    {"state", "normal", 0, ""},
+    {"state", "leaving", 0, ""},
     {"config", NULL, -1, "get, set, dump"},
     {"config", "get", 1, "NAME"},
     {"config", "set", 2, "NAME VALUE"},

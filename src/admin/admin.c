@@ -144,7 +144,8 @@ static const struct view {
     const char *command;
     json_t *(*make)(const struct admin_sources *s);
 } views[] = {{"status", view_status}, {"ping", ping},        {"ring", view_ring},
-             {"peers", view_peers},   {"hints", view_hints}, {"stats", view_stats}};
+             {"peers", view_peers},   {"hints", view_hints}, {"stats", view_stats},
+             {"state", view_state}};
 
 static void config_command(struct session *s, const AdminRequest *q)
 {

@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "core/actor.h"
+#include "gossip/figures.h"
 #include "peer/handshake.h"
 #include "peer/peer.h"
 #include "request/stats.h"
@@ -20,11 +21,15 @@ struct admin_sources {
     const struct store *store;
     struct stats *const *stats; /* one per worker */
     unsigned nworkers;
-    struct actor *worker;      /* takes MAIL_INSPECT */
-    struct actor *writer;      /* takes MAIL_ORDER about orphans */
-    const uint32_t *own_state; /* atomic, enum node_state */
-    const int64_t *clock_off;  /* atomic, see request/pulse.h */
-    uint64_t started_ms;       /* mono */
+    struct actor *worker; /* takes MAIL_INSPECT */
+    struct actor *writer; /* takes MAIL_ORDER about orphans */
+    struct actor *gossip; /* takes MAIL_ORDER about this node's state; NULL: the writer does */
+    const struct gossip_figures *figures;
+    const uint32_t *own_state;  /* atomic, enum node_state */
+    const uint32_t *own_member; /* atomic: what membership says instead, JOINING LEAVING RESET;
+                                   NULL or NODE_UNKNOWN: own_state tells */
+    const int64_t *clock_off;   /* atomic, see request/pulse.h */
+    uint64_t started_ms;        /* mono */
 };
 
 struct admin;

@@ -1,4 +1,5 @@
 #include "admin/ask.h"
+#include "admin/view.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "peer/orphans.h"
@@ -6,6 +7,7 @@
 #include <string.h>
 
 #define TICK_MS        50
+#define LATE_MS        1000          /* less than dyn-admin's patience with a node */
 #define TIMEOUT_MAX_MS 1000000000ull /* dyn-admin's largest */
 
 /* One command on its way. By node, and behind them by orphan: asked and not back yet. */
@@ -21,8 +23,9 @@ struct asked {
 static const struct command {
     const char *command, *word;
     enum order order;
-    bool peer, all;                                /* a PEER stands behind it, which may be `all` */
-    enum { PEERS = 1, ORPHANS = 2, OWN = 4 } whom; /* what it may be: bits */
+    bool peer, all; /* a PEER stands behind it, which may be `all` */
+    /* what it may be: bits. OWN: the own store; NODE: this node itself, and nobody else */
+    enum { PEERS = 1, ORPHANS = 2, OWN = 4, NODE = 8 } whom;
 } commands[] = {
     {"hints", "pause", ORDER_PAUSE, true, true, PEERS},
     {"hints", "resume", ORDER_RESUME, true, true, PEERS},
@@ -31,6 +34,9 @@ static const struct command {
     {"hints", "handoff", ORDER_HANDOFF, true, false, ORPHANS},
     {"hints", "wait", ORDER_WAIT, false, true, PEERS | ORPHANS | OWN},
     {"repaired", NULL, ORDER_REPAIRED, true, false, PEERS | OWN},
+    {"state", "standby", ORDER_STANDBY, false, false, NODE},
+    {"state", "normal", ORDER_NORMAL, false, false, NODE},
+    {"state", "leaving", ORDER_LEAVE, false, false, NODE},
 };
 
 /* ---- who is meant ------------------------------------------------------------------------------
@@ -44,7 +50,7 @@ static void find_peer(const struct topology *t, const char *word, bool self, uns
     *found = 0;
     for (unsigned i = 0; i < t->n; i++) {
         const struct ring_node *n = &t->nodes[i];
-        if (i == t->self && !self)
+        if (n->role == RING_GONE || (i == t->self && !self))
             continue;
         if (strcmp(n->address, word) == 0 || (*word && strcmp(n->id, word) == 0)) {
             *node = i;
@@ -63,24 +69,32 @@ static unsigned n_orphans(const struct ask *a)
     return a->sources->peers->orphans ? a->sources->peers->orphans->n : 0;
 }
 
+/* Nodes by their index, and behind all that there can be the orphans. */
+static unsigned places(const struct ask *a)
+{
+    return RING_NODES_MAX + n_orphans(a);
+}
+
 /* A peer, or this node, whose store may have a log too; NULL: there is none. */
 static const struct peer *peer_at(const struct ask *a, unsigned node)
 {
     const struct peers *all = a->sources->peers;
-    return node == all->self ? all->own : all->at[node];
+    return node == all->self ? peers_own(all) : all->at[node];
 }
 
 static const struct orphan *orphan_at(const struct ask *a, unsigned index)
 {
-    return &a->sources->peers->orphans->at[index - a->sources->peers->n];
+    return &a->sources->peers->orphans->at[index - RING_NODES_MAX];
 }
 
 static void choose_all(const struct ask *a, unsigned whom, bool *chosen)
 {
-    unsigned n = a->sources->peers->n;
-    for (unsigned i = 0; i < n; i++)
-        chosen[i] = peer_at(a, i) && (i != a->sources->peers->self || whom & OWN);
-    for (unsigned i = n; (whom & ORPHANS) && i < n + n_orphans(a); i++)
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*a->sources->topology);
+    for (unsigned i = 0; i < t->n; i++)
+        chosen[i] = t->nodes[i].role != RING_GONE && peer_at(a, i) && (i != t->self || whom & OWN);
+    rcu_read_end();
+    for (unsigned i = RING_NODES_MAX; (whom & ORPHANS) && i < places(a); i++)
         chosen[i] = !orphan_is_gone(orphan_at(a, i));
 }
 
@@ -88,7 +102,7 @@ static void choose_all(const struct ask *a, unsigned whom, bool *chosen)
 static bool nobody(const struct ask *a, const char *word, unsigned peers, unsigned orphans,
                    struct error *e)
 {
-    unsigned node = a->sources->peers->n, any;
+    unsigned node = 0, any;
     rcu_read_begin();
     find_peer(RCU_GET(*a->sources->topology), word, true, &node, &any);
     rcu_read_end();
@@ -107,8 +121,8 @@ static bool choose_one(const struct ask *a, unsigned whom, const char *word, boo
     unsigned node = 0, peers, orphans = 0, both;
     const struct orphan *o = orphans_find(a->sources->peers->orphans, word, &orphans);
     rcu_read_begin();
-    find_peer(RCU_GET(*a->sources->topology), word, whom & OWN && a->sources->peers->own, &node,
-              &peers);
+    find_peer(RCU_GET(*a->sources->topology), word, whom & OWN && peers_own(a->sources->peers),
+              &node, &peers);
     rcu_read_end();
     both = (whom & PEERS ? peers : 0) + (whom & ORPHANS ? orphans : 0);
     if (both > 1)
@@ -118,13 +132,15 @@ static bool choose_one(const struct ask *a, unsigned whom, const char *word, boo
     if (whom & PEERS && peers)
         chosen[node] = true;
     else
-        chosen[a->sources->peers->n + (unsigned)(o - a->sources->peers->orphans->at)] = true;
+        chosen[RING_NODES_MAX + (unsigned)(o - a->sources->peers->orphans->at)] = true;
     return true;
 }
 
 static bool choose(const struct ask *a, unsigned whom, const char *word, bool *chosen,
                    struct error *e)
 {
+    if (whom == NODE)
+        return chosen[a->sources->peers->self] = true;
     if (word && strcmp(word, "all") != 0)
         return choose_one(a, whom, word, chosen, e);
     choose_all(a, whom, chosen);
@@ -150,6 +166,11 @@ static const struct command *find_command(const struct ask_request *r, const cha
     return NULL;
 }
 
+static bool is_of_node(enum order o)
+{
+    return o == ORDER_STANDBY || o == ORDER_NORMAL || o == ORDER_LEAVE;
+}
+
 /* ---- the answer --------------------------------------------------------------------------------
  */
 
@@ -160,20 +181,26 @@ static void free_asked(struct asked *q)
     mem_free(q);
 }
 
+/* What dyn-admin shows of what was done; most have nothing to say. */
+static json_t *said(const struct ask *a, const struct asked *q)
+{
+    if (is_of_node(q->order))
+        return view_state(a->sources);
+    json_t *o = json_object();
+    if (q->order == ORDER_TRUNCATE)
+        json_object_set(o, "peers", q->peers);
+    if (q->order == ORDER_HANDOFF)
+        json_object_update(o, json_array_get(q->peers, 0));
+    return o;
+}
+
 static void close_asked(struct ask *a, uint64_t ticket)
 {
     struct asked *q = slots_get(&a->open, ticket);
     slots_drop(&a->open, ticket);
     if (--a->n == 0)
         uv_timer_stop(&a->timer);
-    json_t *o = NULL;
-    if (q->refused.len == 0) {
-        o = json_object();
-        if (q->order == ORDER_TRUNCATE)
-            json_object_set(o, "peers", q->peers);
-        if (q->order == ORDER_HANDOFF)
-            json_object_update(o, json_array_get(q->peers, 0));
-    }
+    json_t *o = q->refused.len == 0 ? said(a, q) : NULL;
     buf_add(&q->refused, "", 1);
     a->done(a->arg, q->session, o, (const char *)buf_head(&q->refused));
     free_asked(q);
@@ -182,7 +209,7 @@ static void close_asked(struct ask *a, uint64_t ticket)
 /* Inside a read section. */
 static const struct ring_node *node_at(const struct ask *a, unsigned index)
 {
-    if (index >= a->sources->peers->n)
+    if (index >= RING_NODES_MAX)
         return &orphan_at(a, index)->node;
     return &RCU_GET(*a->sources->topology)->nodes[index];
 }
@@ -233,20 +260,20 @@ void ask_take(struct ask *a, struct mail_order *m)
 
 static struct peer_hints hints_at(const struct ask *a, unsigned index)
 {
-    return index < a->sources->peers->n ? peer_hints(peer_at(a, index))
-                                        : orphan_hints(orphan_at(a, index));
+    return index < RING_NODES_MAX ? peer_hints(peer_at(a, index))
+                                  : orphan_hints(orphan_at(a, index));
 }
 
 /* The time is up: those that are behind are named. */
 static void give_up(struct ask *a, struct asked *q, uint64_t ticket)
 {
-    for (unsigned i = 0; i < a->sources->peers->n + n_orphans(a); i++) {
+    for (unsigned i = 0; i < places(a); i++) {
         char reason[100] = "it isn't done yet";
         if (!q->open[i])
             continue;
         if (q->order == ORDER_WAIT)
             snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't delivered yet%s",
-                     hints_at(a, i).pending, i < a->sources->peers->n ? "" : " (orphaned)");
+                     hints_at(a, i).pending, i < RING_NODES_MAX ? "" : " (orphaned)");
         if (q->order == ORDER_HANDOFF)
             snprintf(reason, sizeof reason, "%" PRIu64 " hints aren't handed off yet; it goes on",
                      orphan_hints(orphan_at(a, i)).pending);
@@ -255,22 +282,36 @@ static void give_up(struct ask *a, struct asked *q, uint64_t ticket)
     close_asked(a, ticket);
 }
 
+/* Who leaves says itself what it still waits for when the time is up, some ms later. */
+static uint64_t grace_ms(const struct asked *q)
+{
+    return q->order == ORDER_LEAVE ? LATE_MS : 0;
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct ask *a = t->data;
     uint64_t now = clock_mono_ms();
     uint32_t at = 0;
     for (struct asked *q; (q = slots_next(&a->open, &at));)
-        if (q->until_ms <= now || q->nopen == 0) /* without peers nobody answers */
+        if (q->until_ms + grace_ms(q) <= now || q->nopen == 0) /* without peers nobody answers */
             give_up(a, q, q->ticket);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------
  */
 
+static struct actor *addressee(const struct ask *a, enum order order, unsigned index)
+{
+    const struct admin_sources *s = a->sources;
+    if (is_of_node(order))
+        return s->gossip ? s->gossip : s->writer;
+    return index < RING_NODES_MAX ? peer_at(a, index)->sender : s->writer;
+}
+
 static void send_orders(struct ask *a, struct asked *q, const bool *chosen)
 {
-    unsigned nodes = a->sources->peers->n, n = nodes + n_orphans(a);
+    unsigned n = places(a);
     for (unsigned i = 0; i < n; i++)
         q->nopen += q->open[i] = chosen[i];
     for (unsigned i = 0; i < n; i++) {
@@ -283,7 +324,7 @@ static void send_orders(struct ask *a, struct asked *q, const bool *chosen)
         m->node = (uint16_t)i;
         m->order = q->order;
         m->until_ms = q->until_ms;
-        actor_send(i < nodes ? peer_at(a, i)->sender : a->sources->writer, &m->msg);
+        actor_send(addressee(a, q->order, i), &m->msg);
     }
 }
 
@@ -293,7 +334,7 @@ bool ask_begin(struct ask *a, const struct ask_request *r, struct error *e)
     const struct command *c = find_command(r, &peer, e);
     if (!c)
         return false;
-    unsigned n = a->sources->peers->n + n_orphans(a);
+    unsigned n = places(a);
     struct asked *q = mem_calloc(1, sizeof *q + n * sizeof q->open[0]);
     bool *chosen = mem_calloc(n, sizeof *chosen);
     bool ok = choose(a, c->whom, peer, chosen, e);

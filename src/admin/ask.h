@@ -4,6 +4,7 @@
  *     hints pause|resume PEER or all     hints drain PEER     hints truncate PEER or all
  *     hints wait                         repaired PEER
  *     hints handoff PEER
+ *     state standby|normal|leaving       this node's own: asked of gossip, or else of the writer
  *
  * One message to each peer meant (struct mail_order); when all are back, or the time is up, there
  * is one answer. The admin actor's thread. */

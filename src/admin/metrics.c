@@ -46,7 +46,7 @@ static void per_peer(const struct admin_sources *s, struct buf *b, const char *n
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self) {
+        if (i != t->self && t->nodes[i].role != RING_GONE) {
             open_peer(b, name, t->nodes[i].address);
             buf_printf(b, "} %" PRIu64 "\n", figure(s->peers->at[i]));
         }
@@ -71,11 +71,13 @@ static struct row row_of(const struct peer *p)
     return r;
 }
 
-/* Inside a read section; NULL: the own store has no log. */
+/* Inside a read section; NULL: the own store has no log, or the node has left the ring. */
 static const struct peer *log_at(const struct admin_sources *s, const struct topology *t,
                                  unsigned node)
 {
-    return node == t->self ? s->peers->own : s->peers->at[node];
+    if (t->nodes[node].role == RING_GONE)
+        return NULL;
+    return node == t->self ? peers_own(s->peers) : s->peers->at[node];
 }
 
 /* No two series have one name: an orphan whose address another node has now goes by its id. */
@@ -179,7 +181,7 @@ static void peers_up(const struct admin_sources *s, struct buf *b)
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self) {
+        if (i != t->self && t->nodes[i].role != RING_GONE) {
             open_peer(b, "peer_up", t->nodes[i].address);
             buf_add_str(b, ",");
             label(b, "rack", t->nodes[i].rack);
@@ -219,6 +221,47 @@ static void rejected(const struct admin_sources *s, struct buf *b)
         if (log_at(s, t, i))
             rejected_of(b, &t->nodes[i], log_at(s, t, i));
     rcu_read_end();
+}
+
+static void messages(struct buf *b, const char *direction, const uint64_t *n)
+{
+    for (unsigned k = 0; k < GOSSIP_KINDS; k++)
+        buf_printf(b, "dynomite_gossip_messages_total{type=\"%s\",direction=\"%s\"} %" PRIu64 "\n",
+                   gossip_kind_name(k), direction, __atomic_load_n(&n[k], __ATOMIC_RELAXED));
+}
+
+/* This node and its peers, by the state that `status` shows. */
+static void members(const struct admin_sources *s, struct buf *b)
+{
+    unsigned n[NODE_STATES] = {0};
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*s->topology);
+    for (unsigned i = 0; i < t->n; i++)
+        if (t->nodes[i].role != RING_GONE)
+            n[i == t->self ? view_own_state(s) : peer_shown(s->peers->at[i]).state]++;
+    rcu_read_end();
+    head(b, "gossip_members", "gauge", "nodes of the ring, this one too, by state");
+    for (unsigned i = 0; i < NODE_STATES; i++)
+        buf_printf(b, "dynomite_gossip_members{state=\"%s\"} %u\n",
+                   node_state_name((enum node_state)i), n[i]);
+}
+
+static void gossip(const struct admin_sources *s, struct buf *b)
+{
+    const struct gossip_figures *f = s->figures;
+    head(b, "gossip_messages_total", "counter", "gossip messages by type and direction");
+    messages(b, "sent", f->sent);
+    messages(b, "received", f->received);
+    head(b, "gossip_bytes_total", "counter", "payload bytes of gossip messages");
+    buf_printf(b,
+               "dynomite_gossip_bytes_total{direction=\"sent\"} %" PRIu64
+               "\ndynomite_gossip_bytes_total{direction=\"received\"} %" PRIu64 "\n",
+               GOSSIP_LOAD(f, sent_bytes), GOSSIP_LOAD(f, received_bytes));
+    head(b, "gossip_refused_total", "counter", "gossip messages that were refused, by reason");
+    for (unsigned r = 0; r < GOSSIP_REFUSALS; r++)
+        buf_printf(b, "dynomite_gossip_refused_total{reason=\"%s\"} %" PRIu64 "\n",
+                   gossip_refusal_name((enum gossip_refusal)r), GOSSIP_LOAD(f, refused[r]));
+    members(s, b);
 }
 
 static void requests(const struct admin_sources *s, struct buf *b)
@@ -285,6 +328,7 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     rejected(s, b);
     per_log(s, b, "needs_repair", "gauge", "1 while the peer lacks writes that are gone",
             needs_repair);
+    gossip(s, b);
     one(b, "stale_dropped_total", "counter", "writes older than the last overwrite of their key",
         __atomic_load_n(&st->stale_dropped, __ATOMIC_RELAXED));
     one(b, "unguarded_total", "counter", "late writes that could not be judged",

@@ -40,9 +40,19 @@ static json_t *place_of(const struct ring_node *n)
     return o;
 }
 
-static enum node_state own_state(const struct admin_sources *s)
+enum node_state view_own_state(const struct admin_sources *s)
 {
+    uint32_t said = s->own_member ? __atomic_load_n(s->own_member, __ATOMIC_ACQUIRE) : NODE_UNKNOWN;
+    if (said != NODE_UNKNOWN)
+        return (enum node_state)said;
     return (enum node_state)__atomic_load_n(s->own_state, __ATOMIC_ACQUIRE);
+}
+
+json_t *view_state(const struct admin_sources *s)
+{
+    json_t *o = json_object();
+    set(o, "state", json_string(node_state_name(view_own_state(s))));
+    return o;
 }
 
 /* Calls add(array, node, peer) for each peer, inside one read section. */
@@ -54,7 +64,7 @@ static json_t *each_peer(const struct admin_sources *s,
     rcu_read_begin();
     const struct topology *t = RCU_GET(*s->topology);
     for (unsigned i = 0; i < t->n; i++)
-        if (i != t->self)
+        if (i != t->self && t->nodes[i].role != RING_GONE)
             json_array_append_new(a, make(s, &t->nodes[i], s->peers->at[i]));
     rcu_read_end();
     return a;
@@ -84,13 +94,19 @@ static void add_note(json_t *o, const struct admin_sources *s, const struct peer
     set(o, "note", json_string(text));
 }
 
+static void add_state(json_t *o, const struct peer *p)
+{
+    set(o, "state", json_string(node_state_name(peer_shown(p).state)));
+    set(o, "link", json_boolean(PEER_LOAD(p, link_up)));
+}
+
 static json_t *status_of_peer(const struct admin_sources *s, const struct ring_node *n,
                               const struct peer *p)
 {
     struct peer_hints h = peer_hints(p);
     json_t *o = place_of(n);
     set(o, "tokens", tokens_of(n));
-    set(o, "state", json_string(node_state_name(peer_state(p))));
+    add_state(o, p);
     set(o, "hints_pending", number(h.pending));
     set(o, "hints_bytes", number(h.bytes));
     add_repair(o, RCU_GET(p->repair));
@@ -107,11 +123,11 @@ json_t *view_status(const struct admin_sources *s)
     rcu_read_end();
     set(node, "version", json_string(PACKAGE_VERSION));
     set(node, "data_store", json_string(s->me->data_store));
-    set(node, "state", json_string(node_state_name(own_state(s))));
+    set(node, "state", json_string(node_state_name(view_own_state(s))));
     set(node, "clock_off_ms", json_integer(__atomic_load_n(s->clock_off, __ATOMIC_ACQUIRE)));
     set(node, "uptime_seconds", number((clock_mono_ms() - s->started_ms) / 1000));
     rcu_read_begin();
-    add_repair(node, s->peers->own ? RCU_GET(s->peers->own->repair) : NULL);
+    add_repair(node, peers_own(s->peers) ? RCU_GET(peers_own(s->peers)->repair) : NULL);
     rcu_read_end();
     json_t *o = json_object();
     set(o, "node", node);
@@ -124,9 +140,10 @@ static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_n
 {
     (void)s;
     json_t *o = place_of(n);
-    uint64_t heard = PEER_LOAD(p, heard_ms);
-    set(o, "state", json_string(node_state_name(peer_state(p))));
-    set(o, "since_ms", number(PEER_LOAD(p, since_ms)));
+    uint64_t heard = PEER_LOAD(p, heard_ms), incarnation = PEER_LOAD(p, incarnation);
+    add_state(o, p);
+    set(o, "since_ms", number(peer_shown(p).since_ms));
+    set(o, "incarnation", incarnation ? number(incarnation) : json_null());
     set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
     set(o, "behind_bytes", number(peer_behind(p)));
     set(o, "round_trip_us", number(PEER_LOAD(p, rtt_us)));
@@ -205,8 +222,9 @@ static void add_orphans(const struct orphans *all, json_t *rows)
  * was thrown away since no hints are kept. */
 static void count_of_peers(const struct peers *all, uint64_t *too_late, uint64_t *unwanted)
 {
-    for (unsigned i = 0; i <= all->n; i++) {
-        const struct peer *p = i < all->n ? all->at[i] : all->own;
+    unsigned n = peers_count(all);
+    for (unsigned i = 0; i <= n; i++) {
+        const struct peer *p = i < n ? all->at[i] : peers_own(all);
         *too_late += p ? PEER_LOAD(p, too_late) : 0;
         *unwanted += p ? PEER_LOAD(p, rejected[REJECT_DROPPED]) : 0;
     }
@@ -238,8 +256,8 @@ json_t *view_hints(const struct admin_sources *s)
     json_t *rows = each_peer(s, hints_of_peer), *o = json_object();
     add_orphans(s->peers->orphans, rows);
     set(o, "peers", rows);
-    if (s->peers->own)
-        set(o, "own", hints_of_own(s->peers->own));
+    if (peers_own(s->peers))
+        set(o, "own", hints_of_own(peers_own(s->peers)));
     set(o, "totals", hint_totals(s));
     return o;
 }
@@ -261,10 +279,12 @@ json_t *view_ring(const struct admin_sources *s)
         all += t->nodes[i].ntokens;
     json_t **rows = mem_calloc(all, sizeof(json_t *));
     for (unsigned i = 0; i < t->n; i++)
-        for (size_t k = 0; k < t->nodes[i].ntokens; k++) {
+        for (size_t k = 0; t->nodes[i].role != RING_GONE && k < t->nodes[i].ntokens; k++) {
             json_t *o = place_of(&t->nodes[i]);
             set(o, "token", number(t->nodes[i].tokens[k]));
-            set(o, "share", json_real(topology_share(t, i, t->nodes[i].tokens[k])));
+            bool owns = t->nodes[i].role == RING_MEMBER;
+            set(o, "share", json_real(owns ? topology_share(t, i, t->nodes[i].tokens[k]) : 0));
+            set(o, "role", json_string(owns ? "member" : "joining"));
             rows[n++] = o;
         }
     rcu_read_end();
@@ -323,6 +343,28 @@ bool view_ready(const struct admin_sources *s, char *why, size_t n)
     return false;
 }
 
+static json_t *by_kind(const uint64_t *n)
+{
+    json_t *o = json_object();
+    for (unsigned k = 0; k < GOSSIP_KINDS; k++)
+        set(o, gossip_kind_name(k), number(__atomic_load_n(&n[k], __ATOMIC_RELAXED)));
+    return o;
+}
+
+static json_t *gossip_of(const struct gossip_figures *f)
+{
+    json_t *o = json_object(), *refused = json_object();
+    for (unsigned r = 0; r < GOSSIP_REFUSALS; r++)
+        set(refused, gossip_refusal_name((enum gossip_refusal)r),
+            number(GOSSIP_LOAD(f, refused[r])));
+    set(o, "sent", by_kind(f->sent));
+    set(o, "received", by_kind(f->received));
+    set(o, "sent_bytes", number(GOSSIP_LOAD(f, sent_bytes)));
+    set(o, "received_bytes", number(GOSSIP_LOAD(f, received_bytes)));
+    set(o, "refused", refused);
+    return o;
+}
+
 json_t *view_stats(const struct admin_sources *s)
 {
     uint64_t requests = 0, errors = 0, connections = 0, timeouts = 0;
@@ -337,6 +379,7 @@ json_t *view_stats(const struct admin_sources *s)
     }
     json_t *o = view_status(s);
     set(o, "hints", view_hints(s));
+    set(o, "gossip", gossip_of(s->figures));
     set(o, "requests_ok", number(requests));
     set(o, "requests_error", number(errors));
     set(o, "timeouts", number(timeouts));

@@ -12,6 +12,8 @@ json_t *view_status(const struct admin_sources *s);
 json_t *view_hints(const struct admin_sources *s);
 json_t *view_ring(const struct admin_sources *s);
 json_t *view_peers(const struct admin_sources *s);
+enum node_state view_own_state(const struct admin_sources *s);
+json_t *view_state(const struct admin_sources *s);
 json_t *view_stats(const struct admin_sources *s); /* status, hints, requests: for /stats */
 /* The answer to `key`; m's replies are read, not freed. */
 json_t *view_key(const struct admin_sources *s, struct slice key, const struct mail_inspected *m);

@@ -24,7 +24,6 @@ struct clients {
     struct stats *stats;
     struct stats *const *all_stats; /* of every worker: INFO, and the cap on connections */
     unsigned nworkers;
-    bool has_peers;
     uint64_t started_ms;      /* mono */
     uint64_t now_us, wall_ms; /* mono and wall, as of the last look at a socket */
     struct client *first, *dirty;

@@ -246,6 +246,10 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
             return fail(c, spec,
                         "ERR keys that begin with '" STORE_HIDDEN_PREFIX "' are the server's own");
     bool direct = requests_direct(c->all->requests);
+    if (write && requests_settling(c->all->requests)) {
+        c->lagging = c->all->later = true;
+        return false;
+    }
     bool split = n > 1 && (spec->flags & COMMAND_SPLIT);
     if (direct && !(split && merge_of(spec) == MERGE_ARRAY)) /* whose reply may be too large */
         return run_direct(c, spec, write);
@@ -286,7 +290,7 @@ bool dispatch_command(struct client *c)
         return session_command(c, spec);
     if (embedded && !(spec->flags & COMMAND_EMBEDDED))
         return fail_unknown(c);
-    if (c->all->has_peers && command_undetermined(spec, &c->cmd))
+    if (peers_count(c->all->requests->peers) > 1 && command_undetermined(spec, &c->cmd))
         return fail(
             c, spec,
             "ERR the effect of this command isn't determined by its arguments; it is refused "

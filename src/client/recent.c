@@ -5,16 +5,17 @@
 
 static void forget(struct recent *r, const struct peers *peers)
 {
-    if (!r->floors)
-        r->floors = mem_calloc(peers->n, sizeof *r->floors);
-    for (unsigned i = 0; i < peers->n; i++)
-        if (i != peers->self)
-            r->floors[i] = hint_log_appended(peers->at[i]->log).seq;
+    unsigned n = peers_count(peers);
+    if (r->n < n)
+        r->floors = mem_realloc(r->floors, n * sizeof *r->floors);
+    r->n = n;
+    for (unsigned i = 0; i < n; i++)
+        r->floors[i] = i == peers->self ? 0 : hint_log_appended(peers->at[i]->log).seq;
 }
 
 void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node)
 {
-    if (node < 0 || rs->peers->n == 1)
+    if (node < 0 || peers_count(rs->peers) == 1)
         return;
     if (!r->slots) {
         r->slots = mem_calloc(RECENT_SLOTS, sizeof *r->slots);
@@ -35,9 +36,13 @@ struct choice {
 
 static void consider(struct choice *c, const struct recent *r, const struct peer *p)
 {
-    enum node_state state = peer_state(p);
-    if (!PEER_LOAD(p, link_up) || state == NODE_DOWN)
+    enum node_state state = peer_state(p), told = peer_member_state(p);
+    if (!PEER_LOAD(p, link_up) || state == NODE_DOWN || told == NODE_DOWN)
         return;
+    if (told == NODE_STANDBY || told == NODE_JOINING)
+        state = told;
+    if (p->node >= r->n)
+        return; /* it came later */
     if (hint_log_acked(p->log).seq < r->floors[p->node])
         c->lagging = true;
     else if (state == NODE_NORMAL && c->normal < 0)
@@ -50,6 +55,11 @@ static void consider(struct choice *c, const struct recent *r, const struct peer
 static bool own_has_all(const struct requests *rs)
 {
     return store_is_up(rs->store) && peers_own_is_current(rs->peers);
+}
+
+static bool has_all(const struct requests *rs, unsigned node)
+{
+    return node == rs->peers->self ? own_has_all(rs) : !PEER_LOAD(rs->peers->at[node], gone);
 }
 
 static struct choice choose(const struct recent *r, const struct requests *rs, uint32_t token)
@@ -72,9 +82,9 @@ int recent_replica(struct recent *r, const struct requests *rs, uint32_t token)
 {
     struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
     if (slot && slot->node >= 0 && slot->token == token) {
-        if (slot->node != (int)rs->peers->self || own_has_all(rs))
+        if (has_all(rs, (unsigned)slot->node))
             return slot->node;
-        forget(r, rs->peers); /* the own store went away since: who else has it? */
+        forget(r, rs->peers); /* it went away since: who else has it? */
         slot->node = -1;
     }
     if (!r->floors)

@@ -20,6 +20,7 @@ struct recent { /* zeroed: nothing written */
         int32_t node; /* -1: empty */
     } * slots;
     uint64_t *floors; /* by node; NULL: nothing forgotten */
+    unsigned n;       /* of floors: nobody knows what newer peers have of it */
 };
 
 enum { RECENT_ANY = -1, RECENT_WAIT = -2 };

@@ -19,6 +19,14 @@ static bool check(struct load *l)
     if (*c->backend_user && !*c->backend_password)
         return load_refuse(l, option_by_key("backend_user"),
                            "found %.100s; allowed with a backend_password", c->backend_user);
+    if (c->seed_provider == SEED_PROVIDER_DNS && !*c->seeds_name)
+        return load_refuse(l, option_by_key("dyn_seed_provider"),
+                           "found dns_provider; allowed with a seeds_name");
+    if (c->seed_provider != SEED_PROVIDER_SIMPLE && !c->enable_gossip)
+        return load_refuse(l, option_by_key("dyn_seed_provider"),
+                           "found %s; allowed simple_provider with enable_gossip: false",
+                           c->seed_provider == SEED_PROVIDER_DNS ? "dns_provider"
+                                                                 : "florida_provider");
     return true;
 }
 

@@ -38,6 +38,9 @@ enum consistency {
 };
 const char *consistency_name(enum consistency level); /* "DC_ONE" */
 
+/* Where gossip learns whom to contact first (gossip/seeds.h). */
+enum seed_provider { SEED_PROVIDER_SIMPLE, SEED_PROVIDER_DNS, SEED_PROVIDER_FLORIDA };
+
 /* When what was written is forced to disk: before it is answered, every second, or when the kernel
  * likes. */
 enum sync_policy { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NEVER };
@@ -51,6 +54,10 @@ struct config_seed {
     uint32_t *tokens; /* at least one, no two alike */
     size_t ntokens;
 };
+/* One host:port:rack:dc:tokens, as dyn_seeds has them; the caller's to config_seed_fini. Any
+ * thread. */
+bool config_seed_parse(const char *text, struct config_seed *out, struct error *e) MUST_USE;
+void config_seed_fini(struct config_seed *s);
 
 struct config {
     /* who this node is */
@@ -80,9 +87,13 @@ struct config {
     char *cluster_secret; /* "" = peers aren't authenticated */
     struct config_seed *seeds;
     size_t nseeds;
+    enum seed_provider seed_provider;
+    char *seeds_name;      /* dns_provider: host or host:port, for address_parse_host; "" = none */
+    char *seeds_url;       /* florida_provider: http:// or https:// */
     char *hash;            /* one of the 14 names, in lower case */
     char *hash_tag;        /* "" or two bytes */
     unsigned gos_interval; /* ms */
+    bool enable_gossip;    /* nodes tell each other who is there; else dyn_seeds alone does */
     uint64_t send_window;  /* bytes */
 
     /* requests */

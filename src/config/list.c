@@ -98,7 +98,7 @@ const struct option_type type_tokens = {.is_list = true,
 /* --- seeds: host:port:rack:dc:tokens -----------------------------------------------------------
  */
 
-static void seed_fini(struct config_seed *s)
+void config_seed_fini(struct config_seed *s)
 {
     mem_free(s->host);
     mem_free(s->rack);
@@ -136,17 +136,22 @@ static bool seed_parse(char *text, struct config_seed *out)
     return true;
 }
 
+bool config_seed_parse(const char *text, struct config_seed *out, struct error *e)
+{
+    char *copy = mem_strdup(text);
+    bool ok = seed_parse(copy, out);
+    mem_free(copy);
+    return ok ||
+           error_set(e, "found %.100s; allowed host:port:rack:dc:tokens, tokens comma separated",
+                     option_show(text));
+}
+
 static bool seeds_add(const struct option *o UNUSED, const char *text, struct config *c,
                       struct error *e)
 {
     struct config_seed s;
-    char *copy = mem_strdup(text);
-    bool ok = seed_parse(copy, &s);
-    mem_free(copy);
-    if (!ok)
-        return error_set(e,
-                         "found %.100s; allowed host:port:rack:dc:tokens, tokens comma separated",
-                         option_show(text));
+    if (!config_seed_parse(text, &s, e))
+        return false;
     c->seeds = mem_realloc(c->seeds, (c->nseeds + 1) * sizeof *c->seeds);
     c->seeds[c->nseeds++] = s;
     return true;
@@ -166,7 +171,7 @@ static char *seeds_item(const struct option *o UNUSED, const struct config *c, s
 static void seeds_clear(const struct option *o UNUSED, struct config *c)
 {
     for (size_t i = 0; i < c->nseeds; i++)
-        seed_fini(&c->seeds[i]);
+        config_seed_fini(&c->seeds[i]);
     mem_free(c->seeds);
     c->seeds = NULL;
     c->nseeds = 0;

@@ -53,8 +53,13 @@ static const struct option_word hash_words[] = {
 
 /* Of several words so far only one works. */
 static const struct option_word only_none[] = {{"none", 0, WORD_NAME}, {NULL, 0, WORD_NAME}};
-static const struct option_word only_simple[] = {{"simple_provider", 0, WORD_NAME},
-                                                 {NULL, 0, WORD_NAME}};
+
+static const struct option_word provider_words[] = {
+    {"simple_provider", SEED_PROVIDER_SIMPLE, WORD_NAME},
+    {"dns_provider", SEED_PROVIDER_DNS, WORD_NAME},
+    {"florida_provider", SEED_PROVIDER_FLORIDA, WORD_NAME},
+    {NULL, 0, WORD_NAME},
+};
 
 /* The field's offset; doesn't compile when the field isn't of the type that the row's type fills
  * (an enum is an unsigned to both compilers). */
@@ -132,8 +137,15 @@ const struct option option_table[] = {
      .help = "shared by all nodes; '': peers are not authenticated"},
     {KEY("dyn_seeds", type_seeds), LIST(struct config_seed, seeds),
      .value = "HOST:PORT:RACK:DC:TOKENS", .help = "a peer; repeated for each"},
-    {KEY("dyn_seed_provider", type_fixed), .words = only_simple, .fallback = "simple_provider",
-     .value = "NAME", .help = "where seeds come from"},
+    {KEY("dyn_seed_provider", type_word), FIELD(unsigned, seed_provider), .words = provider_words,
+     .fallback = "simple_provider", .value = "NAME",
+     .help = "where seeds come from, besides dyn_seeds"},
+    {KEY("seeds_name", type_host), FIELD(char *, seeds_name), .fallback = "",
+     .value = "HOST[:PORT]",
+     .help = "dns_provider: whose A, AAAA and TXT records; the port of peers, if not dyn_listen's"},
+    {KEY("seeds_url", type_url), FIELD(char *, seeds_url),
+     .fallback = "http://127.0.0.1:8080/REST/v1/admin/get_seeds", .value = "URL",
+     .help = "florida_provider: where the list is"},
     {KEY("hash", type_choice), FIELD(char *, hash), .words = hash_words, .fallback = "murmur",
      .value = "NAME", .help = "key to token"},
     {KEY("hash_tag", type_hash_tag), FIELD(char *, hash_tag), .fallback = "", .value = "XY",
@@ -155,6 +167,8 @@ const struct option option_table[] = {
     {KEY("client_output_max_bytes", type_bytes), FIELD(uint64_t, client_output_max_bytes),
      .min = KIB, .max = BYTES_MAX, .fallback = "268435456", .value = "BYTES",
      .help = "replies that wait for one client"},
+    {KEY("enable_gossip", type_bool), FIELD(bool, enable_gossip), .fallback = "true",
+     .value = "BOOL", .help = "members tell each other who is there; false: dyn_seeds alone"},
     {KEY("gos_interval", type_number), FIELD(unsigned, gos_interval), .min = 10, .max = MS_MAX,
      .fallback = "1000", .value = "MS", .help = "heartbeat; a peer is DOWN after three without"},
     {KEY("enable_hinted_handoff", type_bool), FIELD(bool, enable_hinted_handoff),
@@ -198,17 +212,14 @@ const struct option option_table[] = {
 
     /* known, so that whoever sets one is told that it isn't a slip of the pen */
     {PROCESS("describe_stats", 'D', type_later_switch)},
-    {KEY("seeds_name", type_later)},
-    {KEY("seeds_url", type_later)},
     {KEY("bucket_types", type_later)},
     {KEY("read_repairs_enabled", type_later)},
     {KEY("requirepass", type_later)},
     {KEY("allow_flush", type_later)},
-    {KEY("enable_gossip", type_later)},
     {KEY("dc_compression", type_later)},
     {KEY("dc_rate", type_later)},
 
-    {PROCESS("gossip", 'g', type_ignored_switch), .help = "dyn_seeds names the peers"},
+    {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},
     {PROCESS("admin_operation", 'x', type_ignored), .help = "dyn-admin does it"},
     {KEY("mbuf_size", type_ignored), .letter = 'm',
      .help = "buffers grow as they must, up to client_output_max_bytes"},

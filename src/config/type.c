@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define URL_MAX 2000 /* bytes */
+
 /* A scalar may change while it is shown. */
 #define LIVE(ctype, o, c) __atomic_load_n((const ctype *)option_at((o), (c)), __ATOMIC_RELAXED)
 
@@ -222,6 +224,42 @@ static bool address_add(const struct option *o, const char *text, struct config 
 
 const struct option_type type_address = {
     .is_text = true, .add = address_add, .item = string_item, .clear = string_clear};
+
+/* A name without a port is for whoever knows the port. */
+static bool host_add(const struct option *o, const char *text, struct config *c, struct error *e)
+{
+    struct address ignored;
+    if (*text && !address_parse_host(text, 1, &ignored, e))
+        return false;
+    string_set(o, c, mem_strdup(text));
+    return true;
+}
+
+const struct option_type type_host = {
+    .is_text = true, .add = host_add, .item = string_item, .clear = string_clear};
+
+static bool url_ok(const char *text)
+{
+    size_t scheme = strncasecmp(text, "http://", 7) == 0 ? 7 : 8;
+    if (scheme == 8 && strncasecmp(text, "https://", 8) != 0)
+        return false;
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return false;
+    return text[scheme] && text[scheme] != '/' && strlen(text) <= URL_MAX;
+}
+
+static bool url_add(const struct option *o, const char *text, struct config *c, struct error *e)
+{
+    if (!url_ok(text))
+        return error_set(e, "found %.100s; allowed a URL that begins with http:// or https://",
+                         option_show(text));
+    string_set(o, c, mem_strdup(text));
+    return true;
+}
+
+const struct option_type type_url = {
+    .is_text = true, .add = url_add, .item = string_item, .clear = string_clear};
 
 /* --- an option of which so far one word works -------------------------------------------------
  */

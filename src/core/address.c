@@ -82,6 +82,22 @@ bool address_parse(const char *text, unsigned flags, struct address *out, struct
     return true;
 }
 
+/* A host alone has no colon outside of brackets; an IPv6 number without brackets is refused, since
+ * its last group might be meant as a port. */
+bool address_parse_host(const char *text, uint16_t port, struct address *out, struct error *e)
+{
+    char full[ADDRESS_TEXT_SIZE], tail[8] = "";
+    struct address a;
+    if (!strchr(text, ':') || text[strlen(text) - 1] == ']')
+        snprintf(tail, sizeof tail, ":%u", port);
+    int n = snprintf(full, sizeof full, "%s%s", text, tail);
+    if (n < 0 || (size_t)n >= sizeof full || !address_parse(full, ADDRESS_TCP_ONLY, &a, NULL))
+        return error_set(e, "found %.100s; allowed host or host:port with port 1..65535",
+                         *text ? text : "''");
+    *out = a;
+    return true;
+}
+
 void address_format(const struct address *a, char *out, size_t room)
 {
     if (a->kind == ADDRESS_UNIX)

@@ -28,6 +28,10 @@ struct address {
 /* `flags` is 0 or an OR of the above. The error reads "found TEXT; allowed ...". */
 bool address_parse(const char *text, unsigned flags, struct address *out, struct error *e) MUST_USE;
 
+/* TCP: host:port, or a host alone, which gets this port. */
+bool address_parse_host(const char *text, uint16_t port, struct address *out,
+                        struct error *e) MUST_USE;
+
 /* The text form, which address_parse reads back; cut at `room`, always ended by a NUL. */
 void address_format(const struct address *a, char *out, size_t room);
 

@@ -40,6 +40,8 @@ struct member {
     uint64_t incarnation;  /* the start mark of its start << 32, and a count of its refutations */
     enum node_state state; /* JOINING NORMAL STANDBY LEAVING by its own word; DOWN, by its own word
                               or since nobody reaches it; RESET: it has left the ring for good */
+    enum node_state said;  /* its own last word, without DOWN: a JOINING that is DOWN isn't in the
+                              ring either */
     bool serves;           /* its ring has taken a client's write */
     uint64_t clock;        /* the newest hybrid stamp heard of it */
     uint64_t since_ms;     /* when the state changed, this node's time */
@@ -99,6 +101,11 @@ struct swim_sink {
 struct swim;
 struct swim *swim_new(const struct swim_options *o, const struct swim_self *self,
                       const struct swim_sink *sink, uint64_t now_ms) MUST_USE;
+/* For simulations: one that is settled and knows just what `model` knows, `self` among it, without
+ * events about it. */
+struct swim *swim_new_like(const struct swim *model, const struct swim_options *o,
+                           const struct swim_self *self, const struct swim_sink *sink,
+                           uint64_t now_ms) MUST_USE;
 void swim_free(struct swim *s);
 
 /* When swim_tick has something to do; never UINT64_MAX. */

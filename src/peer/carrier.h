@@ -19,6 +19,11 @@ struct carrier {
 void carrier_ask(struct carrier *c, struct mail_reads *m, struct buf *out);
 /* The peer answers one. */
 void carrier_answer(struct carrier *c, const struct frame *f);
+/* Is there something that it was asked and hasn't answered? */
+static inline bool carrier_waits(const struct carrier *c)
+{
+    return c->reads.first != c->reads.next;
+}
 /* The peer won't answer what it was asked. */
 void carrier_fail(struct carrier *c);
 /* At the turn's end: what was answered in it. */

@@ -1,13 +1,14 @@
 #include "peer/clocks.h"
 #include "core/mem.h"
+#include "ring/topology.h"
 #include <stdlib.h>
 
 void clocks_init(struct clocks *c, unsigned nodes, uint64_t fresh_ms)
 {
     *c = (struct clocks){.n = nodes,
                          .fresh_ms = fresh_ms,
-                         .of = mem_calloc(nodes, sizeof *c->of),
-                         .sorted = mem_calloc(nodes, sizeof *c->sorted)};
+                         .of = mem_calloc(RING_NODES_MAX, sizeof *c->of),
+                         .sorted = mem_calloc(RING_NODES_MAX, sizeof *c->sorted)};
 }
 
 void clocks_fini(struct clocks *c)

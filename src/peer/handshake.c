@@ -112,11 +112,23 @@ void handshake_add_welcome(struct buf *out, uint64_t applied, enum node_state st
     add_frame(out, FRAME_WELCOME, &m.base);
 }
 
-void handshake_add_refuse(struct buf *out, const char *reason)
+static void add_refuse(struct buf *out, const char *reason, bool for_now)
 {
     LinkRefuse m = LINK_REFUSE__INIT;
     m.reason = WORDS(reason);
+    m.has_for_now = for_now;
+    m.for_now = for_now;
     add_frame(out, FRAME_REFUSE, &m.base);
+}
+
+void handshake_add_refuse(struct buf *out, const char *reason)
+{
+    add_refuse(out, reason, false);
+}
+
+void handshake_add_refuse_for_now(struct buf *out, const char *reason)
+{
+    add_refuse(out, reason, true);
 }
 
 void handshake_add_state(struct buf *out, uint64_t applied, enum node_state state, bool backend_up)
@@ -262,7 +274,7 @@ bool handshake_read_state(struct slice payload, struct link_word *out, struct er
     return ok;
 }
 
-void handshake_read_refuse(struct slice payload, char *out, size_t n)
+void handshake_read_refuse(struct slice payload, char *out, size_t n, bool *for_now)
 {
     LinkRefuse *m = link_refuse__unpack(NULL, payload.len, payload.ptr);
     const char *reason = m ? m->reason : "no readable reason";
@@ -270,6 +282,7 @@ void handshake_read_refuse(struct slice payload, char *out, size_t n)
     len = len < n ? len : n - 1;
     memcpy(out, reason, len);
     out[len] = 0;
+    *for_now = m && m->for_now;
     if (m)
         link_refuse__free_unpacked(m, NULL);
 }
@@ -294,10 +307,16 @@ bool handshake_check(const struct identity *me, const struct topology *t, const 
     if (place < 0 || place == (int)t->self)
         return error_set(e,
                          "datacenter %s, rack %s with its %zu tokens (first %u) isn't one of the "
-                         "places in dyn_seeds",
+                         "places in the ring that this node knows",
                          g->datacenter, g->rack, g->ntokens, g->ntokens ? g->tokens[0] : 0);
     *node = (unsigned)place;
     return true;
+}
+
+bool handshake_is_stranger(const struct topology *t, const struct greeting *g)
+{
+    return topology_find_id(t, g->id) < 0 &&
+           topology_find_place(t, g->datacenter, g->rack, g->tokens, g->ntokens) < 0;
 }
 
 bool handshake_proven(const struct identity *me, enum handshake_role role, const struct greeting *g,

@@ -57,6 +57,8 @@ void handshake_add_proof(struct buf *out, const struct identity *me, const char 
 void handshake_add_welcome(struct buf *out, uint64_t applied, enum node_state state,
                            bool backend_up);
 void handshake_add_refuse(struct buf *out, const char *reason);
+/* The same, and the other side may dial again soon: it may be in the ring by then. */
+void handshake_add_refuse_for_now(struct buf *out, const char *reason);
 void handshake_add_state(struct buf *out, uint64_t applied, enum node_state state, bool backend_up);
 
 /* Read a frame's payload; false: malformed, or of a size that is not allowed. */
@@ -70,12 +72,14 @@ struct link_word {
 };
 bool handshake_read_welcome(struct slice payload, struct link_word *out, struct error *e) MUST_USE;
 bool handshake_read_state(struct slice payload, struct link_word *out, struct error *e) MUST_USE;
-void handshake_read_refuse(struct slice payload, char *out, size_t n);
+void handshake_read_refuse(struct slice payload, char *out, size_t n, bool *for_now);
 
 /* Is it one of us, and at the place where we think it is? Fills its index in `t`. A new id at the
  * place of another node passes, too: whether it replaces that one is the writer's to say. */
 bool handshake_check(const struct identity *me, const struct topology *t, const struct greeting *g,
                      unsigned *node, struct error *e) MUST_USE;
+/* Where nodes hear of each other: may it be refused because this node hasn't heard of it yet? */
+bool handshake_is_stranger(const struct topology *t, const struct greeting *g);
 /* Does the proof of the other side, which has `role`, hold? */
 bool handshake_proven(const struct identity *me, enum handshake_role role, const struct greeting *g,
                       const char *their_id, const uint8_t ours[CHALLENGE_SIZE],

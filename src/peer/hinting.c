@@ -10,7 +10,8 @@ const char *hinting_address(const struct hinting *h, char out[300])
 {
     rcu_read_begin();
     const struct topology *t = RCU_GET(*h->topology);
-    snprintf(out, 300, "%s", t->nodes[h->peer->node].address);
+    bool named = h->peer->node < t->n; /* else it is about to be */
+    snprintf(out, 300, "%s", named ? t->nodes[h->peer->node].address : h->peer->log_name);
     rcu_read_end();
     return out;
 }

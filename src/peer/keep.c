@@ -2,11 +2,13 @@
 #include "core/clock.h"
 #include "core/datadir.h"
 #include "core/mem.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #define SMALL_FILE 4096
@@ -151,6 +153,44 @@ static void add_place(struct buf *b, const struct ring_node *n)
     add_tokens(b, n);
 }
 
+bool keep_membership(const char *data_dir, const struct ring_node *self,
+                     const struct keep_membership *m, struct error *e)
+{
+    char *path = mem_printf("%s/place", data_dir);
+    struct buf b = BUF_INIT;
+    bool ok;
+    if (m->settled) {
+        buf_printf(&b, "%d ", m->serves);
+        add_place(&b, self);
+        buf_add_str(&b, "\n");
+        ok = file_replace(path, buf_slice(&b), e);
+    } else {
+        ok = unlink(path) == 0 || errno == ENOENT || error_set(e, "%s: %s", path, strerror(errno));
+    }
+    buf_fini(&b);
+    mem_free(path);
+    return ok;
+}
+
+bool keep_load_membership(const char *data_dir, const struct ring_node *self,
+                          struct keep_membership *out, struct error *e)
+{
+    char *path = mem_printf("%s/place", data_dir);
+    struct buf b = BUF_INIT, here = BUF_INIT;
+    bool missing = false, ok = read_lines(path, PEERS_FILE, &b, &missing, e);
+    add_place(&here, self);
+    buf_add_str(&here, "\n");
+    const char *line = (const char *)buf_head(&b);
+    *out = (struct keep_membership){0};
+    if (ok && !missing && line[0] && line[1] == ' ' &&
+        slice_eq(buf_slice(&here), slice_str(line + 2)))
+        *out = (struct keep_membership){.settled = true, .serves = line[0] == '1'};
+    buf_fini(&here);
+    buf_fini(&b);
+    mem_free(path);
+    return ok;
+}
+
 /* Is the line about a node of the ring, or about one whose place another has now? */
 static bool is_replaced(const struct topology *t, const char *line)
 {
@@ -256,6 +296,9 @@ static bool stands_there(const char *path, struct slice content)
     return same;
 }
 
+static const char *const role_words[] = {
+    [RING_MEMBER] = "", [RING_JOINING] = "\tjoining", [RING_GONE] = "\tgone"};
+
 bool keep_ring(const char *path, const struct topology *t, struct error *e)
 {
     struct buf b = BUF_INIT;
@@ -264,6 +307,7 @@ bool keep_ring(const char *path, const struct topology *t, struct error *e)
         buf_printf(&b, "%s\t%s\t%s\t%s\t", n->id[0] ? n->id : "-", n->address, n->datacenter,
                    n->rack);
         add_tokens(&b, n);
+        buf_add_str(&b, role_words[n->role]);
         buf_add_str(&b, "\n");
     }
     bool ok = stands_there(path, buf_slice(&b)) || file_replace(path, buf_slice(&b), e);
@@ -286,6 +330,14 @@ static size_t parse_tokens(char *text, uint32_t **out)
     return n;
 }
 
+static bool parse_role(const char *text, enum ring_role *out)
+{
+    for (size_t i = 1; text && i < ARRAY_LEN(role_words); i++)
+        if (strcmp(text, role_words[i] + 1) == 0)
+            *out = (enum ring_role)i;
+    return !text || *out != RING_MEMBER;
+}
+
 /* The strings stay in `line`, which is cut up. */
 static bool parse_node(char *line, struct ring_node *n)
 {
@@ -303,7 +355,7 @@ static bool parse_node(char *line, struct ring_node *n)
     n->rack = word[3];
     n->ntokens = parse_tokens(word[4], &tokens);
     n->tokens = tokens;
-    return n->ntokens > 0;
+    return n->ntokens > 0 && parse_role(strtok_r(NULL, "\t", &save), &n->role);
 }
 
 static bool parse_ring(const char *path, char *text, struct topology **out, struct error *e)

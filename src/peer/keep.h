@@ -5,6 +5,8 @@
  *               numbers of a log run out) and never below the wall clock's seconds; the clock's
  *               bound in ms; the steady clock when it was written
  *     peers     one line for each peer met: id address datacenter rack tokens
+ *     place     "serves datacenter rack tokens": where this node belongs to the ring; not there: it
+ *               was never settled that it does, or it has left
  *
  * Main thread; keep_peers later by the writer. */
 #ifndef PEER_KEEP_H
@@ -36,6 +38,17 @@ bool keep_next_start(const char *data_dir, uint64_t least, struct keep_start *la
                      struct error *e) MUST_USE;
 bool keep_start(const char *data_dir, const struct keep_start *s, struct error *e) MUST_USE;
 
+/* What is known of this node's own membership (gossip/swim.h). */
+struct keep_membership {
+    bool settled; /* it belongs to the ring with its place */
+    bool serves;  /* the ring had taken a client's write */
+};
+bool keep_membership(const char *data_dir, const struct ring_node *self,
+                     const struct keep_membership *m, struct error *e) MUST_USE;
+/* Zeros: nothing was kept, or of another place. */
+bool keep_load_membership(const char *data_dir, const struct ring_node *self,
+                          struct keep_membership *out, struct error *e) MUST_USE;
+
 /* Lines of nodes that aren't in the ring stay, unless another is at their place. */
 bool keep_peers(const char *data_dir, const struct topology *t, struct error *e) MUST_USE;
 /* Fills the ids of nodes whose place is found there. */
@@ -43,7 +56,8 @@ bool keep_load_peers(const char *data_dir, struct ring_node *nodes, unsigned n, 
                      struct error *e) MUST_USE;
 
 /* The whole ring, one line a node: id, address, datacenter, rack and tokens with tabs between them,
- * the id "-" where it isn't known. Written when it changed. A path of its own, since it lies with
+ * the id "-" where it isn't known; behind them "joining" or "gone", where it is no member.
+ * Written when it changed. A path of its own, since it lies with
  * the hints: it tells whose logs are those of nodes that the configuration doesn't name any more.
  */
 bool keep_ring(const char *path, const struct topology *t, struct error *e) MUST_USE;

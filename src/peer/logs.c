@@ -120,17 +120,17 @@ static void tell_of_log(const struct hint_log_report *r, const char *address)
                  address, r->damaged, r->torn_bytes, r->missing, r->detail);
 }
 
-static bool open_log(struct logs *l, struct peer *p, struct error *e)
+static bool open_log(struct logs *l, const struct ring_node *n, struct peer *p, struct error *e)
 {
     char place[NODE_ID_SIZE];
-    keep_new_name(&l->topology->nodes[p->node], place);
+    keep_new_name(n, place);
     p->hints = hint_store_peer(l->peers.store, p->log_name, place, e);
     if (!p->hints)
         return false;
     p->log = hint_peer_log(p->hints);
     if (p == l->peers.own)
         hint_peer_tune(p->hints, OWN_SEGMENT, 0); /* a limit would only hold it up */
-    tell_of_log(hint_peer_report(p->hints), l->topology->nodes[p->node].address);
+    tell_of_log(hint_peer_report(p->hints), n->address);
     return true;
 }
 
@@ -242,8 +242,9 @@ static void look_for_left_behind(const struct logs *l)
 bool logs_open(struct logs *l, struct error *e)
 {
     unsigned n = l->topology->n, self = l->topology->self;
-    l->peers = (struct peers){.n = n, .self = self, .at = mem_calloc(n, sizeof *l->peers.at)};
-    l->dirs = mem_calloc(n, sizeof *l->dirs);
+    l->peers =
+        (struct peers){.n = n, .self = self, .at = mem_calloc(RING_NODES_MAX, sizeof *l->peers.at)};
+    l->dirs = mem_calloc(RING_NODES_MAX, sizeof *l->dirs);
     char *root = hints_root(l->config);
     bool ok = !root || dir_make(root, e);
     bool own_too = wants_own_log(l, root);
@@ -253,12 +254,83 @@ bool logs_open(struct logs *l, struct error *e)
     ok = ok && open_hints(l, root, e);
     for (unsigned i = 0; ok && i < n; i++)
         if (i != self || own_too)
-            ok = open_log(l, i == self ? l->peers.own : l->peers.at[i], e);
+            ok = open_log(l, &l->topology->nodes[i], i == self ? l->peers.own : l->peers.at[i], e);
     ok = ok && drop_own_log(l, e) && take_orphans(l, root, e);
     if (ok && !root)
         look_for_left_behind(l);
     mem_free(root);
     return ok;
+}
+
+/* ---- while the server runs ---------------------------------------------------------------------
+ */
+
+/* Of a peer that has gone: who comes back to its place gets what is left in it, who comes to
+ * another one finds none. */
+static bool free_name(struct logs *l, const struct ring_node *n, struct error *e)
+{
+    char place[NODE_ID_SIZE], name[NODE_ID_SIZE];
+    struct hint_peer *old = hint_store_find(l->peers.store, n->id);
+    keep_new_name(n, place);
+    if (!old || strcmp(hint_peer_header(old), place) == 0)
+        return true;
+    uint64_t left =
+        hint_log_appended(hint_peer_log(old)).records - hint_log_acked(hint_peer_log(old)).records;
+    if (left)
+        return error_set(e, "%" PRIu64 " hints lie here that were made for it at another place",
+                         left);
+    snprintf(name, sizeof name, "gone-%" PRIx64 "-%u", l->me->start_mark, l->peers.n);
+    return hint_peer_rename(old, name, e);
+}
+
+struct peer *logs_add(struct logs *l, const struct ring_node *n, struct error *e)
+{
+    char *root = hints_root(l->config), *dir = root ? mem_printf("%s/%s", root, n->id) : NULL;
+    struct peer *p = MEM_NEW(struct peer);
+    unsigned node = l->peers.n;
+    p->node = node;
+    p->log_name = mem_strdup(n->id);
+    bool ok = orphans_claim(&l->orphans, n, e) && free_name(l, n, e) &&
+              (!dir || dir_make(dir, e)) && open_log(l, n, p, e);
+    mem_free(root);
+    if (!ok) {
+        mem_free(dir);
+        free_peer(p);
+        return NULL;
+    }
+    l->peers.at[node] = p;
+    l->dirs[node] = dir;
+    return p;
+}
+
+bool logs_add_own(struct logs *l, const struct topology *now, struct error *e)
+{
+    const struct ring_node *n = &now->nodes[l->peers.self];
+    if (l->peers.own || l->config->data_store == DATA_STORE_EMBEDDED)
+        return true;
+    char *root = hints_root(l->config), *dir = root ? mem_printf("%s/%s", root, n->id) : NULL;
+    struct peer *p = MEM_NEW(struct peer);
+    p->node = l->peers.self;
+    p->log_name = mem_strdup(n->id);
+    bool ok = (!dir || dir_make(dir, e)) && open_log(l, n, p, e);
+    mem_free(root);
+    if (!ok) {
+        mem_free(dir);
+        free_peer(p);
+        return false;
+    }
+    hint_peer_tune(p->hints, OWN_SEGMENT, 0);
+    l->dirs[p->node] = dir;
+    __atomic_store_n(&l->peers.own, p, __ATOMIC_RELEASE);
+    return true;
+}
+
+void logs_undo_add(struct logs *l, struct peer *p)
+{
+    l->peers.at[p->node] = NULL;
+    mem_free(l->dirs[p->node]);
+    l->dirs[p->node] = NULL;
+    free_peer(p);
 }
 
 void logs_close(struct logs *l)

@@ -10,12 +10,16 @@
  *   a new node at another one's place
  *                writer --REPLACE--> sender --REPLACED--> writer   (it inherits the log)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
+ *   gossip       worker --GOSSIP--> gossip --LINK--> worker
  *   members      gossip --MEMBER--> writer         (brings ring, peers and senders there)
+ *                writer --MOVED, GONE--> sender
+ *   first peer   writer --SETTLE--> worker --SETTLE (answered)--> writer
  *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
  *                admin --ORDER--> sender --ORDER (answered)--> admin
- *                admin --ORDER--> writer --ORDER (answered)--> admin      (about an orphan)
+ *                admin --ORDER--> writer --ORDER (answered)--> admin      (about an orphan;
+ * STANDBY) admin --ORDER--> gossip --ORDER (answered)--> admin      (this node's state)
  *
  * The sender of a message gives it away; a WRITE goes back and forth as the same memory. */
 #ifndef PEER_MAIL_H
@@ -47,6 +51,10 @@ enum mail_type {
     MAIL_REPLACE,
     MAIL_REPLACED,
     MAIL_MEMBER,
+    MAIL_GOSSIP,
+    MAIL_MOVED, /* a bare msg to a sender: the ring has another address of its peer */
+    MAIL_GONE,  /* a bare msg to a sender: its peer has left the ring, for good */
+    MAIL_SETTLE,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
 };
 
@@ -79,9 +87,9 @@ struct mail_write {
     struct mail_write *next; /* the worker's, while it is none's */
     struct actor *worker;
     uint64_t ticket;
-    struct buf command; /* normalized, RESP */
-    bool want_replies;  /* the level needs more than this node's own word */
-    uint8_t nreplicas;
+    struct buf command;      /* normalized, RESP */
+    bool want_replies;       /* the level needs more than this node's own word */
+    uint8_t room, nreplicas; /* those that join are among them */
     /* the writer's answer */
     bool own_down; /* the own store, which has no log, can't serve: nothing was written */
     enum store_outcome own_outcome;
@@ -209,7 +217,7 @@ struct mail_order {
     struct msg msg;
     struct actor *asker;
     uint64_t ticket; /* the asker's */
-    uint16_t node;   /* behind the nodes: the orphans, of which the writer is asked */
+    uint16_t node;   /* from RING_NODES_MAX on: the orphans, of which the writer is asked */
     enum order {
         ORDER_PAUSE,
         ORDER_RESUME,
@@ -218,6 +226,11 @@ struct mail_order {
         ORDER_WAIT,     /* done when every hint that there is now is gone */
         ORDER_REPAIRED,
         ORDER_HANDOFF, /* of an orphan; done when all is in its heirs' logs */
+        /* of this node: to the gossip actor where there is one, else to the writer */
+        ORDER_STANDBY, /* out of reads, until ORDER_NORMAL or a restart */
+        ORDER_NORMAL,
+        ORDER_LEAVE, /* out of the ring for good; done when all its logs are delivered and it has
+                        said so */
     } order;
     uint64_t until_ms; /* mono: nobody waits for the answer any more */
     /* the sender's answer */
@@ -246,6 +259,13 @@ struct mail_replace {
     char before[NODE_ID_SIZE], id[NODE_ID_SIZE];
     bool done;
 };
+/* What came on another node's gossip connection: one message, not decoded yet. Comes back as
+ * credit. */
+struct mail_gossip {
+    struct msg msg;
+    struct link_ref link;
+    struct blob *payload;
+};
 /* What is to be true of one member from now on, this node itself too. The writer finds it by its
  * id, else by its place (a seed that was never met), else it is a new peer; opens its log, starts
  * its sender, and publishes the ring. What is refused (a token that another node of its rack owns,
@@ -254,11 +274,19 @@ struct mail_member {
     struct msg msg;
     struct ring_node node; /* strings and tokens are the message's: mail_member_free */
     enum node_state state; /* what membership says: goes to peer->member_state */
+    uint64_t incarnation;  /* 0: not told */
     char reason[160];      /* of the state, one line for people */
 };
 struct mail_member *mail_member_new(const struct ring_node *n, enum node_state state,
                                     const char *reason); /* copies */
 void mail_member_free(struct mail_member *m);
+
+/* The node isn't alone any more. The writer to each worker: no write goes past the writer from now
+ * on. Comes back as the same memory when none is on its way that did. */
+struct mail_settle {
+    struct msg msg;
+    struct actor *asker;
+};
 
 /* A peer's wall clock, as it answered `took_ms` after it was asked. What took longer, because one
  * of the two processes was stopped or a link was full, doesn't tell what the clock shows: it isn't

@@ -304,6 +304,43 @@ void orphans_expire(struct orphans *all, uint64_t now_ms)
     }
 }
 
+static bool has_name(const struct orphan *o, const struct ring_node *n)
+{
+    char place[NODE_ID_SIZE];
+    keep_new_name(n, place);
+    return strcmp(o->name, n->id) == 0 || strcmp(o->name, place) == 0;
+}
+
+static bool claim(struct orphan *o, const struct ring_node *n, struct error *e)
+{
+    char place[NODE_ID_SIZE];
+    keep_new_name(n, place);
+    if (strcmp(hint_peer_header(o->hints), place) != 0)
+        return orphan_hints(o).pending == 0 ||
+               error_set(e, "hints lie here that were made for it at another place");
+    if (strcmp(o->name, n->id) != 0 && !hint_peer_rename(o->hints, n->id, e))
+        return false;
+    log_notice("%s: its node is in the ring again: it gets what lies there", o->dir);
+    __atomic_store_n(&o->gone, 1, __ATOMIC_RELEASE);
+    return true;
+}
+
+bool orphans_have(const struct orphans *all, const struct ring_node *n)
+{
+    for (unsigned i = 0; i < all->n; i++)
+        if (!orphan_is_gone(&all->at[i]) && has_name(&all->at[i], n))
+            return true;
+    return false;
+}
+
+bool orphans_claim(struct orphans *all, const struct ring_node *n, struct error *e)
+{
+    for (unsigned i = 0; i < all->n; i++)
+        if (!orphan_is_gone(&all->at[i]) && has_name(&all->at[i], n) && !claim(&all->at[i], n, e))
+            return false;
+    return true;
+}
+
 /* ---- figures
  * --------------------------------------------------------------------------------------------- */
 

@@ -38,8 +38,8 @@ struct orphans {
     struct orphan *at;
 };
 
-/* Takes what the hint store found below `root` (NULL: nothing) and belongs neither to `peers` nor to
- * this node, and keeps the present ring for the next start. */
+/* Takes what the hint store found below `root` (NULL: nothing) and belongs neither to `peers` nor
+ * to this node, and keeps the present ring for the next start. */
 bool orphans_open(struct orphans *o, struct hint_store *store, const char *root,
                   const struct topology *now, const struct peers *peers, struct error *e) MUST_USE;
 /* A node's id became known: the ring is kept anew. The writer's thread. */
@@ -53,6 +53,10 @@ void orphan_unlink_files(const char *dir);
 
 /* Before something goes from its log to others or is dropped: the needs-repair mark. */
 void orphan_mark(const struct orphan *o, const char *reason);
+/* The node joins the ring: the log that lies here for it, if any, isn't an orphan any more.
+ * Refused: there is one of another place with hints in it. */
+bool orphans_have(const struct orphans *all, const struct ring_node *n);
+bool orphans_claim(struct orphans *all, const struct ring_node *n, struct error *e) MUST_USE;
 /* Its log is empty: its files go, and the mark stays. */
 void orphan_remove(struct orphan *o);
 /* Drops what is past its lifetime. Cheap where there is nothing to do. */

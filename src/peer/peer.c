@@ -30,6 +30,16 @@ uint64_t peer_behind(const struct peer *p)
     return above(hint_log_appended(p->log).bytes, acked.bytes);
 }
 
+struct peer_shown peer_shown(const struct peer *p)
+{
+    enum node_state told = peer_member_state(p), link = peer_state(p);
+    bool newer = PEER_LOAD(p, link_up) &&
+                 (link == NODE_DOWN || (link == NODE_STANDBY && told == NODE_NORMAL));
+    if (told == NODE_UNKNOWN || newer)
+        return (struct peer_shown){link, PEER_LOAD(p, since_ms)};
+    return (struct peer_shown){told, PEER_LOAD(p, member_since_ms)};
+}
+
 const char *peer_hint_state(const struct peer *p)
 {
     if (PEER_LOAD(p, paused))
@@ -64,5 +74,6 @@ void peers_follow_caps(const struct peers *p, const struct config *c)
 
 bool peers_own_is_current(const struct peers *p)
 {
-    return !p->own || (!peer_hinting(p->own) && peer_hints(p->own).pending == 0);
+    const struct peer *own = peers_own(p);
+    return !own || (!peer_hinting(own) && peer_hints(own).pending == 0);
 }

@@ -1,5 +1,6 @@
 /* peer/peer: one remote node as the rest of the process sees it: its log, and what its sender
- * and the writer publish about it. Made at start, lives to the end. Each field says who writes it;
+ * and the writer publish about it. Made at the start or when membership tells of it; lives to the
+ * end. Each field says who writes it;
  * everybody else only loads (relaxed; figures). */
 #ifndef PEER_PEER_H
 #define PEER_PEER_H
@@ -42,13 +43,19 @@ struct peer {
     uint64_t since_ms; /* wall time of the last change of state */
     uint64_t heard_ms; /* mono time */
     uint64_t rtt_us;
-    uint32_t paused;            /* 1: nothing is delivered, what is written for it are hints */
-    uint32_t closed;            /* 1: its window is over: nothing is stored for it */
+    uint32_t let_go; /* 1: it has left the ring, and its sender has let go of the log (release) */
+    uint32_t paused; /* 1: nothing is delivered, what is written for it are hints */
+    uint32_t closed; /* 1: its window is over: nothing is stored for it */
     uint64_t drain_rate;        /* bytes/s that go out now, while there are hints */
     uint64_t live_rate;         /* bytes/s that are appended, measured while there are hints */
     struct peer_repair *repair; /* RCU_GET; NULL: fine */
 
     /* the writer's */
+    uint32_t member_state;             /* enum node_state, as membership tells; NODE_UNKNOWN: it
+                                          doesn't */
+    uint64_t member_since_ms;          /* wall: when that changed */
+    uint64_t incarnation;              /* as membership tells; 0: it doesn't */
+    uint32_t gone;                     /* 1: it has left the ring, for good */
     uint32_t greeted;                  /* 1: a link of its to us is up */
     uint64_t too_late;                 /* writes of its that came too late to be judged */
     uint64_t rejected[REJECT_REASONS]; /* REJECT_DROPPED: the sender's */
@@ -57,6 +64,9 @@ struct peer {
 #define PEER_LOAD(p, field)     __atomic_load_n(&(p)->field, __ATOMIC_RELAXED)
 #define PEER_STORE(p, field, v) __atomic_store_n(&(p)->field, (v), __ATOMIC_RELAXED)
 #define PEER_ADD(p, field, v)   __atomic_fetch_add(&(p)->field, (v), __ATOMIC_RELAXED)
+
+/* With gossip, a link on which nothing is owed is heard of this seldom. */
+#define BEAT_IDLE_MS 30000
 
 /* How many bytes may gather at either end of a link before an acknowledgement, or word of what was
  * appended, has no time any more: so few that a peer that is well doesn't count as behind. */
@@ -92,15 +102,42 @@ static inline enum node_state peer_state(const struct peer *p)
     return (enum node_state)PEER_LOAD(p, state);
 }
 
-/* All peers, by node index; NULL at this node's own. Immutable after the start. */
+/* All peers, by node index; NULL at this node's own. The writer adds one at the end, whole, before
+ * a ring names it; none is ever taken away. */
 struct peers {
-    unsigned n, self;
-    struct peer **at;
-    struct peer *own; /* the own store as a replica (request/own.h): the writer writes all its
-                          fields; NULL: it has no log */
+    unsigned n; /* atomic: peers_count */
+    unsigned self;
+    struct peer **at; /* room for RING_NODES_MAX */
+    struct peer *own; /* atomic: peers_own; the own store as a replica (request/own.h): the writer
+                          writes all its fields; NULL: it has no log, or none yet */
     struct hint_store *store;      /* of the hints of all of them */
     const struct orphans *orphans; /* NULL: none */
 };
+/* How many there are, this node included. Read once for a loop; the writer may read n itself. */
+static inline unsigned peers_count(const struct peers *p)
+{
+    return __atomic_load_n(&p->n, __ATOMIC_ACQUIRE);
+}
+/* The last one is whole: its log and its sender are there. The writer's thread. */
+static inline void peers_publish(struct peers *p, unsigned n)
+{
+    __atomic_store_n(&p->n, n, __ATOMIC_RELEASE);
+}
+static inline struct peer *peers_own(const struct peers *p)
+{
+    return __atomic_load_n(&p->own, __ATOMIC_ACQUIRE);
+}
+static inline enum node_state peer_member_state(const struct peer *p)
+{
+    return (enum node_state)PEER_LOAD(p, member_state);
+}
+/* What is shown of a peer. Membership decides, where it tells of the peer at all; but what the peer
+ * itself says on its link is newer: that it lacks writes, or that its store is gone. */
+struct peer_shown {
+    enum node_state state;
+    uint64_t since_ms; /* wall */
+};
+struct peer_shown peer_shown(const struct peer *p);
 /* The caps of the hint store follow the configuration: after each change of it. Any thread. */
 void peers_follow_caps(const struct peers *p, const struct config *c);
 /* Has the own store all that this node has written? (Not: the log of its own has to be replayed.)

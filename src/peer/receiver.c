@@ -11,7 +11,9 @@
 #define BUSY_MS    30000              /* longer than any single write should take */
 #define OUT_MAX    (8u * 1024 * 1024) /* the same of replies that the peer hasn't taken */
 
-enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED };
+#define GOSSIP_MAX (1024u * 1024) /* a message */
+
+enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED, GOSSIP };
 
 struct receiver {
     struct receivers *all;
@@ -22,7 +24,7 @@ struct receiver {
     struct greeting *hello;
     uint8_t challenge[CHALLENGE_SIZE];
     uint64_t challenged_ms, heard_ms;
-    size_t at_writer; /* bytes of frames that the writer hasn't dealt with */
+    size_t at_writer; /* bytes of frames that the writer, or the gossip actor, hasn't dealt with */
     bool dirty;
     bool left_frames; /* for want of room for replies */
 };
@@ -44,6 +46,16 @@ static void say_goodbye(struct receiver *r, const char *reason)
     shut(r);
 }
 
+/* The ring may not have heard of it yet: it dials again soon. */
+static void refuse_for_now(struct receiver *r, const char *reason)
+{
+    log_limited(60000, LOG_LEVEL_NOTICE, "link from %s not taken yet: %s", r->hello->address,
+                reason);
+    handshake_add_refuse_for_now(&r->stream.out, reason);
+    stream_flush(&r->stream);
+    shut(r);
+}
+
 static void refuse(struct receiver *r, const char *reason)
 {
     log_limited(1000, LOG_LEVEL_WARN, "link from %s%s%s refused: %s",
@@ -55,15 +67,28 @@ static void refuse(struct receiver *r, const char *reason)
 /* ---- the handshake ----------------------------------------------------------------------------
  */
 
+static bool is_of_cluster(const struct receiver *r)
+{
+    return r->hello->protocol == LINK_PROTOCOL &&
+           strcmp(r->hello->cluster, r->all->me->cluster) == 0 &&
+           strcmp(r->hello->id, r->all->me->id) != 0;
+}
+
 static void on_hello(struct receiver *r, const struct frame *f)
 {
     struct error e;
     r->hello = MEM_NEW(struct greeting);
-    bool ok = handshake_read_hello(f->payload, r->hello, &e);
+    bool ok = handshake_read_hello(f->payload, r->hello, &e), early = false;
     if (ok) {
         rcu_read_begin();
-        ok = handshake_check(r->all->me, RCU_GET(*r->all->topology), r->hello, &r->node, &e);
+        const struct topology *t = RCU_GET(*r->all->topology);
+        ok = handshake_check(r->all->me, t, r->hello, &r->node, &e);
+        early = !ok && r->all->gossip && is_of_cluster(r) && handshake_is_stranger(t, r->hello);
         rcu_read_end();
+    }
+    if (early) {
+        refuse_for_now(r, e.text);
+        return;
     }
     if (!ok || !orphans_check(r->all->peers->orphans, r->hello->id, &e)) {
         refuse(r, e.text);
@@ -185,10 +210,28 @@ static void hold_or_resume(struct receiver *r)
         stream_resume(&r->stream);
 }
 
+/* Each message proves itself, so a connection needs no handshake. */
+static void on_gossip(struct receiver *r, const struct frame *f)
+{
+    if (!r->all->gossip) {
+        refuse(r, "this node doesn't gossip (enable_gossip: false)");
+        return;
+    }
+    struct mail_gossip *m = MEM_NEW(struct mail_gossip);
+    m->msg.type = MAIL_GOSSIP;
+    m->link = (struct link_ref){.worker = r->all->worker, .ticket = r->ticket};
+    m->payload = blob_new(f->payload.ptr, f->payload.len);
+    r->phase = GOSSIP;
+    r->at_writer += f->payload.len;
+    actor_send(r->all->gossip, &m->msg);
+}
+
 static void on_frame(struct receiver *r, const struct frame *f)
 {
     if (r->phase == WAIT_HELLO && f->kind == FRAME_HELLO) {
         on_hello(r, f);
+    } else if ((r->phase == WAIT_HELLO || r->phase == GOSSIP) && f->kind == FRAME_GOSSIP) {
+        on_gossip(r, f);
     } else if (r->phase == WAIT_PROOF && f->kind == FRAME_PROOF) {
         on_proof(r, f);
     } else if (r->phase == LINKED && (f->kind == FRAME_READ || f->kind == FRAME_INSPECT)) {
@@ -197,7 +240,8 @@ static void on_frame(struct receiver *r, const struct frame *f)
         on_beat(r, f);
     } else if (f->kind == FRAME_REFUSE) {
         char reason[256];
-        handshake_read_refuse(f->payload, reason, sizeof reason);
+        bool for_now;
+        handshake_read_refuse(f->payload, reason, sizeof reason, &for_now);
         log_limited(1000, LOG_LEVEL_WARN, "link from %s: it refuses this node: %s",
                     r->hello ? r->hello->address : "an unknown node", reason);
         shut(r);
@@ -212,6 +256,12 @@ static bool is_numbered(const struct receiver *r, const struct frame *f)
     return r->phase == LINKED && (f->kind == FRAME_WRITE || f->kind == FRAME_SKIP);
 }
 
+static size_t payload_max(const struct receiver *r)
+{
+    bool may_gossip = r->phase == GOSSIP || (r->phase == WAIT_HELLO && r->all->gossip);
+    return r->phase == LINKED ? FRAME_PAYLOAD_MAX : may_gossip ? GOSSIP_MAX : HANDSHAKE_MAX;
+}
+
 /* Writes that follow one another go to the writer as one piece. */
 static void take_frames(struct receiver *r)
 {
@@ -222,7 +272,7 @@ static void take_frames(struct receiver *r)
     st->in_want = 0;
     while (!st->closed && done < st->in.len && st->out.len <= OUT_MAX) {
         struct frame f;
-        size_t size = 0, max = r->phase == LINKED ? FRAME_PAYLOAD_MAX : HANDSHAKE_MAX;
+        size_t size = 0, max = payload_max(r);
         enum frame_status rc = frame_parse(data + done, st->in.len - done, max, &f, &size);
         if (rc == FRAME_MORE) {
             st->in_want = size;
@@ -278,7 +328,7 @@ static void on_progress(struct stream *st)
 static void on_closed(struct stream *st)
 {
     struct receiver *r = st->owner;
-    if (r->phase >= WAIT_WRITER) {
+    if (r->phase == WAIT_WRITER || r->phase == LINKED) {
         struct mail_link_gone *m = MEM_NEW(struct mail_link_gone);
         m->msg.type = MAIL_LINK_GONE;
         m->link = (struct link_ref){.worker = r->all->worker, .ticket = r->ticket};

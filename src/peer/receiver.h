@@ -3,7 +3,9 @@
  * answers reads from this node's store. What the writer wants said on the link comes back by mail
  * (MAIL_LINK).
  *
- *     HELLO --> CHALLENGE ... PROOF --> (writer) --> WELCOME --> writes, reads, heartbeats */
+ *     HELLO --> CHALLENGE ... PROOF --> (writer) --> WELCOME --> writes, reads, heartbeats
+ *
+ * or another node's gossip connection: its messages go to the gossip actor as they are. */
 #ifndef PEER_RECEIVER_H
 #define PEER_RECEIVER_H
 
@@ -16,6 +18,8 @@
 /* What all links of one worker share. */
 struct receivers {
     struct actor *worker, *writer;
+    struct actor *gossip; /* takes MAIL_GOSSIP, and who isn't known may become known; NULL: this
+                             node doesn't gossip */
     const struct identity *me;
     struct topology *const *topology;
     const struct peers *peers;

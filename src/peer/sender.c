@@ -11,6 +11,7 @@
 #define TAKEN_PER_MS  50000 /* bytes; a slow disk's 50 MB/s */
 #define FLUSH_MS      1000
 #define SWEEP_LOOK_MS 1000
+#define FAREWELL_MS   2000 /* and twice as long as a request lives */
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
@@ -29,8 +30,9 @@ void sender_publish(struct sender *s, const char *reason)
         char address[300];
         PEER_STORE(s->peer, state, (uint32_t)now);
         PEER_STORE(s->peer, since_ms, clock_wall_ms());
-        log_notice("peer %s: %s -> %s (%s)", sender_peer_address(s, address), node_state_name(was),
-                   node_state_name(now), reason);
+        log_notice("%s %s: %s -> %s (%s)", s->o.config->enable_gossip ? "link to" : "peer",
+                   sender_peer_address(s, address), node_state_name(was), node_state_name(now),
+                   reason);
     }
     hinting_follow(&s->hinting, now, sender_accepting(s));
     if (sender_accepting(s))
@@ -53,21 +55,41 @@ static uint64_t patience(const struct sender *s)
 static void check_silence(struct sender *s, uint64_t now)
 {
     uint64_t greeting = patience(s) > GREETING_MS ? patience(s) : GREETING_MS;
-    if (s->phase == UP && now - PEER_LOAD(s->peer, heard_ms) > patience(s))
+    uint64_t heard = PEER_LOAD(s->peer, heard_ms);
+    heard = heard > s->listen_ms ? heard : s->listen_ms;
+    if (s->phase == UP && now - heard > patience(s))
         sender_drop_link(s, "no heartbeat");
     else if (s->phase != UP && s->stream_open && now - s->phase_since_ms > greeting)
         sender_drop_link(s, "no answer to the handshake");
+}
+
+/* Nothing is owed, and nothing was sent since the last look: with gossip, who is there is known
+ * from elsewhere, and the link may be silent. */
+static bool is_quiet(const struct sender *s)
+{
+    return s->o.config->enable_gossip && s->phase == UP && !s->asked_us &&
+           s->delivery.sent_bytes == s->delivery.acked_bytes &&
+           s->delivery.sent_bytes == s->looked_bytes && !carrier_waits(&s->carrier);
 }
 
 static void on_beat(uv_timer_t *t)
 {
     struct sender *s = t->data;
     uint64_t now = clock_mono_ms(), since = now - s->beat_ms;
+    bool quiet = is_quiet(s);
     s->beat_ms = now;
-    if (since < 2 * s->o.config->gos_interval) /* else it was this thread that was away */
+    s->looked_bytes = s->delivery.sent_bytes;
+    if (quiet) {
+        s->listen_ms = now; /* what it owes from here on it has its time for */
+        if (now - s->said_ms < BEAT_IDLE_MS)
+            return;
+    } else if (since < 2 * s->o.config->gos_interval) { /* else it was this thread that was away */
         check_silence(s, now);
-    if (s->phase == UP)
+    }
+    if (s->phase == UP) {
+        s->said_ms = now;
         sender_send_beat(s);
+    }
 }
 
 static void on_flush(uv_timer_t *t)
@@ -172,9 +194,81 @@ static void on_replace(struct sender *s, struct mail_replace *m)
     actor_send(s->o.writer, &m->msg);
 }
 
+/* ---- a peer that has left ----------------------------------------------------------------------
+ */
+
+static void on_farewell_over(uv_timer_t *t)
+{
+    struct sender *s = t->data;
+    actor_stop(&s->actor);
+}
+
+/* Who waits for a verdict hears that this replica counts neither for the write nor against it. */
+static void answer_waiters(struct sender *s)
+{
+    waiters_settle(&s->waiters, s->node, UINT64_MAX, VERDICT_KEPT, REFUSAL_NONE);
+}
+
+static const char left_the_ring[] = "it has left the ring";
+
+static void on_gone(struct sender *s)
+{
+    if (s->gone)
+        return;
+    answer_waiters(s);
+    sender_drop_link(s, left_the_ring);
+    s->gone = true;
+    orders_answer(&s->orders, ORDER_DRAIN, left_the_ring, 0, 0);
+    orders_answer(&s->orders, ORDER_WAIT, left_the_ring, 0, 0);
+    uv_timer_t *const timers[] = {&s->dial, &s->beat, &s->sweep, &s->rate, &s->flush, &s->drain};
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        uv_timer_stop(timers[i]);
+    __atomic_store_n(&s->peer->let_go, 1, __ATOMIC_RELEASE);
+    uv_timer_start(&s->dial, on_farewell_over, 2ull * s->o.config->timeout + FAREWELL_MS, 0);
+}
+
+static void receive_for_gone(struct sender *s, struct msg *msg)
+{
+    switch ((enum mail_type)msg->type) {
+    case MAIL_APPENDED: {
+        struct mail_appended *m = container_of_(msg, struct mail_appended, msg);
+        for (size_t i = 0; i < m->n; i++)
+            waiters_add(&s->waiters, &m->waiter[i]);
+        answer_waiters(s);
+        mem_free(m);
+        break;
+    }
+    case MAIL_READS:
+        carrier_ask(&s->carrier, container_of_(msg, struct mail_reads, msg), NULL);
+        break;
+    case MAIL_SYNC: {
+        struct mail_sync *m = container_of_(msg, struct mail_sync, msg);
+        m->ok = true; /* nobody will ask for it */
+        actor_send(m->asker, &m->msg);
+        break;
+    }
+    case MAIL_ORDER:
+        order_answer(container_of_(msg, struct mail_order, msg), left_the_ring);
+        break;
+    case MAIL_REPLACE: {
+        struct mail_replace *m = container_of_(msg, struct mail_replace, msg);
+        m->done = false;
+        m->msg.type = MAIL_REPLACED;
+        actor_send(s->o.writer, &m->msg);
+        break;
+    }
+    default:
+        mem_free(msg);
+    }
+}
+
 static void receive(void *self, struct msg *msg)
 {
     struct sender *s = self;
+    if (s->gone) {
+        receive_for_gone(s, msg);
+        return;
+    }
     switch ((enum mail_type)msg->type) {
     case MAIL_APPENDED:
         on_appended(s, container_of_(msg, struct mail_appended, msg));
@@ -202,6 +296,14 @@ static void receive(void *self, struct msg *msg)
     case MAIL_REPLACE:
         on_replace(s, container_of_(msg, struct mail_replace, msg));
         break;
+    case MAIL_MOVED:
+        sender_moved(s);
+        mem_free(msg);
+        break;
+    case MAIL_GONE:
+        on_gone(s);
+        mem_free(msg);
+        break;
     default:
         log_error("sender: unexpected message %u", msg->type);
         mem_free(msg);
@@ -216,7 +318,8 @@ static void turn_end(void *self)
     if (s->stream_open)
         stream_flush(&s->stream);
     carrier_send(&s->carrier); /* who reads doesn't wait for the disk */
-    hinting_turn_end(&s->hinting);
+    if (!s->gone)
+        hinting_turn_end(&s->hinting);
     waiters_flush(&s->waiters);
 }
 
@@ -224,8 +327,7 @@ static void stop(void *self)
 {
     struct sender *s = self;
     s->stopping = true;
-    if (s->resolving)
-        (void)uv_cancel((uv_req_t *)&s->names); /* or it ends by itself */
+    dial_cancel(&s->dialled);
     if (sender_accepting(s)) {
         if (!sender_is_paused(s))
             sender_pump(s);
@@ -241,6 +343,12 @@ static void stop(void *self)
     uv_close((uv_handle_t *)&s->drain, NULL);
 }
 
+static void end(void *self)
+{
+    struct sender *s = self;
+    __atomic_store_n(&s->over, 1, __ATOMIC_RELEASE);
+}
+
 static void drop(struct msg *msg)
 {
     if (msg->type == MAIL_READS)
@@ -254,6 +362,7 @@ static const struct actor_ops sender_ops = {.name = "sender",
                                             .receive = receive,
                                             .turn_end = turn_end,
                                             .stop = stop,
+                                            .end = end,
                                             .drop = drop};
 
 struct sender *sender_start(const struct sender_options *o, struct error *e)
@@ -271,7 +380,8 @@ struct sender *sender_start(const struct sender_options *o, struct error *e)
                                   .delivery = &s->delivery,
                                   .clock_trusted = o->clock_trusted};
     s->backoff_ms = SENDER_BACKOFF_MIN;
-    if (!address_parse(sender_peer_address(s, address), ADDRESS_TCP_ONLY, &s->address, e))
+    const char *where = o->address ? o->address : sender_peer_address(s, address);
+    if (!address_parse(where, ADDRESS_TCP_ONLY, &s->address, e))
         goto fail;
     PEER_STORE(s->peer, state, (uint32_t)NODE_DOWN);
     PEER_STORE(s->peer, since_ms, clock_wall_ms());
@@ -294,7 +404,14 @@ void sender_stop(struct sender *s)
 
 void sender_join(struct sender *s)
 {
-    actor_join(&s->actor);
+    if (!s->joined)
+        actor_join(&s->actor);
+    s->joined = true;
+}
+
+bool sender_is_over(const struct sender *s)
+{
+    return __atomic_load_n(&s->over, __ATOMIC_ACQUIRE);
 }
 
 void sender_free(struct sender *s)

@@ -10,7 +10,11 @@
  * and live traffic by the same loop, unless delivery is paused. While the peer is down, STANDBY,
  * paused or without its store, what is in the log counts as hints (peer/hinting): synced in groups,
  * one fdatasync for all that came in one turn. (With handoff off only a peer that is down is
- * refused writes, and there are no hints.) */
+ * refused writes, and there are no hints.)
+ *
+ * A peer that has left the ring (MAIL_GONE): the link ends, the log is let go of as it is
+ * (peer->let_go), and what is still asked for it is answered for as long as a request may know of
+ * it; then the thread ends. */
 #ifndef PEER_SENDER_H
 #define PEER_SENDER_H
 
@@ -24,6 +28,7 @@ struct sender_options {
     const struct identity *me;
     struct topology *const *topology;
     struct peer *peer;
+    const char *address;           /* of the peer, where the ring doesn't name it yet; else NULL */
     const struct orphans *orphans; /* NULL: none */
     const char *hint_dir;          /* of this peer's log; NULL: memory */
     struct actor *writer;          /* is told whom we met */
@@ -32,8 +37,9 @@ struct sender_options {
 };
 /* Starts the actor; peer->sender is set before this returns. */
 struct sender *sender_start(const struct sender_options *o, struct error *e) MUST_USE;
-void sender_stop(struct sender *s); /* doesn't wait */
-void sender_join(struct sender *s); /* waits for its end */
-void sender_free(struct sender *s); /* when nobody can send to it any more */
+void sender_stop(struct sender *s);          /* doesn't wait */
+void sender_join(struct sender *s);          /* waits for its end; again: nothing to do */
+bool sender_is_over(const struct sender *s); /* its thread has ended or is about to */
+void sender_free(struct sender *s);          /* when nobody can send to it any more */
 
 #endif

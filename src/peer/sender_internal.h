@@ -5,8 +5,7 @@
 #ifndef PEER_SENDER_INTERNAL_H
 #define PEER_SENDER_INTERNAL_H
 
-#include "core/address.h"
-#include "core/stream.h"
+#include "core/dial.h"
 #include "peer/carrier.h"
 #include "peer/delivery.h"
 #include "peer/hinting.h"
@@ -30,11 +29,17 @@ struct sender {
 
     enum phase phase;
     struct stream stream;
-    bool stream_open, resolving, stopping;
-    uv_getaddrinfo_t names;
+    bool stream_open, stopping;
+    bool gone;     /* its peer has left the ring */
+    bool joined;   /* of whoever joins the thread */
+    uint32_t over; /* atomic: the thread is at its end */
+    struct dial dialled;
     uv_timer_t dial, beat, sweep, rate, flush, drain;
     unsigned backoff_ms;
     uint64_t phase_since_ms, beat_ms, swept_ms;
+    uint64_t said_ms;      /* the last heartbeat went out */
+    uint64_t listen_ms;    /* from here on silence counts */
+    uint64_t looked_bytes; /* sent when it was last looked at */
     uint8_t challenge[CHALLENGE_SIZE];
     struct greeting *theirs; /* during the handshake */
     uint64_t upper_max;      /* no number above this upper half goes out on the link */
@@ -80,6 +85,7 @@ void sender_answer_truncated(struct sender *s);
 void sender_connect_now(struct sender *s); /* unless it is linked, or about to be */
 void sender_dial_back(struct sender *s);   /* the peer was heard of */
 void sender_drop_link(struct sender *s, const char *reason);
+void sender_moved(struct sender *s); /* the ring has another address of it */
 /* The peer does what it mustn't: logged once, dropped, and a long back-off. */
 void sender_refuse(struct sender *s, const char *what, const char *reason);
 

@@ -49,6 +49,13 @@ void sender_refuse(struct sender *s, const char *what, const char *reason)
     sender_drop_link(s, reason);
 }
 
+/* It hasn't heard of this node yet. */
+static void wait_to_be_known(struct sender *s, const char *reason)
+{
+    sender_drop_link(s, reason);
+    s->backoff_ms = s->o.config->gos_interval;
+}
+
 static void tell_writer(struct sender *s, const struct greeting *g)
 {
     struct mail_met *m = MEM_NEW(struct mail_met);
@@ -63,7 +70,8 @@ static void tell_writer(struct sender *s, const struct greeting *g)
 static bool is_newcomer(const struct sender *s, const char *id)
 {
     rcu_read_begin();
-    const char *known = RCU_GET(*s->o.topology)->nodes[s->node].id;
+    const struct topology *t = RCU_GET(*s->o.topology);
+    const char *known = s->node < t->n ? t->nodes[s->node].id : "";
     bool other = *known && strcmp(known, id) != 0;
     rcu_read_end();
     return other;
@@ -199,8 +207,12 @@ static void on_frame(struct sender *s, const struct frame *f)
 {
     if (f->kind == FRAME_REFUSE) {
         char reason[256];
-        handshake_read_refuse(f->payload, reason, sizeof reason);
-        sender_refuse(s, "it refuses this node", reason);
+        bool for_now;
+        handshake_read_refuse(f->payload, reason, sizeof reason, &for_now);
+        if (for_now && s->o.config->enable_gossip)
+            wait_to_be_known(s, reason);
+        else
+            sender_refuse(s, "it refuses this node", reason);
     } else if (s->phase == GREETING && f->kind == FRAME_CHALLENGE) {
         on_challenge(s, f);
     } else if (s->phase == PROVING && f->kind == FRAME_WELCOME) {
@@ -261,7 +273,7 @@ static void on_stream_closed(struct stream *st)
 {
     struct sender *s = st->owner;
     s->stream_open = false;
-    if (s->stopping)
+    if (s->stopping || s->gone)
         return;
     if (orders_have(&s->orders, ORDER_DRAIN))
         sender_connect_now(s);
@@ -291,53 +303,26 @@ static void no_connection(struct sender *s, const char *reason)
     redial_in(s, s->backoff_ms);
 }
 
-static void connect_to(struct sender *s, const struct sockaddr *to, socklen_t len)
+static void on_dialled(void *owner, const char *reason)
 {
-    struct error e;
+    struct sender *s = owner;
+    bool wanted = !s->stopping && !s->gone;
+    s->stream_open = !reason;
     s->phase_since_ms = clock_mono_ms();
-    s->stream_open = stream_connect(&s->stream, &s->actor.loop, to, len, &link_ops, s, &e);
-    if (!s->stream_open)
-        no_connection(s, e.text);
-}
-
-static void on_names(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
-{
-    struct sender *s = req->data;
-    s->resolving = false;
-    if (!s->stopping && status < 0)
-        no_connection(s, uv_strerror(status));
-    else if (!s->stopping)
-        connect_to(s, found->ai_addr, found->ai_addrlen);
-    uv_freeaddrinfo(found);
-}
-
-/* A name is looked up beside the loop: hints go on being synced while a resolver hangs. */
-static void resolve(struct sender *s)
-{
-    char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    snprintf(port, sizeof port, "%u", s->address.port);
-    s->names.data = s;
-    int rc = uv_getaddrinfo(&s->actor.loop, &s->names, on_names, s->address.host, port, &hints);
-    s->resolving = rc == 0;
-    if (rc < 0)
-        no_connection(s, uv_strerror(rc));
+    if (!wanted)
+        s->phase = IDLE;
+    if (!wanted && !reason)
+        stream_close(&s->stream);
+    else if (wanted && reason)
+        no_connection(s, reason);
 }
 
 void sender_connect_now(struct sender *s)
 {
-    struct error e;
-    struct sockaddr_storage to;
-    socklen_t len = 0;
-    if (s->stream_open || s->resolving || s->stopping)
+    if (s->stream_open || s->dialled.busy || s->stopping || s->gone)
         return;
     s->phase = CONNECTING;
-    if (!address_is_number(&s->address))
-        resolve(s);
-    else if (address_resolve(&s->address, &to, &len, &e))
-        connect_to(s, (struct sockaddr *)&to, len);
-    else
-        no_connection(s, e.text);
+    dial_start(&s->dialled, &s->actor.loop, &s->address, &s->stream, &link_ops, s, on_dialled);
 }
 
 static void on_dial(uv_timer_t *t)
@@ -351,6 +336,27 @@ static void redial_in(struct sender *s, unsigned ms)
     unsigned jitter = (unsigned)random() % (ms / 4 + 1);
     uv_timer_start(&s->dial, on_dial, ms - ms / 8 + jitter, 0);
     s->backoff_ms = s->backoff_ms * 2 < BACKOFF_MAX ? s->backoff_ms * 2 : BACKOFF_MAX;
+}
+
+/* A link that is up stays: it has proven who is at its other end. */
+void sender_moved(struct sender *s)
+{
+    char address[300];
+    struct address fresh;
+    struct error e;
+    if (!address_parse(sender_peer_address(s, address), ADDRESS_TCP_ONLY, &fresh, &e)) {
+        log_error("peer %s: %s", address, e.text);
+        return;
+    }
+    s->address = fresh;
+    s->refused[0] = 0;
+    if (s->phase == UP)
+        return;
+    s->backoff_ms = SENDER_BACKOFF_MIN;
+    if (s->stream_open)
+        sender_drop_link(s, "it has another address");
+    else
+        sender_connect_now(s);
 }
 
 void sender_dial_back(struct sender *s)

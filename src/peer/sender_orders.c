@@ -79,5 +79,10 @@ void sender_order(struct sender *s, struct mail_order *m)
     case ORDER_HANDOFF:
         order_answer(m, "it is configured: it gets its hints itself");
         break;
+    case ORDER_STANDBY:
+    case ORDER_NORMAL:
+    case ORDER_LEAVE:
+        order_answer(m, "a node's state is its own affair");
+        break;
     }
 }

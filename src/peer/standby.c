@@ -7,7 +7,7 @@ void standby_init(struct standby *s, unsigned nodes, bool used_data_dir, uint64_
     *s = (struct standby){.state = NODE_NORMAL,
                           .greet_ms = 2 * gos_interval_ms,
                           .n = nodes,
-                          .need = mem_calloc(nodes, sizeof *s->need)};
+                          .need = mem_calloc(RING_NODES_MAX, sizeof *s->need)};
     if (used_data_dir)
         standby_begin(s, now_ms);
 }
@@ -40,6 +40,16 @@ void standby_progress(struct standby *s, unsigned node, uint64_t applied)
 {
     if (applied >= s->need[node])
         s->need[node] = 0;
+}
+
+void standby_order(struct standby *s, bool on)
+{
+    s->ordered = on;
+}
+
+enum node_state standby_state(const struct standby *s)
+{
+    return s->ordered ? NODE_STANDBY : s->state;
 }
 
 static bool lacking(const struct standby *s)

@@ -12,7 +12,8 @@
 #define STANDBY_MAX_MS 30000
 
 struct standby {
-    enum node_state state; /* NODE_NORMAL or NODE_STANDBY */
+    enum node_state state; /* NODE_NORMAL or NODE_STANDBY: by what it lacks */
+    bool ordered;          /* STANDBY by an operator, as long as he likes */
     uint64_t began_ms, greet_until_ms, greet_ms;
     unsigned n;
     uint64_t *need; /* by node: its number that we must reach; 0: none */
@@ -20,6 +21,11 @@ struct standby {
 
 void standby_init(struct standby *s, unsigned nodes, bool used_data_dir, uint64_t gos_interval_ms,
                   uint64_t now_ms);
+/* There are so many now; at most RING_NODES_MAX. */
+static inline void standby_grow(struct standby *s, unsigned nodes)
+{
+    s->n = nodes;
+}
 void standby_fini(struct standby *s);
 /* Writes may have been missed: as after a start. Decide afterwards. */
 void standby_begin(struct standby *s, uint64_t now_ms);
@@ -28,7 +34,13 @@ void standby_begin(struct standby *s, uint64_t now_ms);
 void standby_greeted(struct standby *s, unsigned node, uint64_t upto, uint64_t applied,
                      uint64_t now_ms);
 void standby_progress(struct standby *s, unsigned node, uint64_t applied);
-/* Decides; true: the state has changed. */
+/* An operator takes the node out of reads, or back in: STANDBY all the while, besides what it
+ * lacks.
+ */
+void standby_order(struct standby *s, bool on);
+/* What to tell. */
+enum node_state standby_state(const struct standby *s);
+/* Decides by what it lacks; true: that has changed. */
 bool standby_decide(struct standby *s, uint64_t now_ms);
 
 #endif

@@ -1,9 +1,10 @@
 #include "peer/watermarks.h"
 #include "core/mem.h"
+#include "ring/topology.h"
 
 void watermarks_init(struct watermarks *w, unsigned nodes)
 {
-    *w = (struct watermarks){.n = nodes, .of = mem_calloc(nodes, sizeof *w->of)};
+    *w = (struct watermarks){.n = nodes, .of = mem_calloc(RING_NODES_MAX, sizeof *w->of)};
 }
 
 void watermarks_fini(struct watermarks *w)
@@ -13,7 +14,13 @@ void watermarks_fini(struct watermarks *w)
 
 void watermarks_heard(struct watermarks *w, unsigned node, uint64_t stamp)
 {
-    w->of[node] = stamp;
+    if (w->of[node] != UINT64_MAX) /* it has left: what was on its way doesn't count */
+        w->of[node] = stamp;
+}
+
+void watermarks_leave(struct watermarks *w, unsigned node)
+{
+    w->of[node] = UINT64_MAX;
 }
 
 void watermarks_forget(struct watermarks *w, unsigned node)

@@ -17,8 +17,15 @@ struct watermarks {
 };
 
 void watermarks_init(struct watermarks *w, unsigned nodes);
+/* There are so many now; at most RING_NODES_MAX. */
+static inline void watermarks_grow(struct watermarks *w, unsigned nodes)
+{
+    w->n = nodes;
+}
 void watermarks_fini(struct watermarks *w);
 void watermarks_heard(struct watermarks *w, unsigned node, uint64_t stamp);
+/* This node has left for good: nothing comes from it any more. */
+void watermarks_leave(struct watermarks *w, unsigned node);
 /* Somebody else is this node now. */
 void watermarks_forget(struct watermarks *w, unsigned node);
 /* The lowest of all, where node `self` has `own`. */

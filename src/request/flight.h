@@ -20,8 +20,9 @@ struct request {
     void *arg;
     enum consistency level;
     bool write;
-    unsigned n;     /* replicas: of a write all, of a read those that may be asked */
-    uint16_t *node; /* n */
+    unsigned n; /* of a write its replicas and who joins, of a read those that may be asked */
+    unsigned replicas; /* of a write: so many of them, the first, are replicas */
+    uint16_t *node;    /* n */
     /* write */
     const char *blind;
     struct write_word *words; /* n */
@@ -31,6 +32,7 @@ struct request {
     const struct command_spec *spec;
     const struct resp_command *cmd; /* while request_read runs */
     struct blob *command;           /* for peers, and for later */
+    uint64_t ask_on_ms;             /* one that hasn't answered by then isn't waited for alone */
     unsigned need, asked;
     struct read_word *reads;  /* n */
     bool own_asked, over;     /* the store answers to this memory: it stays until then */
@@ -54,6 +56,11 @@ void request_add_backend_error(struct requests *rs, const char *second_half);
 /* The replicas of a token as this node sees them now, nearest first; how many. */
 unsigned request_view_replicas(const struct requests *rs, uint32_t token,
                                struct replica_view v[RING_REPLICAS_MAX]);
+/* The same, and behind them those that join and get its writes. */
+unsigned request_view_writes(const struct requests *rs, uint32_t token,
+                             struct replica_view v[RING_WRITES_MAX]);
+/* Reads that have waited for long ask other replicas too. */
+void requests_ask_on(struct requests *rs, uint64_t now_ms);
 /* Of the mails that are kept for writes. */
 void requests_free_spares(struct requests *rs);
 

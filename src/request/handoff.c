@@ -35,7 +35,7 @@ struct handoff *handoff_new(const struct handoff_options *o)
 {
     struct handoff *h = MEM_NEW(struct handoff);
     h->o = *o;
-    h->touched = mem_calloc(o->peers->n, sizeof *h->touched);
+    h->touched = mem_calloc(RING_NODES_MAX, sizeof *h->touched);
     return h;
 }
 
@@ -51,12 +51,17 @@ void handoff_free(struct handoff *h)
     mem_free(h);
 }
 
+bool handoff_is_busy(const struct handoff *h)
+{
+    return h->step != IDLE;
+}
+
 /* ---- who asks -----------------------------------------------------------------------------------
  */
 
 static struct orphan *orphan_of(const struct handoff *h, const struct mail_order *m)
 {
-    return &h->o.orphans->at[m->node - h->o.peers->n];
+    return &h->o.orphans->at[m->node - RING_NODES_MAX];
 }
 
 /* NULL: it can be done. */

@@ -46,6 +46,7 @@ struct handoff_options {
 struct handoff;
 struct handoff *handoff_new(const struct handoff_options *o);
 void handoff_free(struct handoff *h);
+bool handoff_is_busy(const struct handoff *h); /* with an orphan */
 
 /* ---- the writer's thread --------------------------------------------------------------------- */
 /* ORDER_HANDOFF or ORDER_TRUNCATE of an orphan; takes the message. */

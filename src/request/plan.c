@@ -13,26 +13,36 @@ unsigned plan_need(enum consistency level, const struct replica_view *v, unsigne
     return level == CONSISTENCY_DC_ONE ? 1 : count_local(v, n) / 2 + 1;
 }
 
+/* Whom to read first. One of which membership says that it is down isn't read while others can be;
+ * if its link is up, it is tried before the client gets an error: rumours travel, and are refuted
+ * later. */
+enum rank { READ_FIRST, READ_STANDBY, READ_LAST, READ_RANKS };
+
+static enum rank rank_of(const struct replica_view *v)
+{
+    if (v->told_down)
+        return READ_LAST;
+    return v->normal && !v->told_standby ? READ_FIRST : READ_STANDBY;
+}
+
 static void add_candidates(struct read_plan *p, const struct replica_view *v, unsigned n,
-                           bool local, bool normal)
+                           bool local, enum rank rank)
 {
     for (unsigned i = 0; i < n; i++)
-        if (v[i].up && v[i].local == local && v[i].normal == normal)
+        if (v[i].up && !v[i].joining && v[i].local == local && rank_of(&v[i]) == rank)
             p->order[p->n++] = v[i].node;
 }
 
 bool plan_read(enum consistency level, const struct replica_view *v, unsigned n,
                struct read_plan *out)
 {
-    bool anywhere = level == CONSISTENCY_DC_ONE;
     out->n = 0;
     out->need = plan_need(level, v, n);
-    add_candidates(out, v, n, true, true);
-    if (anywhere)
-        add_candidates(out, v, n, false, true);
-    add_candidates(out, v, n, true, false);
-    if (anywhere)
-        add_candidates(out, v, n, false, false);
+    for (enum rank rank = READ_FIRST; rank < READ_RANKS; rank++) {
+        add_candidates(out, v, n, true, rank);
+        if (level == CONSISTENCY_DC_ONE)
+            add_candidates(out, v, n, false, rank);
+    }
     return out->n >= out->need;
 }
 

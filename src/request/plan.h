@@ -6,15 +6,18 @@
 #include "config/config.h"
 #include "ring/topology.h"
 
-/* One replica of the key as this node sees it now, nearest first. */
+/* One replica of the key, or a node that joins, as this node sees it now, nearest first. */
 struct replica_view {
     uint16_t node;
-    bool own;    /* this node's own store */
-    bool local;  /* in this node's datacenter */
-    bool up;     /* it answers: link and store are there */
-    bool normal; /* NODE_NORMAL; STANDBY replicas are read last and written as hints */
-    bool behind; /* more than send_window, paused, held up by a rate, or the own log must be
-                    replayed: written as a hint */
+    bool own;          /* this node's own store */
+    bool local;        /* in this node's datacenter */
+    bool up;           /* it answers: link and store are there */
+    bool normal;       /* NODE_NORMAL; STANDBY replicas are read last and written as hints */
+    bool told_down;    /* membership says that it is down: read when all others were */
+    bool told_standby; /* membership says that it lacks writes: read last */
+    bool joining;      /* it gets writes, and is no replica yet: not local to anybody */
+    bool behind;       /* more than send_window, paused, held up by a rate, or the own log must be
+                          replayed: written as a hint */
 };
 
 /* floor(n/2)+1 of all n replicas in the local datacenter; 1 at DC_ONE. */

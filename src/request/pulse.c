@@ -12,7 +12,8 @@ void pulse_init(struct pulse *p, const struct config *c, const struct peers *pee
 {
     *p = (struct pulse){.config = c, .peers = peers};
     watermarks_init(&p->marks, peers->n);
-    clocks_init(&p->clocks, peers->n, (HEARTBEATS + 1) * (uint64_t)c->gos_interval + 1000);
+    uint64_t every = c->enable_gossip ? BEAT_IDLE_MS : c->gos_interval;
+    clocks_init(&p->clocks, peers->n, (HEARTBEATS + 1) * every + 1000);
     p->life_ms = (uint64_t)c->hint_ttl_seconds * 1000;
 }
 
@@ -101,6 +102,18 @@ void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_
         pulse_tick(p, now);
 }
 
+void pulse_grow(struct pulse *p, unsigned nodes)
+{
+    watermarks_grow(&p->marks, nodes);
+    clocks_grow(&p->clocks, nodes);
+}
+
+void pulse_leave(struct pulse *p, unsigned node)
+{
+    watermarks_leave(&p->marks, node);
+    clocks_forget(&p->clocks, node);
+}
+
 void pulse_replaced(struct pulse *p, unsigned node)
 {
     watermarks_forget(&p->marks, node);
@@ -132,8 +145,8 @@ void pulse_publish(struct pulse *p, struct hlc *clock, uint64_t waiting,
     for (unsigned i = 0; i < p->peers->n; i++)
         if (p->peers->at[i])
             lowest = least(lowest, hint_log_lowest_stamp(p->peers->at[i]->log));
-    if (p->peers->own)
-        lowest = least(lowest, hint_log_lowest_stamp(p->peers->own->log));
+    if (peers_own(p->peers))
+        lowest = least(lowest, hint_log_lowest_stamp(peers_own(p->peers)->log));
     const struct orphans *left = p->peers->orphans; /* they may be handed off yet */
     for (unsigned i = 0; left && i < left->n; i++)
         if (!orphan_is_gone(&left->at[i]))

@@ -53,6 +53,9 @@ void pulse_init(struct pulse *p, const struct config *c, const struct peers *pee
 void pulse_fini(struct pulse *p);
 
 void pulse_heard(struct pulse *p, const struct mail_beat *m, const struct pulse_now *now);
+/* There are more peers now; one has left for good. */
+void pulse_grow(struct pulse *p, unsigned nodes);
+void pulse_leave(struct pulse *p, unsigned node);
 /* Another node has taken this one's place. */
 void pulse_replaced(struct pulse *p, unsigned node);
 /* Once in each turn that takes writes: is the clock right? Cheap. */

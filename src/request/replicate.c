@@ -8,7 +8,7 @@
 void replicate_init(struct replicate *r, const struct config *c, const struct peers *peers)
 {
     *r = (struct replicate){.config = c, .peers = peers};
-    r->nudges = mem_calloc(peers->n, sizeof *r->nudges);
+    r->nudges = mem_calloc(RING_NODES_MAX, sizeof *r->nudges);
 }
 
 void replicate_fini(struct replicate *r)
@@ -166,6 +166,8 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct repli
                           uint64_t *seq, enum refusal *why)
 {
     struct peer *p = r->peers->at[node];
+    if (PEER_LOAD(p, gone))
+        return VERDICT_KEPT;
     bool hint = hint_peer_as(p->hints, r->config->send_window) == HINT_AS_HINT;
     if (hint && (*why = refuse_hint(r, p, peer_hinting(p))) != REFUSAL_NONE)
         return VERDICT_REFUSED;
@@ -181,7 +183,7 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct repli
 enum verdict replicate_to_own(struct replicate *r, const struct replicate_write *w, uint64_t *seq,
                               enum refusal *why)
 {
-    struct peer *p = r->peers->own;
+    struct peer *p = peers_own(r->peers);
     bool hint = peer_hinting(p);
     if (hint && (*why = refuse_hint(r, p, true)) != REFUSAL_NONE)
         return VERDICT_REFUSED;

@@ -35,7 +35,8 @@ struct replicate_write {
 };
 /* Appends it to one replica's log, under the number *seq. What became of it there: VERDICT_LOGGED
  * (the peer is up), VERDICT_NONE (it is a hint: the sender tells the worker when it is durable) or
- * VERDICT_REFUSED, and why. */
+ * VERDICT_REFUSED, and why. VERDICT_KEPT: it has left the ring since the worker looked, and counts
+ * neither for the write nor against it. */
 enum verdict replicate_to(struct replicate *r, unsigned node, const struct replicate_write *w,
                           uint64_t *seq, enum refusal *why);
 /* The same for the own store's log, which has no sender. */

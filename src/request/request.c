@@ -104,14 +104,16 @@ uint32_t request_token(const struct requests *rs, struct slice key)
 bool request_same_owner(struct requests *rs, const struct resp_command *cmd, const size_t *keys,
                         size_t n)
 {
-    uint16_t first[RING_REPLICAS_MAX], other[RING_REPLICAS_MAX];
+    uint16_t first[RING_WRITES_MAX], other[RING_WRITES_MAX];
+    unsigned of_first = 0, joining;
     bool same = true;
     rcu_read_begin();
     const struct topology *t = RCU_GET(*rs->topology);
     for (size_t i = 0; i < n && same; i++) {
         unsigned count =
-            topology_replicas(t, request_token(rs, cmd->argv[keys[i]]), i ? other : first);
-        same = i == 0 || memcmp(first, other, count * sizeof *first) == 0;
+            topology_writes(t, request_token(rs, cmd->argv[keys[i]]), i ? other : first, &joining);
+        of_first = i ? of_first : count;
+        same = i == 0 || (count == of_first && memcmp(first, other, count * sizeof *first) == 0);
     }
     rcu_read_end();
     return same;
@@ -122,27 +124,34 @@ static void view_own(const struct requests *rs, struct replica_view *v)
     v->own = true;
     v->up = store_is_up(rs->store);
     v->normal = __atomic_load_n(rs->own_state, __ATOMIC_ACQUIRE) == NODE_NORMAL;
-    v->behind = rs->peers->own && peer_hinting(rs->peers->own);
+    v->behind = peers_own(rs->peers) && peer_hinting(peers_own(rs->peers));
 }
 
 static void view_peer(const struct requests *rs, struct replica_view *v)
 {
     const struct peer *p = rs->peers->at[v->node];
-    enum node_state state = peer_state(p);
+    enum node_state state = peer_state(p), told = peer_member_state(p);
+    v->told_down = told == NODE_DOWN;
+    v->told_standby = told == NODE_STANDBY || told == NODE_JOINING;
     v->up = PEER_LOAD(p, link_up) && state != NODE_DOWN;
     v->normal = state == NODE_NORMAL;
     v->behind = peer_hinting(p) || peer_behind(p) > rs->config->send_window;
 }
 
-unsigned request_view_replicas(const struct requests *rs, uint32_t token,
-                               struct replica_view v[RING_REPLICAS_MAX])
+static unsigned view_nodes(const struct requests *rs, uint32_t token, bool writes,
+                           struct replica_view *v)
 {
-    uint16_t nodes[RING_REPLICAS_MAX];
+    uint16_t nodes[RING_WRITES_MAX];
+    unsigned joining = 0;
     rcu_read_begin();
     const struct topology *t = RCU_GET(*rs->topology);
-    unsigned n = topology_replicas(t, token, nodes);
-    for (unsigned i = 0; i < n; i++)
-        v[i] = (struct replica_view){.node = nodes[i], .local = topology_is_local(t, nodes[i])};
+    unsigned n =
+        writes ? topology_writes(t, token, nodes, &joining) : topology_replicas(t, token, nodes);
+    for (unsigned i = 0; i < n; i++) {
+        bool joins = i >= n - joining;
+        v[i] = (struct replica_view){
+            .node = nodes[i], .local = !joins && topology_is_local(t, nodes[i]), .joining = joins};
+    }
     rcu_read_end();
     for (unsigned i = 0; i < n; i++) {
         if (v[i].node == rs->peers->self)
@@ -151,6 +160,18 @@ unsigned request_view_replicas(const struct requests *rs, uint32_t token,
             view_peer(rs, &v[i]);
     }
     return n;
+}
+
+unsigned request_view_replicas(const struct requests *rs, uint32_t token,
+                               struct replica_view v[RING_REPLICAS_MAX])
+{
+    return view_nodes(rs, token, false, v);
+}
+
+unsigned request_view_writes(const struct requests *rs, uint32_t token,
+                             struct replica_view v[RING_WRITES_MAX])
+{
+    return view_nodes(rs, token, true, v);
 }
 
 /* ---- time
@@ -165,6 +186,7 @@ void requests_tick(struct requests *rs, uint64_t now_ms)
                        r->write ? "; the write may still take effect" : "");
         request_finish_error(r);
     }
+    requests_ask_on(rs, now_ms);
 }
 
 void requests_end(struct requests *rs)
@@ -188,7 +210,7 @@ void requests_rest(struct requests *rs)
 void requests_fini(struct requests *rs)
 {
     requests_free_spares(rs);
-    for (unsigned i = 0; rs->asks && i < rs->peers->n; i++)
+    for (unsigned i = 0; rs->asks && i < peers_count(rs->peers); i++)
         reads_free(rs->asks[i]);
     mem_free(rs->asks);
     slots_fini(&rs->live);

@@ -28,6 +28,8 @@ struct requests {
     struct store_reader *reader;
     const uint32_t *own_state; /* atomic */
     struct stats *stats;
+    uint32_t *serves; /* see request/writer.h */
+    bool direct;      /* this node is alone and its store orders writes by itself */
     enum hash_kind hash;
     /* its own */
     struct slots live;
@@ -38,6 +40,7 @@ struct requests {
     struct buf scratch;
     struct mail_reads **asks; /* by node: reads that this turn has for peers */
     bool asking;
+    unsigned ndirect; /* writes on their way past the writer */
 };
 
 struct request_result {
@@ -70,7 +73,16 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
 
 /* This node is alone and its store orders writes by itself: what a connection asks for, reads and
  * writes, goes to the store as it came and in this order, past the writer (DESIGN.md section 3). */
-bool requests_direct(const struct requests *rs);
+static inline bool requests_direct(const struct requests *rs)
+{
+    return rs->direct;
+}
+/* It isn't alone any more. Until the last of those writes is done no other may start: it would come
+ * to the store by another way, and overtake them. */
+static inline bool requests_settling(const struct requests *rs)
+{
+    return !rs->direct && rs->ndirect;
+}
 void request_write_direct(struct requests *rs, const struct operation *op);
 
 /* Do the keys of this command live on the same replicas? */

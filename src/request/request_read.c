@@ -17,7 +17,7 @@ static void fail_read(struct request *r, unsigned have, unsigned need)
     }
 }
 
-static void ask_next(struct request *r);
+static void ask_up_to(struct request *r, unsigned asked);
 
 static unsigned answers(const struct request *r)
 {
@@ -38,8 +38,8 @@ static unsigned outstanding(const struct request *r)
 /* Enough words? Decide; else ask on. */
 static void weigh_read(struct request *r)
 {
-    unsigned have = answers(r);
-    bool all = r->asked == r->n && outstanding(r) == 0;
+    unsigned have = answers(r), open = outstanding(r);
+    bool all = r->asked == r->n && open == 0;
     if (have >= r->need) {
         int chosen = quorum_read(r->reads, r->n, all);
         if (chosen >= 0) {
@@ -51,8 +51,9 @@ static void weigh_read(struct request *r)
         fail_read(r, have, r->need);
         return;
     }
-    if (outstanding(r) == 0)
-        ask_next(r); /* one failed, or they differ */
+    unsigned lacking = have < r->need ? r->need - have : 1; /* one failed, or they differ */
+    if (open < lacking)
+        ask_up_to(r, r->asked + lacking - open);
 }
 
 static int read_place(const struct request *r, uint16_t node)
@@ -132,6 +133,18 @@ static void ask_next(struct request *r)
         ask_peer(r, node);
 }
 
+/* Until so many were asked, if there are so many; the answers may come at once, and end it. */
+static void ask_up_to(struct request *r, unsigned asked)
+{
+    const struct slots *live = &r->rs->live;
+    uint64_t ticket = request_ticket(r);
+    while (r->asked < r->n && r->asked < asked) {
+        ask_next(r);
+        if (!slots_get(live, ticket))
+            return;
+    }
+}
+
 /* Puts the preferred node in front, if it can answer. */
 static void prefer(struct read_plan *p, int node)
 {
@@ -144,22 +157,32 @@ static void prefer(struct read_plan *p, int node)
     }
 }
 
-/* Asks as many as are needed; the answers may come at once, and end it. */
+/* Asks as many as are needed. */
 static void start_reading(struct request *r)
 {
-    struct requests *rs = r->rs;
+    const struct slots *live = &r->rs->live;
     if (r->need == 1 && r->n == 1) {
         ask_next(r);
         return;
     }
     uint64_t ticket = request_ticket(r);
-    unsigned need = r->need;
     (void)keep_command(r);
-    for (unsigned i = 0; i < need && slots_get(&rs->live, ticket); i++)
-        if (r->asked <= i)
-            ask_next(r);
-    if (slots_get(&rs->live, ticket))
+    ask_up_to(r, r->need);
+    if (slots_get(live, ticket))
         r->cmd = NULL;
+}
+
+/* How long a read waits for those that it has asked, before it asks others too: one whose answer is
+ * late may be one that will count as down only when the read has timed out. */
+static uint64_t patience(const struct requests *rs)
+{
+    return rs->config->timeout / 8;
+}
+
+/* Longer where only one is known to have what the client has written. */
+static uint64_t first_patience(const struct request *r, const struct operation *op)
+{
+    return r->need == 1 && op->prefer >= 0 ? r->rs->config->timeout / 2 : patience(r->rs);
 }
 
 void request_read(struct requests *rs, const struct operation *op)
@@ -171,6 +194,7 @@ void request_read(struct requests *rs, const struct operation *op)
     bool possible = plan_read(level, v, n, &plan);
     struct request *r = request_new(rs, op, level, false, plan.n);
     r->need = plan.need;
+    r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
     if (!possible) {
         fail_read(r, plan.n, plan.need);
         return;
@@ -178,6 +202,23 @@ void request_read(struct requests *rs, const struct operation *op)
     prefer(&plan, op->prefer);
     memcpy(r->node, plan.order, plan.n * sizeof *plan.order);
     start_reading(r);
+}
+
+static void ask_on(struct request *r, uint64_t now_ms)
+{
+    unsigned have = answers(r);
+    r->ask_on_ms = now_ms + patience(r->rs);
+    ask_up_to(r, r->asked + (have < r->need ? r->need - have : 1));
+}
+
+void requests_ask_on(struct requests *rs, uint64_t now_ms)
+{
+    uint64_t begun_before = now_ms + rs->config->timeout - patience(rs);
+    for (struct request *r = rs->oldest, *next; r && r->deadline_ms <= begun_before; r = next) {
+        next = r->newer;
+        if (!r->write && r->asked < r->n && r->ask_on_ms <= now_ms)
+            ask_on(r, now_ms);
+    }
 }
 
 /* ---- what the own store answers without a plan ----------------------------------------------- */
@@ -198,7 +239,7 @@ static void on_reply_at_once(void *arg, const struct store_read_reply *reply)
 static bool own_is_replica(const struct requests *rs, uint32_t token)
 {
     uint16_t nodes[RING_REPLICAS_MAX];
-    bool own = rs->peers->n == 1;
+    bool own = peers_count(rs->peers) == 1;
     if (own)
         return true;
     rcu_read_begin();
@@ -228,7 +269,7 @@ bool request_read_at_once(struct requests *rs, const struct operation *op, struc
 void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it)
 {
     if (!rs->asks)
-        rs->asks = mem_calloc(rs->peers->n, sizeof(struct mail_reads *));
+        rs->asks = mem_calloc(RING_NODES_MAX, sizeof(struct mail_reads *));
     reads_add(&rs->asks[node], rs->worker, node, it);
     rs->asking = true;
 }
@@ -238,7 +279,8 @@ void requests_flush(struct requests *rs)
     if (!rs->asking)
         return;
     rs->asking = false;
-    for (unsigned i = 0; i < rs->peers->n; i++)
+    unsigned n = peers_count(rs->peers);
+    for (unsigned i = 0; i < n; i++)
         if (rs->asks[i])
             reads_send(&rs->asks[i], rs->peers->at[i]->sender);
 }

@@ -52,7 +52,7 @@ static void fail_nohint(struct request *r)
 
 static int applied_node(const struct request *r)
 {
-    for (unsigned i = 0; i < r->n; i++)
+    for (unsigned i = 0; i < r->replicas; i++) /* who joins isn't read */
         if (r->words[i].verdict == VERDICT_APPLIED)
             return r->node[i];
     return -1;
@@ -73,11 +73,11 @@ static void finish_write(struct request *r)
     request_finish(r, buf_slice(b), applied_node(r));
 }
 
-/* At DC_ONE the own store would have answered it. */
+/* At DC_ONE the own store would have answered it, if it is a replica. */
 static bool own_is_missed(const struct request *r)
 {
     bool missed = false;
-    for (unsigned i = 0; i < r->n; i++)
+    for (unsigned i = 0; i < r->replicas; i++)
         missed |= r->words[i].own && r->words[i].verdict != VERDICT_APPLIED;
     return missed && r->level == CONSISTENCY_DC_ONE;
 }
@@ -149,8 +149,8 @@ static bool ends_with_own(struct request *r, struct slice reply)
 {
     unsigned applied;
     for (unsigned i = 0; i < r->n; i++)
-        if (r->words[i].reply)
-            return false;
+        if (r->words[i].reply || (r->words[i].own && i >= r->replicas))
+            return false; /* who joins may lack what the reply depends on */
     if (!reply.len || quorum_write(r->level, r->rs->config->sloppy_quorum, r->blind, r->words, r->n,
                                    &applied) != QUORUM_DONE)
         return false;
@@ -216,8 +216,8 @@ struct mail_write *requests_new_mail(struct requests *rs)
 {
     struct mail_write *m = rs->spare;
     if (!m) {
-        unsigned n = rs->peers->n < RING_REPLICAS_MAX ? rs->peers->n : RING_REPLICAS_MAX;
-        return mail_write_new(n);
+        unsigned n = peers_count(rs->peers);
+        return mail_write_new(n < RING_WRITES_MAX ? n : RING_WRITES_MAX);
     }
     rs->spare = m->next;
     rs->nspare--;
@@ -247,8 +247,21 @@ void requests_free_spares(struct requests *rs)
     rs->nspare = 0;
 }
 
+/* One from when there were fewer peers. */
+static struct mail_write *with_room(struct mail_write *m, unsigned n)
+{
+    if (n <= m->room)
+        return m;
+    struct mail_write *larger = mail_write_new(n);
+    larger->command = m->command;
+    m->command = (struct buf)BUF_INIT;
+    mail_write_free(m);
+    return larger;
+}
+
 static void send_to_writer(struct request *r, struct mail_write *m, bool want_replies)
 {
+    m = with_room(m, r->n);
     m->worker = r->rs->worker;
     m->ticket = request_ticket(r);
     m->want_replies = want_replies;
@@ -264,23 +277,24 @@ static void send_to_writer(struct request *r, struct mail_write *m, bool want_re
 void request_write(struct requests *rs, const struct operation *op, struct mail_write *m)
 {
     const struct config *c = rs->config;
-    struct replica_view v[RING_REPLICAS_MAX];
+    struct replica_view v[RING_WRITES_MAX];
     struct write_plan plan;
-    unsigned n = request_view_replicas(rs, op->token, v);
+    unsigned n = request_view_writes(rs, op->token, v);
     struct request *r = request_new(rs, op, c->write_consistency, true, n);
     r->blind = command_blind_reply(op->spec, op->cmd);
     bool own = false;
     for (unsigned i = 0; i < n; i++) {
         r->node[i] = v[i].node;
         r->words[i] = (struct write_word){.local = v[i].local, .own = v[i].own};
-        own |= v[i].own;
+        r->replicas += !v[i].joining;
+        own |= v[i].own && !v[i].joining;
     }
     if (!plan_write(r->level, c->sloppy_quorum, hints_count(c), r->blind, v, n, &plan)) {
         fail_quorum(r, plan.have, plan.need, "; nothing was written");
         requests_put_mail(rs, m);
     } else {
         /* a reply that isn't known must come from another replica if the own store goes away */
-        bool must_know = rs->peers->own && !r->blind;
+        bool must_know = peers_own(rs->peers) && !r->blind;
         send_to_writer(r, m, r->level != CONSISTENCY_DC_ONE || !own || must_know);
     }
 }
@@ -288,15 +302,11 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
 /* ---- writes past the writer --------------------------------------------------------------------
  */
 
-bool requests_direct(const struct requests *rs)
-{
-    return rs->peers->n == 1 && store_takes_writes_anywhere(rs->store);
-}
-
 static void on_direct_write(void *arg, const struct store_read_reply *reply)
 {
     struct request *r = arg;
     r->own_asked = false;
+    r->rs->ndirect--;
     if (r->over)
         mem_free(r);
     else
@@ -310,6 +320,9 @@ void request_write_direct(struct requests *rs, const struct operation *op)
         fail_own(r, true, slice_of(NULL, 0)); /* its connection may stand: that isn't enough */
         return;
     }
+    if (rs->serves && !__atomic_load_n(rs->serves, __ATOMIC_RELAXED))
+        __atomic_store_n(rs->serves, 1, __ATOMIC_RELEASE);
     r->own_asked = true;
+    rs->ndirect++;
     store_read(rs->reader, op->spec, op->cmd, on_direct_write, r);
 }

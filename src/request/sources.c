@@ -8,7 +8,7 @@ void sources_init(struct sources *all, unsigned nodes, size_t window)
 {
     all->n = nodes;
     all->lazy_bytes = lazy_bytes(window);
-    all->at = mem_calloc(nodes, sizeof *all->at);
+    all->at = mem_calloc(RING_NODES_MAX, sizeof *all->at);
 }
 
 void sources_fini(struct sources *all)
@@ -164,6 +164,19 @@ void source_hang_up(struct source *s)
     say_nothing(s);
     send_link(s, true);
     s->has_link = s->greet_due = false;
+}
+
+void source_leave(struct source *s)
+{
+    static const char why[] = "the node has left the ring";
+    if (s->held)
+        source_refuse(s->held, why);
+    mem_free(s->held);
+    s->held = NULL;
+    if (s->has_link)
+        close_link(s, why);
+    say_nothing(s);
+    s->has_link = s->greet_due = s->ack_due = false;
 }
 
 void source_unlinked(struct source *s, struct link_ref link)

@@ -45,7 +45,12 @@ struct sources {
 };
 
 /* window: what a sender may leave unacknowledged; ours stands for theirs, which we aren't told. */
-void sources_init(struct sources *all, unsigned nodes, size_t window);
+void sources_init(struct sources *all, unsigned nodes,
+                  size_t window); /* room for all there can be */
+static inline void sources_grow(struct sources *all, unsigned nodes)
+{
+    all->n = nodes;
+}
 void sources_fini(struct sources *all);
 /* False: acknowledgements were left for later. */
 bool sources_flush(struct sources *all);
@@ -56,6 +61,8 @@ void sources_acknowledge(struct sources *all); /* the next flush leaves nothing 
  */
 void source_linked(struct source *s, const struct mail_greet *m);
 void source_refuse(const struct mail_greet *m, const char *reason);
+/* Its node has left the ring: the link ends, and what it has asked for. */
+void source_leave(struct source *s);
 /* Ends the link without a word: the sender dials again at once, and greets. */
 void source_hang_up(struct source *s);
 void source_unlinked(struct source *s, struct link_ref link);

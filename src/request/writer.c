@@ -34,7 +34,7 @@ void writer_decide_state(struct writer *w)
 {
     enum node_state before = w->state;
     standby_decide(&w->standby, clock_mono_ms());
-    w->state = peers_own_is_current(w->o.peers) ? w->standby.state : NODE_STANDBY;
+    w->state = peers_own_is_current(w->o.peers) ? standby_state(&w->standby) : NODE_STANDBY;
     if (w->state == before)
         return;
     __atomic_store_n(w->o.own_state, (uint32_t)w->state, __ATOMIC_RELEASE);
@@ -127,6 +127,7 @@ static void on_tick(uv_timer_t *t)
     move_watermark(w);
     writer_decide_state(w);
     handoff_tick(w->handoff);
+    writer_members_tick(w);
     if (++w->ticks % TIDY_TICKS != 0)
         return;
     for (unsigned i = 0; i < ARRAY_LEN(w->batches) && !w->at_store; i++)
@@ -146,15 +147,6 @@ static void start(void *self)
     w->tick.data = w->lazy.data = w;
     uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
     writer_start_store(w);
-}
-
-/* About the own store, or an orphan. */
-static void take_order(struct writer *w, struct mail_order *m)
-{
-    if (m->node == w->self)
-        own_order(&w->own, m);
-    else
-        handoff_take(w->handoff, m);
 }
 
 static void receive(void *self, struct msg *msg)
@@ -187,7 +179,13 @@ static void receive(void *self, struct msg *msg)
         writer_met(w, container_of_(msg, struct mail_met, msg));
         break;
     case MAIL_ORDER:
-        take_order(w, container_of_(msg, struct mail_order, msg));
+        writer_order(w, container_of_(msg, struct mail_order, msg));
+        break;
+    case MAIL_MEMBER:
+        writer_member(w, container_of_(msg, struct mail_member, msg));
+        break;
+    case MAIL_SETTLE:
+        writer_settled(w, container_of_(msg, struct mail_settle, msg));
         break;
     case MAIL_SYNC:
         handoff_synced(w->handoff, container_of_(msg, struct mail_sync, msg));
@@ -217,6 +215,7 @@ static void turn_end(void *self)
 {
     struct writer *w = self;
     __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
+    writer_members_turn_end(w);
     writer_answer_greetings(w);
     if (handoff_turn(w->handoff, w->gathering, writer_serving(w)))
         actor_again(&w->actor);
@@ -253,6 +252,8 @@ static void drop(struct msg *msg)
         mail_write_free(container_of_(msg, struct mail_write, msg));
     else if (msg->type == MAIL_INBOUND)
         mail_inbound_free(container_of_(msg, struct mail_inbound, msg));
+    else if (msg->type == MAIL_MEMBER)
+        mail_member_free(container_of_(msg, struct mail_member, msg));
     else
         mem_free(msg);
 }
@@ -300,11 +301,12 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     w->pulse.clock_off = o->clock_off;
     w->pulse.clock_kept = o->clock_kept;
     w->gathering = &w->batches[0];
+    w->company = n > 1 ? COMPANY : ALONE;
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());
-    own_init(&w->own, o->config, o->peers->own, o->own_hint_dir, &w->actor.loop);
+    own_init(&w->own, o->config, peers_own(o->peers), o->own_hint_dir, &w->actor.loop);
     if (own_has_log(&w->own))
         w->own.peer->sender = &w->actor;
-    w->state = peers_own_is_current(o->peers) ? w->standby.state : NODE_STANDBY;
+    w->state = peers_own_is_current(o->peers) ? standby_state(&w->standby) : NODE_STANDBY;
     __atomic_store_n(o->own_state, (uint32_t)w->state, __ATOMIC_RELEASE);
     if (actor_start(&w->actor, e))
         return w;
@@ -337,6 +339,7 @@ void writer_free(struct writer *w)
     handoff_free(w->handoff);
     standby_fini(&w->standby);
     own_fini(&w->own);
+    writer_members_fini(w);
     pulse_fini(&w->pulse);
     mem_free(w);
 }

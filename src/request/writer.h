@@ -29,9 +29,9 @@ struct writer_options {
     const struct config *config;
     const struct identity *me;
     struct topology **topology; /* the writer publishes a new one when a peer's id becomes known */
-    const struct peers *peers;
-    struct orphans *orphans;  /* NULL: none */
-    const char *own_hint_dir; /* of the own store's log; NULL: memory, or there is none */
+    const struct peers *peers;  /* `add` adds to them */
+    struct orphans *orphans;    /* NULL: none */
+    const char *own_hint_dir;   /* of the own store's log; NULL: memory, or there is none */
     struct store *store;
     bool used_data_dir;
     uint64_t clock_floor;  /* no stamp below this: the bound kept by the last run */
@@ -47,9 +47,19 @@ struct writer_options {
     /* Stamps have come to that bound (they follow those of a peer, or this process stood still):
      * move it above `ms` and keep it before this returns. */
     void (*keep_clock)(void *arg, uint64_t ms);
-    /* A peer's id was learnt: remember it (data_dir/peers). */
+    /* A peer's id was learnt, or the ring has changed: remember it (data_dir/peers). */
     void (*met)(void *arg, const struct topology *t);
-    void *arg; /* of both */
+    /* Membership names a peer that isn't known: makes it, with its log and its sender, at the next
+     * index, and publishes it (peers_publish); the ring that names it comes after that. False: it
+     * can't be. */
+    bool (*add)(void *arg, const struct ring_node *n, struct error *e);
+    /* Before the first peer of a node that was alone: the own store gets its log, if it is to have
+     * one (peers->own). *dir: that log's; NULL: memory. */
+    bool (*add_own)(void *arg, const char **dir, struct error *e);
+    /* After that: sends each worker a MAIL_SETTLE. Returns how many. */
+    unsigned (*settle)(void *arg);
+    void *arg;        /* of all of them */
+    uint32_t *serves; /* atomic, out: 1: it has taken a client's write; NULL: nobody asks */
 };
 struct writer *writer_start(const struct writer_options *o, struct error *e) MUST_USE;
 struct actor *writer_actor(struct writer *w);

@@ -1,5 +1,6 @@
 /* request/writer_internal: what the writer's files share. writer.c is the actor and what it tells
- * the peers, writer_peers.c who they are and what they send, writer_writes.c what clients send,
+ * the peers, writer_peers.c who they are and what they send, writer_members.c what membership says
+ * of them, writer_orders.c what dyn-admin asks for, writer_writes.c what clients send,
  * writer_store.c the batches at the own store. Nobody else includes it; all of it is the writer's
  * thread. */
 #ifndef REQUEST_WRITER_INTERNAL_H
@@ -40,6 +41,11 @@ struct writer {
     struct handoff *handoff;
     enum node_state state; /* what is told: also STANDBY while the own log has to be replayed */
     uint64_t forbidden;    /* of the store's count of such writes: what the mark knows of */
+    struct mail_member **later; /* members that have to wait, one message each */
+    size_t n_later;
+    bool ring_changed; /* `met` hasn't heard of it yet */
+    enum { ALONE, SETTLING, COMPANY } company;
+    unsigned unsettled; /* workers that may have writes on their way past the writer */
     uv_timer_t tick, retry, lazy;
     unsigned ticks;
 };
@@ -80,6 +86,21 @@ void writer_replaced(struct writer *w, struct mail_replace *m);
 void writer_met(struct writer *w, struct mail_met *m);
 void writer_link_gone(struct writer *w, struct mail_link_gone *m);
 void writer_inbound(struct writer *w, struct mail_inbound *m);
+void writer_source_known(struct writer *w, unsigned node); /* its id is: where its numbers stand */
+
+/* ---- writer_members.c ---------------------------------------------------------------------------
+ */
+
+void writer_member(struct writer *w, struct mail_member *m);  /* takes it */
+void writer_settled(struct writer *w, struct mail_settle *m); /* takes it */
+void writer_members_tick(struct writer *w);                   /* those that had to wait */
+void writer_members_turn_end(struct writer *w);               /* a changed ring is kept on disk */
+void writer_members_fini(struct writer *w);
+
+/* ---- writer_orders.c ----------------------------------------------------------------------------
+ */
+
+void writer_order(struct writer *w, struct mail_order *m); /* takes it */
 
 /* ---- writer_writes.c ----------------------------------------------------------------------------
  */

@@ -23,6 +23,13 @@ static void trust_clock(struct writer *w, uint64_t their_wall_ms)
                     HLC_AHEAD_MAX_MS);
 }
 
+void writer_source_known(struct writer *w, unsigned node)
+{
+    const char *id = (*w->o.topology)->nodes[node].id;
+    if (w->store_up && *id)
+        source_stands_at(writer_source(w, node), store_last(w->o.store, node + 1, id));
+}
+
 /* The ring with this node's id in it becomes the ring. */
 static void learn_id(struct writer *w, unsigned node, const char *id)
 {
@@ -39,8 +46,13 @@ static void learn_id(struct writer *w, unsigned node, const char *id)
     RCU_SET(*w->o.topology, fresh);
     rcu_defer(&old->rcu, topology_reclaim);
     w->o.met(w->o.arg, fresh);
-    if (w->store_up)
-        source_stands_at(writer_source(w, node), store_last(w->o.store, node + 1, id));
+    writer_source_known(w, node);
+}
+
+/* Who has left the ring since the link was made. */
+static bool is_gone(const struct writer *w, unsigned node)
+{
+    return PEER_LOAD(w->o.peers->at[node], gone);
 }
 
 static bool is_at_store(const struct writer *w, unsigned node)
@@ -107,6 +119,10 @@ static void greet_newcomer(struct writer *w, struct mail_greet *m)
 void writer_greet(struct writer *w, struct mail_greet *m)
 {
     struct source *s = writer_source(w, m->node);
+    if (is_gone(w, m->node)) {
+        refuse_greeting(m, "it has left the ring");
+        return;
+    }
     if (is_newcomer(w, m->node, m->id)) {
         greet_newcomer(w, m);
         return;
@@ -143,7 +159,8 @@ void writer_replaced(struct writer *w, struct mail_replace *m)
     struct mail_greet *held = writer_source(w, m->node)->held;
     struct error e;
     bool fresh = is_newcomer(w, m->node, m->id);
-    bool ok = m->done || error_set(&e, "the log of node %s can't get its name", m->before);
+    bool ok = (m->done && !is_gone(w, m->node)) ||
+              error_set(&e, "the log of node %s can't get its name", m->before);
     writer_source(w, m->node)->held = NULL;
     ok = ok && (!fresh || may_replace(w, m->node, &e));
     if (ok && fresh)
@@ -159,7 +176,9 @@ void writer_met(struct writer *w, struct mail_met *m)
 {
     struct error e;
     bool fresh = is_newcomer(w, m->node, m->id);
-    if (!fresh)
+    if (is_gone(w, m->node))
+        fresh = false;
+    else if (!fresh)
         learn_id(w, m->node, m->id);
     else if (!may_replace(w, m->node, &e))
         log_limited(1000, LOG_LEVEL_WARN, "node %s refused: %s", m->id, e.text);

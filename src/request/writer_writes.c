@@ -115,6 +115,8 @@ void writer_write(struct writer *w, struct mail_write *m)
 {
     if (refuse_by_clock(w, m))
         return;
+    if (w->o.serves && !__atomic_load_n(w->o.serves, __ATOMIC_RELAXED))
+        __atomic_store_n(w->o.serves, 1, __ATOMIC_RELEASE);
     if (own_has_log(&w->own)) {
         log_write(w, m);
         return;

@@ -10,8 +10,10 @@ struct point {
 
 struct ring_rack {
     const char *datacenter, *rack;
-    struct point *points; /* by token */
+    struct point *points; /* of members, by token */
     size_t npoints;
+    struct point *all; /* of members and of those that join, by token; NULL: nobody joins */
+    size_t nall;
 };
 
 const char *node_state_name(enum node_state s)
@@ -52,13 +54,42 @@ static struct ring_rack *rack_of(struct topology *t, const struct ring_node *n)
     return r;
 }
 
-static void add_points(struct topology *t, unsigned node)
+static void add_points(const struct topology *t, unsigned node, struct point **points, size_t *n)
+{
+    const struct ring_node *of = &t->nodes[node];
+    *points = mem_realloc(*points, (*n + of->ntokens) * sizeof **points);
+    for (size_t i = 0; i < of->ntokens; i++)
+        (*points)[(*n)++] = (struct point){.token = of->tokens[i], .node = (uint16_t)node};
+}
+
+static bool add_node(struct topology *t, unsigned node, struct error *e)
 {
     const struct ring_node *n = &t->nodes[node];
+    if (n->role == RING_GONE)
+        return true;
+    if (n->ntokens == 0)
+        return error_set(e, "node %s has no token; allowed at least one", n->address);
     struct ring_rack *r = rack_of(t, n);
-    r->points = mem_realloc(r->points, (r->npoints + n->ntokens) * sizeof *r->points);
-    for (size_t i = 0; i < n->ntokens; i++)
-        r->points[r->npoints++] = (struct point){.token = n->tokens[i], .node = (uint16_t)node};
+    if (n->role == RING_MEMBER)
+        add_points(t, node, &r->points, &r->npoints);
+    else
+        t->njoining++;
+    return true;
+}
+
+/* Of the racks where somebody joins. */
+static void add_joining(struct topology *t)
+{
+    for (unsigned i = 0; i < t->n && t->njoining; i++)
+        if (t->nodes[i].role == RING_JOINING) {
+            struct ring_rack *r = rack_of(t, &t->nodes[i]);
+            add_points(t, i, &r->all, &r->nall);
+        }
+    for (unsigned i = 0; i < t->n && t->njoining; i++) {
+        struct ring_rack *r = t->nodes[i].role == RING_MEMBER ? rack_of(t, &t->nodes[i]) : NULL;
+        if (r && r->all)
+            add_points(t, i, &r->all, &r->nall);
+    }
 }
 
 /* 0: own rack, 1: own datacenter, 2: elsewhere */
@@ -82,11 +113,13 @@ static void sort_racks(struct topology *t)
     }
 }
 
-static bool check_rack(const struct topology *t, struct ring_rack *r, struct error *e)
+static bool check_points(const struct topology *t, const struct ring_rack *r, struct point *points,
+                         size_t n, struct error *e)
 {
-    qsort(r->points, r->npoints, sizeof *r->points, by_token);
-    for (size_t i = 1; i < r->npoints; i++) {
-        const struct point *a = &r->points[i - 1], *b = &r->points[i];
+    if (n)
+        qsort(points, n, sizeof *points, by_token);
+    for (size_t i = 1; i < n; i++) {
+        const struct point *a = &points[i - 1], *b = &points[i];
         if (a->token == b->token)
             return error_set(
                 e,
@@ -100,16 +133,21 @@ static bool check_rack(const struct topology *t, struct ring_rack *r, struct err
 
 static bool build(struct topology *t, struct error *e)
 {
-    for (unsigned i = 0; i < t->n; i++) {
-        if (t->nodes[i].ntokens == 0)
-            return error_set(e, "node %s has no token; allowed at least one", t->nodes[i].address);
-        add_points(t, i);
-    }
+    for (unsigned i = 0; i < t->n; i++)
+        if (!add_node(t, i, e))
+            return false;
+    add_joining(t);
     if (t->nracks > RING_REPLICAS_MAX)
         return error_set(e, "%u racks found; allowed at most %d", t->nracks, RING_REPLICAS_MAX);
-    for (unsigned i = 0; i < t->nracks; i++)
-        if (!check_rack(t, &t->racks[i], e))
+    if (t->njoining > RING_JOINING_MAX)
+        return error_set(e, "%u nodes join at one time; allowed at most %d", t->njoining,
+                         RING_JOINING_MAX);
+    for (unsigned i = 0; i < t->nracks; i++) {
+        struct ring_rack *r = &t->racks[i];
+        if (!check_points(t, r, r->points, r->npoints, e) ||
+            !check_points(t, r, r->all, r->nall, e))
             return false;
+    }
     sort_racks(t);
     return true;
 }
@@ -138,8 +176,10 @@ void topology_free(struct topology *t)
 {
     if (!t)
         return;
-    for (unsigned i = 0; i < t->nracks; i++)
+    for (unsigned i = 0; i < t->nracks; i++) {
         mem_free(t->racks[i].points);
+        mem_free(t->racks[i].all);
+    }
     for (unsigned i = 0; i < t->n; i++) {
         const struct ring_node *n = &t->nodes[i];
         mem_free((void *)(uintptr_t)n->address);
@@ -157,26 +197,56 @@ void topology_reclaim(struct rcu_head *head)
     topology_free(container_of_(head, struct topology, rcu));
 }
 
-/* The first point at or above token, wrapping. */
-static const struct point *owner(const struct ring_rack *r, uint32_t token)
+/* The first point at or above token, wrapping; there is one. */
+static size_t first_from(const struct point *points, size_t n, uint32_t token)
 {
-    size_t lo = 0, hi = r->npoints;
+    size_t lo = 0, hi = n;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (r->points[mid].token < token)
+        if (points[mid].token < token)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return &r->points[lo == r->npoints ? 0 : lo];
+    return lo == n ? 0 : lo;
 }
 
 unsigned topology_replicas(const struct topology *t, uint32_t token,
                            uint16_t out[RING_REPLICAS_MAX])
 {
-    for (unsigned i = 0; i < t->nracks; i++)
-        out[i] = owner(&t->racks[i], token)->node;
-    return t->nracks;
+    unsigned n = 0;
+    for (unsigned i = 0; i < t->nracks; i++) {
+        const struct ring_rack *r = &t->racks[i];
+        if (r->npoints)
+            out[n++] = r->points[first_from(r->points, r->npoints, token)].node;
+    }
+    return n;
+}
+
+static unsigned add_once(uint16_t node, uint16_t *out, unsigned from, unsigned n)
+{
+    for (unsigned i = from; i < n; i++)
+        if (out[i] == node)
+            return n;
+    out[n] = node;
+    return n + 1;
+}
+
+unsigned topology_writes(const struct topology *t, uint32_t token, uint16_t out[RING_WRITES_MAX],
+                         unsigned *joining)
+{
+    unsigned replicas = topology_replicas(t, token, out), n = replicas;
+    for (unsigned i = 0; i < t->nracks && t->njoining; i++) {
+        const struct ring_rack *r = &t->racks[i];
+        size_t at = r->nall ? first_from(r->all, r->nall, token) : 0;
+        for (size_t k = 0; k < r->nall; k++, at = at + 1 < r->nall ? at + 1 : 0) {
+            if (t->nodes[r->all[at].node].role == RING_MEMBER)
+                break; /* who joins behind it would own what begins there */
+            n = add_once(r->all[at].node, out, replicas, n);
+        }
+    }
+    *joining = n - replicas;
+    return n;
 }
 
 bool topology_is_local(const struct topology *t, unsigned node)
@@ -192,27 +262,32 @@ static bool has_token(const struct ring_node *n, uint32_t token)
     return false;
 }
 
+bool ring_same_place(const struct ring_node *a, const struct ring_node *b)
+{
+    if (strcmp(a->datacenter, b->datacenter) != 0 || strcmp(a->rack, b->rack) != 0 ||
+        a->ntokens != b->ntokens)
+        return false;
+    size_t k = 0;
+    while (k < b->ntokens && has_token(a, b->tokens[k]))
+        k++;
+    return k == b->ntokens;
+}
+
 int topology_find_place(const struct topology *t, const char *datacenter, const char *rack,
                         const uint32_t *tokens, size_t ntokens)
 {
-    for (unsigned i = 0; i < t->n; i++) {
-        const struct ring_node *n = &t->nodes[i];
-        if (strcmp(n->datacenter, datacenter) != 0 || strcmp(n->rack, rack) != 0 ||
-            n->ntokens != ntokens)
-            continue;
-        size_t k = 0;
-        while (k < ntokens && has_token(n, tokens[k]))
-            k++;
-        if (k == ntokens)
+    const struct ring_node place = {
+        .datacenter = datacenter, .rack = rack, .tokens = tokens, .ntokens = ntokens};
+    for (unsigned i = 0; i < t->n; i++)
+        if (t->nodes[i].role != RING_GONE && ring_same_place(&t->nodes[i], &place))
             return (int)i;
-    }
     return -1;
 }
 
 int topology_find_id(const struct topology *t, const char *id)
 {
     for (unsigned i = 0; i < t->n; i++)
-        if (*id && strcmp(t->nodes[i].id, id) == 0)
+        if (*id && t->nodes[i].role != RING_GONE && strcmp(t->nodes[i].id, id) == 0)
             return (int)i;
     return -1;
 }
@@ -223,11 +298,11 @@ double topology_share(const struct topology *t, unsigned node, uint32_t token)
         const struct ring_rack *r = &t->racks[i];
         if (!same_rack(r, &t->nodes[node]))
             continue;
-        if (r->npoints == 1)
-            return 1.0;
         for (size_t k = 0; k < r->npoints; k++) {
-            if (r->points[k].token != token)
+            if (r->points[k].token != token || r->points[k].node != node)
                 continue;
+            if (r->npoints == 1)
+                return 1.0;
             uint32_t before = r->points[k ? k - 1 : r->npoints - 1].token;
             return (double)(uint32_t)(token - before) / 4294967296.0;
         }

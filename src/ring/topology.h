@@ -18,6 +18,8 @@
 #include <stdint.h>
 
 #define RING_REPLICAS_MAX 64 /* racks over all datacenters */
+#define RING_JOINING_MAX  64 /* nodes that join at one time */
+#define RING_WRITES_MAX   (RING_REPLICAS_MAX + RING_JOINING_MAX)
 #define RING_NODES_MAX    1000
 #define NODE_ID_SIZE      37 /* a UUID and its NUL */
 
@@ -56,29 +58,38 @@ struct topology {
     unsigned n, self; /* nodes[self] is this node */
     struct ring_node
         *nodes; /* order: as given, so an index means the same node in every snapshot */
+    unsigned njoining;
     unsigned nracks;
     struct ring_rack *racks; /* nearest first: own rack, own datacenter, the others */
 };
 
 /* Copies everything. Refused: two nodes with one token in one rack, a node without tokens, more
- * nodes or racks than the limits above. */
+ * nodes, racks or joining nodes than the limits above. A node that has gone counts for nothing but
+ * its index. */
 struct topology *topology_new(const struct ring_node *nodes, unsigned n, unsigned self,
                               struct error *e) MUST_USE;
 void topology_free(struct topology *t);
 /* rcu_defer(&t->rcu, topology_reclaim) */
 void topology_reclaim(struct rcu_head *head);
 
-/* The nodes that hold `token`, in the order in which this node would ask them (nearest first).
- * Returns how many. */
+/* The nodes that hold `token`, in the order in which this node would ask them (nearest first): one
+ * RING_MEMBER of each rack that has any. Returns how many; 0: nobody holds it. */
 unsigned topology_replicas(const struct topology *t, uint32_t token,
                            uint16_t out[RING_REPLICAS_MAX]);
+/* The nodes that get a write of `token`: its replicas, and behind them the joining nodes that would
+ * hold it if they were members, whichever of them becomes one first. *joining: how many of those.
+ */
+unsigned topology_writes(const struct topology *t, uint32_t token, uint16_t out[RING_WRITES_MAX],
+                         unsigned *joining);
 /* Is this node in this node's own datacenter? */
 bool topology_is_local(const struct topology *t, unsigned node);
-/* The node at this place, or -1: same datacenter, rack and tokens (in any order). */
+/* The node at this place, or -1: same datacenter, rack and tokens (in any order). Nobody who has
+ * gone is found, by place or by id. */
 int topology_find_place(const struct topology *t, const char *datacenter, const char *rack,
                         const uint32_t *tokens, size_t ntokens);
 int topology_find_id(const struct topology *t, const char *id);
-/* The share of its rack's ring (0..1) that ends at this token of this node. */
+bool ring_same_place(const struct ring_node *a, const struct ring_node *b);
+/* The share of its rack's ring (0..1) that ends at this token of this node; 0: it is no member. */
 double topology_share(const struct topology *t, unsigned node, uint32_t token);
 
 #endif

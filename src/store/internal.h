@@ -40,7 +40,7 @@ struct store {
     const struct store_ops *ops;
     struct store_stats stats;
     struct store_reason *down; /* RCU; NULL: the store is up */
-    bool writes_anywhere;      /* see store_takes_writes_anywhere */
+    uint32_t alone;            /* atomic; see store_options */
 };
 
 /* First member of a store's reading side. */
@@ -52,6 +52,11 @@ void store_base_init(struct store *s, const struct store_ops *ops);
 void store_base_fini(struct store *s);
 void store_set_up(struct store *s);
 void store_set_down(struct store *s, const char *reason); /* cut when longer than 255 bytes */
+
+static inline bool store_is_alone(const struct store *s)
+{
+    return __atomic_load_n(&s->alone, __ATOMIC_RELAXED);
+}
 
 #define STORE_COUNT(field, n) ((void)__atomic_fetch_add(&(field), (n), __ATOMIC_RELAXED))
 #define STORE_SHOW(field, v)  __atomic_store_n(&(field), (v), __ATOMIC_RELAXED)

@@ -141,7 +141,9 @@ struct store *store_open_redis(const struct store_options *o, struct error *e)
                                         .port = o->port,
                                         .user = keep_text(r, 2, o->user),
                                         .password = keep_text(r, 3, o->password),
-                                        .timeout_ms = o->timeout_ms};
+                                        .timeout_ms = o->timeout_ms,
+                                        .company_timeout_ms = o->company_timeout_ms,
+                                        .alone = &r->base.alone};
     r->self_id = keep_text(r, 4, o->self_id);
     if (redis_probe(&r->address, e))
         r->stamps = stamps_open(path, o->stamp_table_bytes, clock_wall_ms(), e);
@@ -151,7 +153,6 @@ struct store *store_open_redis(const struct store_options *o, struct error *e)
         return NULL;
     }
     store_base_init(&r->base, &redis_ops);
-    r->stamps_matter = !o->alone;
-    r->base.writes_anywhere = o->alone;
+    r->base.alone = o->alone;
     return &r->base;
 }

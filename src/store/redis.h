@@ -50,7 +50,6 @@ struct redis {
     const char *self_id;
     char *texts[5];        /* owns the strings of the two above */
     struct stamps *stamps; /* written by the writing side, read by all */
-    bool stamps_matter;    /* somebody may compare this copy with another */
     /* A reading side has heard that Redis can't serve: the writing side looks after it. */
     uv_async_t doubt;
     bool doubt_open; /* atomic */

@@ -135,6 +135,13 @@ static void on_pong(void *arg, const struct slice *reply)
     redis_conn_break(arg, text);
 }
 
+static unsigned patience(const struct redis_conn *c)
+{
+    const struct redis_address *to = &c->to;
+    bool alone = !to->alone || __atomic_load_n(to->alone, __ATOMIC_RELAXED);
+    return alone || !to->company_timeout_ms ? to->timeout_ms : to->company_timeout_ms;
+}
+
 static void tick(struct redis_conn *c)
 {
     uint64_t now = clock_mono_ms();
@@ -143,9 +150,9 @@ static void tick(struct redis_conn *c)
     c->seen_out = c->stream.out.len;
     if (moved)
         c->since_ms = now;
-    if (is_asked(c) && now - c->since_ms >= c->to.timeout_ms) {
+    if (is_asked(c) && now - c->since_ms >= patience(c)) {
         char text[64];
-        snprintf(text, sizeof text, "no answer within %u ms", c->to.timeout_ms);
+        snprintf(text, sizeof text, "no answer within %u ms", patience(c));
         redis_conn_break(c, text);
     } else if (c->state == READY && !is_asked(c)) {
         buf_reset(&c->expected, 0);
@@ -166,7 +173,7 @@ static void on_timer(uv_timer_t *h)
 
 static void start_ticking(struct redis_conn *c)
 {
-    uint64_t every = c->to.timeout_ms / TICKS + 1;
+    uint64_t every = patience(c) / TICKS + 1;
     c->since_ms = clock_mono_ms();
     uv_timer_start(&c->timer, on_timer, every, every);
 }

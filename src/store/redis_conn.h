@@ -24,6 +24,8 @@ struct redis_address {            /* the strings live as long as the connection 
     uint16_t port;
     const char *user, *password; /* NULL or "": none */
     unsigned timeout_ms;
+    unsigned company_timeout_ms; /* while *alone (atomic) is 0; 0: timeout_ms */
+    const uint32_t *alone;       /* NULL: timeout_ms */
 };
 
 struct redis_conn_ops {

@@ -358,7 +358,8 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
         detail(p);
         add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
         replies = 2;
-    } else if (p->kind == PLAIN && p->r->stamps_matter && command_keys(spec, cmd, key, 1)) {
+    } else if (p->kind == PLAIN && !store_is_alone(&p->r->base) &&
+               command_keys(spec, cmd, key, 1)) {
         p->label = stamps_get(p->r->stamps, stamps_hash(cmd->argv[key[0]]));
     }
     finish_question(s, p, replies);

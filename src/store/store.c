@@ -109,7 +109,12 @@ bool store_answers_at_once(const struct store *s)
 
 bool store_takes_writes_anywhere(const struct store *s)
 {
-    return s->writes_anywhere;
+    return store_is_alone(s);
+}
+
+void store_gets_company(struct store *s)
+{
+    __atomic_store_n(&s->alone, 0, __ATOMIC_RELEASE);
 }
 
 void store_inspect(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg)

@@ -85,7 +85,7 @@ struct store_options {
     uint16_t port;
     const char *unix_path, *user, *password;
     uint64_t stamp_table_bytes;
-    unsigned timeout_ms;
+    unsigned timeout_ms, company_timeout_ms; /* the second: while it isn't alone; 0: the first */
     bool alone; /* no other node has copies, nor hints of one that has left: nobody compares stamps,
                    and writes may go anywhere */
 };
@@ -139,6 +139,9 @@ bool store_answers_at_once(const struct store *s);
  * order by itself. They have no number and no stamp; when the connection breaks, what was on its
  * way gets a -BACKEND error that says that its effect is unknown. */
 bool store_takes_writes_anywhere(const struct store *s);
+/* The node isn't alone any more: stamps matter from now on. The writer's thread; what the reading
+ * sides were given before is theirs to see through. */
+void store_gets_company(struct store *s);
 /* What this store has of a key, for `dyn-admin key`: reply is an array of
  * :exists +type :bytes :stamp $digest (16 hex digits of XXH64 over type, value and expiry; "" if it
  * isn't there). */

@@ -40,6 +40,8 @@ enum frame_kind {
     FRAME_BEAT = 40, /* alive; seq: the sender's clock, which comes back as it was; 0: none. stamp,
                         to the receiver: peer/watermarks. deadline, in its answer: its wall clock,
                         ms; 0: none */
+    /* on a connection of its own, without a handshake */
+    FRAME_GOSSIP = 50, /* payload: GossipEnvelope (gossip/codec) */
 };
 
 enum frame_flags {

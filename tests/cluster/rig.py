@@ -16,6 +16,7 @@ import urllib.request
 import redis
 
 LONG = bool(os.environ.get("DYN_LONG"))  # make check-faults: the numbers of writes that take their time
+STATIC = {"enable-gossip": "false"}  # the configuration alone says who is there: who it doesn't name has left
 NOTES = []  # what tests have counted; conftest.py shows it at the end
 
 BUILD = os.environ.get("DYN_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
@@ -82,6 +83,10 @@ def wait_until(condition, what, deadline=20.0):
             last = error
         time.sleep(0.02)
     raise AssertionError(f"not within {deadline} s: {what} (last: {last!r})")
+
+
+def down(node, n=1):
+    wait_until(lambda: node.states_of_peers().count("DOWN") == n, f"{n} peers are DOWN")
 
 
 class Node:
@@ -186,8 +191,13 @@ class Node:
     def state(self):
         return self.admin("status")["node"]["state"]
 
+    def members(self):
+        """What membership says of each peer: address -> state."""
+        return {p["address"]: p["state"] for p in self.admin("status")["peers"]}
+
     def states_of_peers(self):
-        return [p["state"] for p in self.admin("status")["peers"]]
+        """The states, and DOWN where the link is: there writes become hints."""
+        return [p["state"] if p["link"] else "DOWN" for p in self.admin("status")["peers"]]
 
 
 class RedisServer:
@@ -218,28 +228,39 @@ class RedisServer:
 class Cluster:
     """n racks with one node each, one datacenter, or the given places: (datacenter, rack, tokens) of each
     node. Use as a context manager. store: embedded or redis (each node then has a redis-server of its
-    own, in .backends)."""
+    own, in .backends). seeds: of each node the indexes of those in its dyn_seeds; None: all others."""
+    node_class = Node
 
-    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded", places=None):
+    def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded", places=None, seeds=None):
         self.places = places or [("dc1", f"rack{i + 1}", "0") for i in range(n)]
         n = len(self.places)
         self.directory = directory or tempfile.mkdtemp(prefix="dyncluster.")
         self.keep = directory is not None
-        ports = free_ports(3 * n)
-        ports = [ports[3 * i:3 * i + 3] for i in range(n)]
+        ports = self.ports()
         self.nodes, self.backends = [], []
         for i in range(n):
-            seeds = [f"127.0.0.1:{ports[k][1]}:{rack}:{dc}:{tokens}"
-                     for k, (dc, rack, tokens) in enumerate(self.places) if k != i]
+            named = [f"{self.host(k)}:{ports[k][1]}:{rack}:{dc}:{tokens}"
+                     for k, (dc, rack, tokens) in enumerate(self.places)
+                     if k != i and (seeds is None or k in seeds[i])]
             datacenter, rack, tokens = self.places[i]
             mine = {"pool-name": name, "datacenter": datacenter, "rack": rack, "tokens": tokens,
                     "gos-interval": "300", **(flags or {})}
-            if seeds:
-                mine["dyn-seeds"] = seeds
+            if named:
+                mine["dyn-seeds"] = named
             if store == "redis":
                 self.backends.append(RedisServer(self.directory, f"node{i + 1}"))
                 mine.update({"data-store": "redis", "servers": self.backends[i].path + ":1"})
-            self.nodes.append(Node(self.directory, f"node{i + 1}", ports[i], mine))
+            self.nodes.append(self.node_class(self.directory, f"node{i + 1}", ports[i], mine))
+
+    def host(self, i):
+        """Where peers dial node i."""
+        del i
+        return "127.0.0.1"
+
+    def ports(self):
+        """Of each node three: clients, peers, HTTP."""
+        free = free_ports(3 * len(self.places))
+        return [free[3 * i:3 * i + 3] for i in range(len(self.places))]
 
     def __enter__(self):
         try:
@@ -265,7 +286,7 @@ class Cluster:
         return [n for n in self.nodes if n.process]
 
     def wait_linked(self):
-        """Every running node sees every other running node as NORMAL."""
+        """Every running node sees every other running node as NORMAL, and has a link to it."""
         live = len(self.running())
         for node in self.running():
             wait_until(lambda n=node: n.state() == "NORMAL" and

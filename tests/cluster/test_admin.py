@@ -73,8 +73,7 @@ USAGE = [[], ["frobnicate"], ["status", "more"], ["key"], ["key", "a", "b"], ["l
          ["repaired", "a", "b"], ["config"], ["config", "frob"], ["config", "get"], ["config", "dump", "x"],
          ["config", "set", "timeout"], ["config", "set", "timeout", "1", "2"],
          ["hints", "truncate", "all"],  # no terminal to ask at, and no --yes
-         # commands that don't exist yet
-         ["hints", "handoff"], ["state", "standby"]]
+         ["hints", "handoff"], ["state", "frob"], ["state", "standby", "x"], ["state", ""]]
 
 
 @pytest.mark.parametrize("words", USAGE, ids=" ".join)
@@ -92,7 +91,7 @@ def test_admin_help_and_version(node):
 
 
 @pytest.mark.parametrize("command", ["status", "ping", "ring", "peers", "hints", "hints list", "stats",
-                                     "metrics", "key some", "log-level 5"])
+                                     "metrics", "key some", "log-level 5", "state"])
 def test_admin_tables_are_lines_of_text(node, command):
     done = run("-n", sock_of(node), *command.split())
     assert done.returncode == 0 and done.stderr == ""
@@ -203,7 +202,8 @@ TOTALS = ("pending", "bytes", "max_bytes", "stored_total", "delivered_total", "e
           "rejected_over_capacity_total", "damaged_total", "truncated_total")
 REPLICA = {"id": str, "address": str, "datacenter": str, "rack": str, "exists": bool, "type": str,
            "bytes": int, "stamp": int, "digest": str}
-TOKEN = {"token": int, "id": str, "address": str, "datacenter": str, "rack": str, "share": float}
+TOKEN = {"token": int, "id": str, "address": str, "datacenter": str, "rack": str, "share": float,
+         "role": str}
 STATES = {"UNKNOWN", "JOINING", "NORMAL", "STANDBY", "DOWN", "RESET", "LEAVING"}
 
 
@@ -242,7 +242,11 @@ def test_admin_json_shapes(cluster, node):
         assert r["exists"] is False
     for t in node.admin("ring")["tokens"]:
         expect(TOKEN, t)
+        assert t["role"] == "member"
+    assert node.admin("state") == {"state": status["node"]["state"]}
     peers = node.admin("peers")["peers"]
+    for p in peers:
+        assert p["link"] is True and p["last_heard_ms"] < 60000 and p["behind_bytes"] == 0
     assert {p["id"] for p in peers} == ids - {status["node"]["id"]}
     assert node.admin("ping") == {} and node.admin("log-level", "5") == {}
     assert node.admin("metrics")["text"].startswith("# HELP dynomite_build_info")
@@ -468,7 +472,8 @@ METRICS = {"build_info": {"version"}, "uptime_seconds": set(), "client_connectio
            "hints_oldest_seconds": {"peer"}, "hints_stored_total": {"peer"},
            "hints_delivered_total": {"peer"}, "hints_expired_total": {"peer"},
            "hints_rejected_total": {"peer", "reason"}, "hints_truncated_total": {"peer"},
-           "hints_damaged_total": {"peer"}, "hints_paused": {"peer"}, "needs_repair": {"peer"},
+           "hints_damaged_total": {"peer"}, "gossip_messages_total": {"type", "direction"},
+           "gossip_bytes_total": {"direction"}, "gossip_refused_total": {"reason"}, "gossip_members": {"state"}, "hints_paused": {"peer"}, "needs_repair": {"peer"},
            "stale_dropped_total": set(), "unguarded_total": set(), "backend_up": set(),
            "backend_errors_total": set(), "request_duration_seconds_bucket": {"le"},
            "request_duration_seconds_sum": set(), "request_duration_seconds_count": set()}

@@ -18,10 +18,6 @@ KB = 1024
 
 
 
-def down(node, n=1):
-    rig.wait_until(lambda: node.states_of_peers().count("DOWN") == n, f"{n} peers are DOWN")
-
-
 def peer_id(node):
     with open(os.path.join(node.directory, "node_id"), encoding="ascii") as f:
         return f.read().strip()
@@ -95,7 +91,7 @@ def held_hints(write):
             n.start(wait=False)
         c.wait_linked()
         d.kill()
-        down(a)
+        rig.down(a)
         write(a)
         victim = peer_id(d)
         for n in c.running():
@@ -262,7 +258,7 @@ def test_fault_full_disk_under_hint_dir(tmp_path):
         a.start()
         c.wait_linked()
         d.kill()
-        down(a)
+        rig.down(a)
         for i in range(50):
             assert a.client().set(f"early{i}", "x" * 1000)
         disk.fill()
@@ -299,7 +295,7 @@ def test_fault_full_disk_marks_survive_a_restart(tmp_path):
         a.start()
         c.wait_linked()
         d.kill()
-        down(a)
+        rig.down(a)
         disk.fill()
         for i in range(100):
             assert a.client().set(f"full{i}", "x" * 1000)
@@ -319,7 +315,7 @@ def test_fault_full_disk_refuses_what_needs_the_hint(tmp_path):
         c.wait_linked()
         b.kill()
         d.kill()
-        down(a, 2)
+        rig.down(a, 2)
         assert a.client().set("k", "hinted")
         disk.fill()
         answers = []
@@ -360,7 +356,7 @@ def test_fault_full_disk_doesnt_stop_live_peers(tmp_path):
         assert not any(repair(a).values())
         # the peer goes down: what it leaves is in memory, and that is said; then space comes back
         d.kill()
-        down(a)
+        rig.down(a)
         disk.empty()
         assert client.set("later", "1")
         d.start()
@@ -452,7 +448,7 @@ def test_fault_data_dir_cloned_to_a_second_node():
     with rig.Cluster(3) as c:
         a, b, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         for _ in range(100):
             a.client().incr("n")
         a.stop()
@@ -489,7 +485,7 @@ def test_fault_one_token_twice_in_a_rack():
                 rig.wait_until(lambda n=n: peer_id(fourth) in n.log_text() and
                                "at a place that belongs to node" in n.log_text(), "it is said why")
             rig.wait_until(lambda: "at a place that belongs to node" in fourth.log_text(), "it is told why")
-            down(fourth, 2)
+            rig.down(fourth, 2)
             c.wait_linked()
             assert a.client().set("k", "v")
         finally:
@@ -513,7 +509,7 @@ def test_fault_no_descriptors_left(port):
         used = len(os.listdir(f"/proc/{a.process.pid}/fd"))
         resource.prlimit(a.process.pid, resource.RLIMIT_NOFILE, (used + 20, used + 1000))
         b.kill()
-        down(a)
+        rig.down(a)
         socks = []
         for _ in range(80):
             s = socket.socket(socket.AF_UNIX if port == "admin" else socket.AF_INET)
@@ -542,7 +538,7 @@ def test_fault_no_descriptors_for_hints():
         a, _, d = c.nodes
         client = a.client()
         d.kill()
-        down(a)
+        rig.down(a)
         assert client.set("early", "1") and a.pending() == 1
         used = len(os.listdir(f"/proc/{a.process.pid}/fd"))
         resource.prlimit(a.process.pid, resource.RLIMIT_NOFILE, (used + 5, used + 1000))
@@ -585,8 +581,8 @@ def test_fault_cluster_secret_wrong_then_fixed(other):
         for n in c.nodes:
             rig.wait_until(lambda n=n: "cluster_secret" in n.log_text().replace("cluster_secret is empty", ""),
                            f"{n.name} says why")
-        down(a)
-        down(d, 2)
+        rig.down(a)
+        rig.down(d, 2)
         assert a.client().set("k", "2") and a.client().incr("n") == 1
         assert a.pending() == 2
         d.stop()
@@ -607,7 +603,7 @@ def test_fault_hints_expire_and_later_ones_are_delivered():
     with rig.Cluster(3, flags={"hint-ttl-seconds": "3", "hint-drain-interval-ms": "100"}) as c:
         a, _, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         client = a.client()
         client.mset({f"old{i}": "1" for i in range(20)})
         a.admin("config", "set", "hint_ttl_seconds", "3600")
@@ -636,7 +632,7 @@ def test_fault_cap_over_all_peers_and_nohint():
         a, b, d = c.nodes
         b.kill()
         d.kill()
-        down(a, 2)
+        rig.down(a, 2)
         refused = 0
         for i in range(40):
             try:
@@ -661,7 +657,7 @@ def test_fault_drain_rate_is_kept():
     with rig.Cluster(3, flags={"hint-drain-rate": str(rate)}) as c:
         a, b, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         pipe = a.client().pipeline(transaction=False)
         for i in range(500):
             pipe.set(f"k{i}", "x" * 10000)
@@ -684,11 +680,11 @@ def test_fault_hint_sync_less_than_always_doesnt_count(sync):
     with rig.Cluster(3, flags={"hint-sync": sync, "write-consistency": "DC_QUORUM"}) as c:
         a, b, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         for i in range(100):
             a.client().set(f"k{i}", i)
         b.kill()
-        down(a, 2)
+        rig.down(a, 2)
         with pytest.raises(redis.ResponseError, match="NOQUORUM"):
             a.client().set("k0", "x")
         a.kill()
@@ -766,7 +762,7 @@ def test_fault_hints_of_a_peer_whose_id_was_forgotten():
             n.start(wait=False)
         c.wait_linked()
         d.kill()
-        down(a)
+        rig.down(a)
         a.client().set("k", "1")
         a.stop()
         os.unlink(os.path.join(a.directory, "peers"))

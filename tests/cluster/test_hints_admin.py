@@ -19,10 +19,6 @@ def address(node):
     return f"127.0.0.1:{node.peer_port}"
 
 
-def down(node, n=1):
-    rig.wait_until(lambda: node.states_of_peers().count("DOWN") == n, f"{n} peers are DOWN")
-
-
 def refused(node, *words):
     """Exit status 1; the reason."""
     done = node.admin_run(*words)
@@ -134,7 +130,7 @@ def test_config_live_options_hold_at_once():
         a, b, d = c.nodes
         b.kill()
         d.kill()
-        down(a, 2)
+        rig.down(a, 2)
         a.admin("config", "set", "hint_store_max_bytes_per_peer", "20000")
         with pytest.raises(rig.redis.ResponseError, match=r"NOHINT hint store is full for a replica \(20000 bytes\)"):
             for i in range(40):
@@ -157,7 +153,7 @@ def test_config_live_options_hold_at_once():
         c.wait_linked()
         c.wait_delivered()
         d.kill()
-        down(a, 1)
+        rig.down(a, 1)
         assert a.client().set("short", "2")
         a.admin("config", "set", "hint_drain_interval_ms", "50")
         rig.wait_until(lambda: totals(a)["expired_total"] == 1, "the sweep comes soon")
@@ -212,7 +208,7 @@ def test_hints_paused_peer_keeps_storing_and_gets_all_in_order():
         assert metric(a, "hints_paused", d) == 1 and metric(a, "hints_stored_total", d) == 299
         assert row(a, d)["state"] == "NORMAL" and refused(a, "hints", "drain", address(d)).endswith("is paused")
         b.kill()  # a durable hint stands in for the one that is paused
-        down(a)
+        rig.down(a)
         assert client.append("text", "300,")
         b.start()
         c.wait_linked()
@@ -257,7 +253,7 @@ def test_hints_truncate_of_a_peer_that_is_down():
     with rig.Cluster(3) as c:
         a, b, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         fill(a, 100)
         assert refused(a, "hints", "truncate", "nobody", "--yes") == "there is no peer 'nobody'"
         assert row(a, d, "hints")["pending"] == 100
@@ -296,7 +292,7 @@ def test_hints_truncate_while_they_are_delivered():
     with rig.Cluster(3, flags={"hint-drain-rate": "300000"}) as c:
         a, _, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         fill(a, 2000)
         d.start(wait=False)
         rig.wait_until(lambda: totals(a)["delivered_total"] > 50, "the delivery is under way")
@@ -332,7 +328,7 @@ def test_hints_truncate_asks_on_a_terminal():
     with rig.Cluster(2) as c:
         a, b = c.nodes
         b.kill()
-        down(a)
+        rig.down(a)
         fill(a, 10)
         for word, left in (("n", 10), ("", 10), ("y", 0)):
             near, far = pty.openpty()
@@ -353,7 +349,7 @@ def test_hints_drain_says_why_not():
     with rig.Cluster(2) as c:
         a, b = c.nodes
         b.kill()
-        down(a)
+        rig.down(a)
         fill(a, 10)
         assert refused(a, "hints", "drain", address(b)).startswith(f"{address(b)}: it is down: ")
         b.start()
@@ -367,7 +363,7 @@ def test_hints_wait_is_a_sync_point():
         a, b, d = c.nodes
         a.admin("hints", "wait")
         d.kill()
-        down(a)
+        rig.down(a)
         fill(a, 300)
         done = a.admin_run("--timeout", "0.2", "hints", "wait")
         assert done.returncode == 1 and f"{address(d)}: 300 hints aren't delivered yet" in done.stderr.decode()
@@ -383,7 +379,7 @@ def test_hints_wait_is_a_sync_point():
         assert totals(a)["delivered_total"] >= 300  # all that there were at the call
         assert rig.own_values(c, 2, ["k299"])["k299"] == b"x" * 1000
         d.kill()  # hints that expire are gone, too
-        down(a)
+        rig.down(a)
         a.admin("config", "set", "hint_ttl_seconds", "1")
         fill(a, 10)
         a.admin("--timeout", "20", "hints", "wait")
@@ -399,7 +395,7 @@ def test_hints_rate_and_time_left_and_never():
     with rig.Cluster(3, flags={"hint-drain-rate": "50000"}) as c:
         a, _, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         fill(a, 1000)
         assert row(a, d, "hints")["rate"] == 0 and row(a, d, "hints")["seconds_left"] is None
         d.start(wait=False)
@@ -463,7 +459,7 @@ def test_hints_delivery_begins_when_a_peer_comes_up():
     with rig.Cluster(3, flags={"hint-drain-interval-ms": "3600000", "gos-interval": "60000"}) as c:
         a, _, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         for n in c.nodes[:2]:
             fill(n, 100)
         d.start()
@@ -495,7 +491,7 @@ def test_hints_window_closes_over_restarts_until_the_peer_is_back():
                                "write-consistency": "DC_QUORUM"}) as c:
         a, b, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         fill(a, 5, name="old")
         a.admin("config", "set", "hint_ttl_seconds", "3600")
         fill(a, 5, name="kept")
@@ -523,7 +519,7 @@ def test_hints_window_closes_over_restarts_until_the_peer_is_back():
         rig.wait_until(lambda: row(a, d)["repair_reason"] == "it has been down for longer than its hints live",
                        "it is marked again")
         b.kill()
-        down(a, 2)
+        rig.down(a, 2)
         a.admin("config", "set", "hint_ttl_seconds", "1")
         assert a.client().set("short", "1")  # a hint for node 2 stands in for it, until its window is closed, too
         rig.wait_until(lambda: row(a, b)["note"], "the window of node 2 is closed")
@@ -539,7 +535,7 @@ def test_hints_window_closes_over_restarts_until_the_peer_is_back():
         rig.wait_until(lambda: [k for k, v in rig.own_values(c, 2, names).items() if v] == ["kept0", "new"],
                        "node 3 has what was kept, and what is new")
         d.kill()
-        down(a)
+        rig.down(a)
         a.kill()
         a.start()
         rig.wait_until(lambda: row(a, b)["state"] == "NORMAL", "node 1 is back")
@@ -620,7 +616,7 @@ def test_hints_go_slower_while_the_peer_answers_slowly():
     with rig.Cluster(3, flags={"send-window": str(window), "gos-interval": "1000"}) as c:
         a, _, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         fill(a, 600, 10000)
         peer = SlowPeer(c, a, d)
 
@@ -659,7 +655,7 @@ def test_hints_left_behind_are_not_called_delivered(flag, value):
     with rig.Cluster(3) as c:
         a, _, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         fill(a, 20)
         a.stop()
         a.flags = {**a.flags, flag: value}

@@ -5,7 +5,7 @@ import os
 import pytest
 import redis
 import rig
-from test_faults import down, peer_id, repair, totals
+from test_faults import peer_id, repair, totals
 
 SHIM = os.path.join(rig.BUILD, "shim_io.so")
 
@@ -72,7 +72,7 @@ def test_io_error_under_hints(call):
         disk, (a, b, d) = with_disk(c), c.nodes
         client = a.client()
         d.kill()
-        down(a)
+        rig.down(a)
         write(client, "early", 100)
         disk.fail(call, "/hints/")
         write(client, "bad", 200)
@@ -109,7 +109,7 @@ def test_io_error_on_the_acknowledged_number():
     with rig.Cluster(3, flags={"hint-drain-rate": "300000"}) as c:
         disk, (a, _, d) = with_disk(c), c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         write(a.client(), "k", 500)
         held = a.pending()
         disk.fail("pwrite", "/hints/")
@@ -128,7 +128,7 @@ def test_io_error_is_no_durable_hint():
     with rig.Cluster(3, flags={"write-consistency": "DC_QUORUM"}) as c:
         disk, (a, b, d) = with_disk(c), c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         client = a.client()
         write(client, "early", 20)
         disk.fail("fdatasync", "/hints/")
@@ -136,7 +136,7 @@ def test_io_error_is_no_durable_hint():
             assert client.set(f"two{i}", "1"), "two real replicas are a quorum"
         c2 = a.client()
         b.kill()
-        down(a, 2)
+        rig.down(a, 2)
         for i in range(20):
             with pytest.raises(redis.ResponseError, match="NOHINT"):
                 c2.set(f"k{i}", "1")

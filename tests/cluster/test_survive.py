@@ -18,7 +18,7 @@ import linkpeer as lp
 import pytest
 import redis
 import rig
-from test_faults import down, held_hints, peer_id, repair, segments, totals
+from test_faults import held_hints, peer_id, repair, segments, totals
 
 KB = 1024
 PAD = "." * 1000
@@ -102,7 +102,7 @@ class Killing:
     def away(self):
         if self.d.process:
             self.d.kill()
-        down(self.a)
+        rig.down(self.a)
 
     def storing(self, victim):
         """Killed when so many of the replies have come."""
@@ -335,15 +335,15 @@ def test_survive_peer_that_accepts_and_never_answers(how):
         a, _, d = c.nodes
         victim = peer_id(d)
         d.kill()
-        down(a)
+        rig.down(a)
         before = a.memory()
         with Stranger(d, lambda s: how == "welcome" and welcomed(s, victim, 0)) as stranger:
             tokens.write(a, 500)
             rig.wait_until(lambda: len(stranger.held) > 3, "it is dialled, again and again")
             tokens.write(a, 500)
-            down(a)
+            rig.down(a)
             assert a.memory() <= before + 16 * KB * KB
-        down(a)
+        rig.down(a)
         assert a.pending() == len(tokens.answered)
         d.start()
         delivered(c)
@@ -377,12 +377,12 @@ def test_survive_peer_that_dies_after_each_batch(ack):
         a, _, d = c.nodes
         victim = peer_id(d)
         d.kill()
-        down(a)
+        rig.down(a)
         tokens.write(a, 300)
         with Stranger(d, play):
             rig.wait_until(lambda: len(got) >= 300, "all have come", 60)
             assert got == sorted(tokens.answered)
-        down(a)
+        rig.down(a)
 
 
 # ---- caps and memory -----------------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def test_survive_caps_on_disk():
         c.wait_linked()
         b.kill()
         d.kill()
-        down(a, 2)
+        rig.down(a, 2)
         client = a.client()
         pipe, refused = client.pipeline(transaction=False), 0
         for i in range(12000):
@@ -436,7 +436,7 @@ def test_survive_more_hints_than_memory(megabytes, limit):
     with rig.Cluster(3, flags=flags) as c:
         a, _, d = c.nodes
         d.kill()
-        down(a)
+        rig.down(a)
         if not a.memory():
             pytest.skip("a sanitizer needs more")
         idle = a.memory("VmData") - a.memory("RssAnon")  # stacks, mostly, that nobody touches

@@ -77,8 +77,9 @@ static void check_proof(const struct greeting *g)
 static void check_refuse(struct slice payload)
 {
     char small[16], reason[256];
-    handshake_read_refuse(payload, small, sizeof small);
-    handshake_read_refuse(payload, reason, sizeof reason);
+    bool for_now;
+    handshake_read_refuse(payload, small, sizeof small, &for_now);
+    handshake_read_refuse(payload, reason, sizeof reason, &for_now);
     FUZZ_CHECK(memchr(reason, 0, sizeof reason) && memchr(small, 0, sizeof small));
     FUZZ_CHECK(strncmp(reason, small, sizeof small - 1) == 0);
 }

@@ -19,8 +19,9 @@ floor() {
     store) echo 3 ;;
     peer) echo 4 ;;
     request) echo 5 ;;
-    client | admin | gossip) echo 6 ;;
-    top) echo 7 ;;
+    gossip) echo 6 ;;
+    client | admin) echo 7 ;;
+    top) echo 8 ;;
     *) echo none ;;
     esac
 }

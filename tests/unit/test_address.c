@@ -170,6 +170,31 @@ START_TEST(says_what_does_not_resolve)
 }
 END_TEST
 
+START_TEST(a_host_alone_gets_the_port)
+{
+    static const struct {
+        const char *text, *is; /* NULL: refused */
+    } cases[] = {
+        {"h", "h:7"},         {"h:9", "h:9"},         {"10.0.0.1", "10.0.0.1:7"},
+        {"[::1]", "[::1]:7"}, {"[::1]:9", "[::1]:9"}, {"", NULL},
+        {":9", NULL},         {"::1", NULL},          {"h:", NULL},
+        {"h:0", NULL},        {"h:65536", NULL},      {"a b", NULL},
+        {"/run/s", NULL},     {"[::1", NULL},         {"]", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct address a;
+        struct error e;
+        char text[ADDRESS_TEXT_SIZE];
+        bool ok = address_parse_host(cases[i].text, 7, &a, &e);
+        ck_assert_msg(ok == (cases[i].is != NULL), "%s", cases[i].text);
+        if (ok)
+            address_format(&a, text, sizeof text);
+        ck_assert_str_eq(ok ? text : "", ok ? cases[i].is : "");
+        ck_assert(ok || strstr(e.text, "allowed host or host:port with port 1..65535"));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("address");
@@ -177,6 +202,7 @@ int main(void)
     tcase_add_loop_test(t, accepts_and_reads_back, 0, 8);
     tcase_add_loop_test(t, refuses, 0, 21);
     tcase_add_test(t, takes_apart);
+    tcase_add_test(t, a_host_alone_gets_the_port);
     tcase_add_test(t, flags_decide);
     tcase_add_test(t, lengths_end_where_they_should);
     tcase_add_test(t, knows_loopback);

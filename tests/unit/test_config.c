@@ -119,7 +119,12 @@ static const struct {
     {"cluster_secret", "sesame", "'sesame'", "''", NULL},
     {"dyn_seeds", "127.0.0.1:8201:r2:dc1:0", "['127.0.0.1:8201:r2:dc1:0']", "[]", NULL},
     {"dyn_seeds", "\"[::1]:8201:r2:dc1:0,7\"", "['[::1]:8201:r2:dc1:0,7']", "[]", NULL},
-    {"dyn_seed_provider", "simple_provider", "simple_provider", "simple_provider", NULL},
+    {"dyn_seed_provider", "dns_provider", "dns_provider", "simple_provider", "seeds_name: s"},
+    {"dyn_seed_provider", "florida_provider", "florida_provider", "simple_provider", NULL},
+    {"seeds_name", "_dynomite.example.com", "'_dynomite.example.com'", "''", NULL},
+    {"seeds_name", "s:8201", "'s:8201'", "''", NULL},
+    {"seeds_url", "https://seeds/list?a=b", "'https://seeds/list?a=b'",
+     "'http://127.0.0.1:8080/REST/v1/admin/get_seeds'", NULL},
     {"hash", "murmur3_x64_64", "murmur3_x64_64", "murmur", NULL},
     {"hash_tag", "'{}'", "'{}'", "''", NULL},
     {"read_consistency", "dc_quorum", "DC_QUORUM", "DC_ONE", NULL},
@@ -129,6 +134,7 @@ static const struct {
     {"workers", "256", "256", "0", NULL},
     {"client_connections", "1000", "1000", "0", NULL},
     {"client_output_max_bytes", "1048576", "1048576", "268435456", NULL},
+    {"enable_gossip", "no", "false", "true", NULL},
     {"gos_interval", "100", "100", "1000", NULL},
     {"enable_hinted_handoff", "no", "false", "true", NULL},
     {"hint_dir", "memory", "'memory'", "''", NULL},
@@ -407,6 +413,8 @@ END_TEST
 #define NAME_ALLOWED    "allowed a name of 1..255 characters without blanks, ':' and '/'"
 #define TOKENS_ALLOWED  "allowed 0..4294967295, comma separated, each once, at most 1024"
 #define SEED_ALLOWED    "allowed host:port:rack:dc:tokens, tokens comma separated"
+#define HOST_ALLOWED    "allowed host or host:port with port 1..65535"
+#define URL_ALLOWED     "allowed a URL that begins with http:// or https://"
 #define UNKNOWN         "found an unknown key; allowed are those in --help"
 
 /* A line in a pool, and what is said of it after "t.yaml:". */
@@ -475,6 +483,23 @@ static const struct {
     {"dyn_seeds: ['h:1:r:d:7,x']", "2: dyn_seeds: found h:1:r:d:7,x; " SEED_ALLOWED},
     {"dyn_seeds: ['/s:1:r:d:7']", "2: dyn_seeds: found /s:1:r:d:7; " SEED_ALLOWED},
     {"dyn_seeds:\n  - h:1:r:d:1\n  - nonsense", "4: dyn_seeds: found nonsense; " SEED_ALLOWED},
+    {"dyn_seed_provider: dns_provider",
+     "2: dyn_seed_provider: found dns_provider; allowed with a seeds_name"},
+    {"dyn_seed_provider: florida_provider\n  enable_gossip: false",
+     "2: dyn_seed_provider: found florida_provider; allowed simple_provider with enable_gossip: "
+     "false"},
+    {"dyn_seed_provider: dns",
+     "2: dyn_seed_provider: found dns; allowed simple_provider, dns_provider, florida_provider"},
+    {"seeds_name: s:0", "2: seeds_name: found s:0; " HOST_ALLOWED},
+    {"seeds_name: a b", "2: seeds_name: found a b; " HOST_ALLOWED},
+    {"seeds_name: ':8101'", "2: seeds_name: found :8101; " HOST_ALLOWED},
+    {"seeds_name: '::1'", "2: seeds_name: found ::1; " HOST_ALLOWED},
+    {"seeds_name: /run/s", "2: seeds_name: found /run/s; " HOST_ALLOWED},
+    {"seeds_url: ''", "2: seeds_url: found ''; " URL_ALLOWED},
+    {"seeds_url: seeds:8080/list", "2: seeds_url: found seeds:8080/list; " URL_ALLOWED},
+    {"seeds_url: file:///etc/seeds", "2: seeds_url: found file:///etc/seeds; " URL_ALLOWED},
+    {"seeds_url: http:///list", "2: seeds_url: found http:///list; " URL_ALLOWED},
+    {"seeds_url: http://a b", "2: seeds_url: found http://a b; " URL_ALLOWED},
     {"servers: [h:1:1]", "2: servers: found 1; allowed none with data_store embedded"},
     {"data_store: redis\n  servers: [h:1:1, h:2:1]",
      "3: servers: found 2; allowed exactly one with data_store redis"},
@@ -497,8 +522,6 @@ static const struct {
      "2: write_consistency: found DC_EACH_SAFE_QUORUM; allowed DC_ONE, DC_QUORUM "
      "(DC_EACH_SAFE_QUORUM is not supported yet)"},
     {"write_consistency: ALL", "2: write_consistency: found ALL; allowed DC_ONE, DC_QUORUM"},
-    {"dyn_seed_provider: dns_provider",
-     "2: dyn_seed_provider: found dns_provider; allowed simple_provider " LATER},
     {"secure_server_option: datacenter",
      "2: secure_server_option: found datacenter; allowed none " LATER},
 };
@@ -508,16 +531,8 @@ static const struct {
 static const struct {
     const char *key, *value;
 } later[] = {
-    {"seeds_name", "''"},
-    {"seeds_url", "''"},
-    {"bucket_types", "[]"},
-    {"bucket_types", "a:b:c"},
-    {"read_repairs_enabled", "no"},
-    {"requirepass", "x"},
-    {"allow_flush", "false"},
-    {"enable_gossip", "true"},
-    {"enable_gossip", "false"},
-    {"dc_compression", "none"},
+    {"bucket_types", "[]"}, {"bucket_types", "a:b:c"}, {"read_repairs_enabled", "no"},
+    {"requirepass", "x"},   {"allow_flush", "false"},  {"dc_compression", "none"},
     {"dc_rate", "0"},
 };
 
@@ -744,7 +759,7 @@ START_TEST(flags_that_mean_nothing_are_warned_about)
     struct run r = run_flags("-g", "-x", "1", "-m", "16384", "-M2000", "-m1", NULL);
     ck_assert_int_eq(r.result, CONFIG_RUN);
     ck_assert_str_eq(r.err,
-                     "--gossip: warning: ignored; dyn_seeds names the peers\n"
+                     "--gossip: warning: ignored; enable_gossip says it\n"
                      "--admin-operation: warning: ignored; dyn-admin does it\n"
                      "--mbuf-size: warning: ignored; buffers grow as they must, up to "
                      "client_output_max_bytes\n"

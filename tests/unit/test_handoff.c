@@ -238,7 +238,7 @@ static void ask(struct desk *d, unsigned orphan, bool truncate)
     struct mail_order *m = MEM_NEW(struct mail_order);
     m->msg.type = MAIL_ORDER;
     m->asker = &d->admin;
-    m->node = (uint16_t)(d->peers.n + orphan);
+    m->node = (uint16_t)(RING_NODES_MAX + orphan);
     m->order = truncate ? ORDER_TRUNCATE : ORDER_HANDOFF;
     handoff_take(d->handoff, m);
 }

@@ -557,8 +557,45 @@ START_TEST(a_large_reply_leaves_no_memory)
 }
 END_TEST
 
+START_TEST(membership_decides_what_is_shown)
+{
+    static const struct {
+        enum node_state told, link;
+        bool up;
+        enum node_state shown;
+    } cases[] = {
+        {NODE_UNKNOWN, NODE_NORMAL, true, NODE_NORMAL},
+        {NODE_UNKNOWN, NODE_DOWN, false, NODE_DOWN},
+        {NODE_UNKNOWN, NODE_STANDBY, true, NODE_STANDBY},
+        {NODE_NORMAL, NODE_NORMAL, true, NODE_NORMAL},
+        {NODE_NORMAL, NODE_DOWN, false, NODE_NORMAL},
+        {NODE_DOWN, NODE_NORMAL, true, NODE_DOWN},
+        {NODE_STANDBY, NODE_NORMAL, true, NODE_STANDBY},
+        {NODE_JOINING, NODE_NORMAL, true, NODE_JOINING},
+        {NODE_LEAVING, NODE_STANDBY, true, NODE_LEAVING},
+        {NODE_RESET, NODE_DOWN, false, NODE_RESET},
+        /* its own word, newer */
+        {NODE_NORMAL, NODE_STANDBY, true, NODE_STANDBY},
+        {NODE_NORMAL, NODE_DOWN, true, NODE_DOWN},
+        {NODE_JOINING, NODE_DOWN, true, NODE_DOWN},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct peer p = {.state = cases[i].link,
+                         .member_state = cases[i].told,
+                         .link_up = cases[i].up,
+                         .since_ms = 1,
+                         .member_since_ms = 2};
+        struct peer_shown got = peer_shown(&p);
+        bool of_link = cases[i].told == NODE_UNKNOWN || i >= ARRAY_LEN(cases) - 3;
+        ck_assert_msg(got.state == cases[i].shown, "case %zu: %s", i, node_state_name(got.state));
+        ck_assert_uint_eq(got.since_ms, of_link ? 1 : 2);
+    }
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
+    tcase_add_test(c, membership_decides_what_is_shown);
     tcase_add_test(c, handshakes);
     tcase_add_test(c, malformed_greetings);
     tcase_add_test(c, greetings_with_nonsense);

@@ -4,7 +4,8 @@
 #include "unit.h"
 
 /* A replica as a letter: O own, M own and its log must be replayed, U up, B behind, S standby, D
- * down; capitals local, small ones remote. */
+ * down, T up and told to be down, W up and told to be standby; capitals local, small ones remote.
+ */
 static unsigned views(const char *text, struct replica_view *v)
 {
     unsigned n = 0;
@@ -17,7 +18,9 @@ static unsigned views(const char *text, struct replica_view *v)
                                      .own = c == 'O' || c == 'M',
                                      .up = c != 'D',
                                      .normal = c != 'D' && c != 'S',
-                                     .behind = c == 'B' || c == 'M'};
+                                     .behind = c == 'B' || c == 'M',
+                                     .told_down = c == 'T',
+                                     .told_standby = c == 'W'};
     }
     return n;
 }
@@ -44,6 +47,9 @@ START_TEST(reads)
         {CONSISTENCY_DC_QUORUM, "ODDuuu", "0", 2, false},
         {CONSISTENCY_DC_QUORUM, "OU", "01", 2, true},
         {CONSISTENCY_DC_QUORUM, "O", "0", 1, true},
+        {CONSISTENCY_DC_ONE, "TUWuw", "13240", 1, true},
+        {CONSISTENCY_DC_QUORUM, "OTWUU", "03421", 3, true},
+        {CONSISTENCY_DC_QUORUM, "OT", "01", 2, true}, /* rather than an error beforehand */
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct replica_view v[RING_REPLICAS_MAX];

@@ -69,6 +69,97 @@ START_TEST(one_token_twice_is_refused)
 }
 END_TEST
 
+static struct ring_node with_role(struct ring_node n, enum ring_role role)
+{
+    n.role = role;
+    return n;
+}
+
+/* Replicas and those that join: what each of them would own if it became a member next. */
+START_TEST(who_joins_gets_writes_and_is_no_replica)
+{
+    static const uint32_t t150[] = {150}, t180[] = {180};
+    struct ring_node nodes[] = {node("d", "r", t100, 1),
+                                node("d", "r", t200, 1),
+                                with_role(node("d", "r", t150, 1), RING_JOINING),
+                                with_role(node("d", "r", t180, 1), RING_JOINING),
+                                node("d", "s", t0, 1),
+                                with_role(node("d", "new", t5_300, 2), RING_JOINING)};
+    static const struct {
+        uint32_t token;
+        unsigned n;
+        uint16_t nodes[4];
+    } cases[] = {{100, 3, {0, 4, 5}},    {101, 4, {1, 4, 2, 3}}, {150, 4, {1, 4, 2, 3}},
+                 {151, 4, {1, 4, 3, 5}}, {181, 3, {1, 4, 5}},    {201, 3, {0, 4, 5}}};
+    struct topology *t = build(nodes, 6, 0);
+    uint16_t out[RING_WRITES_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        unsigned joining = 0, n = topology_writes(t, cases[i].token, out, &joining);
+        ck_assert_uint_eq(topology_replicas(t, cases[i].token, out), 2);
+        ck_assert_uint_ge(joining, 1);
+        ck_assert_uint_eq(n, 2 + joining);
+        n = topology_writes(t, cases[i].token, out, &joining);
+        for (unsigned k = 0; k < 2; k++)
+            ck_assert_uint_eq(out[k], cases[i].nodes[k]);
+        ck_assert_uint_eq(out[n - 1], 5); /* the only one of its rack, whatever the token */
+        for (unsigned k = 2; k + 1 < n; k++)
+            ck_assert_uint_eq(out[k], cases[i].nodes[k]);
+        ck_assert_uint_eq(n, cases[i].nodes[cases[i].n - 1] == 5 ? cases[i].n : cases[i].n + 1);
+    }
+    ck_assert(topology_share(t, 1, 200) > topology_share(t, 0, 100) / 1e9);
+    ck_assert(topology_share(t, 2, 150) == 0 && topology_share(t, 5, 5) == 0);
+    topology_free(t);
+}
+END_TEST
+
+START_TEST(who_has_gone_keeps_its_index_and_nothing_else)
+{
+    struct error e;
+    struct ring_node nodes[] = {
+        node("d", "r", t100, 1), with_role(node("d", "r", t200, 1), RING_GONE),
+        with_role(node("d", "s", NULL, 0), RING_GONE), node("d", "r", t0, 1)};
+    memcpy(nodes[1].id, "11111111-1111-4111-8111-111111111111", NODE_ID_SIZE);
+    struct topology *t = build(nodes, 4, 0);
+    uint16_t out[RING_REPLICAS_MAX];
+    ck_assert_uint_eq(topology_replicas(t, 150, out), 1);
+    ck_assert_uint_eq(out[0], 3);
+    ck_assert_int_eq(topology_find_place(t, "d", "r", t200, 1), -1);
+    ck_assert_int_eq(topology_find_id(t, nodes[1].id), -1);
+    ck_assert(topology_share(t, 1, 200) == 0);
+    topology_free(t);
+    nodes[3] = node("d", "r", t200, 1); /* its tokens are free */
+    topology_free(build(nodes, 4, 0));
+    nodes[0].role = nodes[3].role = RING_GONE; /* nobody is left */
+    t = build(nodes, 4, 0);
+    ck_assert_uint_eq(topology_replicas(t, 150, out), 0);
+    topology_free(t);
+    nodes[0] = node("d", "r", t100, 1);
+    nodes[3] = with_role(node("d", "r", t100, 1), RING_JOINING); /* who joins collides, too */
+    ck_assert_ptr_null(topology_new(nodes, 4, 0, &e));
+    ck_assert_ptr_nonnull(strstr(e.text, "token 100"));
+}
+END_TEST
+
+START_TEST(so_many_may_join_at_one_time)
+{
+    struct ring_node nodes[RING_JOINING_MAX + 2];
+    uint32_t tokens[RING_JOINING_MAX + 2];
+    uint16_t out[RING_WRITES_MAX];
+    unsigned joining;
+    struct error e;
+    for (unsigned i = 0; i < ARRAY_LEN(nodes); i++) {
+        tokens[i] = i;
+        nodes[i] = with_role(node("d", "r", &tokens[i], 1), i ? RING_JOINING : RING_MEMBER);
+    }
+    ck_assert_ptr_null(topology_new(nodes, RING_JOINING_MAX + 2, 0, &e));
+    ck_assert_ptr_nonnull(strstr(e.text, "join at one time"));
+    struct topology *t = build(nodes, RING_JOINING_MAX + 1, 0);
+    ck_assert_uint_eq(topology_writes(t, 1, out, &joining), RING_JOINING_MAX + 1);
+    ck_assert_uint_eq(joining, RING_JOINING_MAX);
+    topology_free(t);
+}
+END_TEST
+
 START_TEST(standby_until_the_named_records_are_in)
 {
     struct standby s;
@@ -95,12 +186,40 @@ START_TEST(standby_until_the_named_records_are_in)
 }
 END_TEST
 
+START_TEST(an_operators_standby_lasts)
+{
+    struct standby s;
+    standby_init(&s, 3, false, 1000, 0);
+    standby_order(&s, true);
+    ck_assert_int_eq(standby_state(&s), NODE_STANDBY);
+    standby_decide(&s, 2 * STANDBY_MAX_MS); /* the cap is for what is missing */
+    ck_assert_int_eq(standby_state(&s), NODE_STANDBY);
+    /* what it lacks meanwhile keeps it back afterwards, from then on and not from the order on */
+    standby_greeted(&s, 1, 50, 40, 2 * STANDBY_MAX_MS);
+    standby_decide(&s, 2 * STANDBY_MAX_MS);
+    standby_order(&s, false);
+    standby_decide(&s, 3 * STANDBY_MAX_MS - 1);
+    ck_assert_int_eq(standby_state(&s), NODE_STANDBY);
+    standby_order(&s, true);
+    standby_progress(&s, 1, 50);
+    standby_decide(&s, 3 * STANDBY_MAX_MS - 1);
+    ck_assert_int_eq(standby_state(&s), NODE_STANDBY);
+    standby_order(&s, false); /* it lacks nothing: at once */
+    ck_assert_int_eq(standby_state(&s), NODE_NORMAL);
+    standby_fini(&s);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_test(c, owner_is_the_next_token);
     tcase_add_test(c, nearest_first);
     tcase_add_test(c, one_token_twice_is_refused);
+    tcase_add_test(c, who_joins_gets_writes_and_is_no_replica);
+    tcase_add_test(c, who_has_gone_keeps_its_index_and_nothing_else);
+    tcase_add_test(c, so_many_may_join_at_one_time);
     tcase_add_test(c, standby_until_the_named_records_are_in);
+    tcase_add_test(c, an_operators_standby_lasts);
 }
 
 int main(void)

@@ -1,0 +1,450 @@
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "gossip/codec.h"
+#include "gossip/gossip_internal.h"
+#include "peer/keep.h"
+#include "wire/frame.h"
+#include <inttypes.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LOOK_MS    200 /* at what others publish; never less often than five times an interval */
+#define CONTACT_MS 30000
+#define GOODBYE_MS 100 /* for the last words to leave */
+
+/* ---- what membership says becomes mail to the writer ------------------------------------------
+ */
+
+static enum ring_role role_of(const struct member *m)
+{
+    switch (m->said) {
+    case NODE_JOINING:
+        return RING_JOINING;
+    case NODE_RESET:
+        return RING_GONE;
+    default:
+        return RING_MEMBER;
+    }
+}
+
+static void tell_writer(const struct gossip *g, const struct member *m, const char *reason)
+{
+    struct ring_node n = {.role = role_of(m),
+                          .address = m->place->address,
+                          .datacenter = m->place->datacenter,
+                          .rack = m->place->rack,
+                          .tokens = m->place->tokens,
+                          .ntokens = m->place->ntokens};
+    memcpy(n.id, m->id, NODE_ID_SIZE);
+    struct mail_member *mail = mail_member_new(&n, m->state, reason);
+    mail->incarnation = m->incarnation;
+    actor_send(g->o.writer, &mail->msg);
+}
+
+/* ---- events ------------------------------------------------------------------------------------
+ */
+
+static struct ring_node own_place(const struct gossip *g)
+{
+    const struct identity *me = g->o.me;
+    return (struct ring_node){.datacenter = me->datacenter,
+                              .rack = me->rack,
+                              .tokens = me->tokens,
+                              .ntokens = me->ntokens};
+}
+
+static void keep(struct gossip *g)
+{
+    struct error e;
+    struct ring_node self = own_place(g);
+    if (!keep_membership(g->o.config->data_dir, &self, &g->kept, &e))
+        log_error("%s", e.text);
+}
+
+static void show_own(struct gossip *g)
+{
+    enum node_state s = swim_self(g->swim)->state;
+    bool own = s == NODE_JOINING || s == NODE_LEAVING || s == NODE_RESET;
+    __atomic_store_n(g->o.own_member, (uint32_t)(own ? s : NODE_UNKNOWN), __ATOMIC_RELEASE);
+}
+
+static void on_settled(struct gossip *g, const struct member *self, const char *reason)
+{
+    log_notice("this node is a member of the ring: %s (%s)", node_state_name(self->state), reason);
+    if (self->state == NODE_JOINING)
+        log_notice("its tokens are new to a ring that serves: it gets writes and isn't read until "
+                   "`dyn-admin state normal`");
+    g->kept.settled = self->state != NODE_JOINING;
+    keep(g);
+    show_own(g);
+    tell_writer(g, self, reason);
+}
+
+/* Its own word has changed without its doing: a member's dyn_seeds list its place. */
+static void on_own_state(struct gossip *g, const struct member *self)
+{
+    bool in = self->state == NODE_NORMAL || self->state == NODE_STANDBY;
+    if (in && !g->kept.settled) {
+        g->kept.settled = true;
+        keep(g);
+    }
+    show_own(g);
+}
+
+/* Another node owns its ranges: it must not answer from its own store. */
+static void stay_out(struct gossip *g)
+{
+    struct member self = *swim_self(g->swim);
+    self.state = self.said = NODE_JOINING;
+    __atomic_store_n(g->o.own_member, (uint32_t)NODE_JOINING, __ATOMIC_RELEASE);
+    tell_writer(g, &self, "its token belongs to another node");
+}
+
+static void on_event(void *arg, const struct swim_event *e)
+{
+    struct gossip *g = arg;
+    switch (e->type) {
+    case SWIM_SETTLED:
+        on_settled(g, e->m, e->reason);
+        break;
+    case SWIM_JOINED:
+    case SWIM_STATE:
+    case SWIM_PLACE:
+        if (strcmp(e->m->id, g->o.me->id) == 0)
+            on_own_state(g, e->m);
+        tell_writer(g, e->m, e->reason);
+        break;
+    case SWIM_TAKEN:
+        log_limited(10000, LOG_LEVEL_ERROR,
+                    "this node doesn't join: node %s at %s lives in its rack: %s", e->m->id,
+                    e->m->place->address, e->reason);
+        stay_out(g);
+        break;
+    case SWIM_TWICE:
+        GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_TWICE]);
+        log_limited(10000, LOG_LEVEL_ERROR, "%s", e->reason);
+        break;
+    case SWIM_REFUSED:
+        GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_CONTENT]);
+        log_limited(10000, LOG_LEVEL_WARN, "gossip refused: %s", e->reason);
+        break;
+    case SWIM_FORGOTTEN:
+        log_notice("node %s, which has left, is forgotten", e->m->id);
+        break;
+    }
+}
+
+void gossip_say(struct gossip *g, enum node_state state)
+{
+    if (swim_self(g->swim)->state == state)
+        return;
+    swim_set_state(g->swim, state, clock_mono_ms());
+    bool settled = state == NODE_NORMAL || state == NODE_STANDBY || state == NODE_LEAVING;
+    if (settled != g->kept.settled && state != NODE_JOINING) {
+        g->kept.settled = settled;
+        keep(g);
+    }
+    show_own(g);
+    tell_writer(g, swim_self(g->swim), "its own word");
+}
+
+/* ---- messages ----------------------------------------------------------------------------------
+ */
+
+static unsigned kind_of(const Gossip *m)
+{
+    unsigned kind = (unsigned)m->type;
+    return kind < GOSSIP_KINDS ? kind : 0;
+}
+
+static void send_message(void *arg, const char *address, const Gossip *m)
+{
+    struct gossip *g = arg;
+    struct buf frame = BUF_INIT;
+    gossip_encode(&frame, m, g->o.me->secret);
+    GOSSIP_COUNT(g->o.figures, sent[kind_of(m)]);
+    GOSSIP_ADD(g->o.figures, sent_bytes, frame.len);
+    conns_send(&g->conns, address, &frame);
+    buf_fini(&frame);
+}
+
+/* The link may read on, or is closed. */
+static void answer_link(const struct mail_gossip *m, bool close, const char *reason)
+{
+    struct mail_link *back = MEM_NEW(struct mail_link);
+    back->msg.type = MAIL_LINK;
+    back->ticket = m->link.ticket;
+    back->credit = m->payload->len;
+    back->close = close;
+    back->frames = (struct buf)BUF_INIT;
+    if (close)
+        handshake_add_refuse(&back->frames, reason);
+    actor_send(m->link.worker, &back->msg);
+}
+
+static void on_message(struct gossip *g, struct mail_gossip *m)
+{
+    struct error e;
+    GOSSIP_ADD(g->o.figures, received_bytes, frame_size(m->payload->len));
+    Gossip *said = gossip_decode(slice_of(m->payload->data, m->payload->len), g->o.me->cluster,
+                                 g->o.me->secret, &e);
+    if (said) {
+        GOSSIP_COUNT(g->o.figures, received[kind_of(said)]);
+        swim_receive(g->swim, said, clock_mono_ms(), clock_wall_ms());
+        gossip__free_unpacked(said, NULL);
+    } else {
+        GOSSIP_COUNT(g->o.figures, refused[GOSSIP_REFUSED_UNREADABLE]);
+        log_limited(10000, LOG_LEVEL_WARN, "gossip refused: %s", e.text);
+    }
+    answer_link(m, !said, said ? "" : e.text);
+    blob_unref(m->payload);
+    mem_free(m);
+}
+
+/* ---- time --------------------------------------------------------------------------------------
+ */
+
+static void contact(void *arg, const char *address, const struct config_seed *seed)
+{
+    struct gossip *g = arg;
+    (void)seed;
+    swim_contact(g->swim, address, clock_mono_ms());
+}
+
+/* For ever: while it isn't in, each interval; then so that two halves that forgot each other meet
+ * again. */
+static void contact_seeds(struct gossip *g, uint64_t now)
+{
+    bool in = swim_is_settled(g->swim) && swim_count(g->swim) > 1;
+    uint64_t every = in ? CONTACT_MS : g->o.config->gos_interval;
+    seeds_hurry(g->seeds, !in);
+    if (g->contacted_ms && now - g->contacted_ms < every)
+        return;
+    g->contacted_ms = now;
+    seeds_each(g->seeds, contact, g);
+}
+
+/* What was found may be new: it is asked at the next look. */
+static void on_seeds(void *arg)
+{
+    struct gossip *g = arg;
+    if (!swim_is_settled(g->swim))
+        g->contacted_ms = 0;
+}
+
+/* A link that broke is a reason to look at once, and no more. */
+static void look_at_links(struct gossip *g, uint64_t now)
+{
+    unsigned n = peers_count(g->o.peers);
+    for (unsigned i = 0; i < n; i++) {
+        const struct peer *p = g->o.peers->at[i];
+        bool linked = p && PEER_LOAD(p, link_up);
+        char id[NODE_ID_SIZE];
+        if (g->was_linked[i] && !linked) {
+            rcu_read_begin();
+            memcpy(id, RCU_GET(*g->o.topology)->nodes[i].id, sizeof id);
+            rcu_read_end();
+            swim_doubt(g->swim, id, now);
+        }
+        g->was_linked[i] = linked;
+    }
+}
+
+/* What the writer publishes of this node. */
+static void look_at_own(struct gossip *g, uint64_t now)
+{
+    enum node_state said = swim_self(g->swim)->state;
+    bool follows = said == NODE_NORMAL || said == NODE_STANDBY;
+    if (follows && swim_is_settled(g->swim))
+        gossip_say(g, (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE));
+    swim_set_clock(g->swim, __atomic_load_n(g->o.clock_now, __ATOMIC_RELAXED));
+    if (!g->kept.serves && __atomic_load_n(g->o.serves, __ATOMIC_RELAXED)) {
+        g->kept.serves = true;
+        swim_set_serves(g->swim, now);
+        keep(g);
+    }
+}
+
+static void look(struct gossip *g, uint64_t now)
+{
+    look_at_own(g, now);
+    look_at_links(g, now);
+    contact_seeds(g, now);
+    gossip_go_on_leaving(g, now);
+    conns_tick(&g->conns);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct gossip *g = t->data;
+    uint64_t now = clock_mono_ms(), interval = g->o.config->gos_interval;
+    if (now >= g->look_ms) {
+        g->look_ms = now + (interval / 5 < LOOK_MS ? interval / 5 : LOOK_MS);
+        look(g, now);
+    }
+    swim_tick(g->swim, now);
+}
+
+static void turn_end(void *self)
+{
+    struct gossip *g = self;
+    conns_flush(&g->conns);
+    if (g->stopping)
+        return;
+    uint64_t now = clock_mono_ms(), due = swim_due(g->swim);
+    due = due < g->look_ms ? due : g->look_ms;
+    uv_timer_start(&g->tick, on_tick, due > now ? due - now : 0, 0);
+}
+
+/* ---- the actor --------------------------------------------------------------------------------
+ */
+
+static void start(void *self)
+{
+    struct gossip *g = self;
+    uv_timer_init(&g->actor.loop, &g->tick);
+    uv_timer_init(&g->actor.loop, &g->goodbye);
+    g->tick.data = g->goodbye.data = g;
+    g->conns.loop = &g->actor.loop;
+    g->seeds = seeds_new(&g->actor.loop, g->o.config, on_seeds, g);
+    show_own(g);
+    if (swim_is_settled(g->swim))
+        tell_writer(g, swim_self(g->swim), "settled before");
+    on_tick(&g->tick);
+    turn_end(g);
+}
+
+static void receive(void *self, struct msg *msg)
+{
+    struct gossip *g = self;
+    switch ((enum mail_type)msg->type) {
+    case MAIL_GOSSIP:
+        on_message(g, container_of_(msg, struct mail_gossip, msg));
+        break;
+    case MAIL_ORDER:
+        gossip_order(g, container_of_(msg, struct mail_order, msg));
+        break;
+    default:
+        log_error("gossip: unexpected message %u", msg->type);
+        mem_free(msg);
+    }
+}
+
+static void on_goodbye(uv_timer_t *t)
+{
+    struct gossip *g = t->data;
+    uv_close((uv_handle_t *)&g->goodbye, NULL);
+    conns_close(&g->conns);
+}
+
+/* What it says last has a moment to leave, also on connections that it makes for it. */
+static void stop(void *self)
+{
+    struct gossip *g = self;
+    g->stopping = true;
+    gossip_orders_end(g);
+    swim_stop(g->swim, clock_mono_ms());
+    conns_flush(&g->conns);
+    seeds_stop(g->seeds);
+    uv_close((uv_handle_t *)&g->tick, NULL);
+    uv_timer_start(&g->goodbye, on_goodbye, GOODBYE_MS, 0);
+}
+
+static void drop(struct msg *msg)
+{
+    if (msg->type == MAIL_GOSSIP)
+        blob_unref(container_of_(msg, struct mail_gossip, msg)->payload);
+    mem_free(msg);
+}
+
+static const struct actor_ops gossip_ops = {.name = "gossip",
+                                            .start = start,
+                                            .receive = receive,
+                                            .turn_end = turn_end,
+                                            .stop = stop,
+                                            .drop = drop};
+
+static struct swim *new_swim(struct gossip *g)
+{
+    const struct config *c = g->o.config;
+    const struct identity *me = g->o.me;
+    struct member_place *listed = mem_calloc(c->nseeds + 1, sizeof *listed);
+    uint64_t seed = me->start_mark;
+    if (RAND_bytes((unsigned char *)&seed, sizeof seed) != 1)
+        log_warn("gossip: no random seed, the start mark stands for it");
+    for (size_t i = 0; i < c->nseeds; i++)
+        listed[i] = (struct member_place){.address = "",
+                                          .datacenter = c->seeds[i].datacenter,
+                                          .rack = c->seeds[i].rack,
+                                          .tokens = c->seeds[i].tokens,
+                                          .ntokens = c->seeds[i].ntokens};
+    struct swim_options o = {.cluster = me->cluster,
+                             .interval_ms = c->gos_interval,
+                             .seed = seed,
+                             .members_max = RING_NODES_MAX,
+                             .listed = listed,
+                             .nlisted = c->nseeds};
+    struct swim_self self = {.incarnation = me->start_mark << 32,
+                             .place = {.address = me->address,
+                                       .datacenter = me->datacenter,
+                                       .rack = me->rack,
+                                       .tokens = me->tokens,
+                                       .ntokens = me->ntokens},
+                             .settled = g->kept.settled || seeds_none(c),
+                             .state =
+                                 (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE),
+                             .serves = g->kept.serves};
+    memcpy(self.id, me->id, NODE_ID_SIZE);
+    struct swim_sink sink = {.send = send_message, .event = on_event, .arg = g};
+    struct swim *s = swim_new(&o, &self, &sink, clock_mono_ms());
+    mem_free(listed);
+    return s;
+}
+
+struct gossip *gossip_start(const struct gossip_options *o, struct error *e)
+{
+    struct gossip *g = MEM_NEW(struct gossip);
+    g->o = *o;
+    struct ring_node self = own_place(g);
+    if (!keep_load_membership(o->config->data_dir, &self, &g->kept, e)) {
+        mem_free(g);
+        return NULL;
+    }
+    unsigned stuck = 3 * o->config->gos_interval;
+    g->conns.stuck_ms = stuck > 1000 ? stuck : 1000;
+    g->was_linked = mem_calloc(RING_NODES_MAX, sizeof *g->was_linked);
+    g->swim = new_swim(g);
+    actor_init(&g->actor, &gossip_ops, g);
+    if (actor_start(&g->actor, e))
+        return g;
+    actor_fini(&g->actor);
+    swim_free(g->swim);
+    mem_free(g->was_linked);
+    mem_free(g);
+    return NULL;
+}
+
+struct actor *gossip_actor(struct gossip *g)
+{
+    return &g->actor;
+}
+
+void gossip_stop(struct gossip *g)
+{
+    actor_stop(&g->actor);
+}
+
+void gossip_join(struct gossip *g)
+{
+    actor_join(&g->actor);
+}
+
+void gossip_free(struct gossip *g)
+{
+    actor_fini(&g->actor);
+    swim_free(g->swim);
+    mem_free(g->was_linked);
+    mem_free(g);
+}
