@@ -389,6 +389,35 @@ START_TEST(a_peer_that_leaves_for_good)
 }
 END_TEST
 
+/* The configuration still names it: it has gone all the same, over a restart too, until it is said
+ * to be back. */
+START_TEST(a_seed_that_has_left)
+{
+    struct node a, b;
+    char seeds[100];
+    open_node(&b, "r2", 0, "");
+    snprintf(seeds, sizeof seeds, "  dyn_seeds: [%s:r2:d:0]\n", b.peers_at);
+    open_node(&a, "r1", 0, seeds);
+    UNTIL(is_linked(&a, &b) && peer_member_state(peer_of(&a, &b)) == NODE_NORMAL);
+    introduce(&a, &b, RING_GONE);
+    UNTIL(index_of(&a, &b) < 0);
+    stop_server(&a);
+    stop_server(&b);
+    start_server(&a, seeds);
+    start_server(&b, "");
+    ck_assert_int_eq(role_at(&a, 1), RING_GONE);
+    ck_assert_ptr_null(server_peers(a.server)->at[1]->sender); /* nobody dials it */
+    ck_assert(answers(&a, "SET k v", "+OK\r\n"));
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(index_of(&a, &b) == 2 && is_linked(&a, &b));
+    ck_assert(answers(&a, "SET k w", "+OK\r\n"));
+    UNTIL(has_nothing_left(&a, &b) && answers(&b, "GET k", "$1\r\nw\r\n"));
+    close_node(&a);
+    close_node(&b);
+}
+END_TEST
+
 /* Tokens that another node of the rack has, this node's own place, one that has gone unmet. */
 START_TEST(who_is_not_taken)
 {
@@ -549,6 +578,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_peer_that_starts_somewhere_else);
     tcase_add_test(c, a_peer_that_joins);
     tcase_add_test(c, a_peer_that_leaves_for_good);
+    tcase_add_test(c, a_seed_that_has_left);
     tcase_add_test(c, who_is_not_taken);
     tcase_add_test(c, a_peer_that_takes_other_tokens);
     tcase_add_test(c, company_for_a_lone_redis);
