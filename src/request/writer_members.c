@@ -84,6 +84,7 @@ static bool leave(struct writer *w, unsigned node, const struct mail_member *m)
 {
     struct ring_node n = (*w->o.topology)->nodes[node];
     struct peer *p = w->o.peers->at[node];
+    memcpy(n.id, m->node.id, NODE_ID_SIZE); /* it may have left before it was met */
     n.role = RING_GONE;
     if (!change_node(w, node, m, &n))
         return false;
@@ -282,6 +283,13 @@ static bool change_own(struct writer *w, const struct mail_member *m)
     return true;
 }
 
+/* The configured node of this place that nobody has met; -1: there is none. */
+static int unmet_at(const struct topology *t, const struct ring_node *n)
+{
+    int node = topology_find_place(t, n->datacenter, n->rack, n->tokens, n->ntokens);
+    return node >= 0 && !*t->nodes[node].id ? node : -1;
+}
+
 /* False: later. */
 static bool take(struct writer *w, const struct mail_member *m)
 {
@@ -290,20 +298,21 @@ static bool take(struct writer *w, const struct mail_member *m)
     int node = topology_find_id(t, n->id);
     if (strcmp(n->id, w->o.me->id) == 0)
         return change_own(w, m);
-    bool gone = n->role == RING_GONE;
-    if (node >= 0 && gone) {
-        (void)leave(w, (unsigned)node, m);
+    if (n->role == RING_GONE) {
+        node = node >= 0 ? node : unmet_at(t, n);
+        if (node >= 0)
+            (void)leave(w, (unsigned)node, m);
         return true;
     }
     if (node >= 0 && !ring_same_place(&t->nodes[node], n))
         return move_place(w, (unsigned)node, m);
-    if (node < 0 && !gone)
+    if (node < 0)
         node = topology_find_place(t, n->datacenter, n->rack, n->tokens, n->ntokens);
     if (node == (int)w->self)
         refuse(m, "it is at this node's own place");
     else if (node >= 0)
         change_peer(w, (unsigned)node, m);
-    else if (!gone)
+    else
         return make_peer(w, m);
     return true;
 }

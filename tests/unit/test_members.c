@@ -418,6 +418,29 @@ START_TEST(a_seed_that_has_left)
 }
 END_TEST
 
+/* Nobody here has met it, and nobody will. */
+START_TEST(a_seed_that_left_before_it_was_met)
+{
+    struct node a;
+    static const uint32_t tokens[] = {0};
+    struct ring_node p = {.role = RING_GONE,
+                          .id = "11111111-1111-4111-8111-111111111111",
+                          .address = "127.0.0.1:1",
+                          .datacenter = "d",
+                          .rack = "r2",
+                          .tokens = tokens,
+                          .ntokens = 1};
+    open_node(&a, "r1", 0,
+              "  write_consistency: DC_QUORUM\n  dyn_seeds: [127.0.0.1:1:r2:d:0]\n"
+              "  enable_hinted_handoff: false\n");
+    ck_assert_int_eq(ask(&a, "SET k v")[0], '-');
+    tell(&a, &p, NODE_RESET);
+    UNTIL(role_at(&a, 1) == RING_GONE);
+    ck_assert(answers(&a, "SET k v", "+OK\r\n"));
+    close_node(&a);
+}
+END_TEST
+
 /* Tokens that another node of the rack has, this node's own place, one that has gone unmet. */
 START_TEST(who_is_not_taken)
 {
@@ -579,6 +602,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_peer_that_joins);
     tcase_add_test(c, a_peer_that_leaves_for_good);
     tcase_add_test(c, a_seed_that_has_left);
+    tcase_add_test(c, a_seed_that_left_before_it_was_met);
     tcase_add_test(c, who_is_not_taken);
     tcase_add_test(c, a_peer_that_takes_other_tokens);
     tcase_add_test(c, company_for_a_lone_redis);
