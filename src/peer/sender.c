@@ -366,7 +366,7 @@ static const struct actor_ops sender_ops = {.name = "sender",
 
 struct sender *sender_start(const struct sender_options *o, struct error *e)
 {
-    struct sender *s = MEM_NEW(struct sender);
+    struct sender *s = MEM_NEW_ALIGNED(struct sender);
     char address[300];
     actor_init(&s->actor, &sender_ops, s);
     s->o = *o;
