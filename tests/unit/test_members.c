@@ -441,6 +441,35 @@ START_TEST(a_seed_that_left_before_it_was_met)
 }
 END_TEST
 
+/* Membership says that a new node has come to the place of one that died, and that this one is
+ * gone: the new one gets what lies in the log, and what is said of it counts when it has it. */
+START_TEST(a_place_that_another_node_takes)
+{
+    struct node a, b, c;
+    open_node(&a, "r1", 0, "");
+    open_node(&b, "r2", 0, "");
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    struct ring_node dead = place_of(&b, RING_GONE);
+    dead.address = "127.0.0.1:1";
+    stop_server(&b);
+    ck_assert(answers(&a, "SET k hint", "+OK\r\n"));
+    open_node(&c, "r2", 0, "");
+    introduce(&a, &c, RING_MEMBER);
+    tell(&a, &dead, NODE_RESET);
+    UNTIL(PEER_LOAD(server_peers(a.server)->at[1], link_up) == 0);
+    introduce(&c, &a, RING_MEMBER); /* else it takes nobody */
+    UNTIL(index_of(&a, &c) == 1 && is_linked(&a, &c) && has_nothing_left(&a, &c));
+    ck_assert_int_eq(role_at(&a, 1), RING_MEMBER);
+    UNTIL(peer_member_state(peer_of(&a, &c)) == NODE_NORMAL);
+    UNTIL(answers(&c, "GET k", "$4\r\nhint\r\n"));
+    close_node(&a);
+    close_node(&b);
+    close_node(&c);
+}
+END_TEST
+
 /* Tokens that another node of the rack has, this node's own place, one that has gone unmet. */
 START_TEST(who_is_not_taken)
 {
@@ -603,6 +632,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_peer_that_leaves_for_good);
     tcase_add_test(c, a_seed_that_has_left);
     tcase_add_test(c, a_seed_that_left_before_it_was_met);
+    tcase_add_test(c, a_place_that_another_node_takes);
     tcase_add_test(c, who_is_not_taken);
     tcase_add_test(c, a_peer_that_takes_other_tokens);
     tcase_add_test(c, company_for_a_lone_redis);
