@@ -82,6 +82,17 @@ static void on_settled(struct gossip *g, const struct member *self, const char *
     tell_writer(g, self, reason);
 }
 
+/* Its own word has changed without its doing: a member's dyn_seeds list its place. */
+static void on_own_state(struct gossip *g, const struct member *self)
+{
+    bool in = self->state == NODE_NORMAL || self->state == NODE_STANDBY;
+    if (in && !g->kept.settled) {
+        g->kept.settled = true;
+        keep(g);
+    }
+    show_own(g);
+}
+
 /* Another node owns its ranges: it must not answer from its own store. */
 static void stay_out(struct gossip *g)
 {
@@ -101,6 +112,8 @@ static void on_event(void *arg, const struct swim_event *e)
     case SWIM_JOINED:
     case SWIM_STATE:
     case SWIM_PLACE:
+        if (strcmp(e->m->id, g->o.me->id) == 0)
+            on_own_state(g, e->m);
         tell_writer(g, e->m, e->reason);
         break;
     case SWIM_TAKEN:

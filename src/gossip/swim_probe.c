@@ -192,10 +192,15 @@ void probe_ping(struct swim *s, const Gossip *m, uint32_t from)
     d.m.seq = m->seq;
     if (m->show)
         draft_show(s, &d);
-    const struct entry *e = members_at(&s->m, from);
+    const struct entry *e = members_find(&s->m, m->from->id.data);
     if (e && (m->from->incarnation < e->word->incarnation ||
-              m->from->place_hash != e->word->seat->in.hash))
+              m->from->place_hash != e->word->seat->in.hash ||
+              (m->from->incarnation == e->word->incarnation && m->from->state != e->word->said)))
         draft_add(&d, e->word, (enum claim)e->word->claim, 0, false);
+    const struct entry *owner =
+        e && e->word->said == NODE_RESET ? learn_rival(s, e->word->seat) : NULL;
+    if (owner) /* it was replaced, and may not know it */
+        draft_add(&d, owner->word, (enum claim)owner->word->claim, 0, true);
     spread_into(s, &d, NEWS_ON_PROBE);
     draft_send(s, &d, m->address);
 }

@@ -276,7 +276,7 @@ static uint16_t tag_of(const char *id)
 
 struct writer *writer_start(const struct writer_options *o, struct error *e)
 {
-    struct writer *w = MEM_NEW(struct writer);
+    struct writer *w = MEM_NEW_ALIGNED(struct writer);
     unsigned n = o->peers->n;
     actor_init(&w->actor, &writer_ops, w);
     w->o = *o;
@@ -299,6 +299,7 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
     pulse_init(&w->pulse, o->config, o->peers);
     w->pulse.watermark = o->watermark;
     w->pulse.clock_off = o->clock_off;
+    w->pulse.clock_kept = o->clock_kept;
     w->gathering = &w->batches[0];
     w->company = n > 1 ? COMPANY : ALONE;
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());

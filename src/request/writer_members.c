@@ -150,7 +150,7 @@ static bool open_own_log(struct writer *w)
         return true;
     if (!is_idle(w))
         return false;
-    if (!w->o.add_own(w->o.add_arg, &dir, &e)) {
+    if (!w->o.add_own(w->o.arg, &dir, &e)) {
         log_limited(10000, LOG_LEVEL_ERROR, "the own store's log: %s", e.text);
         return false;
     }
@@ -171,7 +171,7 @@ static bool has_company(struct writer *w)
 {
     if (w->company == ALONE && open_own_log(w)) {
         store_gets_company(w->o.store);
-        w->unsettled = w->o.settle ? w->o.settle(w->o.add_arg) : 0;
+        w->unsettled = w->o.settle ? w->o.settle(w->o.arg) : 0;
         w->company = w->unsettled ? SETTLING : COMPANY;
     }
     return w->company == COMPANY;
@@ -216,7 +216,7 @@ static void add_peer(struct writer *w, const struct mail_member *m, struct topol
 {
     unsigned node = fresh->n - 1;
     struct error e;
-    if (!w->o.add(w->o.add_arg, &m->node, &e)) {
+    if (!w->o.add(w->o.arg, &m->node, &e)) {
         refuse(m, e.text);
         topology_free(fresh);
         return;
@@ -349,7 +349,7 @@ void writer_members_turn_end(struct writer *w)
     if (!w->ring_changed)
         return;
     w->ring_changed = false;
-    w->o.met(w->o.met_arg, *w->o.topology);
+    w->o.met(w->o.arg, *w->o.topology);
 }
 
 void writer_members_fini(struct writer *w)

@@ -2,11 +2,11 @@
 #include "core/mem.h"
 #include "gossip/codec.h"
 #include "proto/gossip.pb-c.h"
+#include "tape.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define CLUSTER      "sim"
 #define SECRET       "secret"
@@ -14,7 +14,6 @@
 #define NEVER        UINT64_MAX
 #define CONTACT_MS   30000u  /* how often a settled node dials a seed */
 #define TICKS_AT_ONE 1000    /* more at one instant: the core spins */
-#define MET          8       /* addresses that a node remembers */
 #define LINES_MAX    40      /* of refusals are printed */
 #define JUST_WOKEN   (NET_S) /* us */
 #define ADDRESS_SIZE 24
@@ -30,16 +29,14 @@ struct gnode {
     uint32_t mark;     /* of this life or the last one */
     bool twin;         /* its id is another one's */
     bool settled;      /* it was, in some life */
-    unsigned contacts; /* in this life */
-    uint32_t met[MET]; /* slots of members of the last life */
-    unsigned nmet, members_met;
     uint64_t declared; /* the incarnation that somebody called dead */
     uint64_t woken;    /* us, when its last pause ended */
     double pause_part; /* gossip_pause_often */
     uint64_t pause_ms;
     uint64_t ticked_at; /* its clock */
     unsigned ticks_then;
-    uint64_t saw; /* us, the watched event; NEVER: not yet */
+    struct tape *tape; /* NULL: what it is told isn't kept */
+    uint64_t saw;      /* us, the watched event; NEVER: not yet */
 };
 
 /* Memory of one message while it is unpacked and read. */
@@ -63,12 +60,12 @@ struct gossip_sim {
     uint8_t *packed;
     size_t packed_size, overhead;
     struct gossip_figures figures;
-    uint64_t core_since; /* ns, while a core runs and is timed */
     unsigned watched;
     enum gossip_watch watch;
     uint64_t watched_since;
     unsigned seed_places_count;
     struct member_place *seed_places;
+    bool makes_tapes;
     bool loud;
     unsigned lines; /* said of refusals */
 };
@@ -152,25 +149,6 @@ static void move_to(struct gossip_sim *g, struct gnode *x, uint32_t slot)
 /* ---- a core and the network -------------------------------------------------------------------
  */
 
-static uint64_t ns_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void core_runs(struct gossip_sim *g)
-{
-    if (g->o.timed)
-        g->core_since = ns_now();
-}
-
-static void core_rests(struct gossip_sim *g)
-{
-    if (g->o.timed)
-        g->figures.core_ns += ns_now() - g->core_since;
-}
-
 static uint64_t node_ms(const struct gnode *x)
 {
     return net_clock(x->g->net, x->number) / 1000;
@@ -184,7 +162,6 @@ static uint64_t node_wall_ms(const struct gnode *x)
 /* After each call of the core. */
 static void arm(struct gnode *x)
 {
-    core_rests(x->g);
     net_alarm(x->g->net, x->number, swim_due(x->core) * 1000);
     if (!x->settled)
         x->settled = swim_is_settled(x->core);
@@ -204,10 +181,11 @@ static void on_send(void *arg, const char *address, const Gossip *m)
 {
     struct gnode *x = arg;
     struct gossip_sim *g = x->g;
-    core_rests(g);
     size_t size = gossip__get_packed_size(m);
     if (!g->overhead)
         g->overhead = frame_overhead(m);
+    if (x->tape)
+        tape_add_sent(x->tape);
     g->figures.messages++;
     g->figures.bytes += size + g->overhead;
     if (size + g->overhead > g->figures.largest)
@@ -221,7 +199,6 @@ static void on_send(void *arg, const char *address, const Gossip *m)
         gossip__pack(m, g->packed);
         net_send(g->net, x->number, g->slots[slot], g->packed, size);
     }
-    core_runs(g);
 }
 
 static void receive(struct gnode *x, const void *bytes, size_t size)
@@ -229,7 +206,8 @@ static void receive(struct gnode *x, const void *bytes, size_t size)
     struct gossip_sim *g = x->g;
     Gossip *m = gossip__unpack(&g->unpacker, size, bytes);
     assert(m);
-    core_runs(g);
+    if (x->tape)
+        tape_add_message(x->tape, bytes, size, node_ms(x), node_wall_ms(x));
     swim_receive(x->core, m, node_ms(x), node_wall_ms(x));
     arm(x);
     arena_reset(&g->arena);
@@ -253,7 +231,8 @@ static void on_alarm(void *arg, unsigned node)
         fprintf(stderr, "node %u ticks for ever at %lu ms\n", node, (unsigned long)now);
         abort();
     }
-    core_runs(g);
+    if (x->tape)
+        tape_add_tick(x->tape, now);
     swim_tick(x->core, now);
     arm(x);
 }
@@ -328,50 +307,27 @@ static void rack_name(const struct gossip_sim *g, const struct gnode *x, char ou
     snprintf(out, 16, "r%u", g->nodes[x->place_of].number % g->o.racks);
 }
 
-/* Its seeds and, after a start, those that it had met in its last life, in turn. */
-static uint32_t next_contact(struct gnode *x)
+static void contact(struct gnode *x, uint32_t slot)
 {
-    unsigned i = x->contacts++ % (x->g->o.seeds + x->nmet);
-    return i < x->g->o.seeds ? i : x->met[i - x->g->o.seeds];
+    char address[ADDRESS_SIZE];
+    slot_address(slot, address);
+    if (x->tape)
+        tape_add_contact(x->tape, address, node_ms(x));
+    swim_contact(x->core, address, node_ms(x));
+    arm(x);
 }
 
-static void contact_next(void *arg, uint64_t node)
+/* As gossip/gossip.c does it: all seeds, each interval while it isn't in, now and then later. */
+static void contact_seeds(void *arg, uint64_t node)
 {
     struct gossip_sim *g = arg;
     struct gnode *x = &g->nodes[node];
-    uint32_t slot = next_contact(x);
-    if (slot == x->slot)
-        slot = next_contact(x);
-    if (slot != x->slot) {
-        char address[ADDRESS_SIZE];
-        slot_address(slot, address);
-        core_runs(g);
-        swim_contact(x->core, address, node_ms(x));
-        arm(x);
-    }
-    uint64_t pause = x->contacts < 8 || !swim_is_settled(x->core) ? g->o.interval_ms : CONTACT_MS;
-    net_timer(g->net, x->number, net_now(g->net) + pause * 1000, contact_next, g, node);
-}
-
-static bool meet(void *arg, const struct member *m)
-{
-    struct gnode *x = arg;
-    uint32_t slot = address_slot(x->g, m->place->address);
-    if (slot == NOBODY || slot == x->slot)
-        return true;
-    unsigned i = (unsigned)chance_below(&x->g->chance, ++x->members_met);
-    if (x->nmet < MET)
-        i = x->nmet++;
-    if (i < MET)
-        x->met[i] = slot;
-    return true;
-}
-
-/* Some of its members at random: what a server finds in its data directory at the next start. */
-static void remember_members(struct gnode *x)
-{
-    x->nmet = x->members_met = 0;
-    swim_each(x->core, meet, x);
+    for (uint32_t slot = 0; slot < g->o.seeds; slot++)
+        if (slot != x->slot)
+            contact(x, slot);
+    bool in = swim_is_settled(x->core) && swim_count(x->core) > 1;
+    uint64_t pause = in ? CONTACT_MS : g->o.interval_ms;
+    net_timer(g->net, x->number, net_now(g->net) + pause * 1000, contact_seeds, g, node);
 }
 
 static struct swim_options core_options(struct gossip_sim *g)
@@ -404,7 +360,8 @@ static void make_core(struct gnode *x, const struct swim *like)
     struct swim_self self = self_of(x, rack);
     struct swim_options o = core_options(g);
     struct swim_sink sink = {on_send, on_event, x};
-    core_runs(g);
+    if (like && g->makes_tapes && x->number < g->o.tapes)
+        x->tape = tape_new(like, &o, &self, node_ms(x));
     x->core = like ? swim_new_like(like, &o, &self, &sink, node_ms(x))
                    : swim_new(&o, &self, &sink, node_ms(x));
     arm(x);
@@ -416,7 +373,6 @@ static void begin_life(struct gnode *x)
     net_start(g->net, x->number);
     uint32_t wall = (uint32_t)(node_wall_ms(x) / 1000);
     x->mark = wall > x->mark ? wall : x->mark + 1;
-    x->contacts = (unsigned)chance_below(&g->chance, g->o.seeds);
     x->saw = NEVER;
     x->woken = 0;
 }
@@ -426,7 +382,7 @@ static void start_node(struct gnode *x)
     struct gossip_sim *g = x->g;
     begin_life(x);
     make_core(x, NULL);
-    net_timer(g->net, x->number, net_now(g->net), contact_next, g, x->number);
+    net_timer(g->net, x->number, net_now(g->net), contact_seeds, g, x->number);
 }
 
 static unsigned make_node(struct gossip_sim *g, unsigned place_of)
@@ -472,7 +428,6 @@ unsigned gossip_add_twin(struct gossip_sim *g, unsigned of)
 static void end_life(struct gnode *x)
 {
     x->settled = x->settled || swim_is_settled(x->core);
-    remember_members(x);
     swim_free(x->core);
     x->core = NULL;
     x->pause_part = 0;
@@ -491,9 +446,7 @@ void gossip_stop(struct gossip_sim *g, unsigned node)
     struct gnode *x = &g->nodes[node];
     if (!x->core)
         return;
-    core_runs(g);
     swim_stop(x->core, node_ms(x));
-    core_rests(g);
     end_life(x);
 }
 
@@ -557,7 +510,6 @@ void gossip_set_state(struct gossip_sim *g, unsigned node, enum node_state s)
     struct gnode *x = &g->nodes[node];
     if (!x->core)
         return;
-    core_runs(g);
     swim_set_state(x->core, s, node_ms(x));
     arm(x);
 }
@@ -619,11 +571,12 @@ static struct swim *make_model(struct gossip_sim *g)
 static void start_agreed(struct gossip_sim *g)
 {
     struct swim *model = make_model(g);
+    g->makes_tapes = true;
     for (unsigned i = 0; i < g->o.nodes; i++) {
         struct gnode *x = &g->nodes[i];
         make_core(x, model);
         uint64_t first = chance_below(&g->chance, CONTACT_MS * 1000);
-        net_timer(g->net, i, net_now(g->net) + first, contact_next, g, i);
+        net_timer(g->net, i, net_now(g->net) + first, contact_seeds, g, i);
     }
     swim_free(model);
 }
@@ -670,8 +623,10 @@ void gossip_sim_free(struct gossip_sim *g)
 {
     if (!g)
         return;
-    for (unsigned i = 0; i < g->n; i++)
+    for (unsigned i = 0; i < g->n; i++) {
         swim_free(g->nodes[i].core);
+        tape_free(g->nodes[i].tape);
+    }
     for (unsigned i = 0; i < g->seed_places_count; i++) {
         mem_free((char *)(uintptr_t)g->seed_places[i].address);
         mem_free((char *)(uintptr_t)g->seed_places[i].rack);
@@ -782,6 +737,28 @@ static void say_wrong(struct list_check *c, const struct member *m, const char *
     c->wrong++;
 }
 
+static bool is_settled(const struct gnode *x)
+{
+    return x->core && swim_is_settled(x->core);
+}
+
+/* Another one that lives and has its place. */
+static const struct gnode *rival_of(const struct gossip_sim *g, const struct gnode *x)
+{
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct gnode *y = &g->nodes[i];
+        if (y != x && y->place_of == x->place_of && !y->twin && is_settled(y))
+            return y;
+    }
+    return NULL;
+}
+
+/* It lives, and should be everybody's member: a node whose place is another's stays out. */
+static bool counts(const struct gossip_sim *g, const struct gnode *x)
+{
+    return x->core && !x->twin && (is_settled(x) || !rival_of(g, x));
+}
+
 static bool check_member(void *arg, const struct member *m)
 {
     struct list_check *c = arg;
@@ -791,9 +768,9 @@ static bool check_member(void *arg, const struct member *m)
     const struct gnode *x = node_of(c->g, m->id);
     if (!x) {
         say_wrong(c, m, "doesn't exist");
-    } else if (!x->core) {
+    } else if (!counts(c->g, x)) {
         if (m->state != NODE_DOWN)
-            say_wrong(c, m, "is dead");
+            say_wrong(c, m, x->core ? "stays out" : "is dead");
     } else if (m->state != swim_self(x->core)->state) {
         say_wrong(c, m, "lives");
     } else if (strcmp(m->place->address, x->address) != 0) {
@@ -804,17 +781,11 @@ static bool check_member(void *arg, const struct member *m)
     return true;
 }
 
-/* A node at another's place may have to stay out. */
-static bool counts(const struct gnode *x)
-{
-    return x->core && !x->twin && (x->place_of == x->number || swim_is_settled(x->core));
-}
-
 static unsigned members_up(const struct gossip_sim *g)
 {
     unsigned up = 0;
     for (unsigned i = 0; i < g->n; i++)
-        up += counts(&g->nodes[i]) && swim_self(g->nodes[i].core)->state != NODE_RESET;
+        up += counts(g, &g->nodes[i]) && swim_self(g->nodes[i].core)->state != NODE_RESET;
     return up;
 }
 
@@ -832,9 +803,9 @@ bool gossip_all_agree(const struct gossip_sim *g)
     bool first = true;
     for (unsigned i = 0; i < g->n; i++) {
         const struct gnode *x = &g->nodes[i];
-        if (!counts(x))
+        if (!counts(g, x))
             continue;
-        if (!swim_is_settled(x->core))
+        if (!is_settled(x) || rival_of(g, x))
             return false;
         struct list_check c = check_list(g, x, false);
         if (c.wrong || c.up != up || (!first && c.hash != hash))
@@ -848,7 +819,7 @@ bool gossip_all_agree(const struct gossip_sim *g)
 static void print_missing(const struct gossip_sim *g, const struct gnode *x)
 {
     for (unsigned i = 0; i < g->n; i++)
-        if (counts(&g->nodes[i]) && !swim_find(x->core, g->nodes[i].id))
+        if (counts(g, &g->nodes[i]) && !swim_find(x->core, g->nodes[i].id))
             printf("  node %u: lacks node %u\n", x->number, i);
 }
 
@@ -875,7 +846,7 @@ void gossip_print_differences(const struct gossip_sim *g)
         print_truth(g);
     for (unsigned i = 0; i < g->n && lines < 10; i++) {
         const struct gnode *x = &g->nodes[i];
-        if (!counts(x))
+        if (!counts(g, x))
             continue;
         struct list_check c = check_list(g, x, true);
         print_missing(g, x);
@@ -933,6 +904,14 @@ bool gossip_all_saw(const struct gossip_sim *g)
 const struct gossip_figures *gossip_figures(const struct gossip_sim *g)
 {
     return &g->figures;
+}
+
+double gossip_tape_ns(struct gossip_sim *g)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < g->n && i < g->o.tapes; i++)
+        sum += tape_play(g->nodes[i].tape);
+    return g->o.tapes ? sum / (double)g->o.tapes : 0;
 }
 
 void gossip_count_anew(struct gossip_sim *g)

@@ -25,7 +25,7 @@ struct gossip_sim_options {
     unsigned racks;     /* 0: 3 */
     unsigned seeds;     /* the first so many nodes are everybody's seeds; 0: 3 */
     uint64_t interval_ms; /* 0: 1000 */
-    bool timed;           /* gossip_figures tells the CPU time of the cores */
+    unsigned tapes;       /* so many of the nodes of an agreed start have what they are told kept */
     struct net_options net;
 };
 
@@ -106,9 +106,11 @@ struct gossip_figures {
     uint64_t woken_deaths;    /* as well, but it had woken from a pause less than a second ago */
     uint64_t paused_deaths;   /* of a node that was paused just then */
     uint64_t refused, taken, twice; /* events */
-    uint64_t core_ns;               /* in calls of the cores, of all nodes; sending isn't counted */
 };
 const struct gossip_figures *gossip_figures(const struct gossip_sim *g);
+/* What a node that is on tape spends on its core, ns of CPU time on average since the start; once.
+ */
+double gossip_tape_ns(struct gossip_sim *g);
 /* What was counted so far is forgotten. */
 void gossip_count_anew(struct gossip_sim *g);
 /* Prints each false death and each refusal. */

@@ -169,7 +169,6 @@ struct gossip_figures many_figures(const struct many *m)
         sum.refused += f->refused;
         sum.taken += f->taken;
         sum.twice += f->twice;
-        sum.core_ns += f->core_ns;
     }
     return sum;
 }

@@ -88,12 +88,21 @@ struct run_result run_start(const struct run *r)
 
 struct run_result run_rest(const struct run *r)
 {
-    struct gossip_sim *g = begin(
-        (struct gossip_sim_options){.nodes = r->nodes, .agreed = true, .timed = true}, r->seed);
+    struct gossip_sim *g =
+        begin((struct gossip_sim_options){.nodes = r->nodes, .agreed = true}, r->seed);
     gossip_sim_run(g, 3000);
     gossip_count_anew(g);
     gossip_sim_run(g, r->for_ms);
     return end(g, r->for_ms);
+}
+
+struct run_result run_cost(const struct run *r)
+{
+    struct gossip_sim *g =
+        begin((struct gossip_sim_options){.nodes = r->nodes, .agreed = true, .tapes = 50}, r->seed);
+    gossip_sim_run(g, r->for_ms);
+    uint64_t ns = (uint64_t)gossip_tape_ns(g) * 1000 / r->for_ms;
+    return end(g, ns);
 }
 
 /* Ends with the false deaths of the time before the calm. */

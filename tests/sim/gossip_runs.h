@@ -31,6 +31,9 @@ run_fn run_join;
 run_fn run_start;
 /* Nothing happens, for_ms long. */
 run_fn run_rest;
+/* As well, with more than 50 nodes; `ms` are the ns of CPU time that a node's core takes each
+ * second. */
+run_fn run_cost;
 /* for_ms long with 10 % loss, and 30 % of the nodes paused at any time, each for 5 s; then calm,
  * and ms until all agree. */
 run_fn run_rough;
