@@ -25,7 +25,7 @@ uint64_t swim_random_to(struct swim *s, uint64_t bound)
 
 uint32_t swim_pick(struct swim *s, uint32_t but)
 {
-    for (unsigned tries = 0; tries < 12 && s->m.n > 1; tries++) {
+    for (unsigned tries = 0; tries < 12 && s->m.n > 0; tries++) {
         const uint32_t number = s->m.order[swim_random_to(s, s->m.n)];
         const struct word *w = s->m.at[number].word;
         if (number != but && w != s->mine && word_state(w) != NODE_DOWN && w->said != NODE_RESET)
@@ -447,6 +447,16 @@ static uint32_t from_settled(struct swim *s, const Gossip *m)
     return from;
 }
 
+/* A stranger, who may be one that was replaced and has buried this node, is heard about this node
+ * itself, but can't make it jump to an incarnation of his choice. */
+static void hear_of_self(struct swim *s, const Gossip *m)
+{
+    for (size_t i = 0; i < m->n_members; i++)
+        if (memcmp(m->members[i]->id.data, s->mine->seat->name->id, GOSSIP_ID) == 0 &&
+            m->members[i]->incarnation == s->mine->incarnation)
+            learn_of_self(s, m->members[i]);
+}
+
 static bool names_twins(struct swim *s, const Gossip *m)
 {
     if (!m->has_twice || !m->twice)
@@ -474,6 +484,8 @@ void swim_receive(struct swim *s, const Gossip *m, uint64_t now, uint64_t wall)
     if (names_twins(s, m))
         return;
     const uint32_t from = m->unsettled ? NOBODY : from_settled(s, m);
+    if (from == NOBODY)
+        hear_of_self(s, m);
     by_type(s, m, from);
     if (from != NOBODY)
         exchange_compare(s, m, from);

@@ -250,7 +250,8 @@ static void learn_known(struct swim *s, const GossipMember *m, struct teller *t,
     const enum claim kept = claim == CLAIM_SUSPECT ? CLAIM_NONE : claim;
     struct word *w = word_get(seat, m->incarnation, (enum node_state)m->state, kept, m->serves);
     seat_unref(seat);
-    if (!word_beats(w, e->word)) {
+    const bool asked = t->trusted && !s->settled && m->incarnation == e->word->incarnation;
+    if (w == e->word || (!word_beats(w, e->word) && !asked)) {
         if (was_buried(w, e->word))
             ask_itself(s, e->word, CLAIM_NONE);
         word_unref(w);
