@@ -88,18 +88,16 @@ static void note_append(unsigned peer, uint64_t seq, struct slice command)
                                             .seq = seq};
 }
 
-/* The node that stands at this index of the ring of `self`: the first there is itself. */
-static unsigned node_at(unsigned self, unsigned index)
-{
-    return index == 0 ? self : index <= self ? index - 1 : index;
-}
-
 struct peer *damage_peer_of(unsigned node, unsigned peer)
 {
-    const struct peers *all = world.nodes[node].peers;
+    const struct node *x = &world.nodes[node];
+    const struct topology *t = *x->topology;
     if (peer == node)
-        return all->own;
-    return all->at[peer < node ? peer + 1 : peer];
+        return x->peers->own;
+    for (unsigned i = 0; i < t->n; i++)
+        if (world_node_at(node, i) == peer)
+            return x->peers->at[i];
+    return NULL;
 }
 
 bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
@@ -294,7 +292,7 @@ enum verdict __wrap_replicate_to(struct replicate *r, unsigned node,
     if (world.o->damage == DAMAGE_EARLY)
         return replicate_late(r, node, w);
     enum verdict v = __real_replicate_to(r, node, w, seq, why);
-    return note_verdict(v, node_at(os_current(), node), w, *seq);
+    return note_verdict(v, world_node_at(os_current(), node), w, *seq);
 }
 
 enum verdict __wrap_replicate_to_own(struct replicate *r, const struct replicate_write *w,

@@ -97,6 +97,8 @@ extern struct world world;
 /* The first that goes wrong is what is told. */
 void world_wrong(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void world_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* Which of us stands at this index of the node's ring: its address has our number. */
+unsigned world_node_at(unsigned node, unsigned index);
 static inline uint64_t world_now(void)
 {
     return net_now(world.net);
