@@ -307,6 +307,7 @@ static void fail_replaced(unsigned node)
 {
     kill_node(node);
     world_say("node %u is replaced", node);
+    damage_node_is_gone(node);
     disk_wipe(node);
     data_store_wipe(node);
     for (unsigned i = 0; i < world.nops; i++)
@@ -316,7 +317,6 @@ static void fail_replaced(unsigned node)
         if (world.sessions[world.keys[i].session].node == node && world.keys[i].kind >= KEY_LIST)
             world.keys[i].repair = true; /* its clock may lie behind the one before */
     world.nodes[node].replaced = true;
-    damage_node_is_gone(node);
     world.clean = world.reads_sure = false;
     restart_in(node, some_time(4000));
 }

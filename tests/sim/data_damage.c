@@ -8,6 +8,7 @@
 #include "request/sources.h"
 #include "request/writer.h"
 #include "wire/resp.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,14 +134,18 @@ static bool is_in_log(const struct peer *p, uint64_t seq)
     return hint_log_next(p->log, seq - 1, &f, &bytes) && f.seq == seq;
 }
 
+static bool has_arrived(const struct logged *a)
+{
+    return data_store_number(a->peer, world.nodes[a->node].id) >= a->seq;
+}
+
 /* What isn't there any more must have been applied, or not have been promised. */
 static bool is_still_there(const struct logged *a, void *arg)
 {
     unsigned node = *(unsigned *)arg;
     if (a->node != node || is_in_log(damage_peer_of(node, a->peer), a->seq))
         return true;
-    const struct topology *t = *world.nodes[node].topology;
-    if (data_store_number(a->peer, t->nodes[t->self].id) >= a->seq)
+    if (has_arrived(a))
         return false;
     if (a->seq <= synced_upto[node][a->peer])
         world_wrong("node %u: a write of k%u for node %u that was on disk is gone", node, a->key,
@@ -212,14 +217,16 @@ void damage_before_kill(unsigned node)
     keep_appended(is_unacknowledged, &node);
 }
 
-static bool is_of_another(const struct logged *a, void *arg)
+/* What it had got of the others is nobody's debt any more. */
+static bool outlives(const struct logged *a, void *arg)
 {
-    return a->node != *(unsigned *)arg;
+    unsigned node = *(unsigned *)arg;
+    return a->node != node && (a->peer != node || !has_arrived(a));
 }
 
 void damage_node_is_gone(unsigned node)
 {
-    keep_appended(is_of_another, &node);
+    keep_appended(outlives, &node);
     memset(synced_upto[node], 0, sizeof synced_upto[node]);
     memset(&clocks[node], 0, sizeof clocks[node]);
 }
@@ -230,6 +237,7 @@ void damage_node_is_gone(unsigned node)
 struct writer *__wrap_writer_start(const struct writer_options *o, struct error *e)
 {
     struct node *n = &world.nodes[os_current()];
+    snprintf(n->id, sizeof n->id, "%s", o->me->id);
     n->peers = o->peers;
     n->topology = o->topology;
     n->own_state = o->own_state;

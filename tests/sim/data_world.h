@@ -61,6 +61,7 @@ struct node {
     uint64_t paused_until, down_until;
     bool replaced, wiped_now;
     /* its insides: data_damage.c */
+    char id[NODE_ID_SIZE];
     const struct peers *peers;
     struct topology **topology;
     const uint32_t *own_state;
@@ -124,6 +125,6 @@ void damage_at_restart(unsigned node);
 /* Of what was appended to the logs of a node: what is there no more after a power cut. */
 void damage_before_kill(unsigned node);
 void damage_after_restart(unsigned node);
-void damage_node_is_gone(unsigned node); /* its disk, too */
+void damage_node_is_gone(unsigned node); /* its disk and its store are about to go */
 
 #endif
