@@ -162,6 +162,7 @@ static void configure(unsigned node, struct args *a)
     const struct node *x = &world.nodes[node];
     add(a, "dynomited");
     add(a, "--pool-name=sim");
+    add(a, "--enable-gossip=false"); /* tests/sim/gossip has it */
     add(a, "--datacenter=dc");
     add(a, "--rack=r%u", x->rack);
     add(a, "--tokens=%u", x->token);
@@ -306,6 +307,7 @@ static void fail_replaced(unsigned node)
 {
     kill_node(node);
     world_say("node %u is replaced", node);
+    damage_node_is_gone(node);
     disk_wipe(node);
     data_store_wipe(node);
     for (unsigned i = 0; i < world.nops; i++)
@@ -315,7 +317,6 @@ static void fail_replaced(unsigned node)
         if (world.sessions[world.keys[i].session].node == node && world.keys[i].kind >= KEY_LIST)
             world.keys[i].repair = true; /* its clock may lie behind the one before */
     world.nodes[node].replaced = true;
-    damage_node_is_gone(node);
     world.clean = world.reads_sure = false;
     restart_in(node, some_time(4000));
 }
@@ -481,6 +482,12 @@ static void begin(uint64_t seed)
     net_at(world.net, some_time(4000), on_fault, NULL, 0);
 }
 
+unsigned world_node_at(unsigned node, unsigned index)
+{
+    const struct topology *t = *world.nodes[node].topology;
+    return (unsigned)atoi(strrchr(t->nodes[index].address, ':') + 1) - 10000;
+}
+
 static void find_copies(unsigned key)
 {
     struct key *k = &world.keys[key];
@@ -493,7 +500,7 @@ static void find_copies(unsigned key)
         abort();
     k->replicas = topology_replicas(t, hash_token(kind, slice_str(name)), at);
     for (unsigned i = 0; i < k->replicas; i++)
-        k->copies[i] = at[i]; /* the first node's ring: itself, then the others in order */
+        k->copies[i] = world_node_at(0, at[i]);
 }
 
 static void end_faults(void)

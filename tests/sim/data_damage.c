@@ -8,6 +8,7 @@
 #include "request/sources.h"
 #include "request/writer.h"
 #include "wire/resp.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,18 +89,16 @@ static void note_append(unsigned peer, uint64_t seq, struct slice command)
                                             .seq = seq};
 }
 
-/* The node that stands at this index of the ring of `self`: the first there is itself. */
-static unsigned node_at(unsigned self, unsigned index)
-{
-    return index == 0 ? self : index <= self ? index - 1 : index;
-}
-
 struct peer *damage_peer_of(unsigned node, unsigned peer)
 {
-    const struct peers *all = world.nodes[node].peers;
+    const struct node *x = &world.nodes[node];
+    const struct topology *t = *x->topology;
     if (peer == node)
-        return all->own;
-    return all->at[peer < node ? peer + 1 : peer];
+        return x->peers->own;
+    for (unsigned i = 0; i < t->n; i++)
+        if (world_node_at(node, i) == peer)
+            return x->peers->at[i];
+    return NULL;
 }
 
 bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
@@ -135,14 +134,18 @@ static bool is_in_log(const struct peer *p, uint64_t seq)
     return hint_log_next(p->log, seq - 1, &f, &bytes) && f.seq == seq;
 }
 
+static bool has_arrived(const struct logged *a)
+{
+    return data_store_number(a->peer, world.nodes[a->node].id) >= a->seq;
+}
+
 /* What isn't there any more must have been applied, or not have been promised. */
 static bool is_still_there(const struct logged *a, void *arg)
 {
     unsigned node = *(unsigned *)arg;
     if (a->node != node || is_in_log(damage_peer_of(node, a->peer), a->seq))
         return true;
-    const struct topology *t = *world.nodes[node].topology;
-    if (data_store_number(a->peer, t->nodes[t->self].id) >= a->seq)
+    if (has_arrived(a))
         return false;
     if (a->seq <= synced_upto[node][a->peer])
         world_wrong("node %u: a write of k%u for node %u that was on disk is gone", node, a->key,
@@ -214,14 +217,16 @@ void damage_before_kill(unsigned node)
     keep_appended(is_unacknowledged, &node);
 }
 
-static bool is_of_another(const struct logged *a, void *arg)
+/* What it had got of the others is nobody's debt any more. */
+static bool outlives(const struct logged *a, void *arg)
 {
-    return a->node != *(unsigned *)arg;
+    unsigned node = *(unsigned *)arg;
+    return a->node != node && (a->peer != node || !has_arrived(a));
 }
 
 void damage_node_is_gone(unsigned node)
 {
-    keep_appended(is_of_another, &node);
+    keep_appended(outlives, &node);
     memset(synced_upto[node], 0, sizeof synced_upto[node]);
     memset(&clocks[node], 0, sizeof clocks[node]);
 }
@@ -232,6 +237,7 @@ void damage_node_is_gone(unsigned node)
 struct writer *__wrap_writer_start(const struct writer_options *o, struct error *e)
 {
     struct node *n = &world.nodes[os_current()];
+    snprintf(n->id, sizeof n->id, "%s", o->me->id);
     n->peers = o->peers;
     n->topology = o->topology;
     n->own_state = o->own_state;
@@ -294,7 +300,7 @@ enum verdict __wrap_replicate_to(struct replicate *r, unsigned node,
     if (world.o->damage == DAMAGE_EARLY)
         return replicate_late(r, node, w);
     enum verdict v = __real_replicate_to(r, node, w, seq, why);
-    return note_verdict(v, node_at(os_current(), node), w, *seq);
+    return note_verdict(v, world_node_at(os_current(), node), w, *seq);
 }
 
 enum verdict __wrap_replicate_to_own(struct replicate *r, const struct replicate_write *w,

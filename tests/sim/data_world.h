@@ -61,6 +61,7 @@ struct node {
     uint64_t paused_until, down_until;
     bool replaced, wiped_now;
     /* its insides: data_damage.c */
+    char id[NODE_ID_SIZE];
     const struct peers *peers;
     struct topology **topology;
     const uint32_t *own_state;
@@ -97,6 +98,8 @@ extern struct world world;
 /* The first that goes wrong is what is told. */
 void world_wrong(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void world_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* Which of us stands at this index of the node's ring: its address has our number. */
+unsigned world_node_at(unsigned node, unsigned index);
 static inline uint64_t world_now(void)
 {
     return net_now(world.net);
@@ -122,6 +125,6 @@ void damage_at_restart(unsigned node);
 /* Of what was appended to the logs of a node: what is there no more after a power cut. */
 void damage_before_kill(unsigned node);
 void damage_after_restart(unsigned node);
-void damage_node_is_gone(unsigned node); /* its disk, too */
+void damage_node_is_gone(unsigned node); /* its disk and its store are about to go */
 
 #endif
