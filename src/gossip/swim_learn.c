@@ -17,7 +17,8 @@ struct seat *learn_seat(const GossipMember *m)
                                                        .datacenter = p->datacenter,
                                                        .rack = p->rack,
                                                        .tokens = p->tokens,
-                                                       .ntokens = p->n_tokens});
+                                                       .ntokens = p->n_tokens,
+                                                       .version = p->version});
 }
 
 /* ---- a word becomes its member's ---------------------------------------------------------------

@@ -240,6 +240,7 @@ static void start_again(int i, const char *address, bool settled)
     const struct swim_options o = options_of(i);
     struct swim_self self = self_of(i, &token, rack, settled);
     self.incarnation += 1000ull << 32;
+    self.place.version = "0.2.0";
     world_start(i, &o, &self);
 }
 
@@ -255,6 +256,8 @@ START_TEST(one_restarted_at_another_address_is_the_same_node)
         ck_assert_uint_eq(swim_count(w.node[i]), 4);
         ck_assert_int_eq(state_at(i, 3), NODE_NORMAL);
         ck_assert_str_eq(swim_find(w.node[i], id_of(3))->place->address, "10.0.9.9:8101");
+        ck_assert_str_eq(swim_find(w.node[i], id_of(3))->place->version, "0.2.0");
+        ck_assert_str_eq(swim_find(w.node[i], id_of(0))->place->version, "");
         ck_assert_uint_eq(count_events(i, SWIM_PLACE), 1);
         ck_assert_uint_eq(count_events(i, SWIM_TWICE), 0);
     }
