@@ -5,6 +5,7 @@
 #include "gossip/gossip_internal.h"
 #include "peer/keep.h"
 #include "wire/frame.h"
+#include <config.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void tell_writer(const struct gossip *g, const struct member *m, const ch
                           .tokens = m->place->tokens,
                           .ntokens = m->place->ntokens};
     memcpy(n.id, m->id, NODE_ID_SIZE);
+    snprintf(n.version, sizeof n.version, "%s", m->place->version);
     struct mail_member *mail = mail_member_new(&n, m->state, reason);
     mail->incarnation = m->incarnation;
     actor_send(g->o.writer, &mail->msg);
@@ -391,7 +393,8 @@ static struct swim *new_swim(struct gossip *g)
                                        .datacenter = me->datacenter,
                                        .rack = me->rack,
                                        .tokens = me->tokens,
-                                       .ntokens = me->ntokens},
+                                       .ntokens = me->ntokens,
+                                       .version = PACKAGE_VERSION},
                              .settled = g->kept.settled || seeds_none(c),
                              .state =
                                  (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE),

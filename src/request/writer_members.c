@@ -126,8 +126,10 @@ static void change_peer(struct writer *w, unsigned node, const struct mail_membe
         n.address = m->node.address;
     memcpy(n.id, m->node.id, NODE_ID_SIZE);
     n.role = m->node.role;
+    memcpy(n.version, m->node.version, sizeof n.version);
     bool met = strcmp(now->id, n.id) != 0, role = now->role != n.role;
-    if ((moved || met || role) && !change_node(w, node, m, &n))
+    bool other_version = strcmp(now->version, n.version) != 0;
+    if ((moved || met || role || other_version) && !change_node(w, node, m, &n))
         return;
     if (role)
         log_notice("member %s (%s) is %s", m->node.id, m->node.address, role_name(m->node.role));
