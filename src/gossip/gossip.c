@@ -186,6 +186,21 @@ static void answer_link(const struct mail_gossip *m, bool close, const char *rea
     actor_send(m->link.worker, &back->msg);
 }
 
+/* What the writer publishes of this node. */
+static void look_at_own(struct gossip *g, uint64_t now)
+{
+    enum node_state said = swim_self(g->swim)->state;
+    bool follows = said == NODE_NORMAL || said == NODE_STANDBY;
+    if (follows && swim_is_settled(g->swim))
+        gossip_say(g, (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE));
+    swim_set_clock(g->swim, __atomic_load_n(g->o.clock_now, __ATOMIC_RELAXED));
+    if (!g->kept.serves && __atomic_load_n(g->o.serves, __ATOMIC_RELAXED)) {
+        g->kept.serves = true;
+        swim_set_serves(g->swim, now);
+        keep(g);
+    }
+}
+
 static void on_message(struct gossip *g, struct mail_gossip *m)
 {
     struct error e;
@@ -194,6 +209,7 @@ static void on_message(struct gossip *g, struct mail_gossip *m)
                                  g->o.me->secret, &e);
     if (said) {
         GOSSIP_COUNT(g->o.figures, received[kind_of(said)]);
+        look_at_own(g, clock_mono_ms()); /* who asks whether the ring serves is told as it is now */
         swim_receive(g->swim, said, clock_mono_ms(), clock_wall_ms());
         gossip__free_unpacked(said, NULL);
     } else {
@@ -251,21 +267,6 @@ static void look_at_links(struct gossip *g, uint64_t now)
             swim_doubt(g->swim, id, now);
         }
         g->was_linked[i] = linked;
-    }
-}
-
-/* What the writer publishes of this node. */
-static void look_at_own(struct gossip *g, uint64_t now)
-{
-    enum node_state said = swim_self(g->swim)->state;
-    bool follows = said == NODE_NORMAL || said == NODE_STANDBY;
-    if (follows && swim_is_settled(g->swim))
-        gossip_say(g, (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE));
-    swim_set_clock(g->swim, __atomic_load_n(g->o.clock_now, __ATOMIC_RELAXED));
-    if (!g->kept.serves && __atomic_load_n(g->o.serves, __ATOMIC_RELAXED)) {
-        g->kept.serves = true;
-        swim_set_serves(g->swim, now);
-        keep(g);
     }
 }
 
