@@ -906,12 +906,14 @@ const struct gossip_figures *gossip_figures(const struct gossip_sim *g)
     return &g->figures;
 }
 
-double gossip_tape_ns(struct gossip_sim *g)
+double gossip_tape_ns(struct gossip_sim *g, unsigned first, unsigned n)
 {
     double sum = 0;
-    for (unsigned i = 0; i < g->n && i < g->o.tapes; i++)
+    for (unsigned i = first; i < first + n; i++) {
+        assert(i < g->n && g->nodes[i].tape);
         sum += tape_play(g->nodes[i].tape);
-    return g->o.tapes ? sum / (double)g->o.tapes : 0;
+    }
+    return sum / n;
 }
 
 void gossip_count_anew(struct gossip_sim *g)
