@@ -91,7 +91,11 @@ void swim_event(struct swim *s, enum swim_event_type type, const struct entry *e
     struct member m;
     swim_view(e, w, &m);
     s->sink.event(s->sink.arg,
-                  &(struct swim_event){.type = type, .m = &m, .before = before, .reason = reason});
+                  &(struct swim_event){.type = type,
+                                       .m = &m,
+                                       .before = before,
+                                       .replaced = type == SWIM_STATE && word_is_buried(w),
+                                       .reason = reason});
 }
 
 void swim_refuse(struct swim *s, const struct word *about, const char *reason)

@@ -588,8 +588,12 @@ static void note_seed_places(struct gossip_sim *g)
         struct gnode *x = &g->nodes[i];
         char rack[16];
         rack_name(g, x, rack);
-        g->seed_places[i] = (struct member_place){mem_strdup(x->address), "dc", mem_strdup(rack),
-                                                  mem_dup(&x->token, sizeof x->token), 1};
+        g->seed_places[i] = (struct member_place){mem_strdup(x->address),
+                                                  "dc",
+                                                  mem_strdup(rack),
+                                                  mem_dup(&x->token, sizeof x->token),
+                                                  1,
+                                                  NULL};
         g->seed_places_count++;
     }
 }

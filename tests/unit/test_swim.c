@@ -218,6 +218,7 @@ START_TEST(who_leaves_for_good_is_forgotten_a_day_later)
     world_run(10000);
     ck_assert_int_eq(state_at(0, 2), NODE_RESET);
     ck_assert_int_eq(state_at(1, 2), NODE_RESET);
+    ck_assert(!last_event(1, SWIM_STATE)->replaced);
     ck_assert(!ever(0, NODE_DOWN));
     w.now += 24u * 3600 * 1000;
     world_run(5000);
@@ -476,6 +477,7 @@ START_TEST(whose_token_belongs_to_a_live_one_stays_out)
     ck_assert_int_eq(state_at(0, 5), NODE_NORMAL);
     ck_assert_int_eq(state_at(0, 2), NODE_RESET);
     ck_assert_int_eq(state_at(1, 2), NODE_RESET);
+    ck_assert(last_event(1, SWIM_STATE)->replaced);
     start_again(2, "10.0.0.2:8101", true); /* and the dead one comes back */
     swim_contact(w.node[2], w.address[0], w.now);
     world_run(10000);
