@@ -366,7 +366,7 @@ void learn_from_sender(struct swim *s, const Gossip *m, struct entry *e)
         return;
     }
     struct teller t;
-    teller_init(&t, e->word->seat->name->number, m->address, true);
+    teller_init(&t, e->word->seat->name->number, true);
     learn_known(s, f, &t, e);
     if (!t.nwant)
         return;

@@ -190,6 +190,27 @@ START_TEST(halves_that_were_cut_find_each_other)
 }
 END_TEST
 
+/* News is told only so often. Who wasn't there sees that its list differs, and asks. */
+START_TEST(who_missed_the_news_finds_out)
+{
+    world_cluster(5);
+    world_run(3000);
+    for (int i = 0; i < 4; i++)
+        cut_between(i, 4, true);
+    swim_set_state(w.node[1], NODE_RESET, w.now);
+    world_run(100);
+    world_kill(1);
+    world_run(1200);
+    ck_assert_int_eq(state_at(0, 1), NODE_RESET);
+    ck_assert_int_eq(state_at(4, 1), NODE_NORMAL);
+    for (int i = 0; i < 4; i++)
+        cut_between(i, 4, false);
+    world_run(10000);
+    ck_assert_int_eq(state_at(4, 1), NODE_RESET);
+    world_end();
+}
+END_TEST
+
 /* ---- going and coming back ---------------------------------------------------------------------
  */
 
@@ -522,6 +543,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, others_carry_a_probe_where_one_way_is_cut);
     tcase_add_test(c, what_is_in_doubt_is_probed_at_once);
     tcase_add_test(c, halves_that_were_cut_find_each_other);
+    tcase_add_test(c, who_missed_the_news_finds_out);
     tcase_add_test(c, a_goodbye_is_believed_at_once);
     tcase_add_test(c, who_leaves_for_good_is_forgotten_a_day_later);
     tcase_add_test(c, one_restarted_at_another_address_is_the_same_node);
