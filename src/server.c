@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/datadir.h"
 #include "core/listener.h"
+#include "core/lock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "gossip/gossip.h"
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #define CLOCK_BOUND_MS 5000 /* how far ahead the kept bound lies: peers must follow it */
+#define CLOCK_STEP_MS  1000 /* how far it is moved when stamps have come to it */
 #define CLOCK_NEAR_MS  (3600ull * 1000)
 
 struct server {
@@ -30,8 +32,9 @@ struct server {
     char *address;
     bool used_data_dir;
     uint64_t clock_floor;
+    struct lock keeping; /* of data_dir/start: the main thread, and the writer */
     struct keep_start kept;
-    uint64_t mark_wanted, mark_kept; /* see request/writer.h */
+    uint64_t mark_wanted, mark_kept, clock_kept; /* see request/writer.h */
     struct topology *topology;
     struct store *store;
     struct logs logs;
@@ -61,6 +64,7 @@ static bool load_identity(struct server *s, struct error *e)
         return false;
     s->kept = last;
     s->kept.mark = s->mark_kept = s->me.start_mark;
+    s->clock_kept = last.clock_ms;
     s->clock_floor = s->clock_now = last.clock_ms << 16;
     uint64_t now = clock_steady_ms(), seen = last.seen_ms ? last.seen_ms : last.clock_ms;
     uint64_t apart = now > seen ? now - seen : seen - now;
@@ -190,6 +194,30 @@ static unsigned settle_workers(void *arg)
     return s->nworkers;
 }
 
+/* A bound that the disk doesn't take is used all the same, and tried again at the next tick. */
+static void keep_bound(struct server *s, uint64_t ms)
+{
+    struct keep_start next = s->kept;
+    struct error e;
+    next.clock_ms = ms;
+    if (__atomic_load_n(&s->clock_trusted, __ATOMIC_RELAXED))
+        next.seen_ms = clock_steady_ms();
+    if (keep_start(s->config->data_dir, &next, &e))
+        s->kept = next;
+    else
+        log_error("%s", e.text);
+    __atomic_store_n(&s->clock_kept, ms, __ATOMIC_RELEASE);
+}
+
+static void on_clock(void *arg, uint64_t ms)
+{
+    struct server *s = arg;
+    lock_take(&s->keeping);
+    if (ms >= s->clock_kept) /* else the main thread was faster */
+        keep_bound(s, ms + CLOCK_STEP_MS);
+    lock_give(&s->keeping);
+}
+
 static void prepare_workers(struct server *s)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -220,21 +248,22 @@ static bool start_writer(struct server *s, struct error *e)
                                .clock_now = &s->clock_now,
                                .watermark = &s->watermark,
                                .clock_off = &s->clock_off,
+                               .clock_kept = &s->clock_kept,
+                               .keep_clock = on_clock,
                                .met = on_met,
-                               .met_arg = s,
                                .add = on_new_peer,
                                .add_own = on_first_peer,
                                .settle = settle_workers,
-                               .add_arg = s,
-                               .serves = &s->serves};
+                               .serves = &s->serves,
+                               .arg = s};
     s->writer = writer_start(&o, e);
     return s->writer != NULL;
 }
 
 static bool start_senders(struct server *s, struct error *e)
 {
-    for (unsigned i = 0; i < s->logs.peers.n; i++) {
-        if (i == s->logs.peers.self)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++) {
+        if (i == s->logs.peers.self || PEER_LOAD(s->logs.peers.at[i], gone))
             continue;
         s->senders[i] = new_sender(s, s->logs.peers.at[i], NULL, e);
         if (!s->senders[i])
@@ -290,7 +319,7 @@ static bool start_admin(struct server *s, struct error *e)
  * would only halve what goes out together. Who asks for a number of workers gets them. */
 static unsigned serving_workers(const struct server *s)
 {
-    bool alone = s->logs.peers.n == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
+    bool alone = peers_count(&s->logs.peers) == 1 && s->config->data_store != DATA_STORE_EMBEDDED;
     return alone && !s->config->workers ? 1 : s->nworkers;
 }
 
@@ -347,6 +376,7 @@ struct server *server_start(struct config *c, struct error *e)
 {
     struct server *s = MEM_NEW(struct server);
     s->config = c;
+    lock_init(&s->keeping);
     s->lock_fd = s->client_fd = s->peer_fd = -1;
     s->started_ms = clock_mono_ms();
     prepare_workers(s);
@@ -358,7 +388,7 @@ struct server *server_start(struct config *c, struct error *e)
         return NULL; /* the process ends */
     warn_of_open_doors(c);
     log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,
-               s->me.address, s->me.data_store, s->logs.peers.n - 1);
+               s->me.address, s->me.data_store, peers_count(&s->logs.peers) - 1);
     return s;
 }
 
@@ -392,18 +422,12 @@ static void keep_clock(struct server *s)
     uint64_t now = stamping_ms(s), hlc = __atomic_load_n(&s->clock_now, __ATOMIC_RELAXED) >> 16;
     /* stamps go with the clock, or, where that is behind, count on from the last one: slowly, so
      * that restarts one after the other don't carry them away from the peers' */
-    struct error e;
     uint64_t by_wall = now + CLOCK_BOUND_MS, by_count = hlc + KEEP_COUNT_MS;
     uint64_t bound = by_wall > by_count ? by_wall : by_count;
     bool holds = now + CLOCK_BOUND_MS / 2 <= s->kept.clock_ms && hlc < s->kept.clock_ms;
     bool far = s->kept.clock_ms > bound + CLOCK_BOUND_MS; /* of a clock that was wrong, unused */
-    if (holds && !far)
-        return;
-    s->kept.clock_ms = bound;
-    if (__atomic_load_n(&s->clock_trusted, __ATOMIC_RELAXED))
-        s->kept.seen_ms = clock_steady_ms();
-    if (!keep_start(s->config->data_dir, &s->kept, &e))
-        log_error("%s", e.text);
+    if (!holds || far)
+        keep_bound(s, bound);
 }
 
 void server_changed(struct server *s)
@@ -423,8 +447,10 @@ static void join_ended_senders(struct server *s)
 void server_tick(struct server *s)
 {
     join_ended_senders(s);
+    lock_take(&s->keeping);
     keep_wanted_mark(s);
     keep_clock(s);
+    lock_give(&s->keeping);
 }
 
 struct actor *server_writer(struct server *s)
@@ -484,13 +510,13 @@ static void stop_actors(struct server *s)
         gossip_join(s->gossip);
     writer_stop(s->writer);
     writer_join(s->writer);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_stop(s->senders[i]);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_join(s->senders[i]);
-    for (unsigned i = 0; i < s->logs.peers.n; i++)
+    for (unsigned i = 0; i < peers_count(&s->logs.peers); i++)
         if (s->senders[i])
             sender_free(s->senders[i]);
     if (s->gossip)
@@ -513,5 +539,6 @@ void server_stop(struct server *s)
         unlink(a.path);
     mem_free(s->address);
     close(s->lock_fd);
+    lock_fini(&s->keeping);
     mem_free(s);
 }

@@ -314,7 +314,7 @@ static const struct actor_ops worker_ops = {.name = "worker",
 
 struct worker *worker_new(void)
 {
-    struct worker *w = MEM_NEW(struct worker);
+    struct worker *w = MEM_NEW_ALIGNED(struct worker);
     actor_init(&w->actor, &worker_ops, w);
     return w;
 }

@@ -386,7 +386,7 @@ static bool bind_ports(struct admin *a, const struct config *c, struct error *e)
 
 struct admin *admin_bind(const struct config *c, struct error *e)
 {
-    struct admin *a = MEM_NEW(struct admin);
+    struct admin *a = MEM_NEW_ALIGNED(struct admin);
     if (bind_ports(a, c, e))
         return a;
     mem_free(a);

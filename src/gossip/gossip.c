@@ -5,6 +5,7 @@
 #include "gossip/gossip_internal.h"
 #include "peer/keep.h"
 #include "wire/frame.h"
+#include <config.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void tell_writer(const struct gossip *g, const struct member *m, const ch
                           .tokens = m->place->tokens,
                           .ntokens = m->place->ntokens};
     memcpy(n.id, m->id, NODE_ID_SIZE);
+    snprintf(n.version, sizeof n.version, "%s", m->place->version);
     struct mail_member *mail = mail_member_new(&n, m->state, reason);
     mail->incarnation = m->incarnation;
     actor_send(g->o.writer, &mail->msg);
@@ -82,6 +84,17 @@ static void on_settled(struct gossip *g, const struct member *self, const char *
     tell_writer(g, self, reason);
 }
 
+/* Its own word has changed without its doing: a member's dyn_seeds list its place. */
+static void on_own_state(struct gossip *g, const struct member *self)
+{
+    bool in = self->state == NODE_NORMAL || self->state == NODE_STANDBY;
+    if (in && !g->kept.settled) {
+        g->kept.settled = true;
+        keep(g);
+    }
+    show_own(g);
+}
+
 /* Another node owns its ranges: it must not answer from its own store. */
 static void stay_out(struct gossip *g)
 {
@@ -101,6 +114,8 @@ static void on_event(void *arg, const struct swim_event *e)
     case SWIM_JOINED:
     case SWIM_STATE:
     case SWIM_PLACE:
+        if (strcmp(e->m->id, g->o.me->id) == 0)
+            on_own_state(g, e->m);
         tell_writer(g, e->m, e->reason);
         break;
     case SWIM_TAKEN:
@@ -378,7 +393,8 @@ static struct swim *new_swim(struct gossip *g)
                                        .datacenter = me->datacenter,
                                        .rack = me->rack,
                                        .tokens = me->tokens,
-                                       .ntokens = me->ntokens},
+                                       .ntokens = me->ntokens,
+                                       .version = PACKAGE_VERSION},
                              .settled = g->kept.settled || seeds_none(c),
                              .state =
                                  (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE),

@@ -346,6 +346,7 @@ struct hint_log *hint_log_open(const struct hint_log_options *o, uint64_t floor,
     position_at_start(l);
     if (floor > l->appended.seq)
         l->appended.seq = floor;
+    l->floor = l->appended.seq;
     return l;
 fail:
     free_log(l);
@@ -530,10 +531,11 @@ static void count_lost_of_segment(struct hint_log *l, struct cursor *c)
 }
 
 /* Records that should stand before `seq`, in this segment or between it and the one before, and
- * don't: damaged since they were appended. What was found at open was counted without them. */
-static uint64_t gap_before(const struct cursor *c, uint64_t seq)
+ * don't: damaged since they were appended. What was found at open was counted without them, also
+ * without those that a power cut took and the peer has. */
+static uint64_t gap_before(const struct hint_log *l, const struct cursor *c, uint64_t seq)
 {
-    uint64_t from = larger(c->pos.seq, c->counted);
+    uint64_t from = larger(larger(c->pos.seq, c->counted), l->floor);
     if (!c->seg || c->seg->found || from >> 32 != seq >> 32 || from >= seq)
         return 0;
     uint64_t gap = seq - from - 1;
@@ -559,7 +561,7 @@ static void count_lost(struct hint_log *l, struct cursor *c, uint64_t lost)
 static void step_over(struct hint_log *l, struct cursor *c, const struct frame *f,
                       struct slice bytes)
 {
-    count_lost(l, c, gap_before(c, f->seq));
+    count_lost(l, c, gap_before(l, c, f->seq));
     c->at += bytes.len;
     c->prev = f->seq;
     c->pos.seq = f->seq;
@@ -571,7 +573,7 @@ static void step_over(struct hint_log *l, struct cursor *c, const struct frame *
 
 static void report_gap(struct hint_log *l, const struct cursor *c, uint64_t seq)
 {
-    uint64_t lost = gap_before(c, seq);
+    uint64_t lost = gap_before(l, c, seq);
     if (lost && seq > l->gap_seen) {
         __atomic_fetch_add(&l->damaged, lost, __ATOMIC_RELAXED);
         l->gap_seen = seq;
@@ -738,7 +740,7 @@ void hint_log_ack(struct hint_log *l, uint64_t seq)
         leave_segment(l, &l->ack);
     if (seq > l->ack.pos.seq) { /* the last ones are damaged, or a new upper half began */
         report_gap(l, &l->ack, seq + 1);
-        count_lost(l, &l->ack, gap_before(&l->ack, seq + 1));
+        count_lost(l, &l->ack, gap_before(l, &l->ack, seq + 1));
         l->ack.pos.seq = seq;
     }
     log_let_go(l, more ? &f : NULL);

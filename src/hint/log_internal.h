@@ -24,8 +24,9 @@ struct cursor {
 struct hint_log {
     struct rcu_head rcu;
     struct hint_log_options o;
-    char *path; /* o.dir is this; NULL: memory */
-    int dir;    /* -1: memory */
+    char *path;     /* o.dir is this; NULL: memory */
+    int dir;        /* -1: memory */
+    uint64_t floor; /* what has a number above it was appended since the log was opened */
     char peer[SEGMENT_PEER];
     struct segment *head
         CACHE_ALIGNED;     /* the list, oldest first; moved by the sender, begun by the writer */

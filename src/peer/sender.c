@@ -11,7 +11,7 @@
 #define TAKEN_PER_MS  50000 /* bytes; a slow disk's 50 MB/s */
 #define FLUSH_MS      1000
 #define SWEEP_LOOK_MS 1000
-#define FAREWELL_MS   2000 /* and twice as long as a request lives */
+#define FAREWELL_MS   1000 /* and twice as long as a request lives */
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
@@ -30,8 +30,9 @@ void sender_publish(struct sender *s, const char *reason)
         char address[300];
         PEER_STORE(s->peer, state, (uint32_t)now);
         PEER_STORE(s->peer, since_ms, clock_wall_ms());
-        log_notice("peer %s: %s -> %s (%s)", sender_peer_address(s, address), node_state_name(was),
-                   node_state_name(now), reason);
+        log_notice("%s %s: %s -> %s (%s)", s->o.config->enable_gossip ? "link to" : "peer",
+                   sender_peer_address(s, address), node_state_name(was), node_state_name(now),
+                   reason);
     }
     hinting_follow(&s->hinting, now, sender_accepting(s));
     if (sender_accepting(s))
@@ -366,7 +367,7 @@ static const struct actor_ops sender_ops = {.name = "sender",
 
 struct sender *sender_start(const struct sender_options *o, struct error *e)
 {
-    struct sender *s = MEM_NEW(struct sender);
+    struct sender *s = MEM_NEW_ALIGNED(struct sender);
     char address[300];
     actor_init(&s->actor, &sender_ops, s);
     s->o = *o;

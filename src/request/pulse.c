@@ -141,6 +141,7 @@ void pulse_publish(struct pulse *p, struct hlc *clock, uint64_t waiting,
                    const struct pulse_now *now)
 {
     uint64_t lowest = waiting < UINT64_MAX ? waiting : bound(p, clock, now);
+    lowest = least(lowest, __atomic_load_n(p->clock_kept, __ATOMIC_ACQUIRE) << 16);
     for (unsigned i = 0; i < p->peers->n; i++)
         if (p->peers->at[i])
             lowest = least(lowest, hint_log_lowest_stamp(p->peers->at[i]->log));

@@ -11,7 +11,7 @@
  *   - What stands in a log is there for hint_log_lowest_stamp, and the writer, who appends, is the
  *     one who asks: nothing is appended in between. Acknowledgements only raise it.
  *   - Over a restart: the clock goes on above the bound that was kept (peer/keep), which lies above
- *     every stamp given, and the bound here is one of them.
+ *     every stamp given; the watermark stays below it.
  * It is the lowest over all logs, not only over the receiver's own: what lies below is then on
  * every replica, so that a quorum read misses no stamp that it would have to compare.
  *
@@ -32,8 +32,9 @@
 struct pulse {
     const struct config *config;
     const struct peers *peers;
-    uint64_t *watermark; /* atomic, out: for our heartbeats */
-    int64_t *clock_off;  /* atomic, out: ms that the wall clock is ahead; 0: not known */
+    uint64_t *watermark;        /* atomic, out: for our heartbeats */
+    int64_t *clock_off;         /* atomic, out: ms that the wall clock is ahead; 0: not known */
+    const uint64_t *clock_kept; /* atomic, in: see request/writer.h */
     /* its own */
     struct watermarks marks;
     struct clocks clocks;

@@ -276,7 +276,7 @@ static uint16_t tag_of(const char *id)
 
 struct writer *writer_start(const struct writer_options *o, struct error *e)
 {
-    struct writer *w = MEM_NEW(struct writer);
+    struct writer *w = MEM_NEW_ALIGNED(struct writer);
     unsigned n = o->peers->n;
     actor_init(&w->actor, &writer_ops, w);
     w->o = *o;
@@ -297,8 +297,12 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
                                                        .writer = &w->actor,
                                                        .clock_trusted = o->clock_trusted});
     pulse_init(&w->pulse, o->config, o->peers);
+    for (unsigned i = 0; i < n; i++)
+        if (o->peers->at[i] && PEER_LOAD(o->peers->at[i], gone))
+            pulse_leave(&w->pulse, i);
     w->pulse.watermark = o->watermark;
     w->pulse.clock_off = o->clock_off;
+    w->pulse.clock_kept = o->clock_kept;
     w->gathering = &w->batches[0];
     w->company = n > 1 ? COMPANY : ALONE;
     standby_init(&w->standby, n, o->used_data_dir, o->config->gos_interval, clock_mono_ms());

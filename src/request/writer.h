@@ -36,26 +36,29 @@ struct writer_options {
     bool used_data_dir;
     uint64_t clock_floor;  /* no stamp below this: the bound kept by the last run */
     uint64_t *mark_wanted; /* atomic, out: numbers run out; keep a start mark of at least this */
-    const uint64_t *mark_kept; /* atomic, in: the newest that is kept */
-    uint32_t *clock_trusted;   /* atomic, out: the wall clock agrees with a peer's */
-    uint32_t *own_state;       /* atomic, out: enum node_state */
-    uint64_t *clock_now;       /* atomic, out: the newest stamp given */
-    uint64_t *watermark;       /* atomic, out: see request/pulse.h */
-    int64_t *clock_off;        /* atomic, out: ms that the wall clock is ahead of the peers' */
-    /* A peer's id was learnt, or the ring has changed: remember it (data_dir/peers). The writer's
-     * thread. */
+    const uint64_t *mark_kept;  /* atomic, in: the newest that is kept */
+    uint32_t *clock_trusted;    /* atomic, out: the wall clock agrees with a peer's */
+    uint32_t *own_state;        /* atomic, out: enum node_state */
+    uint64_t *clock_now;        /* atomic, out: the newest stamp given */
+    uint64_t *watermark;        /* atomic, out: see request/pulse.h */
+    int64_t *clock_off;         /* atomic, out: ms that the wall clock is ahead of the peers' */
+    const uint64_t *clock_kept; /* atomic, in, ms: the bound from which the next start goes on */
+    /* In the writer's thread: */
+    /* Stamps have come to that bound (they follow those of a peer, or this process stood still):
+     * move it above `ms` and keep it before this returns. */
+    void (*keep_clock)(void *arg, uint64_t ms);
+    /* A peer's id was learnt, or the ring has changed: remember it (data_dir/peers). */
     void (*met)(void *arg, const struct topology *t);
-    void *met_arg;
     /* Membership names a peer that isn't known: makes it, with its log and its sender, at the next
      * index, and publishes it (peers_publish); the ring that names it comes after that. False: it
-     * can't be. The writer's thread. */
+     * can't be. */
     bool (*add)(void *arg, const struct ring_node *n, struct error *e);
     /* Before the first peer of a node that was alone: the own store gets its log, if it is to have
      * one (peers->own). *dir: that log's; NULL: memory. */
     bool (*add_own)(void *arg, const char **dir, struct error *e);
     /* After that: sends each worker a MAIL_SETTLE. Returns how many. */
     unsigned (*settle)(void *arg);
-    void *add_arg;
+    void *arg;        /* of all of them */
     uint32_t *serves; /* atomic, out: 1: it has taken a client's write; NULL: nobody asks */
 };
 struct writer *writer_start(const struct writer_options *o, struct error *e) MUST_USE;

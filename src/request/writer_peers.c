@@ -45,7 +45,7 @@ static void learn_id(struct writer *w, unsigned node, const char *id)
     snprintf(fresh->nodes[node].id, NODE_ID_SIZE, "%s", id);
     RCU_SET(*w->o.topology, fresh);
     rcu_defer(&old->rcu, topology_reclaim);
-    w->o.met(w->o.met_arg, fresh);
+    w->o.met(w->o.arg, fresh);
     writer_source_known(w, node);
 }
 

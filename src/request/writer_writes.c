@@ -68,10 +68,19 @@ void writer_leave_to_log(struct writer *w, struct mail_write *m)
     writer_answer(m);
 }
 
+/* A start after a kill goes on at the bound that is kept: no stamp is given above it. */
+static uint64_t next_stamp(struct writer *w)
+{
+    uint64_t stamp = hlc_next(&w->clock, clock_wall_us()); /* not the turn's: others stamp too */
+    if (hlc_ms(stamp) >= __atomic_load_n(w->o.clock_kept, __ATOMIC_ACQUIRE))
+        w->o.keep_clock(w->o.arg, hlc_ms(stamp));
+    return stamp;
+}
+
 /* All logs first; then the own store, if it can take it. */
 static void log_write(struct writer *w, struct mail_write *m)
 {
-    uint64_t stamp = hlc_next(&w->clock, clock_wall_us()); /* not the turn's: others stamp too */
+    uint64_t stamp = next_stamp(w);
     int own = own_place(w, m);
     /* nothing against it: its memory may be that of a refused one */
     m->own_outcome = STORE_APPLIED;
@@ -123,7 +132,7 @@ void writer_write(struct writer *w, struct mail_write *m)
     it->passing = !own;
     it->order = m;
     it->tag = w->tag;
-    it->stamp = hlc_next(&w->clock, clock_wall_us()); /* not the turn's: other nodes stamp too */
+    it->stamp = next_stamp(w);
     if (own) {
         it->seq = ++w->own_seq;
         if (!resp_command_parse(buf_slice(&m->command), &it->cmd))

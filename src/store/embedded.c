@@ -372,7 +372,7 @@ static const struct string_command **index_commands(void)
 
 static struct embedded *embedded_new(const struct store_options *o)
 {
-    struct embedded *s = MEM_NEW(struct embedded);
+    struct embedded *s = MEM_NEW_ALIGNED(struct embedded);
     store_base_init(&s->base, &ops);
     s->page = (size_t)sysconf(_SC_PAGESIZE);
     s->max_bytes = o->max_bytes;

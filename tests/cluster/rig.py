@@ -16,6 +16,7 @@ import urllib.request
 import redis
 
 LONG = bool(os.environ.get("DYN_LONG"))  # make check-faults: the numbers of writes that take their time
+STATIC = {"enable-gossip": "false"}  # the configuration alone says who is there: who it doesn't name has left
 NOTES = []  # what tests have counted; conftest.py shows it at the end
 
 BUILD = os.environ.get("DYN_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))

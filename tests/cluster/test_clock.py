@@ -11,7 +11,7 @@ import rig
 from test_faults import repair
 
 DAY, HOUR = 86400, 3600
-STEADY = {"enable-gossip": "false"}  # heartbeats each interval also on links that owe nothing: news comes soon
+STEADY = rig.STATIC  # heartbeats each interval also on links that owe nothing: news comes soon
 LIBRARY = (glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") or [None])[0]
 pytestmark = pytest.mark.skipif(not LIBRARY, reason="needs the package faketime")
 

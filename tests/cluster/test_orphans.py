@@ -82,7 +82,7 @@ def delivered(nodes):
 
 
 def test_orphans_are_kept_shown_and_handed_off(store):
-    with rig.Cluster(places=PLACES, store=store) as c:
+    with rig.Cluster(places=PLACES, store=store, flags=rig.STATIC) as c:
         its = its_keys()
         for n in c.nodes[:3]:
             count(n, KEYS)
@@ -127,7 +127,7 @@ def test_orphans_are_kept_shown_and_handed_off(store):
 
 def test_orphans_heir_is_down(store):
     """What it should get waits for it as its hints do, over a restart of the one that handed it off."""
-    with rig.Cluster(places=PLACES, store=store) as c:
+    with rig.Cluster(places=PLACES, store=store, flags=rig.STATIC) as c:
         its = its_keys()
         gone, gone_id = kill_fourth(c)
         count(c.nodes[0], its, 3)
@@ -149,7 +149,7 @@ def test_orphans_heir_is_down(store):
 
 
 def test_orphans_truncated():
-    with rig.Cluster(places=PLACES) as c:
+    with rig.Cluster(places=PLACES, flags=rig.STATIC) as c:
         its = its_keys()
         gone, gone_id = kill_fourth(c)
         for n in c.nodes[:2]:
@@ -172,7 +172,7 @@ def test_orphans_truncated():
 
 
 def test_orphans_count_toward_the_cap():
-    with rig.Cluster(places=PLACES, flags={"hint-store-max-bytes": "4000"}) as c:
+    with rig.Cluster(places=PLACES, flags={**rig.STATIC, "hint-store-max-bytes": "4000"}) as c:
         its = its_keys()
         gone, _ = kill_fourth(c)
         first = c.nodes[0]
@@ -199,7 +199,7 @@ def test_orphans_killed_in_the_middle_of_a_handoff(store):
     seed = int(os.environ.get("DYN_SEED", random.randrange(1 << 30)))
     rig.note(f"seed {seed}")
     dice = random.Random(seed)
-    with rig.Cluster(places=PLACES, store=store) as c:
+    with rig.Cluster(places=PLACES, store=store, flags=rig.STATIC) as c:
         its = its_keys()
         gone, gone_id = kill_fourth(c)
         first, heir, times = c.nodes[0], c.nodes[2], 60
@@ -257,7 +257,7 @@ def killed_at_sync(node, number, *command):
 
 def test_orphans_killed_before_it_is_acknowledged():
     """The logs of the heirs have a part of it then: that part is found, and not appended again."""
-    with rig.Cluster(places=PLACES) as c:
+    with rig.Cluster(places=PLACES, flags=rig.STATIC) as c:
         its = its_keys()
         gone, gone_id = kill_fourth(c)
         first, times = c.nodes[0], 40
@@ -279,7 +279,7 @@ def test_orphans_killed_before_it_is_acknowledged():
 
 def test_orphans_a_node_with_other_tokens_waits_outside():
     """It is let in when nothing lies here that was written for it at its old place."""
-    with rig.Cluster(places=PLACES) as c:
+    with rig.Cluster(places=PLACES, flags=rig.STATIC) as c:
         its = its_keys()
         gone, gone_id = kill_fourth(c)
         first = c.nodes[0]
@@ -317,7 +317,7 @@ def test_orphans_a_node_with_other_tokens_waits_outside():
 
 def test_orphans_a_node_was_away_for_too_long_and_comes_back_elsewhere():
     """Its window was closed when it was taken out of the configuration; with other tokens it is let in, over restarts."""
-    with rig.Cluster(2, flags={"hint-ttl-seconds": "1", "hint-drain-interval-ms": "50"}) as c:
+    with rig.Cluster(2, flags={**rig.STATIC, "hint-ttl-seconds": "1", "hint-drain-interval-ms": "50"}) as c:
         first, gone = c.nodes
         gone_id, seeds = id_of(gone), first.flags["dyn-seeds"]
         first.stop()  # its log comes under its id
@@ -349,7 +349,7 @@ def test_orphans_a_node_was_away_for_too_long_and_comes_back_elsewhere():
 def test_orphans_of_the_only_peer(store):
     """Who is left alone is the heir; what it was told itself in the meantime is newer."""
     places = [("dc1", "r1", "0"), ("dc1", "r1", str(2 * Q))]
-    with rig.Cluster(places=places, store=store) as c:
+    with rig.Cluster(places=places, store=store, flags=rig.STATIC) as c:
         token = tokens_of(KEYS)
         its = [k for k in KEYS if owners(places, token[k]) == {1}]
         first, gone = c.nodes

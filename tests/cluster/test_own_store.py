@@ -360,7 +360,7 @@ def test_own_hints_expire():
 def test_own_log_of_a_node_that_is_alone_now():
     """Its last peer leaves the configuration while its Redis is away: what was answered is written, before what comes
     after, and then nothing is left of the log."""
-    with rig.Cluster(2, store="redis") as c:
+    with rig.Cluster(2, store="redis", flags=rig.STATIC) as c:
         a, b = c.nodes
         c.backends[0].kill()
         rig.wait_until(lambda: a.state() == "STANDBY", "it knows")
@@ -378,4 +378,5 @@ def test_own_log_of_a_node_that_is_alone_now():
         a.stop()
         a.start()
         assert id_of(a) not in os.listdir(os.path.join(a.directory, "hints"))
+        rig.wait_until(lambda: a.metrics()["dynomite_backend_up"], "it has its redis")
         assert a.client().incr("n") == 3

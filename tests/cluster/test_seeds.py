@@ -257,6 +257,30 @@ def test_a_site_that_never_ends_is_left_after_some_seconds(site, how):
         p.until(["h:1/r/dc/7"])
 
 
+def test_nodes_find_each_other_by_a_list(site):
+    """Neither names the other; the list has both."""
+    c = rig.Cluster(2, seeds=[[], []], flags={"gos-interval": "300", "dyn-seed-provider": "florida_provider",
+                                              "seeds-url": site.url})
+    entries = [f"127.0.0.1:{n.peer_port}:rack{i + 1}:dc1:0" for i, n in enumerate(c.nodes)]
+    site.reply = site.text(500, "not yet")
+    try:
+        for n in c.nodes:
+            n.start()
+        for n in c.nodes:
+            rig.wait_until(lambda n=n: "no seeds from" in n.log_text(), f"{n.name} has nobody to ask")
+            assert n.states_of_peers() == []
+        site.reply = site.text(200, "|".join(entries))
+        for n in c.nodes:
+            rig.wait_until(lambda n=n: n.state() == "NORMAL" and n.states_of_peers() == ["NORMAL"],
+                           f"{n.name} has found the other")
+        c.nodes[0].client().set("k", "v")
+        rig.wait_until(lambda: rig.copies(c.nodes[1], "k") == [rig.copies(c.nodes[1], "k")[0]] * 2, "both have it")
+        for n in c.nodes:  # what was found stays while the site is gone
+            assert sum("no seeds from" in line for line in n.log_text().splitlines()) == 1
+    finally:
+        c.end_all()
+
+
 def test_nobody_there_is_no_end():
     port = rig.free_ports(1)[0]
     with Printer("--dyn-seed-provider", "florida_provider", "--seeds-url", f"http://127.0.0.1:{port}/") as p:

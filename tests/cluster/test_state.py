@@ -57,6 +57,16 @@ def test_reads_avoid_a_node_that_is_standby_by_order(cluster):
     assert "STANDBY until `state normal` (dyn-admin)" in two.log_text()
 
 
+def test_peers_tell_what_membership_says(cluster):
+    one = cluster.nodes[0]
+    told = one.flags["enable-gossip"] == "true"
+
+    def right():
+        peers = one.admin("peers")["peers"]
+        return all(p["link"] and p["since_ms"] and isinstance(p["incarnation"], int) == told for p in peers)
+    rig.wait_until(right, "all members are known")
+
+
 def test_a_restart_ends_it(cluster):
     one, two, _ = cluster.nodes
     assert state(two, "standby") == "STANDBY"

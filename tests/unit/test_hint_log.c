@@ -282,6 +282,29 @@ END_TEST
 
 /* Every third record expires, wherever it lies; segments go whole, also from the middle, and a
  * start doesn't miss their numbers. */
+/* A power cut takes from the log's end what wasn't synced, but the peer may have got it: what it
+ * acknowledges isn't damage, nor does it count twice. */
+START_TEST(the_peer_has_what_a_power_cut_took)
+{
+    struct hint_log_report r;
+    struct hint_log *l = open_log(1ull << 32, &r);
+    for (uint64_t i = 1; i <= 4; i++)
+        put(l, i, 0);
+    hint_log_close(l);
+    l = open_log(2ull << 32, &r);
+    put(l, 5, 0);
+    hint_log_ack(l, (1ull << 32) + 6);
+    ck_assert_uint_eq(hint_log_acked(l).records, 4);
+    ck_assert_uint_eq(hint_log_lowest_stamp(l), 1005ull << 16);
+    ck_assert_uint_eq(hint_log_damaged(l), 0);
+    ck_assert_uint_eq(hint_log_lost(l), 0);
+    hint_log_ack(l, (2ull << 32) + 1);
+    ck_assert_uint_eq(hint_log_acked(l).records, 5);
+    ck_assert_uint_eq(hint_log_acked(l).bytes, hint_log_appended(l).bytes);
+    hint_log_close(l);
+}
+END_TEST
+
 START_TEST(expiry_takes_from_anywhere)
 {
     struct hint_log_report r;
@@ -460,6 +483,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, torn_tail_is_cut);
     tcase_add_test(c, strange_files_are_left_alone);
     tcase_add_test(c, acknowledged_past_the_reader_isnt_damage);
+    tcase_add_test(c, the_peer_has_what_a_power_cut_took);
     tcase_add_test(c, expiry_takes_from_anywhere);
     tcase_add_test(c, expiry_takes_the_front);
     tcase_add_test(c, memory_log_has_a_limit);

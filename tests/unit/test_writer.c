@@ -277,6 +277,8 @@ struct desk {
     struct writer *writer;
     uint32_t trusted, state;
     uint64_t now, mark_wanted, watermark;
+    uint64_t kept;   /* atomic, ms: the clock's bound for the next start */
+    unsigned n_kept; /* atomic: it was moved so often */
     int64_t clock_off;
 };
 
@@ -284,6 +286,13 @@ static void nobody(void *arg, const struct topology *t)
 {
     (void)arg;
     (void)t;
+}
+
+static void keep_clock(void *arg, uint64_t ms)
+{
+    struct desk *d = arg;
+    __atomic_store_n(&d->kept, ms + 1000, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&d->n_kept, 1, __ATOMIC_RELEASE);
 }
 
 static void open_desk_with(struct desk *d, struct hint_peer *own)
@@ -322,7 +331,11 @@ static void open_desk_with(struct desk *d, struct hint_peer *own)
                                .clock_now = &d->now,
                                .watermark = &d->watermark,
                                .clock_off = &d->clock_off,
-                               .met = nobody};
+                               .clock_kept = &d->kept,
+                               .keep_clock = keep_clock,
+                               .met = nobody,
+                               .arg = d};
+    d->kept = clock_wall_ms() + 5000;
     d->writer = writer_start(&o, &e);
     ck_assert_ptr_nonnull(d->writer);
     d->store.writer = writer_actor(d->writer);
@@ -501,15 +514,15 @@ static void wait_for_gathering(struct desk *d)
     wait_for_refusal(d);
 }
 
-/* A write of the peer on its link; the bytes of its frame. */
-static size_t send_write(struct desk *d, uint64_t seq)
+/* A write of the peer on its link, stamped so many ms ahead; the bytes of its frame. */
+static size_t send_write_ahead(struct desk *d, uint64_t seq, uint64_t ahead_ms)
 {
     struct slice argv[] = {slice_str("SET"), slice_str("k"), slice_str("v")};
     struct buf command = BUF_INIT, b = BUF_INIT;
     resp_add_command(&command, argv, 3);
     frame_add(&b, &(struct frame){.kind = FRAME_WRITE,
                                   .seq = seq,
-                                  .stamp = clock_wall_ms() << 16,
+                                  .stamp = (clock_wall_ms() + ahead_ms) << 16,
                                   .payload = buf_slice(&command)});
     struct mail_inbound *m = MEM_NEW(struct mail_inbound);
     m->msg.type = MAIL_INBOUND;
@@ -521,6 +534,11 @@ static size_t send_write(struct desk *d, uint64_t seq)
     buf_fini(&command);
     buf_fini(&b);
     return size;
+}
+
+static size_t send_write(struct desk *d, uint64_t seq)
+{
+    return send_write_ahead(d, seq, 0);
 }
 
 /* What a full store makes the writer forget is dealt with: a link that was paused for want of
@@ -935,6 +953,34 @@ START_TEST(the_watermark_stays_below_what_isnt_everywhere)
 }
 END_TEST
 
+/* A peer's stamps may lie ahead of the bound from which the next start goes on: a higher one is
+ * kept before such a stamp, or a watermark that high, is given. */
+START_TEST(no_stamp_and_no_watermark_above_the_kept_bound)
+{
+    struct desk d;
+    open_desk(&d);
+    uint64_t bound = __atomic_load_n(&d.kept, __ATOMIC_ACQUIRE);
+    greet(&d, ids[1]);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    clock_beat(&d, 0);
+    send_write_ahead(&d, START + 1, 8000);
+    UNTIL(batches(&d) == 1);
+    tell(&d, FINISH);
+    let_tick();
+    ck_assert_uint_gt(watermark(&d), (bound - 2000) << 16);
+    ck_assert_uint_le(watermark(&d), bound << 16);
+    ck_assert_uint_eq(__atomic_load_n(&d.n_kept, __ATOMIC_ACQUIRE), 0);
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "1", true));
+    actor_send(writer_actor(d.writer), a_write(&d, "k", "2", true));
+    UNTIL(batches(&d) == 2);
+    ck_assert_uint_ge(hlc_ms(stamp_at_store(&d)), bound);
+    ck_assert_uint_gt(__atomic_load_n(&d.kept, __ATOMIC_ACQUIRE), hlc_ms(stamp_at_store(&d)));
+    ck_assert_uint_eq(__atomic_load_n(&d.n_kept, __ATOMIC_ACQUIRE), 1);
+    close_desk(&d);
+    unit_hints_close(d.peer.hints);
+}
+END_TEST
+
 START_TEST(what_all_members_have_passed_is_forgotten)
 {
     struct desk d;
@@ -1194,6 +1240,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, credit_comes_back_for_what_is_forgotten);
     tcase_add_test(c, greetings_are_answered_under_load);
     tcase_add_test(c, the_watermark_stays_below_what_isnt_everywhere);
+    tcase_add_test(c, no_stamp_and_no_watermark_above_the_kept_bound);
     tcase_add_test(c, what_all_members_have_passed_is_forgotten);
     tcase_add_test(c, a_member_that_is_away_may_hold_hints_yet);
     tcase_add_test(c, a_clock_that_is_off_refuses_writes);

@@ -1,0 +1,378 @@
+/* Where the simulator reaches into the servers, by the linker's --wrap: to see what a log refused
+ * or a power cut took, and to break on purpose what the checks then must find. */
+#include "core/mem.h"
+#include "data_world.h"
+#include "peer/delivery.h"
+#include "request/quorum.h"
+#include "request/replicate.h"
+#include "request/sources.h"
+#include "request/writer.h"
+#include "wire/resp.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct writer *__real_writer_start(const struct writer_options *o, struct error *e);
+struct writer *__wrap_writer_start(const struct writer_options *o, struct error *e);
+enum verdict __real_replicate_to(struct replicate *r, unsigned node,
+                                 const struct replicate_write *w, uint64_t *seq, enum refusal *why);
+enum verdict __wrap_replicate_to(struct replicate *r, unsigned node,
+                                 const struct replicate_write *w, uint64_t *seq, enum refusal *why);
+enum verdict __real_replicate_to_own(struct replicate *r, const struct replicate_write *w,
+                                     uint64_t *seq, enum refusal *why);
+enum verdict __wrap_replicate_to_own(struct replicate *r, const struct replicate_write *w,
+                                     uint64_t *seq, enum refusal *why);
+enum number_verdict __real_source_take(struct source *s, const struct frame *f);
+enum number_verdict __wrap_source_take(struct source *s, const struct frame *f);
+bool __real_delivery_go_on_from(struct delivery *d, uint64_t applied);
+bool __wrap_delivery_go_on_from(struct delivery *d, uint64_t applied);
+enum delivery_stop __real_delivery_pump(struct delivery *d, struct buf *out, size_t max,
+                                        const struct delivery_now *now, uint64_t *expired);
+enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, size_t max,
+                                        const struct delivery_now *now, uint64_t *expired);
+enum quorum_outcome __real_quorum_write(enum consistency level, bool sloppy, bool blind,
+                                        const struct write_word *w, unsigned n, unsigned *applied);
+enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
+                                        const struct write_word *w, unsigned n, unsigned *applied);
+bool __real_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
+                                 struct error *e);
+bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
+                                 struct error *e);
+
+struct hint_store *__real_hint_store_open(const struct hint_store_options *o, struct error *e);
+struct hint_store *__wrap_hint_store_open(const struct hint_store_options *o, struct error *e);
+void __real_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
+void __wrap_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
+
+const char *data_damage_name(enum data_damage d)
+{
+    static const char *const names[] = {"none",   "numbers", "early", "forget",
+                                        "stamps", "sent",    "quorum"};
+    return names[d];
+}
+
+/* ---- what was appended, and what a power cut takes of it ---------------------------------------
+ */
+
+struct logged {
+    uint8_t node, peer;
+    unsigned key;
+    uint64_t seq;
+};
+
+static struct logged *appended;
+static size_t nappended, cap_appended;
+static uint64_t synced_upto[NODES_MAX][NODES_MAX];
+static unsigned refused_in[NODES_MAX][NODES_MAX]; /* this life of the node; 0: never */
+
+static unsigned key_of_command(struct slice command)
+{
+    struct resp_command cmd = {0};
+    unsigned key = 0;
+    if (resp_command_parse(command, &cmd) && cmd.argc > 1)
+        key = data_key_of(cmd.argv[1]);
+    resp_command_fini(&cmd);
+    return key;
+}
+
+static void note_append(unsigned peer, uint64_t seq, struct slice command)
+{
+    if (nappended == cap_appended) {
+        cap_appended = cap_appended ? 2 * cap_appended : 1024;
+        appended = realloc(appended, cap_appended * sizeof *appended);
+        if (!appended)
+            abort();
+    }
+    appended[nappended++] = (struct logged){.node = (uint8_t)os_current(),
+                                            .peer = (uint8_t)peer,
+                                            .key = key_of_command(command),
+                                            .seq = seq};
+}
+
+struct peer *damage_peer_of(unsigned node, unsigned peer)
+{
+    const struct node *x = &world.nodes[node];
+    const struct topology *t = *x->topology;
+    if (peer == node)
+        return x->peers->own;
+    for (unsigned i = 0; i < t->n; i++)
+        if (world_node_at(node, i) == peer)
+            return x->peers->at[i];
+    return NULL;
+}
+
+bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
+                                 struct error *e)
+{
+    bool ok = __real_hint_log_sync_behind(l, known, synced, e);
+    unsigned node = os_current();
+    for (unsigned i = 0; ok && i < world.n; i++)
+        if (damage_peer_of(node, i) && damage_peer_of(node, i)->log == l)
+            synced_upto[node][i] = *synced;
+    return ok;
+}
+
+static void keep_appended(bool (*keep)(const struct logged *a, void *arg), void *arg)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < nappended; i++)
+        if (keep(&appended[i], arg))
+            appended[n++] = appended[i];
+    nappended = n;
+}
+
+static bool is_unacknowledged(const struct logged *a, void *arg)
+{
+    unsigned node = *(unsigned *)arg;
+    return a->node != node || a->seq > hint_log_acked(damage_peer_of(node, a->peer)->log).seq;
+}
+
+static bool is_in_log(const struct peer *p, uint64_t seq)
+{
+    struct frame f;
+    struct slice bytes;
+    return hint_log_next(p->log, seq - 1, &f, &bytes) && f.seq == seq;
+}
+
+static bool has_arrived(const struct logged *a)
+{
+    return data_store_number(a->peer, world.nodes[a->node].id) >= a->seq;
+}
+
+/* What isn't there any more must have been applied, or not have been promised. */
+static bool is_still_there(const struct logged *a, void *arg)
+{
+    unsigned node = *(unsigned *)arg;
+    if (a->node != node || is_in_log(damage_peer_of(node, a->peer), a->seq))
+        return true;
+    if (has_arrived(a))
+        return false;
+    if (a->seq <= synced_upto[node][a->peer])
+        world_wrong("node %u: a write of k%u for node %u that was on disk is gone", node, a->key,
+                    a->peer);
+    world.keys[a->key].repair = true;
+    return false;
+}
+
+void damage_after_restart(unsigned node)
+{
+    keep_appended(is_still_there, &node);
+}
+
+/* ---- small segments: many of them, used again and again -----------------------------------------
+ */
+
+struct hint_store *__wrap_hint_store_open(const struct hint_store_options *o, struct error *e)
+{
+    struct hint_store_options small = *o;
+    small.segment_min = world.segment;
+    small.segment_max = 4 * world.segment;
+    return __real_hint_store_open(&small, e);
+}
+
+void __wrap_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit)
+{
+    (void)segment_min;
+    __real_hint_peer_tune(p, world.segment, live_limit);
+}
+
+/* ---- the stamps' clock and the watermark never go back, also over restarts ----------------------
+ */
+
+static struct {
+    uint64_t newest, before; /* stamp given; in earlier lives */
+    uint64_t watermark;      /* the highest that was published */
+} clocks[NODES_MAX];
+
+static void look_at_watermark(unsigned node)
+{
+    uint64_t now = *world.nodes[node].watermark;
+    clocks[node].watermark = now > clocks[node].watermark ? now : clocks[node].watermark;
+}
+
+static void look_at_stamp(uint64_t stamp)
+{
+    unsigned node = os_current();
+    look_at_watermark(node);
+    if (stamp <= clocks[node].before)
+        world_wrong("node %u gives the stamp %llx, and gave %llx before it was killed", node,
+                    (unsigned long long)stamp, (unsigned long long)clocks[node].before);
+    if (stamp < clocks[node].watermark)
+        world_wrong("node %u gives the stamp %llx below its watermark %llx", node,
+                    (unsigned long long)stamp, (unsigned long long)clocks[node].watermark);
+    if (stamp > clocks[node].newest)
+        clocks[node].newest = stamp;
+}
+
+static void clock_before_kill(unsigned node)
+{
+    if (world.nodes[node].server)
+        look_at_watermark(node);
+    clocks[node].before = clocks[node].newest;
+}
+
+void damage_before_kill(unsigned node)
+{
+    clock_before_kill(node);
+    keep_appended(is_unacknowledged, &node);
+}
+
+/* What it had got of the others is nobody's debt any more. */
+static bool outlives(const struct logged *a, void *arg)
+{
+    unsigned node = *(unsigned *)arg;
+    return a->node != node && (a->peer != node || !has_arrived(a));
+}
+
+void damage_node_is_gone(unsigned node)
+{
+    keep_appended(outlives, &node);
+    memset(synced_upto[node], 0, sizeof synced_upto[node]);
+    memset(&clocks[node], 0, sizeof clocks[node]);
+}
+
+/* ---- what the servers call ---------------------------------------------------------------------
+ */
+
+struct writer *__wrap_writer_start(const struct writer_options *o, struct error *e)
+{
+    struct node *n = &world.nodes[os_current()];
+    snprintf(n->id, sizeof n->id, "%s", o->me->id);
+    n->peers = o->peers;
+    n->topology = o->topology;
+    n->own_state = o->own_state;
+    n->watermark = o->watermark;
+    return __real_writer_start(o, e);
+}
+
+static enum verdict note_verdict(enum verdict v, unsigned peer, const struct replicate_write *w,
+                                 uint64_t seq)
+{
+    if (v == VERDICT_REFUSED) {
+        world.keys[key_of_command(w->command)].repair = true;
+        refused_in[os_current()][peer] = world.nodes[os_current()].life;
+    }
+    if (v != VERDICT_REFUSED && world.power)
+        note_append(peer, seq, w->command);
+    return v;
+}
+
+bool damage_was_refused(unsigned node, unsigned peer)
+{
+    return refused_in[node][peer] && refused_in[node][peer] == world.nodes[node].life;
+}
+
+/* DAMAGE_EARLY: it goes into the log a little later. */
+struct late {
+    struct replicate *r;
+    unsigned node, on;
+    struct replicate_write w;
+};
+
+static void on_late(void *arg, uint64_t value)
+{
+    struct late *l = arg;
+    uint64_t seq;
+    enum refusal why;
+    (void)value;
+    unsigned was = os_enter(l->on);
+    (void)__real_replicate_to(l->r, l->node, &l->w, &seq, &why);
+    (void)replicate_nudge(l->r, NUDGE_ALL);
+    mem_free((void *)(uintptr_t)l->w.command.ptr);
+    mem_free(l);
+    os_leave(was);
+}
+
+static enum verdict replicate_late(struct replicate *r, unsigned node,
+                                   const struct replicate_write *w)
+{
+    struct late *l = MEM_NEW(struct late);
+    *l = (struct late){.r = r, .node = node, .on = os_current(), .w = *w};
+    l->w.command.ptr = mem_dup(w->command.ptr, w->command.len);
+    net_timer(world.net, l->on, world_now() + 20 * NET_MS, on_late, l, 0);
+    return VERDICT_LOGGED;
+}
+
+enum verdict __wrap_replicate_to(struct replicate *r, unsigned node,
+                                 const struct replicate_write *w, uint64_t *seq, enum refusal *why)
+{
+    look_at_stamp(w->stamp);
+    if (world.o->damage == DAMAGE_EARLY)
+        return replicate_late(r, node, w);
+    enum verdict v = __real_replicate_to(r, node, w, seq, why);
+    return note_verdict(v, world_node_at(os_current(), node), w, *seq);
+}
+
+enum verdict __wrap_replicate_to_own(struct replicate *r, const struct replicate_write *w,
+                                     uint64_t *seq, enum refusal *why)
+{
+    enum verdict v = __real_replicate_to_own(r, w, seq, why);
+    return note_verdict(v, os_current(), w, *seq);
+}
+
+enum number_verdict __wrap_source_take(struct source *s, const struct frame *f)
+{
+    enum number_verdict v = __real_source_take(s, f);
+    if (world.o->damage != DAMAGE_NUMBERS || v == NUMBER_APPLY)
+        return v;
+    s->queued = f->seq;
+    return NUMBER_APPLY;
+}
+
+bool __wrap_delivery_go_on_from(struct delivery *d, uint64_t applied)
+{
+    uint64_t acked = hint_log_acked(d->log).seq;
+    if (world.o->damage == DAMAGE_NUMBERS && acked < applied)
+        applied = acked;
+    return __real_delivery_go_on_from(d, applied);
+}
+
+enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, size_t max,
+                                        const struct delivery_now *now, uint64_t *expired)
+{
+    enum delivery_stop s = __real_delivery_pump(d, out, max, now, expired);
+    if (world.o->damage == DAMAGE_SENT)
+        delivery_acked(d, d->sent);
+    return s;
+}
+
+enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
+                                        const struct write_word *w, unsigned n, unsigned *applied)
+{
+    if (world.o->damage == DAMAGE_QUORUM)
+        level = CONSISTENCY_DC_ONE;
+    return __real_quorum_write(level, sloppy, blind, w, n, applied);
+}
+
+/* The header's acknowledged number becomes the segment's first. */
+static void forget_first(uint8_t *bytes, size_t size)
+{
+    uint64_t first, acked;
+    if (size < 80)
+        return;
+    memcpy(&first, bytes + 16, sizeof first);
+    memcpy(&acked, bytes + 72, sizeof acked);
+    if (acked < first)
+        memcpy(bytes + 72, &first, sizeof first);
+}
+
+void damage_at_restart(unsigned node)
+{
+    if (world.o->damage == DAMAGE_FORGET)
+        disk_each(node, ".log", forget_first);
+}
+
+void damage_begin(void)
+{
+    nappended = 0;
+    memset(synced_upto, 0, sizeof synced_upto);
+    memset(refused_in, 0, sizeof refused_in);
+    memset(clocks, 0, sizeof clocks);
+}
+
+void damage_end(void)
+{
+    free(appended);
+    appended = NULL;
+    nappended = cap_appended = 0;
+}
