@@ -117,6 +117,7 @@ struct swim_event {
     enum swim_event_type type;
     const struct member *m; /* valid during the call */
     enum node_state before;
+    bool replaced;      /* SWIM_STATE to RESET: it didn't leave, another member has its place */
     const char *reason; /* one line for people */
 };
 

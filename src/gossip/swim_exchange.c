@@ -150,6 +150,8 @@ static void words_send(struct words *o)
 
 static void words_add(struct words *o, const struct entry *e, bool with_place)
 {
+    if (word_is_buried(e->word))
+        return;
     draft_add(&o->d, e->word, (enum claim)e->word->claim, e->clock, with_place);
     if (draft_full(&o->d))
         words_send(o);

@@ -119,7 +119,7 @@ static void bury(struct swim *s, struct entry *dead)
 {
     const struct word *w = dead->word;
     concern_drop(s, dead);
-    put(s, word_get(w->seat, w->incarnation, NODE_RESET, CLAIM_NONE, w->serves),
+    put(s, word_get(w->seat, w->incarnation, NODE_RESET, CLAIM_DEAD, w->serves),
         "another node has its place", false);
 }
 
@@ -220,8 +220,8 @@ static void verify(struct swim *s, const struct entry *e)
 /* It was replaced, as this node sees it, and others say that it lives. */
 static bool was_buried(const struct word *heard, const struct word *known)
 {
-    return known->said == NODE_RESET && word_state(heard) != NODE_DOWN &&
-           heard->said != NODE_RESET && heard->incarnation == known->incarnation;
+    return word_is_buried(known) && word_state(heard) != NODE_DOWN && heard->said != NODE_RESET &&
+           heard->incarnation == known->incarnation;
 }
 
 static const char *why(enum claim claim)
@@ -248,7 +248,7 @@ static void learn_known(struct swim *s, const GossipMember *m, struct teller *t,
         return;
     }
     const enum claim claim = (enum claim)m->claim;
-    const enum claim kept = claim == CLAIM_SUSPECT ? CLAIM_NONE : claim;
+    const enum claim kept = claim == CLAIM_SUSPECT || m->state == NODE_RESET ? CLAIM_NONE : claim;
     struct word *w = word_get(seat, m->incarnation, (enum node_state)m->state, kept, m->serves);
     seat_unref(seat);
     const bool asked = t->trusted && !s->settled && m->incarnation == e->word->incarnation;
@@ -366,7 +366,7 @@ void learn_from_sender(struct swim *s, const Gossip *m, struct entry *e)
         return;
     }
     struct teller t;
-    teller_init(&t, e->word->seat->name->number, m->address, true);
+    teller_init(&t, e->word->seat->name->number, true);
     learn_known(s, f, &t, e);
     if (!t.nwant)
         return;
