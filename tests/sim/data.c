@@ -162,7 +162,7 @@ static void configure(unsigned node, struct args *a)
     const struct node *x = &world.nodes[node];
     add(a, "dynomited");
     add(a, "--pool-name=sim");
-    add(a, "--enable-gossip=false"); /* tests/sim/gossip has it */
+    add(a, "--enable-gossip=%s", getenv("GOSSIP") ? "true" : "false");
     add(a, "--datacenter=dc");
     add(a, "--rack=r%u", x->rack);
     add(a, "--tokens=%u", x->token);
