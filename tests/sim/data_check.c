@@ -36,13 +36,18 @@ static bool has_unrest(unsigned node, char text[200])
         return unrest(text, node, "it doesn't run", NULL);
     if (*n->own_state != NODE_NORMAL)
         return unrest(text, node, "it isn't NORMAL", NULL);
-    for (unsigned i = 0; i < n->peers->n; i++) {
+    const struct topology *t = *n->topology;
+    unsigned members = 0;
+    for (unsigned i = 0; i < t->n; i++) {
         const struct peer *p = n->peers->at[i];
+        members += t->nodes[i].role == RING_MEMBER;
         if (!is_empty(p))
             return unrest(text, node, "it holds writes for a peer", p);
-        if (p && peer_state(p) != NODE_NORMAL)
+        if (p && peer_state(p) != NODE_NORMAL && t->nodes[i].role != RING_GONE)
             return unrest(text, node, "a peer isn't NORMAL to it", p);
     }
+    if (members != world.n)
+        return unrest(text, node, "somebody isn't in its ring", NULL);
     if (!is_empty(n->peers->own))
         return unrest(text, node, "its own log isn't empty", n->peers->own);
     return false;
