@@ -191,8 +191,9 @@ static bool is_copy(const struct key *k, unsigned node)
     return false;
 }
 
-/* Hints for `peer` have expired: what `node` wrote and it should have may be missing there. */
-static void leave_out_expired(unsigned node, unsigned peer)
+/* Hints for `peer` have expired, or lay in memory only since the disk was full, and a kill took
+ * them: what `node` wrote and it should have may be missing there. Only where it is marked. */
+static void leave_out_marked(unsigned node, unsigned peer)
 {
     const struct peer *p = damage_peer_of(node, peer);
     if (!p || !peer_needs_repair(p))
@@ -214,8 +215,8 @@ static void each_pair(void (*fn)(unsigned node, unsigned peer))
 void check_end(void)
 {
     each_pair(check_mark);
-    if (world.lapse)
-        each_pair(leave_out_expired);
+    if (world.lapse || world.caps)
+        each_pair(leave_out_marked);
     for (unsigned i = 0; i < world.nkeys; i++) {
         const struct key *k = &world.keys[i];
         world.r->left_out += k->unknown;
