@@ -162,7 +162,7 @@ static void configure(unsigned node, struct args *a)
     const struct node *x = &world.nodes[node];
     add(a, "dynomited");
     add(a, "--pool-name=sim");
-    add(a, "--enable-gossip=false"); /* tests/sim/gossip has it */
+    add(a, "--enable-gossip=%s", getenv("GOSSIP") ? "true" : "false");
     add(a, "--datacenter=dc");
     add(a, "--rack=r%u", x->rack);
     add(a, "--tokens=%u", x->token);
@@ -488,19 +488,38 @@ unsigned world_node_at(unsigned node, unsigned index)
     return (unsigned)atoi(strrchr(t->nodes[index].address, ':') + 1) - 10000;
 }
 
-static void find_copies(unsigned key)
+static struct topology *the_ring(void)
 {
-    struct key *k = &world.keys[key];
-    char name[16];
+    struct ring_node nodes[NODES_MAX];
+    char racks[NODES_MAX][8];
+    struct error e;
+    for (unsigned i = 0; i < world.n; i++) {
+        snprintf(racks[i], sizeof racks[i], "r%u", world.nodes[i].rack);
+        nodes[i] = (struct ring_node){.address = "",
+                                      .datacenter = "dc",
+                                      .rack = racks[i],
+                                      .tokens = &world.nodes[i].token,
+                                      .ntokens = 1};
+    }
+    return topology_new(nodes, world.n, 0, &e);
+}
+
+static void find_copies(void)
+{
+    struct topology *t = the_ring();
     uint16_t at[RING_REPLICAS_MAX];
-    const struct topology *t = *world.nodes[0].topology;
     enum hash_kind kind;
-    snprintf(name, sizeof name, "k%u", key);
-    if (!hash_parse(world.nodes[0].config.hash, &kind))
+    if (!t || !hash_parse(world.nodes[0].config.hash, &kind))
         abort();
-    k->replicas = topology_replicas(t, hash_token(kind, slice_str(name)), at);
-    for (unsigned i = 0; i < k->replicas; i++)
-        k->copies[i] = world_node_at(0, at[i]);
+    for (unsigned key = 0; key < world.nkeys; key++) {
+        struct key *k = &world.keys[key];
+        char name[16];
+        snprintf(name, sizeof name, "k%u", key);
+        k->replicas = topology_replicas(t, hash_token(kind, slice_str(name)), at);
+        for (unsigned i = 0; i < k->replicas; i++)
+            k->copies[i] = at[i];
+    }
+    topology_free(t);
 }
 
 static void end_faults(void)
@@ -540,8 +559,7 @@ static void run(uint64_t seed)
     }
     end_faults();
     until_quiet();
-    for (unsigned i = 0; i < world.nkeys && !world.r->why[0]; i++)
-        find_copies(i);
+    find_copies();
     if (!world.r->why[0])
         check_end();
 }

@@ -36,13 +36,18 @@ static bool has_unrest(unsigned node, char text[200])
         return unrest(text, node, "it doesn't run", NULL);
     if (*n->own_state != NODE_NORMAL)
         return unrest(text, node, "it isn't NORMAL", NULL);
-    for (unsigned i = 0; i < n->peers->n; i++) {
+    const struct topology *t = *n->topology;
+    unsigned members = 0;
+    for (unsigned i = 0; i < t->n; i++) {
         const struct peer *p = n->peers->at[i];
+        members += t->nodes[i].role == RING_MEMBER;
         if (!is_empty(p))
             return unrest(text, node, "it holds writes for a peer", p);
-        if (p && peer_state(p) != NODE_NORMAL)
+        if (p && peer_state(p) != NODE_NORMAL && t->nodes[i].role != RING_GONE)
             return unrest(text, node, "a peer isn't NORMAL to it", p);
     }
+    if (members != world.n)
+        return unrest(text, node, "somebody isn't in its ring", NULL);
     if (!is_empty(n->peers->own))
         return unrest(text, node, "its own log isn't empty", n->peers->own);
     return false;
@@ -186,8 +191,9 @@ static bool is_copy(const struct key *k, unsigned node)
     return false;
 }
 
-/* Hints for `peer` have expired: what `node` wrote and it should have may be missing there. */
-static void leave_out_expired(unsigned node, unsigned peer)
+/* Hints for `peer` have expired, or lay in memory only since the disk was full, and a kill took
+ * them: what `node` wrote and it should have may be missing there. Only where it is marked. */
+static void leave_out_marked(unsigned node, unsigned peer)
 {
     const struct peer *p = damage_peer_of(node, peer);
     if (!p || !peer_needs_repair(p))
@@ -209,8 +215,8 @@ static void each_pair(void (*fn)(unsigned node, unsigned peer))
 void check_end(void)
 {
     each_pair(check_mark);
-    if (world.lapse)
-        each_pair(leave_out_expired);
+    if (world.lapse || world.caps)
+        each_pair(leave_out_marked);
     for (unsigned i = 0; i < world.nkeys; i++) {
         const struct key *k = &world.keys[i];
         world.r->left_out += k->unknown;

@@ -2,6 +2,7 @@
  * or a power cut took, and to break on purpose what the checks then must find. */
 #include "core/mem.h"
 #include "data_world.h"
+#include "gossip/words.h"
 #include "peer/delivery.h"
 #include "request/quorum.h"
 #include "request/replicate.h"
@@ -43,6 +44,18 @@ struct hint_store *__real_hint_store_open(const struct hint_store_options *o, st
 struct hint_store *__wrap_hint_store_open(const struct hint_store_options *o, struct error *e);
 void __real_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
 void __wrap_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
+
+struct seat *__real_seat_get(const uint8_t id[GOSSIP_ID], const struct member_place *place);
+struct seat *__wrap_seat_get(const uint8_t id[GOSSIP_ID], const struct member_place *place);
+struct word *__real_word_get(struct seat *t, uint64_t incarnation, enum node_state said,
+                             enum claim claim, bool serves);
+struct word *__wrap_word_get(struct seat *t, uint64_t incarnation, enum node_state said,
+                             enum claim claim, bool serves);
+
+void __real_seat_unref(struct seat *t);
+void __wrap_seat_unref(struct seat *t);
+void __real_word_unref(struct word *w);
+void __wrap_word_unref(struct word *w);
 
 const char *data_damage_name(enum data_damage d)
 {
@@ -229,6 +242,44 @@ void damage_node_is_gone(unsigned node)
     keep_appended(outlives, &node);
     memset(synced_upto[node], 0, sizeof synced_upto[node]);
     memset(&clocks[node], 0, sizeof clocks[node]);
+}
+
+/* ---- the words of gossip are the whole process's ------------------------------------------------
+ */
+
+struct seat *__wrap_seat_get(const uint8_t id[GOSSIP_ID], const struct member_place *place)
+{
+    unsigned was = os_current();
+    (void)os_enter(OS_SHARED);
+    struct seat *t = __real_seat_get(id, place);
+    (void)os_enter(was);
+    return t;
+}
+
+struct word *__wrap_word_get(struct seat *t, uint64_t incarnation, enum node_state said,
+                             enum claim claim, bool serves)
+{
+    unsigned was = os_current();
+    (void)os_enter(OS_SHARED);
+    struct word *w = __real_word_get(t, incarnation, said, claim, serves);
+    (void)os_enter(was);
+    return w;
+}
+
+void __wrap_seat_unref(struct seat *t)
+{
+    unsigned was = os_current();
+    (void)os_enter(OS_SHARED);
+    __real_seat_unref(t);
+    (void)os_enter(was);
+}
+
+void __wrap_word_unref(struct word *w)
+{
+    unsigned was = os_current();
+    (void)os_enter(OS_SHARED);
+    __real_word_unref(w);
+    (void)os_enter(was);
 }
 
 /* ---- what the servers call ---------------------------------------------------------------------

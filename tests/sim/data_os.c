@@ -55,9 +55,11 @@ static struct {
 /* ---- memory: each node has its own, which ends with it ------------------------------------------
  */
 
+static struct block shared = {.prev = &shared, .next = &shared};
+
 static void *take(struct block *b, size_t size, size_t back)
 {
-    struct block *head = &os.arena[os.node];
+    struct block *head = os.node == OS_SHARED ? &shared : &os.arena[os.node];
     *b = (struct block){.prev = head, .next = head->next, .size = size, .back = back};
     head->next->prev = b;
     head->next = b;
@@ -657,8 +659,11 @@ bool stream_connect(struct stream *s, uv_loop_t *loop, const struct sockaddr *to
                     const struct stream_ops *ops, void *owner, struct error *e)
 {
     unsigned port = ntohs(((const struct sockaddr_in *)(const void *)to)->sin_port);
-    uint32_t stream = net_open(os.net, os.node, port - PORT_PEERS);
-    (void)len, (void)e;
+    unsigned node = port - PORT_PEERS;
+    (void)len;
+    if (node == os.node || node + 1 >= net_count(os.net))
+        return error_set(e, "connection refused");
+    uint32_t stream = net_open(os.net, os.node, node);
     attach(s, loop, stream, ops, owner);
     s->connecting = true;
     *end_at(stream, 0) = (struct end){.s = s, .node = os.node};

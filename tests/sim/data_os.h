@@ -21,7 +21,8 @@
 #include "net.h"
 
 #define OS_NODES_MAX 10
-#define OS_NOBODY    OS_NODES_MAX /* the simulator itself */
+#define OS_NOBODY    OS_NODES_MAX       /* the simulator itself */
+#define OS_SHARED    (OS_NODES_MAX + 1) /* what all nodes of a process share, for ever */
 
 struct os_options {
     unsigned hop_us;    /* a turn comes up to so long after the ring */

@@ -2,6 +2,7 @@
  * be found.
  *
  *     sim_data [seeds [from]]      SIM_DATA_SECONDS=n: no longer than that
+ *     GOSSIP=1 sim_data            with membership on
  *     SEED=n sim_data              only this one; SHOW=1: with the servers' logs, DAMAGE=name: with
  * it
  */
