@@ -2,6 +2,7 @@
  * ARCHITECTURE.md. Takes as long as it takes; progress goes to stderr.
  *
  *     sim_figures [kill] [join] [rest] [cost] [faults]     only these tables
+ *     sim_figures mixed claims                             only these rows of the last one
  *     SEED=n       the first seed (1)
  *     SIM_SEEDS=n  instead of 1,000
  *     SIM_SECONDS=n  at most so long for each row (600) */
@@ -15,6 +16,17 @@ static uint64_t env(const char *name, uint64_t otherwise)
 {
     const char *given = getenv(name);
     return given ? strtoull(given, NULL, 10) : otherwise;
+}
+
+static int nwanted;
+static char **wanted;
+
+static bool is_wanted(const char *table, const char *row)
+{
+    for (int i = 0; i < nwanted; i++)
+        if (strcmp(wanted[i], table) == 0 || strcmp(wanted[i], row) == 0)
+            return true;
+    return nwanted == 0;
 }
 
 static uint64_t base_seed(void)
@@ -209,6 +221,8 @@ static void print_faults(void)
            "woken | of paused nodes |\n"
            "|---|---|---|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (!is_wanted("faults", rows[i].name))
+            continue;
         unsigned n = rows[i].seeds ? rows[i].seeds : 1;
         struct many m = many_run(rows[i].fn, rows[i].r, n, base_seed(), seconds());
         unsigned agreed = 0;
@@ -232,6 +246,8 @@ static void print_faults(void)
 
 int main(int argc, char **argv)
 {
+    nwanted = argc - 1;
+    wanted = argv + 1;
     static const struct {
         const char *name;
         void (*print)(void);
@@ -241,10 +257,8 @@ int main(int argc, char **argv)
                   {"cost", print_cost},
                   {"faults", print_faults}};
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-        bool wanted = argc == 1;
-        for (int j = 1; j < argc; j++)
-            wanted |= strcmp(argv[j], tables[i].name) == 0;
-        if (wanted)
+        /* Of the last table, single rows. */
+        if (i + 1 == ARRAY_LEN(tables) || is_wanted(tables[i].name, tables[i].name))
             tables[i].print();
     }
     return EXIT_SUCCESS;
