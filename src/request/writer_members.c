@@ -100,19 +100,20 @@ static bool leave(struct writer *w, unsigned node, const struct mail_member *m)
 }
 
 /* Another node has the place in our ring. Whether this one takes it over is decided when they meet
- * (writer_peers.c): here it only says where to look. */
+ * (writer_peers.c): until then its word only says where to look. */
 static bool look_for_newcomer(const struct writer *w, unsigned node, const struct mail_member *m)
 {
     return m->state != NODE_DOWN && !PEER_LOAD(w->o.peers->at[node], link_up);
 }
 
-static void change_peer(struct writer *w, unsigned node, const struct mail_member *m)
+/* False: later, when the place is its own. */
+static bool change_peer(struct writer *w, unsigned node, const struct mail_member *m)
 {
     const struct ring_node *now = &(*w->o.topology)->nodes[node];
     struct ring_node n = *now;
     bool other = *now->id && strcmp(now->id, m->node.id) != 0;
-    if (other && (m->node.role == RING_GONE || !look_for_newcomer(w, node, m)))
-        return;
+    if (other && !look_for_newcomer(w, node, m))
+        return false;
     bool moved = m->state != NODE_DOWN && strcmp(now->address, m->node.address) != 0;
     if (moved)
         n.address = m->node.address;
@@ -122,7 +123,7 @@ static void change_peer(struct writer *w, unsigned node, const struct mail_membe
     }
     bool met = strcmp(now->id, n.id) != 0, role = now->role != n.role;
     if ((moved || met || role) && !change_node(w, node, m, &n))
-        return;
+        return true;
     if (role)
         log_notice("member %s (%s) is %s", m->node.id, m->node.address, role_name(m->node.role));
     if (met)
@@ -131,6 +132,7 @@ static void change_peer(struct writer *w, unsigned node, const struct mail_membe
         tell_sender(w, node, MAIL_MOVED);
     if (!other)
         note_state(w, node, m);
+    return !other;
 }
 
 /* ---- from alone to not alone -------------------------------------------------------------------
@@ -302,7 +304,7 @@ static bool take(struct writer *w, const struct mail_member *m)
     if (node == (int)w->self)
         refuse(m, "it is at this node's own place");
     else if (node >= 0)
-        change_peer(w, (unsigned)node, m);
+        return change_peer(w, (unsigned)node, m);
     else if (!gone)
         return make_peer(w, m);
     return true;

@@ -452,6 +452,34 @@ START_TEST(a_peer_that_takes_other_tokens)
 }
 END_TEST
 
+/* The node that lost its disk comes back as another one, at another address: membership names it
+ * before the two have met, and that the one before is gone. It gets what lies there for its place. */
+START_TEST(a_newcomer_that_membership_names_first)
+{
+    struct node a, b, c;
+    open_node(&a, "r1", 0, "");
+    open_node(&b, "r2", 5, "");
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    struct ring_node before = place_of(&b, RING_MEMBER);
+    stop_server(&b);
+    UNTIL(!PEER_LOAD(server_peers(a.server)->at[1], link_up));
+    tell(&a, &before, NODE_DOWN);
+    ck_assert(answers(&a, "SET k hint", "+OK\r\n"));
+    open_node(&c, "r2", 5, "");
+    introduce(&a, &c, RING_MEMBER);
+    introduce(&c, &a, RING_MEMBER);
+    UNTIL(index_of(&a, &c) == 1 && is_linked(&a, &c));
+    UNTIL(has_nothing_left(&a, &c));
+    ck_assert(answers(&c, "GET k", "$4\r\nhint\r\n"));
+    UNTIL(peer_member_state(peer_of(&a, &c)) == NODE_NORMAL); /* not what was said of the other */
+    close_node(&a);
+    close_node(&b);
+    close_node(&c);
+}
+END_TEST
+
 /* To a key of this connection, without waiting for replies; the socket takes it all. */
 static void send_writes(struct node *n, unsigned first, unsigned last)
 {
@@ -551,6 +579,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_peer_that_leaves_for_good);
     tcase_add_test(c, who_is_not_taken);
     tcase_add_test(c, a_peer_that_takes_other_tokens);
+    tcase_add_test(c, a_newcomer_that_membership_names_first);
     tcase_add_test(c, company_for_a_lone_redis);
 }
 
