@@ -238,6 +238,13 @@ static void look_for_left_behind(const struct logs *l)
     }
 }
 
+/* Who has left has none: what lies there is an orphan, unless its node is in the ring at another
+ * place. */
+static bool wants_log(const struct logs *l, unsigned node, bool own_too)
+{
+    return node == l->peers.self ? own_too : l->topology->nodes[node].role != RING_GONE;
+}
+
 /* Each peer has a log, and the own store, where it may be away while the node runs. */
 bool logs_open(struct logs *l, struct error *e)
 {
@@ -249,11 +256,11 @@ bool logs_open(struct logs *l, struct error *e)
     bool ok = !root || dir_make(root, e);
     bool own_too = wants_own_log(l, root);
     for (unsigned i = 0; ok && i < n; i++)
-        if (i != self || own_too)
+        if (wants_log(l, i, own_too))
             ok = name_log(&l->topology->nodes[i], root, new_peer(l, i), &l->dirs[i], e);
     ok = ok && open_hints(l, root, e);
     for (unsigned i = 0; ok && i < n; i++)
-        if (i != self || own_too)
+        if (wants_log(l, i, own_too))
             ok = open_log(l, &l->topology->nodes[i], i == self ? l->peers.own : l->peers.at[i], e);
     ok = ok && drop_own_log(l, e) && take_orphans(l, root, e);
     if (ok && !root)
@@ -266,8 +273,8 @@ bool logs_open(struct logs *l, struct error *e)
  */
 
 /* Of a peer that has gone: who comes back to its place gets what is left in it, who comes to
- * another one finds none. */
-static bool free_name(struct logs *l, const struct ring_node *n, struct error *e)
+ * another one finds none. It remembers the numbers that it had from us, up to *numbers. */
+static bool free_name(struct logs *l, const struct ring_node *n, uint64_t *numbers, struct error *e)
 {
     char place[NODE_ID_SIZE], name[NODE_ID_SIZE];
     struct hint_peer *old = hint_store_find(l->peers.store, n->id);
@@ -276,6 +283,7 @@ static bool free_name(struct logs *l, const struct ring_node *n, struct error *e
         return true;
     uint64_t left =
         hint_log_appended(hint_peer_log(old)).records - hint_log_acked(hint_peer_log(old)).records;
+    *numbers = hint_log_appended(hint_peer_log(old)).seq;
     if (left)
         return error_set(e, "%" PRIu64 " hints lie here that were made for it at another place",
                          left);
@@ -290,7 +298,8 @@ struct peer *logs_add(struct logs *l, const struct ring_node *n, struct error *e
     unsigned node = l->peers.n;
     p->node = node;
     p->log_name = mem_strdup(n->id);
-    bool ok = orphans_claim(&l->orphans, n, e) && free_name(l, n, e) &&
+    uint64_t numbers = 0;
+    bool ok = orphans_claim(&l->orphans, n, e) && free_name(l, n, &numbers, e) &&
               (!dir || dir_make(dir, e)) && open_log(l, n, p, e);
     mem_free(root);
     if (!ok) {
@@ -298,6 +307,7 @@ struct peer *logs_add(struct logs *l, const struct ring_node *n, struct error *e
         free_peer(p);
         return NULL;
     }
+    hint_log_set_floor(p->log, numbers);
     l->peers.at[node] = p;
     l->dirs[node] = dir;
     return p;

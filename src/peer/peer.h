@@ -102,8 +102,8 @@ static inline enum node_state peer_state(const struct peer *p)
     return (enum node_state)PEER_LOAD(p, state);
 }
 
-/* All peers, by node index; NULL at this node's own. The writer adds one at the end, whole, before
- * a ring names it; none is ever taken away. */
+/* All peers, by node index; NULL at this node's own and at one that had left before the start. The
+ * writer adds one at the end, whole, before a ring names it; none is ever taken away. */
 struct peers {
     unsigned n; /* atomic: peers_count */
     unsigned self;

@@ -480,6 +480,45 @@ START_TEST(a_newcomer_that_membership_names_first)
 }
 END_TEST
 
+/* What dyn_seeds name has left, or has other tokens: that holds after a restart, and it may come
+ * back. Its one log has one owner. */
+START_TEST(a_seed_that_isnt_where_it_was)
+{
+    struct node a, b;
+    char seeds[200];
+    open_node(&b, "r2", 5, "");
+    snprintf(seeds, sizeof seeds, "  dyn_seeds: ['%s:r2:d:5']\n", b.peers_at);
+    open_node(&a, "r1", 0, seeds);
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    introduce(&a, &b, RING_GONE);
+    UNTIL(role_at(&a, 1) == RING_GONE);
+    stop_server(&a);
+    start_server(&a, seeds);
+    introduce(&b, &a, RING_MEMBER);
+    ck_assert_int_eq(index_of(&a, &b), -1);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    ck_assert(answers(&a, "SET k v", "+OK\r\n"));
+    UNTIL(has_nothing_left(&a, &b) && answers(&b, "GET k", "$1\r\nv\r\n"));
+    stop_server(&b);
+    b.token = 6;
+    start_server(&b, "");
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(index_of(&a, &b) == 3 && is_linked(&a, &b));
+    stop_server(&a);
+    start_server(&a, seeds);
+    introduce(&b, &a, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    ck_assert(answers(&a, "SET k w", "+OK\r\n"));
+    UNTIL(has_nothing_left(&a, &b) && answers(&b, "GET k", "$1\r\nw\r\n"));
+    close_node(&a);
+    close_node(&b);
+}
+END_TEST
+
 /* To a key of this connection, without waiting for replies; the socket takes it all. */
 static void send_writes(struct node *n, unsigned first, unsigned last)
 {
@@ -580,6 +619,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, who_is_not_taken);
     tcase_add_test(c, a_peer_that_takes_other_tokens);
     tcase_add_test(c, a_newcomer_that_membership_names_first);
+    tcase_add_test(c, a_seed_that_isnt_where_it_was);
     tcase_add_test(c, company_for_a_lone_redis);
 }
 
