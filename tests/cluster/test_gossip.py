@@ -1,5 +1,6 @@
 """Membership on real processes: joining by one seed, failures, restarts elsewhere, leaving."""
 import os
+import shutil
 import socket
 
 import linkpeer
@@ -83,6 +84,31 @@ def test_gossip_members_are_remembered():
         a.start()
         wait_all_see(c.nodes)
         rig.wait_until(lambda: rig.copies(d, "k") == [rig.copies(d, "k")[0]] * 3, "delivered")
+    finally:
+        c.end_all()
+
+
+def test_gossip_a_lost_node_is_replaced_at_another_address():
+    """Of three, node 2 loses disk and address. The others hear of its successor before they meet it, and of the death:
+    it has its place, and the hints of both."""
+    c = one_seed(3)
+    try:
+        for node in c.nodes:
+            node.start()
+        wait_all_see(c.nodes)
+        a, b, d = c.nodes
+        b.kill()
+        for n in (a, d):
+            rig.wait_until(lambda n=n: n.members()[address(b)] == "DOWN", "node 2 is DOWN")
+            n.client().set(f"by-{n.name}", 1)
+        shutil.rmtree(b.directory)
+        os.makedirs(b.directory)
+        b.client_port, b.peer_port, b.http_port = rig.free_ports(3)
+        b.start()
+        wait_all_see(c.nodes)
+        for n in (a, d):
+            rig.wait_until(lambda n=n: n.pending() == 0, "its hints are delivered")
+            assert [copy[0] for copy in rig.copies(b, f"by-{n.name}")] == [True] * 3
     finally:
         c.end_all()
 
