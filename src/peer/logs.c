@@ -344,6 +344,9 @@ bool logs_add_own(struct logs *l, const struct topology *now, struct error *e)
         return false;
     }
     hint_peer_tune(p->hints, OWN_SEGMENT, 0);
+    if (hint_log_appended(p->log).records == hint_log_acked(p->log).records)
+        hint_peer_set_hinting(p->hints,
+                              false); /* nothing to replay: no request may take it for behind */
     l->dirs[p->node] = dir;
     __atomic_store_n(&l->peers.own, p, __ATOMIC_RELEASE);
     return true;

@@ -167,6 +167,8 @@ static bool open_own_log(struct writer *w)
     w->own.peer->sender = &w->actor;
     if (w->store_up)
         own_stands_at(&w->own, store_last(w->o.store, 0, w->o.me->id));
+    else
+        own_go_behind(&w->own);
     writer_announce(w);
     return true;
 }
