@@ -263,7 +263,7 @@ static bool start_writer(struct server *s, struct error *e)
 static bool start_senders(struct server *s, struct error *e)
 {
     for (unsigned i = 0; i < peers_count(&s->logs.peers); i++) {
-        if (i == s->logs.peers.self)
+        if (i == s->logs.peers.self || PEER_LOAD(s->logs.peers.at[i], gone))
             continue;
         s->senders[i] = new_sender(s, s->logs.peers.at[i], NULL, e);
         if (!s->senders[i])

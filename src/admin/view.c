@@ -144,6 +144,7 @@ static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_n
     add_state(o, p);
     set(o, "since_ms", number(peer_shown(p).since_ms));
     set(o, "incarnation", incarnation ? number(incarnation) : json_null());
+    set(o, "version", *n->version ? words(n->version) : json_null());
     set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
     set(o, "behind_bytes", number(peer_behind(p)));
     set(o, "round_trip_us", number(PEER_LOAD(p, rtt_us)));

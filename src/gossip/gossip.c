@@ -5,6 +5,7 @@
 #include "gossip/gossip_internal.h"
 #include "peer/keep.h"
 #include "wire/frame.h"
+#include <config.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void tell_writer(const struct gossip *g, const struct member *m, const ch
                           .tokens = m->place->tokens,
                           .ntokens = m->place->ntokens};
     memcpy(n.id, m->id, NODE_ID_SIZE);
+    snprintf(n.version, sizeof n.version, "%s", m->place->version);
     struct mail_member *mail = mail_member_new(&n, m->state, reason);
     mail->incarnation = m->incarnation;
     actor_send(g->o.writer, &mail->msg);
@@ -184,6 +186,21 @@ static void answer_link(const struct mail_gossip *m, bool close, const char *rea
     actor_send(m->link.worker, &back->msg);
 }
 
+/* What the writer publishes of this node. */
+static void look_at_own(struct gossip *g, uint64_t now)
+{
+    enum node_state said = swim_self(g->swim)->state;
+    bool follows = said == NODE_NORMAL || said == NODE_STANDBY;
+    if (follows && swim_is_settled(g->swim))
+        gossip_say(g, (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE));
+    swim_set_clock(g->swim, __atomic_load_n(g->o.clock_now, __ATOMIC_RELAXED));
+    if (!g->kept.serves && __atomic_load_n(g->o.serves, __ATOMIC_RELAXED)) {
+        g->kept.serves = true;
+        swim_set_serves(g->swim, now);
+        keep(g);
+    }
+}
+
 static void on_message(struct gossip *g, struct mail_gossip *m)
 {
     struct error e;
@@ -192,6 +209,7 @@ static void on_message(struct gossip *g, struct mail_gossip *m)
                                  g->o.me->secret, &e);
     if (said) {
         GOSSIP_COUNT(g->o.figures, received[kind_of(said)]);
+        look_at_own(g, clock_mono_ms()); /* who asks whether the ring serves is told as it is now */
         swim_receive(g->swim, said, clock_mono_ms(), clock_wall_ms());
         gossip__free_unpacked(said, NULL);
     } else {
@@ -249,21 +267,6 @@ static void look_at_links(struct gossip *g, uint64_t now)
             swim_doubt(g->swim, id, now);
         }
         g->was_linked[i] = linked;
-    }
-}
-
-/* What the writer publishes of this node. */
-static void look_at_own(struct gossip *g, uint64_t now)
-{
-    enum node_state said = swim_self(g->swim)->state;
-    bool follows = said == NODE_NORMAL || said == NODE_STANDBY;
-    if (follows && swim_is_settled(g->swim))
-        gossip_say(g, (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE));
-    swim_set_clock(g->swim, __atomic_load_n(g->o.clock_now, __ATOMIC_RELAXED));
-    if (!g->kept.serves && __atomic_load_n(g->o.serves, __ATOMIC_RELAXED)) {
-        g->kept.serves = true;
-        swim_set_serves(g->swim, now);
-        keep(g);
     }
 }
 
@@ -391,7 +394,8 @@ static struct swim *new_swim(struct gossip *g)
                                        .datacenter = me->datacenter,
                                        .rack = me->rack,
                                        .tokens = me->tokens,
-                                       .ntokens = me->ntokens},
+                                       .ntokens = me->ntokens,
+                                       .version = PACKAGE_VERSION},
                              .settled = g->kept.settled || seeds_none(c),
                              .state =
                                  (enum node_state)__atomic_load_n(g->o.own_state, __ATOMIC_ACQUIRE),

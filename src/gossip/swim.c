@@ -25,7 +25,7 @@ uint64_t swim_random_to(struct swim *s, uint64_t bound)
 
 uint32_t swim_pick(struct swim *s, uint32_t but)
 {
-    for (unsigned tries = 0; tries < 12 && s->m.n > 1; tries++) {
+    for (unsigned tries = 0; tries < 12 && s->m.n > 0; tries++) {
         const uint32_t number = s->m.order[swim_random_to(s, s->m.n)];
         const struct word *w = s->m.at[number].word;
         if (number != but && w != s->mine && word_state(w) != NODE_DOWN && w->said != NODE_RESET)
@@ -62,14 +62,6 @@ bool swim_lists(const struct swim *s, const struct seat *t)
     return s->nlisted && bsearch(&t->where, s->listed, s->nlisted, sizeof *s->listed, compare_u64);
 }
 
-bool swim_lists_address(const struct swim *s, const char *address)
-{
-    for (size_t i = 0; i < s->nlisted; i++)
-        if (strcmp(s->listed_address[i], address) == 0)
-            return true;
-    return false;
-}
-
 /* ---- what others see ---------------------------------------------------------------------------
  */
 
@@ -91,7 +83,11 @@ void swim_event(struct swim *s, enum swim_event_type type, const struct entry *e
     struct member m;
     swim_view(e, w, &m);
     s->sink.event(s->sink.arg,
-                  &(struct swim_event){.type = type, .m = &m, .before = before, .reason = reason});
+                  &(struct swim_event){.type = type,
+                                       .m = &m,
+                                       .before = before,
+                                       .replaced = type == SWIM_STATE && word_is_buried(w),
+                                       .reason = reason});
 }
 
 void swim_refuse(struct swim *s, const struct word *about, const char *reason)
@@ -219,11 +215,8 @@ static void copy_listed(struct swim *s, const struct swim_options *o)
     if (!o->nlisted)
         return;
     s->listed = mem_calloc(o->nlisted, sizeof *s->listed);
-    s->listed_address = mem_calloc(o->nlisted, sizeof *s->listed_address);
-    for (size_t i = 0; i < o->nlisted; i++) {
+    for (size_t i = 0; i < o->nlisted; i++)
         s->listed[i] = seat_where(&o->listed[i]);
-        s->listed_address[i] = mem_strdup(o->listed[i].address);
-    }
     qsort(s->listed, s->nlisted, sizeof *s->listed, compare_u64);
 }
 
@@ -263,7 +256,6 @@ struct swim *swim_new(const struct swim_options *o, const struct swim_self *self
     struct swim *s = make(o, self, sink, now);
     if (self->settled) {
         s->settled = true;
-        s->settled_since = now;
         spread_add(s, members_put(&s->m, word_ref(s->mine), now), true);
     }
     return s;
@@ -274,7 +266,6 @@ struct swim *swim_new_like(const struct swim *model, const struct swim_options *
 {
     struct swim *s = make(o, self, sink, now);
     s->settled = true;
-    s->settled_since = now;
     members_copy(&s->m, &model->m);
     members_put(&s->m, word_ref(s->mine), now);
     return s;
@@ -288,9 +279,6 @@ void swim_free(struct swim *s)
     rumour_fini(s);
     join_fini(s);
     word_unref(s->mine);
-    for (size_t i = 0; i < s->nlisted; i++)
-        mem_free(s->listed_address[i]);
-    mem_free(s->listed_address);
     mem_free(s->listed);
     mem_free(s->concerns);
     mem_free(s->suspects);
@@ -316,7 +304,7 @@ uint64_t swim_due(const struct swim *s)
 
 /* Time went by in which this process didn't run: what it waited for may have come, or lie in a
  * queue. So it waits anew, and asks what has happened. */
-static void begin(struct swim *s, uint64_t now)
+void swim_at(struct swim *s, uint64_t now)
 {
     const uint64_t due = swim_due(s);
     if (now < s->now)
@@ -336,7 +324,7 @@ static void begin(struct swim *s, uint64_t now)
 
 void swim_tick(struct swim *s, uint64_t now)
 {
-    begin(s, now);
+    swim_at(s, now);
     if (s->stopped)
         return;
     join_tick(s);
@@ -349,7 +337,7 @@ void swim_tick(struct swim *s, uint64_t now)
 
 void swim_contact(struct swim *s, const char *address, uint64_t now)
 {
-    begin(s, now);
+    swim_at(s, now);
     if (!s->stopped)
         join_contact(s, address);
 }
@@ -357,124 +345,10 @@ void swim_contact(struct swim *s, const char *address, uint64_t now)
 void swim_doubt(struct swim *s, const char *id, uint64_t now)
 {
     uint8_t bytes[GOSSIP_ID];
-    begin(s, now);
+    swim_at(s, now);
     if (s->stopped || !s->settled || !gossip_id_read(id, bytes))
         return;
     const struct entry *e = members_find(&s->m, bytes);
     if (e && e->word != s->mine)
         probe_start(s, e->word->seat->name->number);
-}
-
-/* ---- a message ---------------------------------------------------------------------------------
- */
-
-/* A message from a process that has this node's id. */
-static void from_double(struct swim *s, const Gossip *m)
-{
-    if (strcmp(m->address, s->mine->seat->place.address) == 0) {
-        join_mine(s, m);
-        return;
-    }
-    learn_twin(s, m->address, m->from->incarnation);
-    if (m->type == GOSSIP_TYPE__GOSSIP_PING || m->type == GOSSIP_TYPE__GOSSIP_CONTACT)
-        probe_ping(s, m, NOBODY);
-}
-
-static void by_type(struct swim *s, const Gossip *m, uint32_t from)
-{
-    switch (m->type) {
-    case GOSSIP_TYPE__GOSSIP_PING:
-        probe_ping(s, m, from);
-        break;
-    case GOSSIP_TYPE__GOSSIP_ACK:
-        probe_ack(s, m, from);
-        break;
-    case GOSSIP_TYPE__GOSSIP_ASK:
-        probe_ask(s, m, from);
-        break;
-    case GOSSIP_TYPE__GOSSIP_NACK:
-        probe_nack(s, m);
-        break;
-    case GOSSIP_TYPE__GOSSIP_CONTACT:
-        join_contacted(s, m);
-        break;
-    case GOSSIP_TYPE__GOSSIP_WELCOME:
-        join_welcome(s, m, from);
-        break;
-    case GOSSIP_TYPE__GOSSIP_SYNC:
-        exchange_sync(s, m);
-        break;
-    case GOSSIP_TYPE__GOSSIP_DIGEST:
-        exchange_digest(s, m, from);
-        break;
-    case GOSSIP_TYPE__GOSSIP_WORDS:
-        exchange_words(s, m, from);
-        break;
-    default:
-        break;
-    }
-}
-
-static bool is_news(GossipType type)
-{
-    return type != GOSSIP_TYPE__GOSSIP_WORDS && type != GOSSIP_TYPE__GOSSIP_WELCOME;
-}
-
-/* A settled node's message. Strangers are asked to answer at their address before they are
- * members; what they tell of others isn't taken. */
-static uint32_t from_settled(struct swim *s, const Gossip *m)
-{
-    struct entry *e = members_find(&s->m, m->from->id.data);
-    if (!e && s->settled && m->from->state != NODE_RESET && !m->from->claim) {
-        if (m->type != GOSSIP_TYPE__GOSSIP_ACK)
-            rumour_wrote(s, m);
-        else if (rumour_ack(s, m))
-            e = members_find(&s->m, m->from->id.data);
-    }
-    if (!e)
-        return NOBODY;
-    const uint32_t from = e->word->seat->name->number;
-    learn_from_sender(s, m, e);
-    if (e->word->said == NODE_RESET && m->from->state != NODE_RESET)
-        return NOBODY; /* it has left, or was replaced: nobody's member */
-    if (m->listed)
-        join_listed(s);
-    if (m->type == GOSSIP_TYPE__GOSSIP_WELCOME)
-        return from;
-    struct teller t;
-    teller_init(&t, from, m->address, is_news(m->type));
-    exchange_members(s, m, &t);
-    return from;
-}
-
-static bool names_twins(struct swim *s, const Gossip *m)
-{
-    if (!m->has_twice || !m->twice)
-        return false;
-    if (memcmp(m->target.data, s->mine->seat->name->id, GOSSIP_ID) == 0 &&
-        strcmp(m->target_address, s->mine->seat->place.address) != 0)
-        learn_twin(s, m->target_address, 0);
-    return true;
-}
-
-void swim_receive(struct swim *s, const Gossip *m, uint64_t now, uint64_t wall)
-{
-    begin(s, now);
-    if (s->stopped)
-        return;
-    const char *wrong = check_message(s, m, wall);
-    if (wrong) {
-        swim_refuse(s, NULL, wrong);
-        return;
-    }
-    if (memcmp(m->from->id.data, s->mine->seat->name->id, GOSSIP_ID) == 0) {
-        from_double(s, m);
-        return;
-    }
-    if (names_twins(s, m))
-        return;
-    const uint32_t from = m->unsettled ? NOBODY : from_settled(s, m);
-    by_type(s, m, from);
-    if (from != NOBODY)
-        exchange_compare(s, m, from);
 }

@@ -9,7 +9,31 @@
  *     swim_set_state(s, NODE_STANDBY, now);     what this node says of itself
  *     swim_stop(s, now);                        says goodbye to some; then swim_free
  *
- * One thread. sink->send and sink->event come during these calls and mustn't call back.
+ * One thread. sink->send and sink->event come during these calls and mustn't call back. What is
+ * said of members (places, tokens) is kept once in the process and shared by count, without a lock:
+ * all cores of a process belong to one thread.
+ *
+ * Who gets into the list:
+ * - Who writes is asked back at the address it claims, and is a member when it answers. Until then
+ *   what it says of others isn't heard.
+ * - A name that comes by hearsay is nobody until it answers this node, or two members speak of it:
+ * one that is mistaken, or lies, can't bring names that don't exist. There is room for 1024 such
+ * names, 256 of one member, for ten intervals. Only a dead one that no second member knows is taken
+ * of one, as DOWN, while the list is less than half full.
+ * - A node that knows nobody yet takes the list of the one that its configuration named.
+ * - A token has one owner in its rack. Of two that live, which a partition can bring about, the one
+ * with the lower start mark (then the lower id) keeps it; the other one is out, unsettled again.
+ * Who comes, with a new id, to the place of a member that is DOWN replaces it: the old id is RESET,
+ * and out when it comes back.
+ *
+ * Of two words about a member the newer incarnation wins; with the same one, who has left has left,
+ * and a claim (dead, stopped) wins over none. Who hears something untrue of itself takes a newer
+ * one.
+ *
+ * Probes: four an interval, in a random order in which each member has its turn within two passes;
+ * DOWN ones too, so that the halves of what was cut find each other. At rest there is nothing else.
+ * Each message has a sum over the sender's list; where two differ they exchange what differs
+ * (swim_exchange.c).
  *
  * SWIM: A. Das, I. Gupta, A. Motivala, "SWIM: Scalable Weakly-consistent Infection-style Process
  * Group Membership Protocol", DSN 2002: probe, indirect probe, suspicion, refutation by
@@ -32,6 +56,8 @@ struct member_place {
     const char *datacenter, *rack;
     const uint32_t *tokens; /* ascending */
     size_t ntokens;
+    const char *version; /* of the program, up to 31 bytes; in what is given NULL for unknown, in
+                            what comes back "" */
 };
 
 /* A member as this node believes it to be. */
@@ -68,17 +94,20 @@ struct swim_self {
                      seeds. False: the first exchange with a member decides. Until then it is NORMAL
                      to itself and nobody's member; then, NORMAL, where no member serves or one
                      lists its place, else JOINING. A token that a live member of its rack owns
-                     keeps it out (SWIM_TAKEN) for as long as that lasts. */
+                     keeps it out (SWIM_TAKEN) for as long as that lasts. Where nobody that was
+                     asked is settled either, as at the first start of a cluster: swim_join.c. */
     enum node_state state; /* NORMAL, STANDBY or JOINING */
     bool serves;
 };
 
 enum swim_event_type {
     SWIM_JOINED,   /* a member that wasn't known, in any state */
-    SWIM_STATE,    /* `before` -> m->state; also RESET */
-    SWIM_PLACE,    /* its address, rack or tokens are others than before */
+    SWIM_STATE,    /* `before` -> m->state; also RESET; of this node when it is JOINING and hears
+                      that it is listed */
+    SWIM_PLACE,    /* its address, rack, tokens or version are others than before */
     SWIM_SETTLED,  /* this node: m is itself, NORMAL or JOINING */
-    SWIM_TAKEN,    /* this node's token belongs to m, which lives: it stays out. Repeated */
+    SWIM_TAKEN,    /* this node's token belongs to m, which lives: it stays out, or is out from now
+                      on (swim_is_settled says false again). Repeated */
     SWIM_TWICE,    /* another process has this node's id, or two claim m's */
     SWIM_REFUSED,  /* a message was, `reason` says why; m NULL or whom it was about */
     SWIM_FORGOTTEN /* a member that has left long ago is dropped from the list */
@@ -88,6 +117,7 @@ struct swim_event {
     enum swim_event_type type;
     const struct member *m; /* valid during the call */
     enum node_state before;
+    bool replaced;      /* SWIM_STATE to RESET: it didn't leave, another member has its place */
     const char *reason; /* one line for people */
 };
 
@@ -132,7 +162,7 @@ void swim_stop(struct swim *s, uint64_t now_ms);
 
 bool swim_is_settled(const struct swim *s);
 const struct member *swim_self(const struct swim *s);
-/* NULL: not known. Valid until the next call that takes time. */
+/* NULL: not known. Valid until the next call that takes time, or the fourth of these. */
 const struct member *swim_find(const struct swim *s, const char *id);
 unsigned swim_count(const struct swim *s); /* this node too */
 void swim_each(const struct swim *s, bool (*fn)(void *arg, const struct member *m), void *arg);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define DAY_SECONDS (24u * 3600)
+#define VERSION_MAX 31u
 
 static bool is_text(const char *text, char lowest)
 {
@@ -22,6 +23,8 @@ static const char *check_place(const GossipPlace *p)
 {
     if (!is_address(p->address) || !is_text(p->datacenter, ' ') || !is_text(p->rack, ' '))
         return "a place whose address, datacenter or rack isn't one";
+    if (p->version && (!is_text(p->version, ' ') || strlen(p->version) > VERSION_MAX))
+        return "a version that isn't one";
     if (!p->n_tokens || p->n_tokens > GOSSIP_TOKENS_MAX)
         return "a member with no tokens, or too many";
     for (size_t i = 1; i < p->n_tokens; i++)

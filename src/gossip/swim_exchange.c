@@ -89,16 +89,22 @@ static void send_digest(struct swim *s, uint64_t buckets, size_t n, const char *
     mem_free(ids);
 }
 
-void exchange_sync(struct swim *s, const Gossip *m)
+static void count_buckets(const struct swim *s, size_t count[BUCKETS])
 {
-    size_t count[BUCKETS] = {0}, n = 0;
-    uint64_t buckets = 0;
-    if (m->n_sums != BUCKETS || !s->settled)
-        return;
+    memset(count, 0, BUCKETS * sizeof *count);
     for (uint32_t i = 0; i < s->m.n; i++) {
         const struct word *w = s->m.at[s->m.order[i]].word;
         count[name_bucket(w->seat->name)] += w->said != NODE_RESET;
     }
+}
+
+void exchange_sync(struct swim *s, const Gossip *m)
+{
+    size_t count[BUCKETS], n = 0;
+    uint64_t buckets = 0;
+    if (m->n_sums != BUCKETS || !s->settled || memcmp(m->sums, s->m.sums, sizeof s->m.sums) == 0)
+        return;
+    count_buckets(s, count);
     for (unsigned b = 0; b < BUCKETS; b++) {
         if (m->sums[b] == s->m.sums[b])
             continue;
@@ -144,6 +150,8 @@ static void words_send(struct words *o)
 
 static void words_add(struct words *o, const struct entry *e, bool with_place)
 {
+    if (word_is_buried(e->word))
+        return;
     draft_add(&o->d, e->word, (enum claim)e->word->claim, e->clock, with_place);
     if (draft_full(&o->d))
         words_send(o);
@@ -180,8 +188,7 @@ void exchange_digest(struct swim *s, const Gossip *m, uint32_t from)
         if (e->word->in.hash == m->versions[i])
             continue;
         words_add(o, e, false);
-        if (e->word->said != NODE_RESET)
-            words_want(o, id, false);
+        words_want(o, id, false);
     }
     for (uint32_t i = 0; i < s->m.n; i++) {
         const uint32_t number = s->m.order[i];

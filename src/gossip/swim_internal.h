@@ -1,6 +1,7 @@
 /* gossip/swim, inside: the state that its files share, and what each of them does for the others.
  *
  *     swim.c          the calls, the tick, pauses, what this node says of itself
+ *     swim_receive    a message that comes in
  *     swim_message    a message that goes out
  *     swim_spread     news, told by piggy-back and in rounds of their own
  *     swim_probe      probes, direct and through others
@@ -86,15 +87,14 @@ struct asked {
 struct swim {
     struct swim_sink sink;
     char *cluster;
-    uint64_t interval, random, now, wall;
+    uint64_t interval, random, now;
     unsigned members_max;
     uint64_t *listed; /* seat_where, ascending */
-    char **listed_address;
     size_t nlisted;
 
     struct members m;
     struct word *mine;
-    uint64_t clock, settled_since;
+    uint64_t clock;
     bool settled, stopped;
     enum node_state first_state; /* when it settles: NORMAL, or STANDBY */
     uint64_t twins_next;         /* when word of doubles goes out again */
@@ -139,6 +139,8 @@ uint64_t swim_random_to(struct swim *s, uint64_t bound); /* 0 .. bound - 1 */
  */
 uint32_t swim_pick(struct swim *s, uint32_t but);
 uint32_t swim_number(const struct swim *s); /* this node's */
+/* It is `now`; each call begins with it. */
+void swim_at(struct swim *s, uint64_t now);
 /* This node's word from now on; told at once when it is settled. */
 void swim_say(struct swim *s, uint64_t incarnation, enum node_state said, enum claim claim,
               bool serves);
@@ -149,7 +151,6 @@ void swim_refuse(struct swim *s, const struct word *about, const char *reason);
 void swim_healthier(struct swim *s);
 void swim_sicker(struct swim *s);
 bool swim_lists(const struct swim *s, const struct seat *t);
-bool swim_lists_address(const struct swim *s, const char *address);
 
 /* ---- swim_message: what goes out; lives on the stack of whoever sends */
 #define DRAFT_MEMBERS 256u
@@ -205,18 +206,16 @@ void suspect_anew(struct swim *s);
 
 /* ---- swim_learn */
 struct teller {
-    uint32_t number;     /* NOBODY: a contact that isn't a member yet */
-    const char *address; /* where more can be asked */
-    bool news;           /* it spreads; else it comes from a comparison of lists */
-    bool trusted;        /* this node knew nobody and asked: what it is told is its list */
-    bool refused;        /* a name of its was refused: no more of them */
-    size_t nwant;        /* ids whose place it has to be asked for */
+    uint32_t number; /* NOBODY: a contact that isn't a member yet */
+    bool news;       /* it spreads; else it comes from a comparison of lists */
+    bool trusted;    /* this node knew nobody and asked: what it is told is its list */
+    bool refused;    /* a name of its was refused: no more of them */
+    size_t nwant;    /* ids whose place it has to be asked for */
     uint8_t want[GOSSIP_ID * DRAFT_MEMBERS];
 };
-static inline void teller_init(struct teller *t, uint32_t number, const char *address, bool news)
+static inline void teller_init(struct teller *t, uint32_t number, bool news)
 {
     t->number = number;
-    t->address = address;
     t->news = news;
     t->trusted = t->refused = false;
     t->nwant = 0; /* and want[] stays as it is: it is large */

@@ -71,7 +71,6 @@ void join_contact(struct swim *s, const char *address)
     d.m.seq = a->seq;
     if (!a->whole)
         exchange_sums(s, &d);
-    d.m.has_listed = d.m.listed = swim_lists_address(s, address);
     draft_send(s, &d, address);
 }
 
@@ -143,7 +142,6 @@ void join_contacted(struct swim *s, const Gossip *m)
 static void settle(struct swim *s, enum node_state state)
 {
     s->settled = true;
-    s->settled_since = s->now;
     s->next_probe = s->now;
     swim_say(s, s->mine->incarnation + 1, state, CLAIM_NONE, s->mine->serves);
     learn_replace(s, s->mine);
@@ -185,7 +183,7 @@ void join_welcome(struct swim *s, const Gossip *m, uint32_t from)
     if (m->unsettled)
         return;
     struct teller t;
-    teller_init(&t, from, m->address, false);
+    teller_init(&t, from, false);
     t.trusted = a->whole;
     if (a->whole || from != NOBODY)
         exchange_members(s, m, &t);

@@ -17,7 +17,8 @@ struct seat *learn_seat(const GossipMember *m)
                                                        .datacenter = p->datacenter,
                                                        .rack = p->rack,
                                                        .tokens = p->tokens,
-                                                       .ntokens = p->n_tokens});
+                                                       .ntokens = p->n_tokens,
+                                                       .version = p->version});
 }
 
 /* ---- a word becomes its member's ---------------------------------------------------------------
@@ -118,7 +119,7 @@ static void bury(struct swim *s, struct entry *dead)
 {
     const struct word *w = dead->word;
     concern_drop(s, dead);
-    put(s, word_get(w->seat, w->incarnation, NODE_RESET, CLAIM_NONE, w->serves),
+    put(s, word_get(w->seat, w->incarnation, NODE_RESET, CLAIM_DEAD, w->serves),
         "another node has its place", false);
 }
 
@@ -154,6 +155,8 @@ bool learn_take(struct swim *s, struct word *w, const char *reason)
         word_unref(w);
         return false;
     }
+    if (!e)
+        rumour_forget(s, w->seat->name->id);
     put(s, w, reason, true);
     learn_replace(s, w);
     return true;
@@ -186,9 +189,9 @@ static void learn_unknown(struct swim *s, const GossipMember *m, struct teller *
         rumour_heard(s, w, t);
 }
 
-/* Lists differ, and the other one says that a member is dead which isn't for this node. Maybe it is
- * only late, or was cut off. It is told of it, so that it says that it lives, and is probed. */
-static void verify(struct swim *s, const struct entry *e)
+/* Others say something else of a member under the same incarnation, and it isn't clear who is late.
+ * It is told what is said of it, so that it says how it is. */
+static void ask_itself(struct swim *s, const struct word *w, enum claim claim)
 {
     if (s->now >= s->verify_from + s->interval) {
         s->verify_from = s->now;
@@ -197,15 +200,28 @@ static void verify(struct swim *s, const struct entry *e)
     if (!s->verify_left)
         return;
     s->verify_left--;
-    const uint32_t number = e->word->seat->name->number;
     struct draft d;
     draft_begin(s, &d, GOSSIP_TYPE__GOSSIP_PING, NOBODY);
     d.m.has_seq = true;
     d.m.seq = ++s->seq;
-    draft_add(&d, e->word, CLAIM_DEAD, 0, false);
-    draft_send_to(s, &d, number);
+    draft_add(&d, w, claim, 0, false);
+    draft_send(s, &d, w->seat->place.address);
+}
+
+/* Lists differ, and the other one says that a member is dead which isn't for this node. Maybe it is
+ * only late, or was cut off. */
+static void verify(struct swim *s, const struct entry *e)
+{
+    ask_itself(s, e->word, CLAIM_DEAD);
     if (s->nprobes < PROBES_MAX / 4)
-        probe_start(s, number);
+        probe_start(s, e->word->seat->name->number);
+}
+
+/* It was replaced, as this node sees it, and others say that it lives. */
+static bool was_buried(const struct word *heard, const struct word *known)
+{
+    return word_is_buried(known) && word_state(heard) != NODE_DOWN && heard->said != NODE_RESET &&
+           heard->incarnation == known->incarnation;
 }
 
 static const char *why(enum claim claim)
@@ -232,13 +248,16 @@ static void learn_known(struct swim *s, const GossipMember *m, struct teller *t,
         return;
     }
     const enum claim claim = (enum claim)m->claim;
-    const enum claim kept = claim == CLAIM_SUSPECT ? CLAIM_NONE : claim;
+    const enum claim kept = claim == CLAIM_SUSPECT || m->state == NODE_RESET ? CLAIM_NONE : claim;
     struct word *w = word_get(seat, m->incarnation, (enum node_state)m->state, kept, m->serves);
     seat_unref(seat);
-    if (!word_beats(w, e->word))
+    const bool asked = t->trusted && !s->settled && m->incarnation == e->word->incarnation;
+    if (w == e->word || (!word_beats(w, e->word) && !asked)) {
+        if (was_buried(w, e->word))
+            ask_itself(s, e->word, CLAIM_NONE);
         word_unref(w);
-    else if (kept == CLAIM_DEAD && !t->news && s->settled && !e->word->claim &&
-             w->incarnation == e->word->incarnation) {
+    } else if (kept == CLAIM_DEAD && !t->news && s->settled && !e->word->claim &&
+               w->incarnation == e->word->incarnation) {
         verify(s, e);
         word_unref(w);
     } else if (!learn_take(s, w, why(kept)))
@@ -347,7 +366,7 @@ void learn_from_sender(struct swim *s, const Gossip *m, struct entry *e)
         return;
     }
     struct teller t;
-    teller_init(&t, e->word->seat->name->number, m->address, true);
+    teller_init(&t, e->word->seat->name->number, true);
     learn_known(s, f, &t, e);
     if (!t.nwant)
         return;

@@ -10,6 +10,7 @@ static void fill_place(GossipPlace *out, const struct member_place *place)
     out->rack = (char *)(uintptr_t)place->rack;
     out->n_tokens = place->ntokens;
     out->tokens = (uint32_t *)(uintptr_t)place->tokens;
+    out->version = *place->version ? (char *)(uintptr_t)place->version : NULL;
 }
 
 static void fill_member(GossipMember *out, const struct word *w, enum claim claim, uint64_t clock)

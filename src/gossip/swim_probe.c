@@ -51,7 +51,7 @@ void probe_start(struct swim *s, uint32_t number)
  * have left long ago are forgotten on the way. */
 void probe_next(struct swim *s)
 {
-    for (unsigned tries = 0; tries < 8 && s->m.n > 1; tries++) {
+    for (unsigned tries = 0; tries < 8 && s->m.n > 0; tries++) {
         const uint32_t i = members_next(&s->m, swim_random(s)), number = s->m.order[i];
         struct entry *e = members_at(&s->m, number);
         if (e->word == s->mine || e->probed)
@@ -153,6 +153,12 @@ static void relay_late(struct swim *s, struct relay *r)
     draft_send_to(s, &d, r->origin);
 }
 
+/* Who isn't settled does, too: it waits, maybe for the death of who has its place. */
+static bool probes(const struct swim *s)
+{
+    return s->settled || s->m.n > 0;
+}
+
 void probe_tick(struct swim *s)
 {
     for (unsigned i = s->nprobes; i-- > 0;)
@@ -161,7 +167,7 @@ void probe_tick(struct swim *s)
     for (unsigned i = s->nrelays; i-- > 0;)
         if (s->relays[i].next <= s->now)
             relay_late(s, &s->relays[i]);
-    if (s->now < s->next_probe || !s->settled)
+    if (s->now < s->next_probe || !probes(s))
         return;
     s->next_probe += s->interval / PROBES_PER_INTERVAL;
     if (s->next_probe <= s->now)
@@ -171,7 +177,7 @@ void probe_tick(struct swim *s)
 
 uint64_t probe_due(const struct swim *s)
 {
-    uint64_t due = s->settled ? s->next_probe : UINT64_MAX;
+    uint64_t due = probes(s) ? s->next_probe : UINT64_MAX;
     for (unsigned i = 0; i < s->nprobes; i++)
         if (s->probes[i].next < due)
             due = s->probes[i].next;
@@ -192,10 +198,15 @@ void probe_ping(struct swim *s, const Gossip *m, uint32_t from)
     d.m.seq = m->seq;
     if (m->show)
         draft_show(s, &d);
-    const struct entry *e = members_at(&s->m, from);
+    const struct entry *e = members_find(&s->m, m->from->id.data);
     if (e && (m->from->incarnation < e->word->incarnation ||
-              m->from->place_hash != e->word->seat->in.hash))
+              m->from->place_hash != e->word->seat->in.hash ||
+              (m->from->incarnation == e->word->incarnation && m->from->state != e->word->said)))
         draft_add(&d, e->word, (enum claim)e->word->claim, 0, false);
+    const struct entry *owner =
+        e && e->word->said == NODE_RESET ? learn_rival(s, e->word->seat) : NULL;
+    if (owner) /* it was replaced, and may not know it */
+        draft_add(&d, owner->word, (enum claim)owner->word->claim, 0, true);
     spread_into(s, &d, NEWS_ON_PROBE);
     draft_send(s, &d, m->address);
 }

@@ -4,9 +4,10 @@
 #include "gossip/swim_internal.h"
 #include <string.h>
 
-#define LIFE    10u /* intervals */
-#define REFUSED 2u  /* intervals until one that wasn't taken is asked again */
-#define OF_ONE  (RUMOURS_MAX / 4)
+#define LIFE          10u /* intervals */
+#define DEAD_BELIEVED 3u  /* intervals until one member's word of a dead one is taken */
+#define REFUSED       2u  /* intervals until one that wasn't taken is asked again */
+#define OF_ONE        (RUMOURS_MAX / 4)
 #define FIRST_DELAY                                                                                \
     5u /* the part of an interval, at most, before the first ping of 100 members                   \
         */
@@ -108,6 +109,15 @@ static void refuse(struct swim *s, struct word *w, struct teller *t)
     word_unref(w);
 }
 
+/* Only one member is left that knows a dead one: after a while it is believed, so that lists agree
+ * again, as long as there is much room. */
+static bool is_old_dead(const struct swim *s, const struct rumour *r, const struct word *w,
+                        const struct teller *t)
+{
+    return w->claim && !t->news && r->teller == t->number &&
+           s->now + (LIFE - DEAD_BELIEVED) * s->interval >= r->end && s->m.n < s->members_max / 2;
+}
+
 void rumour_heard(struct swim *s, struct word *w, struct teller *t)
 {
     if (!s->settled || t->refused || s->m.n >= s->members_max) {
@@ -142,9 +152,28 @@ void rumour_heard(struct swim *s, struct word *w, struct teller *t)
         learn_take(s, w, "two members speak of it");
         return;
     }
+    if (is_old_dead(s, r, w, t)) {
+        drop(s, r);
+        learn_take(s, w, "a member speaks of it again and again");
+        return;
+    }
     word_unref(r->word);
     r->word = w;
     r->teller = t->number;
+}
+
+/* It isn't taken since another has its place: that is news to it. */
+static void tell_owner(struct swim *s, const Gossip *m)
+{
+    struct seat *seat = learn_seat(m->from);
+    const struct entry *owner = learn_rival(s, seat);
+    seat_unref(seat);
+    if (!owner)
+        return;
+    struct draft d;
+    draft_begin(s, &d, GOSSIP_TYPE__GOSSIP_NEWS, NOBODY);
+    draft_add(&d, owner->word, (enum claim)owner->word->claim, 0, true);
+    draft_send(s, &d, m->address);
 }
 
 bool rumour_ack(struct swim *s, const Gossip *m)
@@ -156,11 +185,10 @@ bool rumour_ack(struct swim *s, const Gossip *m)
     struct word *w = word_get(seat, m->from->incarnation, (enum node_state)m->from->state,
                               (enum claim)m->from->claim, m->from->serves);
     seat_unref(seat);
-    if (learn_take(s, w, "it has answered")) {
-        drop(s, r);
+    if (learn_take(s, w, "it has answered"))
         return true;
-    }
     r->next = s->now + REFUSED * s->interval;
+    tell_owner(s, m);
     return false;
 }
 

@@ -30,7 +30,7 @@ static uint64_t time_for(const struct swim *s, unsigned nby)
     const double most = wanted ? TIME_ALONE * least : least;
     double time = most;
     if (wanted)
-        time -= (most - least) * log((double)nby) / log((double)wanted + 1);
+        time -= (most - least) * log(nby ? (double)nby : 1) / log((double)wanted + 1);
     if (time < least)
         time = least;
     return (uint64_t)(time * (1 + s->health / (double)HEALTH_MAX));

@@ -185,9 +185,15 @@ uint64_t seat_where(const struct member_place *place)
     return hash_tokens(place, hash_text(place->rack, hash_text(place->datacenter, 0)));
 }
 
+static const char *text(const char *may_be_null)
+{
+    return may_be_null ? may_be_null : "";
+}
+
 static bool same_place(const struct member_place *a, const struct member_place *b)
 {
     return a->ntokens == b->ntokens && strcmp(a->address, b->address) == 0 &&
+           strcmp(text(a->version), text(b->version)) == 0 &&
            strcmp(a->datacenter, b->datacenter) == 0 && strcmp(a->rack, b->rack) == 0 &&
            (a->ntokens == 0 || memcmp(a->tokens, b->tokens, a->ntokens * sizeof *a->tokens) == 0);
 }
@@ -209,6 +215,7 @@ static struct seat *seat_new(const uint8_t id[GOSSIP_ID], const struct member_pl
         .rack = mem_strdup(place->rack),
         .tokens = mem_dup(place->tokens, place->ntokens * sizeof *place->tokens),
         .ntokens = place->ntokens,
+        .version = mem_strdup(text(place->version)),
     };
     t->where = seat_where(place);
     t->stakes = mem_calloc(place->ntokens, sizeof *t->stakes);
@@ -221,7 +228,8 @@ static struct seat *seat_new(const uint8_t id[GOSSIP_ID], const struct member_pl
 
 struct seat *seat_get(const uint8_t id[GOSSIP_ID], const struct member_place *place)
 {
-    const uint64_t hash = XXH64(id, GOSSIP_ID, hash_text(place->address, seat_where(place)));
+    const uint64_t at = hash_text(place->address, seat_where(place));
+    const uint64_t hash = XXH64(id, GOSSIP_ID, hash_text(text(place->version), at));
     for (struct intern *in = table_chain(&seats, hash); in; in = in->next) {
         struct seat *t = container_of_(in, struct seat, in);
         if (in->hash == hash && memcmp(t->name->id, id, GOSSIP_ID) == 0 &&
@@ -252,6 +260,7 @@ void seat_unref(struct seat *t)
     mem_free((void *)(uintptr_t)t->place.datacenter);
     mem_free((void *)(uintptr_t)t->place.rack);
     mem_free((void *)(uintptr_t)t->place.tokens);
+    mem_free((void *)(uintptr_t)t->place.version);
     mem_free(t);
 }
 

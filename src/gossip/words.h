@@ -77,6 +77,11 @@ struct word *word_get(struct seat *t, uint64_t incarnation, enum node_state said
 struct word *word_ref(struct word *w);
 void word_unref(struct word *w); /* NULL is fine */
 
+/* Its place is another's, as this node sees it. Others see for themselves: it isn't told. */
+static inline bool word_is_buried(const struct word *w)
+{
+    return w->said == NODE_RESET && w->claim == CLAIM_DEAD;
+}
 static inline enum node_state word_state(const struct word *w)
 {
     return w->claim && w->said != NODE_RESET ? NODE_DOWN : (enum node_state)w->said;

@@ -101,12 +101,33 @@ static bool name_log(const struct ring_node *n, const char *root, struct peer *p
     return ok && dir_make(*dir, e);
 }
 
+/* One that has left has an index, and no log under its id: that may be an orphan's, or another
+ * peer's, if it came back. */
+static void name_gone(const struct ring_node *n, const char *root, struct peer *p, char **dir)
+{
+    char place[NODE_ID_SIZE];
+    keep_new_name(n, place);
+    p->log_name = mem_printf("gone-%u-%s", p->node, place);
+    *dir = root ? mem_printf("%s/%s", root, p->log_name) : NULL;
+    p->gone = p->let_go = 1;
+}
+
 static struct peer *new_peer(struct logs *l, unsigned node)
 {
     struct peer *p = MEM_NEW(struct peer);
     p->node = node;
     *(node == l->peers.self ? &l->peers.own : &l->peers.at[node]) = p;
     return p;
+}
+
+static bool name_peer(struct logs *l, unsigned node, const char *root, struct error *e)
+{
+    const struct ring_node *n = &l->topology->nodes[node];
+    struct peer *p = new_peer(l, node);
+    if (n->role != RING_GONE)
+        return name_log(n, root, p, &l->dirs[node], e);
+    name_gone(n, root, p, &l->dirs[node]);
+    return true;
 }
 
 static void tell_of_log(const struct hint_log_report *r, const char *address)
@@ -250,7 +271,7 @@ bool logs_open(struct logs *l, struct error *e)
     bool own_too = wants_own_log(l, root);
     for (unsigned i = 0; ok && i < n; i++)
         if (i != self || own_too)
-            ok = name_log(&l->topology->nodes[i], root, new_peer(l, i), &l->dirs[i], e);
+            ok = name_peer(l, i, root, e);
     ok = ok && open_hints(l, root, e);
     for (unsigned i = 0; ok && i < n; i++)
         if (i != self || own_too)

@@ -11,7 +11,7 @@
 #define TAKEN_PER_MS  50000 /* bytes; a slow disk's 50 MB/s */
 #define FLUSH_MS      1000
 #define SWEEP_LOOK_MS 1000
-#define FAREWELL_MS   2000 /* and twice as long as a request lives */
+#define FAREWELL_MS   1000 /* and twice as long as a request lives */
 
 /* ---- state ---------------------------------------------------------------------------------- */
 

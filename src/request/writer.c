@@ -297,6 +297,9 @@ struct writer *writer_start(const struct writer_options *o, struct error *e)
                                                        .writer = &w->actor,
                                                        .clock_trusted = o->clock_trusted});
     pulse_init(&w->pulse, o->config, o->peers);
+    for (unsigned i = 0; i < n; i++)
+        if (o->peers->at[i] && PEER_LOAD(o->peers->at[i], gone))
+            pulse_leave(&w->pulse, i);
     w->pulse.watermark = o->watermark;
     w->pulse.clock_off = o->clock_off;
     w->pulse.clock_kept = o->clock_kept;

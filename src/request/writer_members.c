@@ -84,6 +84,7 @@ static bool leave(struct writer *w, unsigned node, const struct mail_member *m)
 {
     struct ring_node n = (*w->o.topology)->nodes[node];
     struct peer *p = w->o.peers->at[node];
+    memcpy(n.id, m->node.id, NODE_ID_SIZE); /* it may have left before it was met */
     n.role = RING_GONE;
     if (!change_node(w, node, m, &n))
         return false;
@@ -100,28 +101,35 @@ static bool leave(struct writer *w, unsigned node, const struct mail_member *m)
 }
 
 /* Another node has the place in our ring. Whether this one takes it over is decided when they meet
- * (writer_peers.c): here it only says where to look. */
+ * (writer_peers.c): until then what is said of it waits, and says where to look for it. */
 static bool look_for_newcomer(const struct writer *w, unsigned node, const struct mail_member *m)
 {
     return m->state != NODE_DOWN && !PEER_LOAD(w->o.peers->at[node], link_up);
+}
+
+static bool await_newcomer(struct writer *w, unsigned node, const struct mail_member *m)
+{
+    struct ring_node n = (*w->o.topology)->nodes[node];
+    bool moved = strcmp(n.address, m->node.address) != 0;
+    n.address = m->node.address;
+    if (moved && look_for_newcomer(w, node, m) && change_node(w, node, m, &n))
+        tell_sender(w, node, MAIL_MOVED);
+    return false;
 }
 
 static void change_peer(struct writer *w, unsigned node, const struct mail_member *m)
 {
     const struct ring_node *now = &(*w->o.topology)->nodes[node];
     struct ring_node n = *now;
-    bool other = *now->id && strcmp(now->id, m->node.id) != 0;
-    if (other && (m->node.role == RING_GONE || !look_for_newcomer(w, node, m)))
-        return;
     bool moved = m->state != NODE_DOWN && strcmp(now->address, m->node.address) != 0;
     if (moved)
         n.address = m->node.address;
-    if (!other) {
-        memcpy(n.id, m->node.id, NODE_ID_SIZE);
-        n.role = m->node.role;
-    }
+    memcpy(n.id, m->node.id, NODE_ID_SIZE);
+    n.role = m->node.role;
+    memcpy(n.version, m->node.version, sizeof n.version);
     bool met = strcmp(now->id, n.id) != 0, role = now->role != n.role;
-    if ((moved || met || role) && !change_node(w, node, m, &n))
+    bool other_version = strcmp(now->version, n.version) != 0;
+    if ((moved || met || role || other_version) && !change_node(w, node, m, &n))
         return;
     if (role)
         log_notice("member %s (%s) is %s", m->node.id, m->node.address, role_name(m->node.role));
@@ -129,8 +137,7 @@ static void change_peer(struct writer *w, unsigned node, const struct mail_membe
         writer_source_known(w, node);
     if (moved)
         tell_sender(w, node, MAIL_MOVED);
-    if (!other)
-        note_state(w, node, m);
+    note_state(w, node, m);
 }
 
 /* ---- from alone to not alone -------------------------------------------------------------------
@@ -282,6 +289,26 @@ static bool change_own(struct writer *w, const struct mail_member *m)
     return true;
 }
 
+/* The configured node of this place that nobody has met; -1: there is none. */
+static int unmet_at(const struct topology *t, const struct ring_node *n)
+{
+    int node = topology_find_place(t, n->datacenter, n->rack, n->tokens, n->ntokens);
+    return node >= 0 && !*t->nodes[node].id ? node : -1;
+}
+
+/* Another node will take this one's place, and what is in its log: that it is gone has time until
+ * then. */
+static bool is_awaited(const struct writer *w, const struct ring_node *n)
+{
+    for (size_t i = 0; i < w->n_later; i++) {
+        const struct ring_node *newcomer = &w->later[i]->node;
+        if (newcomer->role != RING_GONE && strcmp(newcomer->id, n->id) != 0 &&
+            ring_same_place(newcomer, n))
+            return true;
+    }
+    return false;
+}
+
 /* False: later. */
 static bool take(struct writer *w, const struct mail_member *m)
 {
@@ -290,20 +317,25 @@ static bool take(struct writer *w, const struct mail_member *m)
     int node = topology_find_id(t, n->id);
     if (strcmp(n->id, w->o.me->id) == 0)
         return change_own(w, m);
-    bool gone = n->role == RING_GONE;
-    if (node >= 0 && gone) {
-        (void)leave(w, (unsigned)node, m);
+    if (n->role == RING_GONE) {
+        node = node >= 0 ? node : unmet_at(t, n);
+        if (node >= 0 && is_awaited(w, &t->nodes[node]))
+            return false;
+        if (node >= 0)
+            (void)leave(w, (unsigned)node, m);
         return true;
     }
     if (node >= 0 && !ring_same_place(&t->nodes[node], n))
         return move_place(w, (unsigned)node, m);
-    if (node < 0 && !gone)
+    if (node < 0)
         node = topology_find_place(t, n->datacenter, n->rack, n->tokens, n->ntokens);
     if (node == (int)w->self)
         refuse(m, "it is at this node's own place");
+    else if (node >= 0 && *t->nodes[node].id && strcmp(t->nodes[node].id, n->id) != 0)
+        return await_newcomer(w, (unsigned)node, m);
     else if (node >= 0)
         change_peer(w, (unsigned)node, m);
-    else if (!gone)
+    else
         return make_peer(w, m);
     return true;
 }
@@ -334,14 +366,15 @@ void writer_member(struct writer *w, struct mail_member *m)
 
 void writer_members_tick(struct writer *w)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < w->n_later; i++) {
-        if (take(w, w->later[i]))
-            mail_member_free(w->later[i]);
-        else
-            w->later[kept++] = w->later[i];
+    for (size_t i = 0; i < w->n_later;) {
+        struct mail_member *m = w->later[i];
+        if (!take(w, m)) {
+            i++;
+            continue;
+        }
+        mail_member_free(m);
+        memmove(&w->later[i], &w->later[i + 1], (--w->n_later - i) * sizeof(struct mail_member *));
     }
-    w->n_later = kept;
 }
 
 void writer_members_turn_end(struct writer *w)

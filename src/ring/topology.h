@@ -21,6 +21,7 @@
 #define RING_JOINING_MAX  64 /* nodes that join at one time */
 #define RING_WRITES_MAX   (RING_REPLICAS_MAX + RING_JOINING_MAX)
 #define RING_NODES_MAX    1000
+#define RING_VERSION_SIZE 32
 #define NODE_ID_SIZE      37 /* a UUID and its NUL */
 
 enum node_state {
@@ -45,8 +46,9 @@ enum ring_role {
 
 struct ring_node {
     enum ring_role role;
-    char id[NODE_ID_SIZE]; /* "" until it was met */
-    const char *address;   /* host:port that peers dial */
+    char id[NODE_ID_SIZE];           /* "" until it was met */
+    char version[RING_VERSION_SIZE]; /* of its program, as membership tells; "": it doesn't */
+    const char *address;             /* host:port that peers dial */
     const char *datacenter, *rack;
     const uint32_t *tokens;
     size_t ntokens;

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -304,16 +305,16 @@ class Cluster:
                     node.stop()
         finally:
             self.end_all()
-            if kind is not None:
-                for node in self.nodes:
-                    if os.path.exists(node.log):
-                        print(f"--- {node.name}\n{node.log_text()[-4000:]}")
             if not self.keep:
                 shutil.rmtree(self.directory, ignore_errors=True)
 
     def end_all(self):
-        """Every process, also when one of them has something to say."""
+        """Every process, also when one of them has something to say. What they logged is shown when a test fails."""
         said = []
+        if sys.exc_info()[0]:
+            for node in self.nodes:
+                if os.path.exists(node.log):
+                    print(f"--- {node.name}\n{node.log_text()[-4000:]}")
         for node in self.running():
             try:
                 node.kill()

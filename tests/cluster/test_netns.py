@@ -16,7 +16,7 @@ import rig
 
 pytestmark = pytest.mark.usefixtures("namespaces")
 
-SECONDS = 30 if rig.LONG else 8  # of each fault; a silent peer counts as down after three to four
+SECONDS = 30 if rig.LONG else 6  # of each fault; a silent peer counts as down after three to four
 PACE = 0.01                      # between a client's requests
 TIMEOUT = 5.0                    # `timeout`, as it is by default
 ERRORS = (redis.RedisError, OSError)
@@ -359,6 +359,7 @@ def test_netns_clean_shutdown_announces_itself():
     under_load("clean shutdown", [1], end, lambda c: c.nodes[1].start(), 1)
 
 
+@pytest.mark.slow
 def test_netns_datacenters_apart():
     """Two datacenters, 50 ms from each other: the clients of each go on while nothing passes between them, at the speed of their own."""
     places = [(dc, f"rack{i}", "0") for dc in ("dc1", "dc2") for i in (1, 2)]
@@ -369,7 +370,7 @@ def test_netns_datacenters_apart():
         assert all((us >= 100000) == (dc == "dc2") for dc, us in trips), trips
         wait_members(cluster)
         with Load(cluster, [], False) as load:
-            for _ in range(8 if rig.LONG else 1):
+            for _ in range(8):
                 cluster.net.part()
                 rig.wait_until(lambda: all(n.states_of_peers().count("DOWN") == 2 for n in cluster.nodes), "the others are DOWN")
                 load.go_on()

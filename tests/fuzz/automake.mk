@@ -14,6 +14,10 @@ FUZZ_TARGETS += fuzz_frame
 fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(FUZZ_MAIN)
 fuzz_frame_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += fuzz_gossip
+fuzz_gossip_SOURCES = tests/fuzz/fuzz_gossip.c $(FUZZ_MAIN)
+fuzz_gossip_LDADD = $(FUZZ_LIBS)
+
 FUZZ_TARGETS += fuzz_link
 fuzz_link_SOURCES = tests/fuzz/fuzz_link.c $(FUZZ_MAIN)
 fuzz_link_LDADD = $(FUZZ_LIBS)
@@ -25,6 +29,10 @@ fuzz_resp_LDADD = $(FUZZ_LIBS)
 FUZZ_TARGETS += fuzz_segment
 fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c $(FUZZ_MAIN)
 fuzz_segment_LDADD = $(FUZZ_LIBS)
+
+FUZZ_TARGETS += fuzz_swim
+fuzz_swim_SOURCES = tests/fuzz/fuzz_swim.c $(FUZZ_MAIN)
+fuzz_swim_LDADD = $(FUZZ_LIBS)
 
 FUZZ_SECONDS = 10
 fuzz: $(FUZZ_TARGETS)

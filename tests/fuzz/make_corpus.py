@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes the inputs that the searches of fuzz_resp, fuzz_frame and fuzz_link start from, into the directory
+"""Writes the inputs that the searches of the fuzz targets start from, into the directory
 given (tests/fuzz/corpus). What a search has found worth keeping is added by hand under any other
 name; nothing here depends on chance, so that a second run changes nothing."""
 import pathlib
@@ -101,9 +101,53 @@ def link_inputs():
     yield "write-sort", 7, resp("SORT", "k", "STORE", "d")
 
 
+def gossip_inputs():
+    """name -> payload, a GossipEnvelope; see fuzz_gossip.c and proto/gossip.proto."""
+    def fixed(number, value, size=8):
+        kind = {8: 1, 4: 5}[size]
+        return bytes([number << 3 & 127 | kind] if number < 16 else [(number << 3 & 127) | kind | 128, 1]) + value.to_bytes(size, "little")
+
+    def place(address, token=7):
+        return message((1, address), (2, "dc1"), (3, "r2"), (4, struct.pack("<I", token)))
+
+    def member(name, state=2, claim=0, where="10.0.0.2:8101", mark=1700000000, token=7):
+        return (message((1, bytes([name]) * 16)) + fixed(2, mark << 32) + message((3, state), (5, claim)) +
+                fixed(6, 99) + message((7, place(where, token))))
+
+    def gossip(kind, sender=None, more=b"", cluster="test", address="10.0.0.2:8101"):
+        inner = message((1, cluster), (2, kind), (3, sender or member(2)), (4, address)) + more
+        return message((1, inner))
+    seq = fixed(7, 1, 4)
+    yield "ping", gossip(1, more=seq)
+    yield "ack", gossip(2, more=seq)
+    yield "ask", gossip(3, more=seq + message((10, bytes([3]) * 16), (11, "10.0.0.3:8101")))
+    yield "nack", gossip(4, more=seq + message((10, bytes([3]) * 16)))
+    yield "news", gossip(5, more=message((12, [member(3), member(4, claim=1), member(0, claim=2)])))
+    yield "contact", gossip(6, more=seq + message((5, 1)))
+    yield "contact-settled", gossip(6, more=seq + message((13, bytes(512))))
+    yield "welcome", gossip(7, more=message((12, [member(3)]), (18, 0), (19, 1)))
+    yield "sync", gossip(8, more=message((13, bytes(512))))
+    yield "digest", gossip(9, more=message((15, bytes([3]) * 32), (16, bytes(16))))
+    yield "words", gossip(10, more=message((12, [member(3, claim=3)]), (17, bytes(16)), (20, bytes([2]) * 16)))
+    yield "cluster", gossip(1, cluster="elsewhere")
+    yield "future", gossip(1, sender=member(2, mark=4000000000))
+    yield "self", gossip(1, sender=message((1, bytes([0] * 6 + [64, 0, 128, 0, 0, 0, 0, 0, 0, 1]))) +
+                         fixed(2, 1700000009 << 32) + message((3, 2)) + fixed(6, 1))
+    yield "taken", gossip(2, sender=member(2, token=0), more=seq)
+    yield "none", message((2, bytes(32)))
+
+
+def swim_inputs():
+    """name -> choices; see fuzz_swim.c: the first byte says whether the node is settled."""
+    yield "settled", bytes([1]) + bytes(range(4, 100))
+    yield "unsettled", bytes([0, 1, 1]) + bytes(range(100, 200))
+    yield "time", bytes([1]) + bytes([3, 63, 0, 200] * 8)
+    yield "claims", bytes([1]) + bytes([4, 4, 1, 0, 0, 1, 0, 0, 2, 1] * 20)
+
+
 def main():
     corpus = pathlib.Path(sys.argv[1])
-    for core in ("resp", "frame", "link"):
+    for core in ("resp", "frame", "link", "gossip", "swim"):
         (corpus / core).mkdir(parents=True, exist_ok=True)
     for name, pieces, stream in resp_inputs():
         (corpus / "resp" / name).write_bytes(bytes([len(pieces)]) + pieces + stream)
@@ -111,6 +155,10 @@ def main():
         (corpus / "frame" / name).write_bytes(bytes([choice]) + data)
     for name, reader, data in link_inputs():
         (corpus / "link" / name).write_bytes(bytes([reader]) + data)
+    for name, data in gossip_inputs():
+        (corpus / "gossip" / name).write_bytes(data)
+    for name, data in swim_inputs():
+        (corpus / "swim" / name).write_bytes(data)
 
 
 if __name__ == "__main__":

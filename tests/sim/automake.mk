@@ -8,7 +8,7 @@ test_sim_net_LDADD = $(TEST_LIBS)
 
 SIM_GOSSIP = $(SIM_NET) tests/sim/gossip.c tests/sim/gossip.h tests/sim/tape.c tests/sim/tape.h tests/sim/gossip_bad.c tests/sim/gossip_bad.h \
 	tests/sim/gossip_runs.c tests/sim/gossip_runs.h tests/sim/gossip_many.c tests/sim/gossip_many.h
-noinst_PROGRAMS += sim_gossip
+check_PROGRAMS += sim_gossip
 sim_gossip_SOURCES = tests/sim/sim_gossip.c $(SIM_GOSSIP)
 sim_gossip_CPPFLAGS = $(SIM_CPPFLAGS)
 

@@ -588,8 +588,12 @@ static void note_seed_places(struct gossip_sim *g)
         struct gnode *x = &g->nodes[i];
         char rack[16];
         rack_name(g, x, rack);
-        g->seed_places[i] = (struct member_place){mem_strdup(x->address), "dc", mem_strdup(rack),
-                                                  mem_dup(&x->token, sizeof x->token), 1};
+        g->seed_places[i] = (struct member_place){mem_strdup(x->address),
+                                                  "dc",
+                                                  mem_strdup(rack),
+                                                  mem_dup(&x->token, sizeof x->token),
+                                                  1,
+                                                  NULL};
         g->seed_places_count++;
     }
 }
@@ -906,12 +910,14 @@ const struct gossip_figures *gossip_figures(const struct gossip_sim *g)
     return &g->figures;
 }
 
-double gossip_tape_ns(struct gossip_sim *g)
+double gossip_tape_ns(struct gossip_sim *g, unsigned first, unsigned n)
 {
     double sum = 0;
-    for (unsigned i = 0; i < g->n && i < g->o.tapes; i++)
+    for (unsigned i = first; i < first + n; i++) {
+        assert(i < g->n && g->nodes[i].tape);
         sum += tape_play(g->nodes[i].tape);
-    return g->o.tapes ? sum / (double)g->o.tapes : 0;
+    }
+    return sum / n;
 }
 
 void gossip_count_anew(struct gossip_sim *g)

@@ -108,9 +108,9 @@ struct gossip_figures {
     uint64_t refused, taken, twice; /* events */
 };
 const struct gossip_figures *gossip_figures(const struct gossip_sim *g);
-/* What a node that is on tape spends on its core, ns of CPU time on average since the start; once.
- */
-double gossip_tape_ns(struct gossip_sim *g);
+/* What each of these nodes, which are on tape, spends on its core, ns of CPU time on average since
+ * the start. Once for each node. */
+double gossip_tape_ns(struct gossip_sim *g, unsigned first, unsigned n);
 /* What was counted so far is forgotten. */
 void gossip_count_anew(struct gossip_sim *g);
 /* Prints each false death and each refusal. */

@@ -32,7 +32,7 @@ run_fn run_start;
 /* Nothing happens, for_ms long. */
 run_fn run_rest;
 /* As well, with more than 50 nodes; `ms` are the ns of CPU time that a node's core takes each
- * second. */
+ * second, `first` those of a node that is everybody's seed. */
 run_fn run_cost;
 /* for_ms long with 10 % loss, and 30 % of the nodes paused at any time, each for 5 s; then calm,
  * and ms until all agree. */

@@ -45,6 +45,7 @@ struct node {
     struct net_handlers h;
     uint32_t life; /* odd while it lives */
     bool lost, paused, wakes;
+    bool rings; /* its alarm came and waits with the rest */
     struct fifo waiting;
     uint64_t us_each, busy_until;
     /* the monotonic clock: showed clock_base at true_base, goes ppm too fast */
@@ -289,13 +290,14 @@ static bool alarm_rings(struct net *n, const struct event *e)
     if (e->value != x->alarm_queued)
         return false;
     x->alarm_queued = NEVER;
-    if (x->alarm == NEVER)
+    if (x->alarm == NEVER || x->rings)
         return false;
     if (net_clock(n, e->node) < x->alarm) {
         queue_alarm(n, e->node, true_time(n, e->node, x->alarm));
         return false;
     }
     x->alarm = NEVER;
+    x->rings = true;
     return true;
 }
 
@@ -524,7 +526,7 @@ void net_start(struct net *n, unsigned node)
     struct node *x = &n->nodes[node];
     assert(!net_lives(n, node));
     x->life++;
-    x->lost = x->paused = x->wakes = false;
+    x->lost = x->paused = x->wakes = x->rings = false;
     x->busy_until = 0;
     net_note(n, 0x57a47 + node);
 }
@@ -707,6 +709,7 @@ static void happen(struct net *n, const struct event *e)
         struct node *x = &n->nodes[e->node];
         h = x->h;
         x->busy_until = n->now + x->us_each;
+        x->rings = x->rings && e->type != E_ALARM;
     }
     note_event(n, e);
     if (e->type == E_TIMER)

@@ -184,6 +184,36 @@ START_TEST(a_pause_keeps_what_comes)
 }
 END_TEST
 
+/* It came during the pause; what is set again meanwhile adds no second one. */
+static void set_again(void *arg, unsigned node, unsigned from, const void *bytes, size_t size)
+{
+    struct seen *s = arg;
+    on_datagram(arg, node, from, bytes, size);
+    net_alarm(s->n, node, net_clock(s->n, node));
+}
+
+START_TEST(an_alarm_waits_once)
+{
+    struct seen seen[2] = {{0}, {0}};
+    struct net *n = net_new(&plain, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        seen[i].n = n;
+        net_add(n, &(struct net_handlers){on_alarm, set_again, NULL, NULL, NULL, &seen[i]});
+        net_start(n, i);
+    }
+    net_pause(n, 1);
+    for (unsigned i = 0; i < 50; i++)
+        net_send(n, 0, 1, "a", 1);
+    net_run(n, NET_S);
+    net_resume(n, 1);
+    net_run(n, 2 * NET_S);
+    ck_assert_uint_eq(seen[1].datagrams, 50);
+    ck_assert_uint_ge(seen[1].alarms, 1);
+    ck_assert_uint_le(seen[1].alarms, 2);
+    net_free(n);
+}
+END_TEST
+
 START_TEST(a_slow_node_takes_one_after_the_other)
 {
     struct seen seen[2];
@@ -284,6 +314,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, streams_keep_order_and_lose_nothing);
     tcase_add_test(c, a_cut_stops_one_direction);
     tcase_add_test(c, a_pause_keeps_what_comes);
+    tcase_add_test(c, an_alarm_waits_once);
     tcase_add_test(c, a_slow_node_takes_one_after_the_other);
     tcase_add_test(c, a_new_life_hears_nothing_of_the_old_one);
     tcase_add_test(c, a_lost_machine_says_nothing);

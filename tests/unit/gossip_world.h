@@ -19,6 +19,7 @@ struct seen {
     int node;
     enum swim_event_type type;
     enum node_state before, state;
+    bool replaced;
     char id[NODE_ID_SIZE], reason[160];
     uint64_t at;
 };
@@ -72,7 +73,11 @@ static void world_event(void *arg, const struct swim_event *e)
 {
     ck_assert_uint_lt(w.nseen, WORLD_EVENTS);
     struct seen *seen = &w.seen[w.nseen++];
-    *seen = (struct seen){.node = *(int *)arg, .type = e->type, .before = e->before, .at = w.now};
+    *seen = (struct seen){.node = *(int *)arg,
+                          .type = e->type,
+                          .before = e->before,
+                          .at = w.now,
+                          .replaced = e->replaced};
     if (e->m) {
         memcpy(seen->id, e->m->id, NODE_ID_SIZE);
         seen->state = e->m->state;

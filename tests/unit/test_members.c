@@ -40,6 +40,7 @@ struct node {
     const char *rack;
     uint32_t token;
     pid_t redis; /* behind it; 0: its store is embedded */
+    bool gossip; /* only one of a process: what gossip knows stands in tables of the process */
     int client;
 };
 
@@ -99,6 +100,7 @@ static void start_server(struct node *n, const char *more)
             "  dyn_listen: %s\n  stats_listen: 127.0.0.1:%u\n  data_dir: %s\n"
             "  workers: 2\n  gos_interval: 200\n  timeout: 1000\n%s",
             n->rack, n->token, n->client_port, n->peers_at, free_port(), n->dir, more);
+    fprintf(f, "  enable_gossip: %s\n", n->gossip ? "true" : "false");
     if (n->redis)
         fprintf(f, "  data_store: redis\n  servers: [%s/redis.sock:1]\n", n->dir);
     fclose(f);
@@ -389,6 +391,90 @@ START_TEST(a_peer_that_leaves_for_good)
 }
 END_TEST
 
+/* The configuration still names it: it has gone all the same, over a restart too, until it is said
+ * to be back. */
+START_TEST(a_seed_that_has_left)
+{
+    struct node a, b;
+    char seeds[100];
+    open_node(&b, "r2", 0, "");
+    snprintf(seeds, sizeof seeds, "  dyn_seeds: [%s:r2:d:0]\n", b.peers_at);
+    make_node(&a, "r1", 0);
+    a.gossip = true; /* it keeps what the ring was */
+    start_server(&a, seeds);
+    introduce(&b, &a, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    introduce(&a, &b, RING_GONE);
+    UNTIL(index_of(&a, &b) < 0);
+    stop_server(&a);
+    stop_server(&b);
+    start_server(&a, seeds);
+    start_server(&b, "");
+    ck_assert_int_eq(role_at(&a, 1), RING_GONE);
+    ck_assert_ptr_null(server_peers(a.server)->at[1]->sender); /* nobody dials it */
+    ck_assert(answers(&a, "SET k v", "+OK\r\n"));
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(index_of(&a, &b) == 2 && is_linked(&a, &b));
+    ck_assert(answers(&a, "SET k w", "+OK\r\n"));
+    UNTIL(has_nothing_left(&a, &b) && answers(&b, "GET k", "$1\r\nw\r\n"));
+    close_node(&a);
+    close_node(&b);
+}
+END_TEST
+
+/* Nobody here has met it, and nobody will. */
+START_TEST(a_seed_that_left_before_it_was_met)
+{
+    struct node a;
+    static const uint32_t tokens[] = {0};
+    struct ring_node p = {.role = RING_GONE,
+                          .id = "11111111-1111-4111-8111-111111111111",
+                          .address = "127.0.0.1:1",
+                          .datacenter = "d",
+                          .rack = "r2",
+                          .tokens = tokens,
+                          .ntokens = 1};
+    open_node(&a, "r1", 0,
+              "  write_consistency: DC_QUORUM\n  dyn_seeds: [127.0.0.1:1:r2:d:0]\n"
+              "  enable_hinted_handoff: false\n");
+    ck_assert_int_eq(ask(&a, "SET k v")[0], '-');
+    tell(&a, &p, NODE_RESET);
+    UNTIL(role_at(&a, 1) == RING_GONE);
+    ck_assert(answers(&a, "SET k v", "+OK\r\n"));
+    close_node(&a);
+}
+END_TEST
+
+/* Membership says that a new node has come to the place of one that died, and that this one is
+ * gone: the new one gets what lies in the log, and what is said of it counts when it has it. */
+START_TEST(a_place_that_another_node_takes)
+{
+    struct node a, b, c;
+    open_node(&a, "r1", 0, "");
+    open_node(&b, "r2", 0, "");
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    struct ring_node dead = place_of(&b, RING_GONE);
+    dead.address = "127.0.0.1:1";
+    stop_server(&b);
+    ck_assert(answers(&a, "SET k hint", "+OK\r\n"));
+    open_node(&c, "r2", 0, "");
+    introduce(&a, &c, RING_MEMBER);
+    tell(&a, &dead, NODE_RESET);
+    UNTIL(PEER_LOAD(server_peers(a.server)->at[1], link_up) == 0);
+    introduce(&c, &a, RING_MEMBER); /* else it takes nobody */
+    UNTIL(index_of(&a, &c) == 1 && is_linked(&a, &c) && has_nothing_left(&a, &c));
+    ck_assert_int_eq(role_at(&a, 1), RING_MEMBER);
+    UNTIL(peer_member_state(peer_of(&a, &c)) == NODE_NORMAL);
+    UNTIL(answers(&c, "GET k", "$4\r\nhint\r\n"));
+    close_node(&a);
+    close_node(&b);
+    close_node(&c);
+}
+END_TEST
+
 /* Tokens that another node of the rack has, this node's own place, one that has gone unmet. */
 START_TEST(who_is_not_taken)
 {
@@ -549,6 +635,9 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_peer_that_starts_somewhere_else);
     tcase_add_test(c, a_peer_that_joins);
     tcase_add_test(c, a_peer_that_leaves_for_good);
+    tcase_add_test(c, a_seed_that_has_left);
+    tcase_add_test(c, a_seed_that_left_before_it_was_met);
+    tcase_add_test(c, a_place_that_another_node_takes);
     tcase_add_test(c, who_is_not_taken);
     tcase_add_test(c, a_peer_that_takes_other_tokens);
     tcase_add_test(c, company_for_a_lone_redis);

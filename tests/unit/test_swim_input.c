@@ -111,6 +111,7 @@ START_TEST(what_is_malformed_is_refused_whole)
     NEWS(), f.place[1].rack = (char *)(uintptr_t) "", refuses("place");
     NEWS(), f.place[1].datacenter = (char *)(uintptr_t) "a\nb", refuses("place");
     NEWS(), f.place[1].n_tokens = 0, refuses("tokens");
+    NEWS(), f.place[1].version = long_text, refuses("version");
     NEWS(), f.place[1].tokens = many, f.place[1].n_tokens = 5000, refuses("tokens");
     NEWS(), f.place[1].tokens = twice, f.place[1].n_tokens = 2, refuses("ascending");
     forge_place(&f.from_place, "10.7.7.7:1");
