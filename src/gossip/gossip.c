@@ -470,7 +470,7 @@ static struct swim *new_swim(struct gossip *g)
 
 struct gossip *gossip_start(const struct gossip_options *o, struct error *e)
 {
-    struct gossip *g = MEM_NEW(struct gossip);
+    struct gossip *g = MEM_NEW_ALIGNED(struct gossip);
     g->o = *o;
     struct ring_node self = own_place(g);
     if (!keep_load_membership(o->config->data_dir, &self, &g->kept, e)) {
