@@ -2,6 +2,7 @@
 import os
 import shutil
 import socket
+import threading
 
 import linkpeer
 import pytest
@@ -252,6 +253,35 @@ def test_gossip_leaving():
         rig.wait_until(lambda: a.members().get(address(d)) == "NORMAL", "node 1 is back")
         assert a.members().get(address(b)) in (None, "RESET"), "dyn_seeds doesn't bring it back"
         assert len(a.admin("key", "k")["replicas"]) == 2
+    finally:
+        c.end_all()
+
+
+def test_gossip_leaving_after_another_that_was_owed_hints():
+    """Node 2 left while node 1 held hints for it: nobody will take them, and they don't keep node 1 from leaving."""
+    c = rig.Cluster(places=[("dc1", "r1", "0"), ("dc1", "r2", "0"), ("dc1", "r3", "0")])
+    try:
+        for node in c.nodes:
+            node.start()
+        wait_all_see(c.nodes)
+        wait_settled(*c.nodes)
+        a, b, d = c.nodes
+        a.admin("hints", "pause", address(b))
+        client = a.client()
+        client.set("k", "v")
+        rig.wait_until(lambda: a.pending() == 1, "a hint for node 2")
+        b.admin("state", "leaving")
+        rig.wait_until(lambda: address(b) not in a.members(), "node 1 knows")
+        leaving = threading.Thread(target=lambda: a.admin("--timeout", "20", "state", "leaving"))
+        leaving.start()
+        count = 0
+        with pytest.raises(redis.ResponseError, match="has left the ring; nothing was written"):
+            while count < 200000:  # on a connection from before: up to the last moment
+                assert client.incr("n") == count + 1
+                count += 1
+        leaving.join()
+        rig.wait_until(lambda: address(a) not in d.members(), "node 1 has left")
+        assert d.client().get("k") == b"v" and int(d.client().get("n")) == count > 0
     finally:
         c.end_all()
 
