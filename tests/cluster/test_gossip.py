@@ -3,6 +3,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 
 import linkpeer
 import pytest
@@ -297,6 +298,24 @@ def test_gossip_off_is_static():
         other.start()
         rig.wait_until(lambda: "isn't one of the places" in other.log_text() + a.log_text(), "it is refused")
         assert sees(a, b) and sees(b, a)
+    finally:
+        c.end_all()
+
+
+def test_gossip_a_peer_without_it_has_heartbeats():
+    """Where only one of two gossips, the other hears of its idle link, and doesn't take it for broken."""
+    c = rig.Cluster(2, flags={"gos-interval": "200"})
+    a, b = c.nodes
+    b.flags = {**b.flags, **rig.STATIC}
+    try:
+        for node in c.nodes:
+            node.start()
+        for node in c.nodes:
+            rig.wait_until(lambda n=node: n.states_of_peers() == ["NORMAL"], "linked")
+        end = time.monotonic() + 4  # it gives up after 4 intervals and a second, and looks each second
+        while time.monotonic() < end:
+            assert "NORMAL -> DOWN" not in a.log_text()
+            time.sleep(0.1)
     finally:
         c.end_all()
 
