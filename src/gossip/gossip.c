@@ -199,6 +199,13 @@ static void on_event(void *arg, const struct swim_event *e)
     }
 }
 
+void gossip_take_no_more(struct gossip *g)
+{
+    struct member self = *swim_self(g->swim);
+    self.said = NODE_RESET;
+    tell_writer(g, &self, "all its logs are delivered");
+}
+
 void gossip_say(struct gossip *g, enum node_state state)
 {
     if (swim_self(g->swim)->state == state)
