@@ -70,6 +70,16 @@ struct rumour {
     uint64_t next, end;
 };
 
+/* A member that says that it is at another address now, while the one that is known may live. */
+struct move {
+    uint32_t number;
+    unsigned asked; /* so many times without an answer */
+    bool answered;  /* the old address, since it was asked last */
+    uint64_t asked_at;
+};
+#define MOVES_MAX 16u
+#define MOVE_ASKS 3u
+
 /* An address that swim_contact was given. */
 struct asked {
     char *address;
@@ -130,6 +140,8 @@ struct swim {
     bool welcomed; /* a whole list was received */
     struct asked *asked;
     unsigned nasked;
+    struct move moves[MOVES_MAX];
+    unsigned nmoves;
 };
 
 /* ---- swim.c */

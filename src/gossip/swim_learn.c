@@ -351,12 +351,71 @@ static void tell_twins(struct swim *s, const Gossip *m, const struct entry *e)
     draft_send(s, &d, m->address);
 }
 
+/* ---- a member that says that it is elsewhere now -----------------------------------------------
+ */
+
+static struct move *find_move(struct swim *s, uint32_t number)
+{
+    for (unsigned i = 0; i < s->nmoves; i++)
+        if (s->moves[i].number == number)
+            return &s->moves[i];
+    return NULL;
+}
+
+static void ask_old(struct swim *s, struct move *v, const struct entry *e)
+{
+    v->answered = false;
+    v->asked++;
+    v->asked_at = s->now;
+    ask_itself(s, e->word, CLAIM_NONE);
+}
+
+/* A copied data directory has its owner's id, and starts later: its word would win. Who is there
+ * stays, so a member that lives is believed to be elsewhere only when its old address is silent:
+ * asked several times, since messages are lost. */
+static bool has_moved(struct swim *s, const Gossip *m, const struct entry *e)
+{
+    const struct word *w = e->word;
+    const uint32_t number = w->seat->name->number;
+    struct move *v = find_move(s, number);
+    bool silent = v && !v->answered && s->now - v->asked_at >= s->interval / 2;
+    if (word_state(w) == NODE_DOWN || w->said == NODE_RESET ||
+        strcmp(m->address, w->seat->place.address) == 0 || (silent && v->asked >= MOVE_ASKS)) {
+        if (v)
+            *v = s->moves[--s->nmoves];
+        return true;
+    }
+    if (v && v->answered) {
+        tell_twins(s, m, e);
+        v->asked = 0;
+    }
+    if (!v) {
+        v = &s->moves[s->nmoves < MOVES_MAX ? s->nmoves++ : swim_random_to(s, MOVES_MAX)];
+        *v = (struct move){.number = number};
+    }
+    if (!v->asked || silent || v->answered)
+        ask_old(s, v, e);
+    return false;
+}
+
+/* It is where it was. */
+static void note_answer(struct swim *s, const struct entry *e)
+{
+    struct move *v = find_move(s, e->word->seat->name->number);
+    if (v)
+        v->answered = true;
+}
+
 /* A member tells of itself with each message. */
 void learn_from_sender(struct swim *s, const Gossip *m, struct entry *e)
 {
     const GossipMember *f = m->from;
     if (f->clock > e->clock)
         e->clock = f->clock;
+    if (strcmp(m->address, e->word->seat->place.address) == 0)
+        note_answer(s, e);
+    if (f->incarnation > e->word->incarnation && !has_moved(s, m, e))
+        return;
     if (f->incarnation <= e->word->incarnation) {
         if (f->incarnation == e->word->incarnation && f->place_hash == e->word->seat->in.hash)
             return;
