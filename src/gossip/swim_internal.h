@@ -7,6 +7,7 @@
  *     swim_probe      probes, direct and through others
  *     swim_suspect    suspicions and their time
  *     swim_learn      what a word that was heard changes
+ *     swim_twins      two processes with one id
  *     swim_rumour     names that nobody whom this node trusts has reached yet
  *     swim_exchange   lists that differ
  *     swim_join       from the first contact until this node is settled
@@ -78,7 +79,6 @@ struct move {
     uint64_t asked_at;
 };
 #define MOVES_MAX 16u
-#define MOVE_ASKS 3u
 
 /* An address that swim_contact was given. */
 struct asked {
@@ -216,7 +216,17 @@ void suspect_alive(struct swim *s, struct entry *e, uint64_t asked_at);
 void suspect_tick(struct swim *s);
 void suspect_anew(struct swim *s);
 
+/* ---- swim_twins */
+bool twins_may_be_told(struct swim *s); /* it was told long enough ago */
+/* To both of them, and to the actor. */
+void twins_tell(struct swim *s, const struct entry *e, const char *other);
+/* The member says itself that it is at this address now: is that so? If it lives, its old address
+ * is asked first. */
+bool twins_moved(struct swim *s, const struct entry *e, const char *address);
+void twins_answered(struct swim *s, const struct entry *e); /* its old address has */
+
 /* ---- swim_learn */
+void learn_ask_itself(struct swim *s, const struct word *w, enum claim claim);
 struct teller {
     uint32_t number; /* NOBODY: a contact that isn't a member yet */
     bool news;       /* it spreads; else it comes from a comparison of lists */

@@ -191,7 +191,7 @@ static void learn_unknown(struct swim *s, const GossipMember *m, struct teller *
 
 /* Others say something else of a member under the same incarnation, and it isn't clear who is late.
  * It is told what is said of it, so that it says how it is. */
-static void ask_itself(struct swim *s, const struct word *w, enum claim claim)
+void learn_ask_itself(struct swim *s, const struct word *w, enum claim claim)
 {
     if (s->now >= s->verify_from + s->interval) {
         s->verify_from = s->now;
@@ -212,7 +212,7 @@ static void ask_itself(struct swim *s, const struct word *w, enum claim claim)
  * only late, or was cut off. */
 static void verify(struct swim *s, const struct entry *e)
 {
-    ask_itself(s, e->word, CLAIM_DEAD);
+    learn_ask_itself(s, e->word, CLAIM_DEAD);
     if (s->nprobes < PROBES_MAX / 4)
         probe_start(s, e->word->seat->name->number);
 }
@@ -251,10 +251,15 @@ static void learn_known(struct swim *s, const GossipMember *m, struct teller *t,
     const enum claim kept = claim == CLAIM_SUSPECT || m->state == NODE_RESET ? CLAIM_NONE : claim;
     struct word *w = word_get(seat, m->incarnation, (enum node_state)m->state, kept, m->serves);
     seat_unref(seat);
+    if (t->number == w->seat->name->number && w->incarnation > e->word->incarnation &&
+        !twins_moved(s, e, w->seat->place.address)) {
+        word_unref(w);
+        return;
+    }
     const bool asked = t->trusted && !s->settled && m->incarnation == e->word->incarnation;
     if (w == e->word || (!word_beats(w, e->word) && !asked)) {
         if (was_buried(w, e->word))
-            ask_itself(s, e->word, CLAIM_NONE);
+            learn_ask_itself(s, e->word, CLAIM_NONE);
         word_unref(w);
     } else if (kept == CLAIM_DEAD && !t->news && s->settled && !e->word->claim &&
                w->incarnation == e->word->incarnation) {
@@ -285,15 +290,6 @@ void learn(struct swim *s, const GossipMember *m, struct teller *t)
 
 /* ---- this node itself --------------------------------------------------------------------------
  */
-
-/* Doubles write all the time; once an interval is enough to say so. */
-static bool twins_may_be_told(struct swim *s)
-{
-    if (s->now < s->twins_next)
-        return false;
-    s->twins_next = s->now + s->interval;
-    return true;
-}
 
 void learn_twin(struct swim *s, const char *address, uint64_t incarnation)
 {
@@ -332,80 +328,6 @@ void learn_of_self(struct swim *s, const GossipMember *m)
 /* ---- the sender of a message -------------------------------------------------------------------
  */
 
-static void tell_twins(struct swim *s, const Gossip *m, const struct entry *e)
-{
-    const char *known = e->word->seat->place.address;
-    char reason[400];
-    if (!twins_may_be_told(s))
-        return;
-    snprintf(reason, sizeof reason, "two processes claim its id, at %.150s and %.150s", known,
-             m->address);
-    swim_event(s, SWIM_TWICE, e, e->word, NODE_UNKNOWN, reason);
-    struct draft d;
-    draft_begin(s, &d, GOSSIP_TYPE__GOSSIP_NEWS, NOBODY);
-    draft_target(&d, e->word->seat->name);
-    d.m.has_twice = d.m.twice = true;
-    d.m.target_address = m->address;
-    draft_send(s, &d, known);
-    d.m.target_address = (char *)(uintptr_t)known;
-    draft_send(s, &d, m->address);
-}
-
-/* ---- a member that says that it is elsewhere now -----------------------------------------------
- */
-
-static struct move *find_move(struct swim *s, uint32_t number)
-{
-    for (unsigned i = 0; i < s->nmoves; i++)
-        if (s->moves[i].number == number)
-            return &s->moves[i];
-    return NULL;
-}
-
-static void ask_old(struct swim *s, struct move *v, const struct entry *e)
-{
-    v->answered = false;
-    v->asked++;
-    v->asked_at = s->now;
-    ask_itself(s, e->word, CLAIM_NONE);
-}
-
-/* A copied data directory has its owner's id, and starts later: its word would win. Who is there
- * stays, so a member that lives is believed to be elsewhere only when its old address is silent:
- * asked several times, since messages are lost. */
-static bool has_moved(struct swim *s, const Gossip *m, const struct entry *e)
-{
-    const struct word *w = e->word;
-    const uint32_t number = w->seat->name->number;
-    struct move *v = find_move(s, number);
-    bool silent = v && !v->answered && s->now - v->asked_at >= s->interval / 2;
-    if (word_state(w) == NODE_DOWN || w->said == NODE_RESET ||
-        strcmp(m->address, w->seat->place.address) == 0 || (silent && v->asked >= MOVE_ASKS)) {
-        if (v)
-            *v = s->moves[--s->nmoves];
-        return true;
-    }
-    if (v && v->answered) {
-        tell_twins(s, m, e);
-        v->asked = 0;
-    }
-    if (!v) {
-        v = &s->moves[s->nmoves < MOVES_MAX ? s->nmoves++ : swim_random_to(s, MOVES_MAX)];
-        *v = (struct move){.number = number};
-    }
-    if (!v->asked || silent || v->answered)
-        ask_old(s, v, e);
-    return false;
-}
-
-/* It is where it was. */
-static void note_answer(struct swim *s, const struct entry *e)
-{
-    struct move *v = find_move(s, e->word->seat->name->number);
-    if (v)
-        v->answered = true;
-}
-
 /* A member tells of itself with each message. */
 void learn_from_sender(struct swim *s, const Gossip *m, struct entry *e)
 {
@@ -413,15 +335,13 @@ void learn_from_sender(struct swim *s, const Gossip *m, struct entry *e)
     if (f->clock > e->clock)
         e->clock = f->clock;
     if (strcmp(m->address, e->word->seat->place.address) == 0)
-        note_answer(s, e);
-    if (f->incarnation > e->word->incarnation && !has_moved(s, m, e))
-        return;
+        twins_answered(s, e);
     if (f->incarnation <= e->word->incarnation) {
         if (f->incarnation == e->word->incarnation && f->place_hash == e->word->seat->in.hash)
             return;
         if (strcmp(m->address, e->word->seat->place.address) != 0 &&
             (uint32_t)s->now - e->placed >= MOVED_LATELY * s->interval)
-            tell_twins(s, m, e);
+            twins_tell(s, e, m->address);
         return;
     }
     struct teller t;

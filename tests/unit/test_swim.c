@@ -308,6 +308,28 @@ START_TEST(two_processes_of_one_id_are_told_so)
     const uint64_t then = swim_find(w.node[0], id_of(3))->incarnation;
     world_run(60000);
     ck_assert_uint_eq(swim_find(w.node[0], id_of(3))->incarnation, then); /* the fight is over */
+    for (int i = 0; i < 3; i++) { /* who was there first stays, though the other started later */
+        ck_assert_str_eq(swim_find(w.node[i], id_of(3))->place->address, w.address[3]);
+        ck_assert_uint_eq(count_events(i, SWIM_PLACE), 0);
+    }
+    world_end();
+}
+END_TEST
+
+/* So soon that nobody has missed it at its old address. */
+START_TEST(one_that_moves_at_once_is_believed_when_its_old_address_is_silent)
+{
+    world_cluster(4);
+    world_run(5000);
+    world_kill(3);
+    start_again(3, "10.0.9.9:8101", true);
+    swim_contact(w.node[3], w.address[0], w.now);
+    world_run(4000);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(state_at(i, 3), NODE_NORMAL);
+        ck_assert_str_eq(swim_find(w.node[i], id_of(3))->place->address, "10.0.9.9:8101");
+        ck_assert_uint_eq(count_events(i, SWIM_TWICE), 0);
+    }
     world_end();
 }
 END_TEST
@@ -548,6 +570,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, who_leaves_for_good_is_forgotten_a_day_later);
     tcase_add_test(c, one_restarted_at_another_address_is_the_same_node);
     tcase_add_test(c, two_processes_of_one_id_are_told_so);
+    tcase_add_test(c, one_that_moves_at_once_is_believed_when_its_old_address_is_silent);
     tcase_add_test(c, a_newcomer_is_normal_while_nobody_serves);
     tcase_add_test(c, a_newcomer_to_a_ring_that_serves_is_joining);
     tcase_add_test(c, tokens_that_a_member_lists_are_not_new);
