@@ -10,7 +10,7 @@ static void forget(struct recent *r, const struct peers *peers)
         r->floors = mem_realloc(r->floors, n * sizeof *r->floors);
     r->n = n;
     for (unsigned i = 0; i < n; i++)
-        r->floors[i] = i == peers->self ? 0 : hint_log_appended(peers->at[i]->log).seq;
+        r->floors[i] = peers->at[i] ? hint_log_appended(peers->at[i]->log).seq : 0;
 }
 
 void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node)

@@ -45,6 +45,64 @@ static void tell_writer(const struct gossip *g, const struct member *m, const ch
     actor_send(g->o.writer, &mail->msg);
 }
 
+/* ---- who has left ------------------------------------------------------------------------------
+ */
+
+struct succession {
+    const struct gossip *g;
+    const struct member *gone;
+    bool inherited;
+};
+
+static struct ring_node place_in_ring(const struct member *m)
+{
+    return (struct ring_node){.datacenter = m->place->datacenter,
+                              .rack = m->place->rack,
+                              .tokens = m->place->tokens,
+                              .ntokens = m->place->ntokens};
+}
+
+static bool find_heir(void *arg, const struct member *m)
+{
+    struct succession *s = arg;
+    const struct ring_node a = place_in_ring(m), b = place_in_ring(s->gone);
+    s->inherited =
+        m->said != NODE_RESET && strcmp(m->id, s->gone->id) != 0 && ring_same_place(&a, &b);
+    return !s->inherited;
+}
+
+static bool shares_token(const struct member_place *a, const struct member_place *b)
+{
+    if (strcmp(a->datacenter, b->datacenter) != 0 || strcmp(a->rack, b->rack) != 0)
+        return false;
+    size_t i = 0, k = 0; /* both are ascending */
+    while (i < a->ntokens && k < b->ntokens && a->tokens[i] != b->tokens[k])
+        a->tokens[i] < b->tokens[k] ? i++ : k++;
+    return i < a->ntokens && k < b->ntokens;
+}
+
+/* It was told of when the ring couldn't take it yet. */
+static bool tell_again(void *arg, const struct member *m)
+{
+    struct succession *s = arg;
+    if (m->said != NODE_RESET && strcmp(m->id, s->gone->id) != 0 &&
+        shares_token(m->place, s->gone->place))
+        tell_writer(s->g, m, "a token of it is free");
+    return true;
+}
+
+/* One whose place another node has now isn't gone for the writer: its log is the heir's, which gets
+ * it when they meet. */
+static void tell_gone(const struct gossip *g, const struct member *m, const char *reason)
+{
+    struct succession s = {.g = g, .gone = m};
+    swim_each(g->swim, find_heir, &s);
+    if (s.inherited)
+        return;
+    tell_writer(g, m, reason);
+    swim_each(g->swim, tell_again, &s);
+}
+
 /* ---- events ------------------------------------------------------------------------------------
  */
 
@@ -116,7 +174,10 @@ static void on_event(void *arg, const struct swim_event *e)
     case SWIM_PLACE:
         if (strcmp(e->m->id, g->o.me->id) == 0)
             on_own_state(g, e->m);
-        tell_writer(g, e->m, e->reason);
+        if (e->m->said == NODE_RESET)
+            tell_gone(g, e->m, e->reason);
+        else
+            tell_writer(g, e->m, e->reason);
         break;
     case SWIM_TAKEN:
         log_limited(10000, LOG_LEVEL_ERROR,
@@ -136,6 +197,13 @@ static void on_event(void *arg, const struct swim_event *e)
         log_notice("node %s, which has left, is forgotten", e->m->id);
         break;
     }
+}
+
+void gossip_take_no_more(struct gossip *g)
+{
+    struct member self = *swim_self(g->swim);
+    self.said = NODE_RESET;
+    tell_writer(g, &self, "all its logs are delivered");
 }
 
 void gossip_say(struct gossip *g, enum node_state state)
@@ -409,7 +477,7 @@ static struct swim *new_swim(struct gossip *g)
 
 struct gossip *gossip_start(const struct gossip_options *o, struct error *e)
 {
-    struct gossip *g = MEM_NEW(struct gossip);
+    struct gossip *g = MEM_NEW_ALIGNED(struct gossip);
     g->o = *o;
     struct ring_node self = own_place(g);
     if (!keep_load_membership(o->config->data_dir, &self, &g->kept, e)) {

@@ -32,6 +32,9 @@ struct gossip {
 
 /* This node's word changes: told to all, and kept. */
 void gossip_say(struct gossip *g, enum node_state state);
+/* It is about to leave: the writer refuses clients' writes from now on, and takes this node out of
+ * its ring when all that it took before is in the logs. */
+void gossip_take_no_more(struct gossip *g);
 
 /* ---- gossip_orders.c --------------------------------------------------------------------------
  */

@@ -46,7 +46,8 @@ static bool may_leave(const struct topology *t, struct error *e)
     return members || error_set(e, "no other node is in the ring: its data would be nowhere");
 }
 
-/* Bytes of the logs that aren't delivered; `who` gets the names of those that lack them. */
+/* Bytes of the logs that aren't delivered; `who` gets the names of those that lack them. Who has
+ * left takes none. */
 static uint64_t undelivered(const struct gossip *g, char *who, size_t size)
 {
     uint64_t bytes = 0;
@@ -56,7 +57,7 @@ static uint64_t undelivered(const struct gossip *g, char *who, size_t size)
     const struct topology *t = RCU_GET(*g->o.topology);
     for (unsigned i = 0; i < t->n; i++) {
         const struct peer *p = g->o.peers->at[i];
-        uint64_t behind = p ? peer_behind(p) : 0;
+        uint64_t behind = p && t->nodes[i].role != RING_GONE ? peer_behind(p) : 0;
         bytes += behind;
         if (behind && len < size)
             len += (size_t)snprintf(who + len, size - len, "%s%s (%" PRIu64 " bytes)",
@@ -94,6 +95,15 @@ static void give_up_waiting(struct gossip *g, const char *who)
     answer(m, why);
 }
 
+static bool takes_writes(const struct gossip *g)
+{
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*g->o.topology);
+    bool takes = t->nodes[t->self].role != RING_GONE;
+    rcu_read_end();
+    return takes;
+}
+
 static void leave(struct gossip *g, uint64_t now_ms)
 {
     log_notice("all logs are delivered: this node leaves the ring");
@@ -105,7 +115,12 @@ void gossip_go_on_leaving(struct gossip *g, uint64_t now_ms)
 {
     char who[400];
     enum node_state state = swim_self(g->swim)->state;
-    if (state == NODE_LEAVING && undelivered(g, who, sizeof who) == 0)
+    /* asked before it is counted: clients that are still connected write up to the last moment */
+    bool takes = state == NODE_LEAVING && takes_writes(g);
+    bool delivered = state == NODE_LEAVING && undelivered(g, who, sizeof who) == 0;
+    if (delivered && takes)
+        gossip_take_no_more(g);
+    else if (delivered)
         leave(g, now_ms);
     else if (state == NODE_LEAVING && g->leaving && now_ms >= g->leaving->until_ms)
         give_up_waiting(g, who);

@@ -287,8 +287,8 @@ bool logs_open(struct logs *l, struct error *e)
  */
 
 /* Of a peer that has gone: who comes back to its place gets what is left in it, who comes to
- * another one finds none. */
-static bool free_name(struct logs *l, const struct ring_node *n, struct error *e)
+ * another one finds none. It remembers the numbers that it had from us, up to *numbers. */
+static bool free_name(struct logs *l, const struct ring_node *n, uint64_t *numbers, struct error *e)
 {
     char place[NODE_ID_SIZE], name[NODE_ID_SIZE];
     struct hint_peer *old = hint_store_find(l->peers.store, n->id);
@@ -297,6 +297,7 @@ static bool free_name(struct logs *l, const struct ring_node *n, struct error *e
         return true;
     uint64_t left =
         hint_log_appended(hint_peer_log(old)).records - hint_log_acked(hint_peer_log(old)).records;
+    *numbers = hint_log_appended(hint_peer_log(old)).seq;
     if (left)
         return error_set(e, "%" PRIu64 " hints lie here that were made for it at another place",
                          left);
@@ -311,7 +312,8 @@ struct peer *logs_add(struct logs *l, const struct ring_node *n, struct error *e
     unsigned node = l->peers.n;
     p->node = node;
     p->log_name = mem_strdup(n->id);
-    bool ok = orphans_claim(&l->orphans, n, e) && free_name(l, n, e) &&
+    uint64_t numbers = 0;
+    bool ok = orphans_claim(&l->orphans, n, e) && free_name(l, n, &numbers, e) &&
               (!dir || dir_make(dir, e)) && open_log(l, n, p, e);
     mem_free(root);
     if (!ok) {
@@ -319,6 +321,7 @@ struct peer *logs_add(struct logs *l, const struct ring_node *n, struct error *e
         free_peer(p);
         return NULL;
     }
+    hint_log_set_floor(p->log, numbers);
     l->peers.at[node] = p;
     l->dirs[node] = dir;
     return p;
@@ -341,6 +344,9 @@ bool logs_add_own(struct logs *l, const struct topology *now, struct error *e)
         return false;
     }
     hint_peer_tune(p->hints, OWN_SEGMENT, 0);
+    if (hint_log_appended(p->log).records == hint_log_acked(p->log).records)
+        hint_peer_set_hinting(p->hints,
+                              false); /* nothing to replay: no request may take it for behind */
     l->dirs[p->node] = dir;
     __atomic_store_n(&l->peers.own, p, __ATOMIC_RELEASE);
     return true;

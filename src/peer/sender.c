@@ -63,11 +63,12 @@ static void check_silence(struct sender *s, uint64_t now)
         sender_drop_link(s, "no answer to the handshake");
 }
 
-/* Nothing is owed, and nothing was sent since the last look: with gossip, who is there is known
- * from elsewhere, and the link may be silent. */
+/* Nothing is owed, and nothing was sent since the last look: where membership tells of the peer,
+ * who is there is known from elsewhere, and the link may be silent. (A peer that doesn't gossip is
+ * in no membership, and would take the silence for a broken link.) */
 static bool is_quiet(const struct sender *s)
 {
-    return s->o.config->enable_gossip && s->phase == UP && !s->asked_us &&
+    return peer_member_state(s->peer) != NODE_UNKNOWN && s->phase == UP && !s->asked_us &&
            s->delivery.sent_bytes == s->delivery.acked_bytes &&
            s->delivery.sent_bytes == s->looked_bytes && !carrier_waits(&s->carrier);
 }

@@ -45,6 +45,7 @@ struct writer {
     size_t n_later;
     bool ring_changed; /* `met` hasn't heard of it yet */
     enum { ALONE, SETTLING, COMPANY } company;
+    bool leaves;        /* this node leaves the ring for good: clients' writes are refused */
     unsigned unsettled; /* workers that may have writes on their way past the writer */
     uv_timer_t tick, retry, lazy;
     unsigned ticks;

@@ -167,6 +167,8 @@ static bool open_own_log(struct writer *w)
     w->own.peer->sender = &w->actor;
     if (w->store_up)
         own_stands_at(&w->own, store_last(w->o.store, 0, w->o.me->id));
+    else
+        own_go_behind(&w->own);
     writer_announce(w);
     return true;
 }
@@ -278,11 +280,23 @@ static bool move_place(struct writer *w, unsigned node, const struct mail_member
 /* ---- each member ------------------------------------------------------------------------------
  */
 
+static bool has_clients_write(const struct batch *b)
+{
+    for (size_t i = 0; b && i < b->n; i++)
+        if (b->items[i].kind == ITEM_OWN && b->items[i].order)
+            return true;
+    return false;
+}
+
+/* Before it goes, all that it took is in the logs. False: later. */
 static bool change_own(struct writer *w, const struct mail_member *m)
 {
     struct ring_node n = (*w->o.topology)->nodes[w->self];
+    w->leaves = m->node.role == RING_GONE;
     if (n.role == m->node.role)
         return true;
+    if (w->leaves && (has_clients_write(w->at_store) || has_clients_write(w->gathering)))
+        return false;
     n.role = m->node.role;
     if (change_node(w, w->self, m, &n))
         log_notice("this node is %s (%s)", role_name(n.role), m->reason);

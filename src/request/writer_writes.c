@@ -111,9 +111,20 @@ static bool refuse_by_clock(struct writer *w, struct mail_write *m)
     return true;
 }
 
+/* Nobody would take it from this node any more. */
+static bool refuse_since_left(struct writer *w, struct mail_write *m)
+{
+    if (!w->leaves)
+        return false;
+    resp_add_error(&m->own_reply, "ERR this node has left the ring; nothing was written");
+    m->own_outcome = STORE_FAILED;
+    writer_answer(m);
+    return true;
+}
+
 void writer_write(struct writer *w, struct mail_write *m)
 {
-    if (refuse_by_clock(w, m))
+    if (refuse_by_clock(w, m) || refuse_since_left(w, m))
         return;
     if (w->o.serves && !__atomic_load_n(w->o.serves, __ATOMIC_RELAXED))
         __atomic_store_n(w->o.serves, 1, __ATOMIC_RELEASE);

@@ -1,6 +1,9 @@
 """Membership on real processes: joining by one seed, failures, restarts elsewhere, leaving."""
 import os
+import shutil
 import socket
+import threading
+import time
 
 import linkpeer
 import pytest
@@ -83,6 +86,31 @@ def test_gossip_members_are_remembered():
         a.start()
         wait_all_see(c.nodes)
         rig.wait_until(lambda: rig.copies(d, "k") == [rig.copies(d, "k")[0]] * 3, "delivered")
+    finally:
+        c.end_all()
+
+
+def test_gossip_a_lost_node_is_replaced_at_another_address():
+    """Of three, node 2 loses disk and address. The others hear of its successor before they meet it, and of the death:
+    it has its place, and the hints of both."""
+    c = one_seed(3)
+    try:
+        for node in c.nodes:
+            node.start()
+        wait_all_see(c.nodes)
+        a, b, d = c.nodes
+        b.kill()
+        for n in (a, d):
+            rig.wait_until(lambda n=n: n.members()[address(b)] == "DOWN", "node 2 is DOWN")
+            n.client().set(f"by-{n.name}", 1)
+        shutil.rmtree(b.directory)
+        os.makedirs(b.directory)
+        b.client_port, b.peer_port, b.http_port = rig.free_ports(3)
+        b.start()
+        wait_all_see(c.nodes)
+        for n in (a, d):
+            rig.wait_until(lambda n=n: n.pending() == 0, "its hints are delivered")
+            assert [copy[0] for copy in rig.copies(b, f"by-{n.name}")] == [True] * 3
     finally:
         c.end_all()
 
@@ -233,6 +261,35 @@ def test_gossip_leaving():
         c.end_all()
 
 
+def test_gossip_leaving_after_another_that_was_owed_hints():
+    """Node 2 left while node 1 held hints for it: nobody will take them, and they don't keep node 1 from leaving."""
+    c = rig.Cluster(places=[("dc1", "r1", "0"), ("dc1", "r2", "0"), ("dc1", "r3", "0")])
+    try:
+        for node in c.nodes:
+            node.start()
+        wait_all_see(c.nodes)
+        wait_settled(*c.nodes)
+        a, b, d = c.nodes
+        a.admin("hints", "pause", address(b))
+        client = a.client()
+        client.set("k", "v")
+        rig.wait_until(lambda: a.pending() == 1, "a hint for node 2")
+        b.admin("state", "leaving")
+        rig.wait_until(lambda: address(b) not in a.members(), "node 1 knows")
+        leaving = threading.Thread(target=lambda: a.admin("--timeout", "20", "state", "leaving"))
+        leaving.start()
+        count = 0
+        with pytest.raises(redis.ResponseError, match="has left the ring; nothing was written"):
+            while count < 200000:  # on a connection from before: up to the last moment
+                assert client.incr("n") == count + 1
+                count += 1
+        leaving.join()
+        rig.wait_until(lambda: address(a) not in d.members(), "node 1 has left")
+        assert d.client().get("k") == b"v" and int(d.client().get("n")) == count > 0
+    finally:
+        c.end_all()
+
+
 def test_gossip_off_is_static():
     """enable_gossip: false: an unknown node is refused, as before."""
     c = rig.Cluster(3, flags={"enable-gossip": "false"}, seeds=[[1], [0], [0]])
@@ -244,6 +301,24 @@ def test_gossip_off_is_static():
         other.start()
         rig.wait_until(lambda: "isn't one of the places" in other.log_text() + a.log_text(), "it is refused")
         assert sees(a, b) and sees(b, a)
+    finally:
+        c.end_all()
+
+
+def test_gossip_a_peer_without_it_has_heartbeats():
+    """Where only one of two gossips, the other hears of its idle link, and doesn't take it for broken."""
+    c = rig.Cluster(2, flags={"gos-interval": "200"})
+    a, b = c.nodes
+    b.flags = {**b.flags, **rig.STATIC}
+    try:
+        for node in c.nodes:
+            node.start()
+        for node in c.nodes:
+            rig.wait_until(lambda n=node: n.states_of_peers() == ["NORMAL"], "linked")
+        end = time.monotonic() + 4  # it gives up after 4 intervals and a second, and looks each second
+        while time.monotonic() < end:
+            assert "NORMAL -> DOWN" not in a.log_text()
+            time.sleep(0.1)
     finally:
         c.end_all()
 

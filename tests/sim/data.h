@@ -7,7 +7,7 @@
  *
  * What runs is src/server.c with all that stands on it (workers, writer, senders, receivers, logs,
  * hints), over data_os.h and a model of the store (data_store.h). Not simulated: dyn-admin and
- * HTTP.
+ * HTTP; membership runs only with GOSSIP=1.
  *
  * Keys are of four kinds:
  *     SET       overwrites by any coordinator: the one with the highest stamp stays

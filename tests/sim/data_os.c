@@ -435,52 +435,73 @@ void actor_fini(struct actor *a)
 
 #define ACTIVE 4u
 
+/* What the network's event of a timer knows; the timer may be stopped, and gone, when it comes. */
+struct armed {
+    uv_timer_t *t; /* NULL: stopped since */
+    unsigned node;
+};
+
+static struct armed *armed_of(const uv_timer_t *t)
+{
+    return t->heap_node[0];
+}
+
 int uv_timer_init(uv_loop_t *loop, uv_timer_t *t)
 {
     void *data = t->data;
     memset(t, 0, sizeof *t);
     t->data = data;
+    t->type = UV_TIMER;
     t->loop = loop;
     return 0;
 }
 
-static void on_timer(void *arg, uint64_t id);
+static void on_timer(void *arg, uint64_t value);
 
 static void arm(uv_timer_t *t, uint64_t ms)
 {
-    net_timer(os.net, node_of(t->loop), net_now(os.net) + ms * NET_MS + 1, on_timer, t,
-              t->start_id);
+    struct armed *a = MEM_NEW(struct armed);
+    *a = (struct armed){.t = t, .node = node_of(t->loop)};
+    t->heap_node[0] = a;
+    net_timer(os.net, a->node, net_now(os.net) + ms * NET_MS + 1, on_timer, a, 0);
 }
 
-static void on_timer(void *arg, uint64_t id)
+static void on_timer(void *arg, uint64_t value)
 {
-    uv_timer_t *t = arg;
-    if (t->start_id != id || !(t->flags & ACTIVE))
-        return;
-    unsigned before = os_enter(node_of(t->loop));
-    struct actor *a = actor_of(t->loop);
-    if (t->repeat)
-        arm(t, t->repeat);
-    else
-        t->flags &= ~ACTIVE;
-    t->timer_cb(t);
-    turn(a);
+    struct armed *armed = arg;
+    uv_timer_t *t = armed->t;
+    (void)value;
+    unsigned before = os_enter(armed->node);
+    mem_free(armed);
+    if (t) {
+        struct actor *a = actor_of(t->loop);
+        t->heap_node[0] = NULL;
+        if (t->repeat)
+            arm(t, t->repeat);
+        else
+            t->flags &= ~ACTIVE;
+        t->timer_cb(t);
+        turn(a);
+    }
     os_leave(before);
-}
-
-int uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat)
-{
-    t->timer_cb = cb;
-    t->repeat = repeat;
-    t->start_id++;
-    t->flags |= ACTIVE;
-    arm(t, timeout);
-    return 0;
 }
 
 int uv_timer_stop(uv_timer_t *t)
 {
     t->flags &= ~ACTIVE;
+    if (armed_of(t))
+        armed_of(t)->t = NULL;
+    t->heap_node[0] = NULL;
+    return 0;
+}
+
+int uv_timer_start(uv_timer_t *t, uv_timer_cb cb, uint64_t timeout, uint64_t repeat)
+{
+    (void)uv_timer_stop(t);
+    t->timer_cb = cb;
+    t->repeat = repeat;
+    t->flags |= ACTIVE;
+    arm(t, timeout);
     return 0;
 }
 
@@ -507,7 +528,8 @@ static void on_handle_closed(void *arg, uint64_t value)
 
 void uv_close(uv_handle_t *h, uv_close_cb cb)
 {
-    h->flags &= ~ACTIVE;
+    if (h->type == UV_TIMER)
+        (void)uv_timer_stop((uv_timer_t *)h);
     h->close_cb = cb;
     if (!cb)
         return;

@@ -538,6 +538,75 @@ START_TEST(a_peer_that_takes_other_tokens)
 }
 END_TEST
 
+/* The node that lost its disk comes back as another one, at another address: membership names it
+ * before the two have met, and that the one before is gone. It gets what lies there for its place. */
+START_TEST(a_newcomer_that_membership_names_first)
+{
+    struct node a, b, c;
+    open_node(&a, "r1", 0, "");
+    open_node(&b, "r2", 5, "");
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    struct ring_node before = place_of(&b, RING_MEMBER);
+    stop_server(&b);
+    UNTIL(!PEER_LOAD(server_peers(a.server)->at[1], link_up));
+    tell(&a, &before, NODE_DOWN);
+    ck_assert(answers(&a, "SET k hint", "+OK\r\n"));
+    open_node(&c, "r2", 5, "");
+    introduce(&a, &c, RING_MEMBER);
+    introduce(&c, &a, RING_MEMBER);
+    UNTIL(index_of(&a, &c) == 1 && is_linked(&a, &c));
+    UNTIL(has_nothing_left(&a, &c));
+    ck_assert(answers(&c, "GET k", "$4\r\nhint\r\n"));
+    UNTIL(peer_member_state(peer_of(&a, &c)) == NODE_NORMAL); /* not what was said of the other */
+    close_node(&a);
+    close_node(&b);
+    close_node(&c);
+}
+END_TEST
+
+/* What dyn_seeds name has left, or has other tokens: that holds after a restart, and it may come
+ * back. Its one log has one owner. */
+START_TEST(a_seed_that_isnt_where_it_was)
+{
+    struct node a, b;
+    char seeds[200];
+    open_node(&b, "r2", 5, "");
+    snprintf(seeds, sizeof seeds, "  dyn_seeds: ['%s:r2:d:5']\n", b.peers_at);
+    make_node(&a, "r1", 0);
+    a.gossip = true; /* it keeps what the ring was */
+    start_server(&a, seeds);
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    introduce(&a, &b, RING_GONE);
+    UNTIL(role_at(&a, 1) == RING_GONE);
+    stop_server(&a);
+    start_server(&a, seeds);
+    introduce(&b, &a, RING_MEMBER);
+    ck_assert_int_eq(index_of(&a, &b), -1);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    ck_assert(answers(&a, "SET k v", "+OK\r\n"));
+    UNTIL(has_nothing_left(&a, &b) && answers(&b, "GET k", "$1\r\nv\r\n"));
+    stop_server(&b);
+    b.token = 6;
+    start_server(&b, "");
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(index_of(&a, &b) == 3 && is_linked(&a, &b));
+    stop_server(&a);
+    start_server(&a, seeds);
+    introduce(&b, &a, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    ck_assert(answers(&a, "SET k w", "+OK\r\n"));
+    UNTIL(has_nothing_left(&a, &b) && answers(&b, "GET k", "$1\r\nw\r\n"));
+    close_node(&a);
+    close_node(&b);
+}
+END_TEST
+
 /* To a key of this connection, without waiting for replies; the socket takes it all. */
 static void send_writes(struct node *n, unsigned first, unsigned last)
 {
@@ -640,6 +709,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_place_that_another_node_takes);
     tcase_add_test(c, who_is_not_taken);
     tcase_add_test(c, a_peer_that_takes_other_tokens);
+    tcase_add_test(c, a_newcomer_that_membership_names_first);
+    tcase_add_test(c, a_seed_that_isnt_where_it_was);
     tcase_add_test(c, company_for_a_lone_redis);
 }
 
