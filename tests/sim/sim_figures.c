@@ -216,13 +216,18 @@ static void print_faults(void)
          seeds(),
          false},
     };
-    printf("\nFaults: seconds from the last one until all live nodes have the same, true list.\n\n"
-           "| fault | seeds | in agreement | median | p99 | worst | false deaths | of nodes just "
-           "woken | of paused nodes |\n"
-           "|---|---|---|---|---|---|---|---|---|\n");
+    bool begun = false;
+    const char *head =
+        "\nFaults: seconds from the last one until all live nodes have the same, true list.\n\n"
+        "| fault | seeds | in agreement | median | p99 | worst | false deaths | of nodes just "
+        "woken | of paused nodes |\n"
+        "|---|---|---|---|---|---|---|---|---|\n";
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!is_wanted("faults", rows[i].name))
             continue;
+        if (!begun)
+            printf("%s", head);
+        begun = true;
         unsigned n = rows[i].seeds ? rows[i].seeds : 1;
         struct many m = many_run(rows[i].fn, rows[i].r, n, base_seed(), seconds());
         unsigned agreed = 0;
