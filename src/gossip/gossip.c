@@ -312,7 +312,8 @@ static void look_at_links(struct gossip *g, uint64_t now)
         char id[NODE_ID_SIZE];
         if (g->was_linked[i] && !linked) {
             rcu_read_begin();
-            memcpy(id, RCU_GET(*g->o.topology)->nodes[i].id, sizeof id);
+            const struct topology *t = RCU_GET(*g->o.topology);
+            memcpy(id, i < t->n ? t->nodes[i].id : "", i < t->n ? sizeof id : 1);
             rcu_read_end();
             swim_doubt(g->swim, id, now);
         }

@@ -519,6 +519,24 @@ START_TEST(a_seed_that_isnt_where_it_was)
 }
 END_TEST
 
+/* A node that membership brought has tokens that the configuration gives to another one now. */
+START_TEST(the_configuration_takes_a_token)
+{
+    struct node a, b;
+    open_node(&a, "r1", 0, "");
+    open_node(&b, "r2", 5, "");
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    stop_server(&a);
+    start_server(&a, "  dyn_seeds: ['127.0.0.1:1:r2:d:5,6']\n");
+    ck_assert_uint_eq(peers_count(server_peers(a.server)), 2);
+    ck_assert_int_eq(index_of(&a, &b), -1);
+    close_node(&a);
+    close_node(&b);
+}
+END_TEST
+
 /* To a key of this connection, without waiting for replies; the socket takes it all. */
 static void send_writes(struct node *n, unsigned first, unsigned last)
 {
@@ -620,6 +638,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_peer_that_takes_other_tokens);
     tcase_add_test(c, a_newcomer_that_membership_names_first);
     tcase_add_test(c, a_seed_that_isnt_where_it_was);
+    tcase_add_test(c, the_configuration_takes_a_token);
     tcase_add_test(c, company_for_a_lone_redis);
 }
 
