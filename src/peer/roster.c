@@ -87,6 +87,8 @@ static void add_kept(struct roster *r, const struct topology *kept)
     for (unsigned i = 0; i < kept->n; i++) {
         const struct ring_node *n = &kept->nodes[i];
         unsigned at = configured_at(r, nconfigured, n);
+        if (i == kept->self && n->role != RING_MEMBER && ring_same_place(n, &r->nodes[0]))
+            r->nodes[0].role = RING_JOINING; /* until membership says more */
         if (strcmp(n->id, r->nodes[0].id) == 0 || ring_same_place(n, &r->nodes[0]))
             continue;
         bool its = at && (!*r->nodes[at].id || strcmp(r->nodes[at].id, n->id) == 0);

@@ -537,6 +537,27 @@ START_TEST(the_configuration_takes_a_token)
 }
 END_TEST
 
+/* Who was joining isn't a member after a restart before membership says so. */
+START_TEST(a_node_that_restarts_while_it_joins)
+{
+    struct node a;
+    static const char seeds[] = "  dyn_seeds: ['127.0.0.1:1:r2:d:5']\n";
+    open_node(&a, "r1", 0, seeds);
+    ck_assert_int_eq(role_at(&a, 0), RING_MEMBER);
+    introduce(&a, &a, RING_JOINING);
+    UNTIL(role_at(&a, 0) == RING_JOINING);
+    stop_server(&a);
+    start_server(&a, seeds);
+    ck_assert_int_eq(role_at(&a, 0), RING_JOINING);
+    introduce(&a, &a, RING_MEMBER);
+    UNTIL(role_at(&a, 0) == RING_MEMBER);
+    stop_server(&a);
+    start_server(&a, seeds);
+    ck_assert_int_eq(role_at(&a, 0), RING_MEMBER);
+    close_node(&a);
+}
+END_TEST
+
 /* To a key of this connection, without waiting for replies; the socket takes it all. */
 static void send_writes(struct node *n, unsigned first, unsigned last)
 {
@@ -639,6 +660,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_newcomer_that_membership_names_first);
     tcase_add_test(c, a_seed_that_isnt_where_it_was);
     tcase_add_test(c, the_configuration_takes_a_token);
+    tcase_add_test(c, a_node_that_restarts_while_it_joins);
     tcase_add_test(c, company_for_a_lone_redis);
 }
 
