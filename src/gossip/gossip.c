@@ -488,7 +488,6 @@ struct gossip *gossip_start(const struct gossip_options *o, struct error *e)
     actor_init(&g->actor, &gossip_ops, g);
     if (actor_start(&g->actor, e))
         return g;
-    actor_fini(&g->actor);
     swim_free(g->swim);
     mem_free(g->was_linked);
     mem_free(g);

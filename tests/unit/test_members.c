@@ -453,7 +453,8 @@ START_TEST(a_peer_that_takes_other_tokens)
 END_TEST
 
 /* The node that lost its disk comes back as another one, at another address: membership names it
- * before the two have met, and that the one before is gone. It gets what lies there for its place. */
+ * before the two have met, and that the one before is gone. It gets what lies there for its place.
+ */
 START_TEST(a_newcomer_that_membership_names_first)
 {
     struct node a, b, c;
@@ -555,6 +556,30 @@ START_TEST(a_node_that_restarts_while_it_joins)
     start_server(&a, seeds);
     ck_assert_int_eq(role_at(&a, 0), RING_MEMBER);
     close_node(&a);
+}
+END_TEST
+
+/* What is in the way on the disk goes: nobody names it a second time. */
+START_TEST(a_peer_whose_log_cant_be_made_yet)
+{
+    struct node a, b;
+    open_node(&a, "r1", 0, "");
+    open_node(&b, "r2", 5, "");
+    char *dir = mem_printf("%s/hints/%s", a.dir, server_identity(b.server)->id);
+    fclose(fopen(dir, "we"));
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    struct ring_node next = place_of(&b, RING_MEMBER);
+    next.id[0] ^= 1;
+    next.rack = "r9";
+    tell(&a, &next, NODE_DOWN); /* dealt with after b */
+    UNTIL(peers_count(server_peers(a.server)) == 2);
+    ck_assert_int_eq(index_of(&a, &b), -1);
+    ck_assert_int_eq(unlink(dir), 0);
+    UNTIL(is_linked(&a, &b));
+    mem_free(dir);
+    close_node(&a);
+    close_node(&b);
 }
 END_TEST
 
@@ -661,6 +686,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_seed_that_isnt_where_it_was);
     tcase_add_test(c, the_configuration_takes_a_token);
     tcase_add_test(c, a_node_that_restarts_while_it_joins);
+    tcase_add_test(c, a_peer_whose_log_cant_be_made_yet);
     tcase_add_test(c, company_for_a_lone_redis);
 }
 
