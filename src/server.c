@@ -370,6 +370,10 @@ static void warn_of_open_doors(const struct config *c)
         log_warn("cluster_secret is empty: peers are not authenticated");
     if (address_parse(c->listen, 0, &a, &ignored) && !address_is_loopback(&a))
         log_warn("listen: %s isn't loopback and clients need no password", c->listen);
+    if (c->enable_gossip && !c->advertise && address_parse(c->dyn_listen, 0, &a, &ignored) &&
+        address_is_any(&a))
+        log_warn("dyn_listen: nobody can dial %s: a node that is to join needs advertise here",
+                 c->dyn_listen);
 }
 
 struct server *server_start(struct config *c, struct error *e)

@@ -102,12 +102,10 @@ void actor_init(struct actor *a, const struct actor_ops *ops, void *self)
     mailbox_init(&a->mailbox);
 }
 
-bool actor_start(struct actor *a, struct error *e)
+static bool start_thread(struct actor *a, struct error *e)
 {
     const struct actor_ops *ops = a->ops;
-    int rc = uv_loop_init(&a->loop);
-    if (rc < 0)
-        return error_set(e, "event loop of %s: %s", ops->name, uv_strerror(rc));
+    int rc;
     if (pipe2(a->bell_fd, O_NONBLOCK | O_CLOEXEC) < 0)
         return error_set(e, "wake-up of %s: %s", ops->name, strerror(errno));
     rc = uv_poll_init(&a->loop, &a->bell, a->bell_fd[0]);
@@ -131,6 +129,36 @@ bool actor_start(struct actor *a, struct error *e)
     if (rc != 0)
         return error_set(e, "thread %s: %s", ops->name, strerror(rc));
     return true;
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+/* It may be tried again and again while there is no room for a thread. */
+static void undo_start(struct actor *a)
+{
+    uv_walk(&a->loop, close_handle, NULL);
+    uv_run(&a->loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&a->loop);
+    for (size_t i = 0; i < ARRAY_LEN(a->bell_fd); i++)
+        if (a->bell_fd[i] >= 0)
+            close(a->bell_fd[i]);
+}
+
+bool actor_start(struct actor *a, struct error *e)
+{
+    int rc = uv_loop_init(&a->loop);
+    if (rc < 0)
+        return error_set(e, "event loop of %s: %s", a->ops->name, uv_strerror(rc));
+    a->bell_fd[0] = a->bell_fd[1] = -1;
+    if (start_thread(a, e))
+        return true;
+    undo_start(a);
+    return false;
 }
 
 static void ring(struct actor *a)

@@ -119,6 +119,17 @@ bool address_is_loopback(const struct address *a)
     return inet_pton(AF_INET6, a->host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+bool address_is_any(const struct address *a)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (a->kind == ADDRESS_UNIX)
+        return false;
+    if (inet_pton(AF_INET, a->host, &v4) == 1)
+        return v4.s_addr == htonl(INADDR_ANY);
+    return inet_pton(AF_INET6, a->host, &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6);
+}
+
 bool address_is_number(const struct address *a)
 {
     struct in_addr ignored;

@@ -38,6 +38,10 @@ void address_format(const struct address *a, char *out, size_t room);
 /* Only this machine can reach it: a unix socket, 127.0.0.0/8, ::1 or localhost. */
 bool address_is_loopback(const struct address *a);
 
+/* Every address of the machine, 0.0.0.0 or ::: somewhere to listen, nowhere that others can dial.
+ */
+bool address_is_any(const struct address *a);
+
 /* The host is a number (or it is a unix socket): address_resolve doesn't block. */
 bool address_is_number(const struct address *a);
 

@@ -330,7 +330,8 @@ static void look_at_links(struct gossip *g, uint64_t now)
         char id[NODE_ID_SIZE];
         if (g->was_linked[i] && !linked) {
             rcu_read_begin();
-            memcpy(id, RCU_GET(*g->o.topology)->nodes[i].id, sizeof id);
+            const struct topology *t = RCU_GET(*g->o.topology);
+            memcpy(id, i < t->n ? t->nodes[i].id : "", i < t->n ? sizeof id : 1);
             rcu_read_end();
             swim_doubt(g->swim, id, now);
         }
@@ -491,7 +492,6 @@ struct gossip *gossip_start(const struct gossip_options *o, struct error *e)
     actor_init(&g->actor, &gossip_ops, g);
     if (actor_start(&g->actor, e))
         return g;
-    actor_fini(&g->actor);
     swim_free(g->swim);
     mem_free(g->was_linked);
     mem_free(g);

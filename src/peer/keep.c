@@ -234,7 +234,8 @@ bool keep_peers(const char *data_dir, const struct topology *t, struct error *e)
     }
     char *path = mem_printf("%s/peers", data_dir);
     add_departed(path, t, &b);
-    bool ok = file_replace(path, buf_slice(&b), e);
+    /* the ring changes also before anybody was met; a file without a line would look cut off */
+    bool ok = b.len == 0 || file_replace(path, buf_slice(&b), e);
     mem_free(path);
     buf_fini(&b);
     return ok;

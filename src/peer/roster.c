@@ -1,4 +1,5 @@
 #include "peer/roster.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "peer/keep.h"
 #include <string.h>
@@ -53,6 +54,32 @@ static unsigned configured_at(const struct roster *r, unsigned nconfigured,
     return 0;
 }
 
+static bool shares_token(const struct ring_node *a, const struct ring_node *b)
+{
+    if (strcmp(a->datacenter, b->datacenter) != 0 || strcmp(a->rack, b->rack) != 0)
+        return false;
+    for (size_t i = 0; i < a->ntokens; i++)
+        for (size_t k = 0; k < b->ntokens; k++)
+            if (a->tokens[i] == b->tokens[k])
+                return true;
+    return false;
+}
+
+/* Has the configuration given a token of it to another node? Its log is an orphan then. */
+static bool is_displaced(const struct roster *r, unsigned nconfigured, const struct ring_node *n)
+{
+    for (unsigned i = 0; i < nconfigured; i++) {
+        const struct ring_node *by = &r->nodes[i];
+        if (by->role == RING_GONE || !shares_token(by, n))
+            continue;
+        log_warn("node %s (%s) isn't in the ring any more: the configuration has a token of it at "
+                 "%s",
+                 n->id, n->address, by->address);
+        return true;
+    }
+    return false;
+}
+
 /* Membership knows better than the configuration where a node is, and whether it is still there. */
 static void add_kept(struct roster *r, const struct topology *kept)
 {
@@ -60,12 +87,14 @@ static void add_kept(struct roster *r, const struct topology *kept)
     for (unsigned i = 0; i < kept->n; i++) {
         const struct ring_node *n = &kept->nodes[i];
         unsigned at = configured_at(r, nconfigured, n);
+        if (i == kept->self && n->role != RING_MEMBER && ring_same_place(n, &r->nodes[0]))
+            r->nodes[0].role = RING_JOINING; /* until membership says more */
         if (strcmp(n->id, r->nodes[0].id) == 0 || ring_same_place(n, &r->nodes[0]))
             continue;
         bool its = at && (!*r->nodes[at].id || strcmp(r->nodes[at].id, n->id) == 0);
         if (at && *n->id && (n->role != RING_GONE || its))
             r->nodes[at] = *n;
-        else if (!at && *n->id && n->role != RING_GONE)
+        else if (!at && *n->id && n->role != RING_GONE && !is_displaced(r, nconfigured, n))
             add(r, n);
     }
 }

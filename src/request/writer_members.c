@@ -14,7 +14,7 @@ static const char *role_name(enum ring_role r)
 
 static void refuse(const struct mail_member *m, const char *no)
 {
-    log_limited(1000, LOG_LEVEL_WARN, "member %s (%s) refused: %s", m->node.id, m->node.address,
+    log_limited(10000, LOG_LEVEL_WARN, "member %s (%s) refused: %s", m->node.id, m->node.address,
                 no);
 }
 
@@ -221,14 +221,15 @@ static bool has_to_wait(struct writer *w, const struct mail_member *m)
     return w->o.orphans && handoff_is_busy(w->handoff) && orphans_have(w->o.orphans, &m->node);
 }
 
-static void add_peer(struct writer *w, const struct mail_member *m, struct topology *fresh)
+/* False: not now; a full disk may have room again. */
+static bool add_peer(struct writer *w, const struct mail_member *m, struct topology *fresh)
 {
     unsigned node = fresh->n - 1;
     struct error e;
     if (!w->o.add(w->o.arg, &m->node, &e)) {
         refuse(m, e.text);
         topology_free(fresh);
-        return;
+        return false;
     }
     sources_grow(&w->sources, fresh->n);
     standby_grow(&w->standby, fresh->n);
@@ -238,6 +239,7 @@ static void add_peer(struct writer *w, const struct mail_member *m, struct topol
     log_notice("member %s (%s, datacenter %s, rack %s) is %s", m->node.id, m->node.address,
                m->node.datacenter, m->node.rack, role_name(m->node.role));
     note_state(w, node, m);
+    return true;
 }
 
 /* False: later. */
@@ -245,7 +247,10 @@ static bool make_peer(struct writer *w, const struct mail_member *m)
 {
     const struct topology *t = *w->o.topology;
     struct error e;
-    struct topology *fresh = ring_with(w, t->n, &m->node, &e);
+    struct address where;
+    struct topology *fresh = NULL;
+    if (address_parse(m->node.address, ADDRESS_TCP_ONLY, &where, &e))
+        fresh = ring_with(w, t->n, &m->node, &e);
     if (!fresh) {
         refuse(m, e.text);
         return true;
@@ -257,14 +262,13 @@ static bool make_peer(struct writer *w, const struct mail_member *m)
     if (log_user(w, m->node.id)) {
         refuse(m, "another peer's log has its name");
         topology_free(fresh);
-    } else {
-        add_peer(w, m, fresh);
+        return true;
     }
-    return true;
+    return add_peer(w, m, fresh);
 }
 
 /* Other tokens, or another rack: it leaves, and is a new peer when the sender to the old place has
- * ended. What lies in the log was made for the old place. */
+ * ended. What lies in the log was made for the old place. False: later. */
 static bool move_place(struct writer *w, unsigned node, const struct mail_member *m)
 {
     uint64_t left = peer_behind(w->o.peers->at[node]);
@@ -273,8 +277,8 @@ static bool move_place(struct writer *w, unsigned node, const struct mail_member
         return !leave(w, node, m);
     snprintf(no, sizeof no, "it has another place, and %" PRIu64 " bytes lie here for the old one",
              left);
-    refuse(m, no);
-    return true;
+    refuse(m, no); /* for now: they may be thrown away, or expire */
+    return false;
 }
 
 /* ---- each member ------------------------------------------------------------------------------

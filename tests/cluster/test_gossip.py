@@ -290,6 +290,29 @@ def test_gossip_leaving_after_another_that_was_owed_hints():
         c.end_all()
 
 
+def test_gossip_other_tokens_while_hints_lie_for_the_old_ones():
+    """It is refused as long as they lie there, and taken when they are gone, without another word from it."""
+    c = rig.Cluster(places=[("dc1", "r1", "0"), ("dc1", "r2", "0")], seeds=[[], [0]])
+    a, b = c.nodes
+    try:
+        for node in c.nodes:
+            node.start()
+        wait_all_see(c.nodes)
+        b.stop()
+        a.client().set("k", "v")
+        rig.wait_until(lambda: a.pending() == 1, "a hint")
+        b.flags["tokens"] = str(Q)
+        b.start(wait=False)
+        rig.wait_until(lambda: "bytes lie here for the old one" in a.log_text(), "it is refused")
+        a.admin("hints", "truncate", "--yes", address(b))
+        rig.wait_until(lambda: a.members().get(address(b)) == "JOINING" and a.states_of_peers() == ["JOINING"],
+                       "it is taken")
+        a.client().set("k", "w")
+        rig.wait_until(lambda: a.pending() == 0, "it has what is for it")
+    finally:
+        c.end_all()
+
+
 def test_gossip_off_is_static():
     """enable_gossip: false: an unknown node is refused, as before."""
     c = rig.Cluster(3, flags={"enable-gossip": "false"}, seeds=[[1], [0], [0]])

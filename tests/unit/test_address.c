@@ -127,6 +127,24 @@ START_TEST(knows_loopback)
 }
 END_TEST
 
+static bool any(const char *text)
+{
+    struct address a;
+    ck_assert(address_parse(text, 0, &a, NULL));
+    return address_is_any(&a);
+}
+
+START_TEST(knows_what_cant_be_dialled)
+{
+    ck_assert(any("0.0.0.0:1"));
+    ck_assert(any("[::]:1"));
+    ck_assert(!any("127.0.0.1:1"));
+    ck_assert(!any("[::1]:1"));
+    ck_assert(!any("example:1"));
+    ck_assert(!any("/x"));
+}
+END_TEST
+
 START_TEST(resolves)
 {
     struct address a;
@@ -206,6 +224,7 @@ int main(void)
     tcase_add_test(t, flags_decide);
     tcase_add_test(t, lengths_end_where_they_should);
     tcase_add_test(t, knows_loopback);
+    tcase_add_test(t, knows_what_cant_be_dialled);
     tcase_add_test(t, resolves);
     tcase_add_test(t, says_what_does_not_resolve);
     suite_add_tcase(s, t);

@@ -539,7 +539,8 @@ START_TEST(a_peer_that_takes_other_tokens)
 END_TEST
 
 /* The node that lost its disk comes back as another one, at another address: membership names it
- * before the two have met, and that the one before is gone. It gets what lies there for its place. */
+ * before the two have met, and that the one before is gone. It gets what lies there for its place.
+ */
 START_TEST(a_newcomer_that_membership_names_first)
 {
     struct node a, b, c;
@@ -602,6 +603,69 @@ START_TEST(a_seed_that_isnt_where_it_was)
     UNTIL(is_linked(&a, &b));
     ck_assert(answers(&a, "SET k w", "+OK\r\n"));
     UNTIL(has_nothing_left(&a, &b) && answers(&b, "GET k", "$1\r\nw\r\n"));
+    close_node(&a);
+    close_node(&b);
+}
+END_TEST
+
+/* A node that membership brought has tokens that the configuration gives to another one now. */
+START_TEST(the_configuration_takes_a_token)
+{
+    struct node a, b;
+    open_node(&a, "r1", 0, "");
+    open_node(&b, "r2", 5, "");
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    UNTIL(is_linked(&a, &b));
+    stop_server(&a);
+    start_server(&a, "  dyn_seeds: ['127.0.0.1:1:r2:d:5,6']\n");
+    ck_assert_uint_eq(peers_count(server_peers(a.server)), 2);
+    ck_assert_int_eq(index_of(&a, &b), -1);
+    close_node(&a);
+    close_node(&b);
+}
+END_TEST
+
+/* Who was joining isn't a member after a restart before membership says so. */
+START_TEST(a_node_that_restarts_while_it_joins)
+{
+    struct node a;
+    static const char seeds[] = "  dyn_seeds: ['127.0.0.1:1:r2:d:5']\n";
+    open_node(&a, "r1", 0, seeds);
+    ck_assert_int_eq(role_at(&a, 0), RING_MEMBER);
+    introduce(&a, &a, RING_JOINING);
+    UNTIL(role_at(&a, 0) == RING_JOINING);
+    stop_server(&a);
+    start_server(&a, seeds);
+    ck_assert_int_eq(role_at(&a, 0), RING_JOINING);
+    introduce(&a, &a, RING_MEMBER);
+    UNTIL(role_at(&a, 0) == RING_MEMBER);
+    stop_server(&a);
+    start_server(&a, seeds);
+    ck_assert_int_eq(role_at(&a, 0), RING_MEMBER);
+    close_node(&a);
+}
+END_TEST
+
+/* What is in the way on the disk goes: nobody names it a second time. */
+START_TEST(a_peer_whose_log_cant_be_made_yet)
+{
+    struct node a, b;
+    open_node(&a, "r1", 0, "");
+    open_node(&b, "r2", 5, "");
+    char *dir = mem_printf("%s/hints/%s", a.dir, server_identity(b.server)->id);
+    fclose(fopen(dir, "we"));
+    introduce(&b, &a, RING_MEMBER);
+    introduce(&a, &b, RING_MEMBER);
+    struct ring_node next = place_of(&b, RING_MEMBER);
+    next.id[0] ^= 1;
+    next.rack = "r9";
+    tell(&a, &next, NODE_DOWN); /* dealt with after b */
+    UNTIL(peers_count(server_peers(a.server)) == 2);
+    ck_assert_int_eq(index_of(&a, &b), -1);
+    ck_assert_int_eq(unlink(dir), 0);
+    UNTIL(is_linked(&a, &b));
+    mem_free(dir);
     close_node(&a);
     close_node(&b);
 }
@@ -711,6 +775,9 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_peer_that_takes_other_tokens);
     tcase_add_test(c, a_newcomer_that_membership_names_first);
     tcase_add_test(c, a_seed_that_isnt_where_it_was);
+    tcase_add_test(c, the_configuration_takes_a_token);
+    tcase_add_test(c, a_node_that_restarts_while_it_joins);
+    tcase_add_test(c, a_peer_whose_log_cant_be_made_yet);
     tcase_add_test(c, company_for_a_lone_redis);
 }
 
