@@ -54,6 +54,23 @@ struct server {
 /* ---- who we are
  * ---------------------------------------------------------------------------------- */
 
+/* Where peers find this node: who listens everywhere still has one address that can be dialled. */
+static char *own_address(const struct config *c)
+{
+    struct address a, seed = {.kind = ADDRESS_TCP}, here;
+    struct error ignored;
+    char text[ADDRESS_TEXT_SIZE];
+    if (c->advertise || !address_parse(c->dyn_listen, 0, &a, &ignored) || !address_is_any(&a))
+        return mem_strdup(c->advertise ? c->advertise : c->dyn_listen);
+    if (c->nseeds) {
+        snprintf(seed.host, sizeof seed.host, "%s", c->seeds[0].host);
+        seed.port = c->seeds[0].port;
+    }
+    address_of_this_machine(c->nseeds ? &seed : NULL, a.port, &here);
+    address_format(&here, text, sizeof text);
+    return mem_strdup(text);
+}
+
 static bool load_identity(struct server *s, struct error *e)
 {
     const struct config *c = s->config;
@@ -71,7 +88,7 @@ static bool load_identity(struct server *s, struct error *e)
     s->clock_trusted = seen == 0 || apart < CLOCK_NEAR_MS;
     s->me.cluster = c->pool_name;
     s->me.secret = c->cluster_secret;
-    s->address = mem_strdup(c->advertise ? c->advertise : c->dyn_listen);
+    s->address = own_address(c);
     s->me.address = s->address;
     s->me.datacenter = c->datacenter;
     s->me.rack = c->rack;
@@ -362,18 +379,18 @@ static bool bind_ports(struct server *s, struct error *e)
 }
 
 /* After the start: when it fails, stderr has one line, which says why. */
-static void warn_of_open_doors(const struct config *c)
+static void warn_of_open_doors(const struct server *s)
 {
+    const struct config *c = s->config;
     struct address a;
     struct error ignored;
     if (!*c->cluster_secret && c->nseeds)
         log_warn("cluster_secret is empty: peers are not authenticated");
     if (address_parse(c->listen, 0, &a, &ignored) && !address_is_loopback(&a))
         log_warn("listen: %s isn't loopback and clients need no password", c->listen);
-    if (c->enable_gossip && !c->advertise && address_parse(c->dyn_listen, 0, &a, &ignored) &&
-        address_is_any(&a))
-        log_warn("dyn_listen: nobody can dial %s: a node that is to join needs advertise here",
-                 c->dyn_listen);
+    if (!c->advertise && address_parse(c->dyn_listen, 0, &a, &ignored) && address_is_any(&a))
+        log_warn("dyn_listen: nobody can dial %s: peers are told %s; advertise tells them another",
+                 c->dyn_listen, s->me.address);
 }
 
 struct server *server_start(struct config *c, struct error *e)
@@ -390,7 +407,7 @@ struct server *server_start(struct config *c, struct error *e)
         !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_gossip(s, e) ||
         !start_admin(s, e) || !start_workers(s, e))
         return NULL; /* the process ends */
-    warn_of_open_doors(c);
+    warn_of_open_doors(s);
     log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,
                s->me.address, s->me.data_store, peers_count(&s->logs.peers) - 1);
     return s;

@@ -9,12 +9,8 @@ static bool can_be_dialled(const struct config *c)
 {
     struct address a;
     struct error ignored;
-    bool alone = !c->nseeds && c->seed_provider == SEED_PROVIDER_SIMPLE;
-    if (!c->enable_gossip || (alone && !c->advertise))
-        return true;
-    return !address_parse(c->advertise ? c->advertise : c->dyn_listen, ADDRESS_TCP_ONLY, &a,
-                          &ignored) ||
-           !address_is_any(&a);
+    return !c->enable_gossip || !c->advertise ||
+           !address_parse(c->advertise, ADDRESS_TCP_ONLY, &a, &ignored) || !address_is_any(&a);
 }
 
 /* What no option can say alone. */
@@ -41,10 +37,9 @@ static bool check(struct load *l)
                            c->seed_provider == SEED_PROVIDER_DNS ? "dns_provider"
                                                                  : "florida_provider");
     if (!can_be_dialled(c))
-        return load_refuse(l, option_by_key(c->advertise ? "advertise" : "dyn_listen"),
-                           "found %.100s, which no peer can dial; allowed with an advertise that "
-                           "they can, or with enable_gossip: false",
-                           c->advertise ? c->advertise : c->dyn_listen);
+        return load_refuse(l, option_by_key("advertise"),
+                           "found %.100s, which no peer can dial; allowed an address that they can",
+                           c->advertise);
     return true;
 }
 

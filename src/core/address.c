@@ -1,11 +1,14 @@
 #include "core/address.h"
 #include "core/buf.h"
 #include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static bool refuse(const char *text, unsigned flags, struct error *e)
 {
@@ -128,6 +131,48 @@ bool address_is_any(const struct address *a)
     if (inet_pton(AF_INET, a->host, &v4) == 1)
         return v4.s_addr == htonl(INADDR_ANY);
     return inet_pton(AF_INET6, a->host, &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6);
+}
+
+static bool take_number(const struct sockaddr *sa, socklen_t len, struct address *out)
+{
+    return getnameinfo(sa, len, out->host, sizeof out->host, NULL, 0, NI_NUMERICHOST) == 0 &&
+           !strchr(out->host, '%') && !address_is_loopback(out) && !address_is_any(out);
+}
+
+static bool by_route(const struct address *to, struct address *out)
+{
+    struct sockaddr_storage there, here;
+    socklen_t len = 0, here_len = sizeof here;
+    struct error ignored;
+    if (!to || !address_resolve(to, &there, &len, &ignored))
+        return false;
+    int fd = socket(there.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&there, len) == 0 &&
+              getsockname(fd, (struct sockaddr *)&here, &here_len) == 0 &&
+              take_number((struct sockaddr *)&here, here_len, out);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static bool by_interface(struct address *out)
+{
+    struct ifaddrs *all = NULL;
+    bool found = false;
+    if (getifaddrs(&all) != 0)
+        return false;
+    for (struct ifaddrs *i = all; i && !found; i = i->ifa_next)
+        found = i->ifa_addr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) &&
+                take_number(i->ifa_addr, sizeof(struct sockaddr_in), out);
+    freeifaddrs(all);
+    return found;
+}
+
+void address_of_this_machine(const struct address *to, uint16_t port, struct address *out)
+{
+    *out = (struct address){.kind = ADDRESS_TCP, .port = port};
+    if (!by_route(to, out) && !by_interface(out))
+        snprintf(out->host, sizeof out->host, "127.0.0.1");
 }
 
 bool address_is_number(const struct address *a)

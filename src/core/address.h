@@ -42,6 +42,12 @@ bool address_is_loopback(const struct address *a);
  */
 bool address_is_any(const struct address *a);
 
+/* The number of this machine from which packets to `to` go out, as the routes are now; nothing is
+ * sent. `to` NULL, unknown or on this machine: of its first interface that isn't loopback, and
+ * where there is none, of loopback. `*out` is a number with the port `port`. A name may block for
+ * seconds: at a start. */
+void address_of_this_machine(const struct address *to, uint16_t port, struct address *out);
+
 /* The host is a number (or it is a unix socket): address_resolve doesn't block. */
 bool address_is_number(const struct address *a);
 

@@ -213,6 +213,20 @@ START_TEST(a_host_alone_gets_the_port)
 }
 END_TEST
 
+START_TEST(this_machine_has_an_address_that_can_be_dialled)
+{
+    struct address here, there;
+    struct error e;
+    ck_assert(address_parse("127.0.0.1:9", 0, &there, &e));
+    for (int i = 0; i < 2; i++) { /* nobody's route; one that stays on this machine */
+        address_of_this_machine(i ? &there : NULL, 8101, &here);
+        ck_assert_int_eq(here.kind, ADDRESS_TCP);
+        ck_assert_uint_eq(here.port, 8101);
+        ck_assert(address_is_number(&here) && !address_is_any(&here));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("address");
@@ -227,6 +241,7 @@ int main(void)
     tcase_add_test(t, knows_what_cant_be_dialled);
     tcase_add_test(t, resolves);
     tcase_add_test(t, says_what_does_not_resolve);
+    tcase_add_test(t, this_machine_has_an_address_that_can_be_dialled);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
