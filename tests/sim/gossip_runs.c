@@ -292,8 +292,10 @@ static void add_some(struct gossip_sim *g, bool claims)
 {
     if (gossip_count(g) == MIXED_MAX || happens(g, 0.5))
         return;
+    /* Not the first one's place: who stays out brings no two together, and everybody needs one seed
+     * that is a member. */
     if (claims && happens(g, 0.5))
-        gossip_add_at(g, draw_node(g));
+        gossip_add_at(g, (unsigned)draw(g, 1, gossip_count(g) - 1));
     else
         gossip_add(g);
 }
