@@ -9,11 +9,14 @@
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS    200 /* at what others publish; never less often than five times an interval */
-#define CONTACT_MS 30000
-#define GOODBYE_MS 100 /* for the last words to leave */
+#define LOOK_MS     200 /* at what others publish; never less often than five times an interval */
+#define CONTACT_MS  30000
+#define CONTACTS    10  /* seeds that are asked at once */
+#define CONTACTS_IN 3   /* by one that is in */
+#define GOODBYE_MS  100 /* for the last words to leave */
 
 /* ---- what membership says becomes mail to the writer ------------------------------------------
  */
@@ -292,11 +295,38 @@ static void on_message(struct gossip *g, struct mail_gossip *m)
 /* ---- time --------------------------------------------------------------------------------------
  */
 
+/* Of many seeds some, from a random one on: a thousand nodes that all name each other mustn't all
+ * ask all. */
+struct contacts {
+    struct gossip *g;
+    unsigned at, first, wanted, n; /* n: how many seeds there are */
+};
+
+static void count_seed(void *arg, const char *address, const struct config_seed *seed)
+{
+    struct contacts *c = arg;
+    (void)address;
+    (void)seed;
+    c->n++;
+}
+
 static void contact(void *arg, const char *address, const struct config_seed *seed)
 {
-    struct gossip *g = arg;
+    struct contacts *c = arg;
     (void)seed;
-    swim_contact(g->swim, address, clock_mono_ms());
+    unsigned behind = (c->at++ + c->n - c->first) % c->n;
+    if (behind < c->wanted)
+        swim_contact(c->g->swim, address, clock_mono_ms());
+}
+
+static void contact_some(struct gossip *g, unsigned wanted)
+{
+    struct contacts c = {.g = g, .wanted = wanted};
+    seeds_each(g->seeds, count_seed, &c);
+    if (!c.n)
+        return;
+    c.first = (unsigned)random() % c.n;
+    seeds_each(g->seeds, contact, &c);
 }
 
 /* For ever: while it isn't in, each interval; then so that two halves that forgot each other meet
@@ -309,7 +339,7 @@ static void contact_seeds(struct gossip *g, uint64_t now)
     if (g->contacted_ms && now - g->contacted_ms < every)
         return;
     g->contacted_ms = now;
-    seeds_each(g->seeds, contact, g);
+    contact_some(g, in ? CONTACTS_IN : CONTACTS);
 }
 
 /* What was found may be new: it is asked at the next look. */
