@@ -88,6 +88,8 @@ struct mail_write {
     struct actor *worker;
     uint64_t ticket;
     struct buf command;      /* normalized, RESP */
+    uint32_t token;          /* of its key */
+    unsigned nodes;          /* of the ring in which its replicas were looked up */
     bool want_replies;       /* the level needs more than this node's own word */
     uint8_t room, nreplicas; /* those that join are among them */
     /* the writer's answer */

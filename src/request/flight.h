@@ -56,9 +56,9 @@ void request_add_backend_error(struct requests *rs, const char *second_half);
 /* The replicas of a token as this node sees them now, nearest first; how many. */
 unsigned request_view_replicas(const struct requests *rs, uint32_t token,
                                struct replica_view v[RING_REPLICAS_MAX]);
-/* The same, and behind them those that join and get its writes. */
+/* The same, and behind them those that join and get its writes. *nodes: how many that ring has. */
 unsigned request_view_writes(const struct requests *rs, uint32_t token,
-                             struct replica_view v[RING_WRITES_MAX]);
+                             struct replica_view v[RING_WRITES_MAX], unsigned *nodes);
 /* Reads that have waited for long ask other replicas too. */
 void requests_ask_on(struct requests *rs, uint64_t now_ms);
 /* Of the mails that are kept for writes. */

@@ -139,12 +139,13 @@ static void view_peer(const struct requests *rs, struct replica_view *v)
 }
 
 static unsigned view_nodes(const struct requests *rs, uint32_t token, bool writes,
-                           struct replica_view *v)
+                           struct replica_view *v, unsigned *ring_nodes)
 {
     uint16_t nodes[RING_WRITES_MAX];
     unsigned joining = 0;
     rcu_read_begin();
     const struct topology *t = RCU_GET(*rs->topology);
+    *ring_nodes = t->n;
     unsigned n =
         writes ? topology_writes(t, token, nodes, &joining) : topology_replicas(t, token, nodes);
     for (unsigned i = 0; i < n; i++) {
@@ -165,13 +166,14 @@ static unsigned view_nodes(const struct requests *rs, uint32_t token, bool write
 unsigned request_view_replicas(const struct requests *rs, uint32_t token,
                                struct replica_view v[RING_REPLICAS_MAX])
 {
-    return view_nodes(rs, token, false, v);
+    unsigned ignored;
+    return view_nodes(rs, token, false, v, &ignored);
 }
 
 unsigned request_view_writes(const struct requests *rs, uint32_t token,
-                             struct replica_view v[RING_WRITES_MAX])
+                             struct replica_view v[RING_WRITES_MAX], unsigned *nodes)
 {
-    return view_nodes(rs, token, true, v);
+    return view_nodes(rs, token, true, v, nodes);
 }
 
 /* ---- time

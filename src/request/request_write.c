@@ -261,7 +261,6 @@ static struct mail_write *with_room(struct mail_write *m, unsigned n)
 
 static void send_to_writer(struct request *r, struct mail_write *m, bool want_replies)
 {
-    m = with_room(m, r->n);
     m->worker = r->rs->worker;
     m->ticket = request_ticket(r);
     m->want_replies = want_replies;
@@ -279,7 +278,7 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
     const struct config *c = rs->config;
     struct replica_view v[RING_WRITES_MAX];
     struct write_plan plan;
-    unsigned n = request_view_writes(rs, op->token, v);
+    unsigned nodes, n = request_view_writes(rs, op->token, v, &nodes);
     struct request *r = request_new(rs, op, c->write_consistency, true, n);
     r->blind = command_blind_reply(op->spec, op->cmd);
     bool own = false;
@@ -295,6 +294,9 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
     } else {
         /* a reply that isn't known must come from another replica if the own store goes away */
         bool must_know = peers_own(rs->peers) && !r->blind;
+        m = with_room(m, n);
+        m->token = op->token;
+        m->nodes = nodes;
         send_to_writer(r, m, r->level != CONSISTENCY_DC_ONE || !own || must_know);
     }
 }

@@ -10,6 +10,33 @@ void writer_answer(struct mail_write *m)
     actor_send(m->worker, &m->msg);
 }
 
+static bool is_named(const struct mail_write *m, unsigned node)
+{
+    for (unsigned i = 0; i < m->nreplicas; i++)
+        if (m->replica[i].node == node)
+            return true;
+    return false;
+}
+
+/* Nodes that came into the ring while the write was on its way here: they don't count for it, but
+ * what is answered from now on is in their logs. New ones stand behind those that were there. */
+static void pass_to_newer(struct writer *w, const struct mail_write *m,
+                          const struct replicate_write *write)
+{
+    const struct topology *t = *w->o.topology;
+    uint16_t nodes[RING_WRITES_MAX];
+    unsigned joining;
+    if (m->nodes >= t->n)
+        return;
+    unsigned n = topology_writes(t, m->token, nodes, &joining);
+    for (unsigned i = 0; i < n; i++) {
+        enum refusal why;
+        uint64_t seq;
+        if (nodes[i] >= m->nodes && nodes[i] != w->self && !is_named(m, nodes[i]))
+            (void)replicate_to(&w->replicate, nodes[i], write, &seq, &why);
+    }
+}
+
 /* Into the logs of its replicas, the own store's included if it has one. */
 static void pass_to_replicas(struct writer *w, struct mail_write *m, uint64_t stamp, uint16_t tag)
 {
@@ -31,6 +58,7 @@ static void pass_to_replicas(struct writer *w, struct mail_write *m, uint64_t st
             m->replica[i].verdict = VERDICT_APPLIED;
         m->replica[i].why = (uint8_t)why;
     }
+    pass_to_newer(w, m, &write);
 }
 
 /* The index of the own store among the replicas of a write; -1: it isn't one. */
