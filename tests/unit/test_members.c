@@ -612,7 +612,9 @@ END_TEST
 START_TEST(the_configuration_takes_a_token)
 {
     struct node a, b;
-    open_node(&a, "r1", 0, "");
+    make_node(&a, "r1", 0);
+    a.gossip = true; /* it keeps what the ring was */
+    start_server(&a, "");
     open_node(&b, "r2", 5, "");
     introduce(&b, &a, RING_MEMBER);
     introduce(&a, &b, RING_MEMBER);
@@ -631,7 +633,9 @@ START_TEST(a_node_that_restarts_while_it_joins)
 {
     struct node a;
     static const char seeds[] = "  dyn_seeds: ['127.0.0.1:1:r2:d:5']\n";
-    open_node(&a, "r1", 0, seeds);
+    make_node(&a, "r1", 0);
+    a.gossip = true; /* it keeps what the ring was */
+    start_server(&a, seeds);
     ck_assert_int_eq(role_at(&a, 0), RING_MEMBER);
     introduce(&a, &a, RING_JOINING);
     UNTIL(role_at(&a, 0) == RING_JOINING);
