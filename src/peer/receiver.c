@@ -11,6 +11,8 @@
 #define BUSY_MS    30000              /* longer than any single write should take */
 #define OUT_MAX    (8u * 1024 * 1024) /* the same of replies that the peer hasn't taken */
 
+#define GOSSIP_UNREAD                                                                              \
+    (2u * 1024 * 1024)            /* the same of a stranger's messages, at the gossip actor */
 #define GOSSIP_MAX (1024u * 1024) /* a message */
 
 enum phase { WAIT_HELLO, WAIT_PROOF, WAIT_WRITER, LINKED, GOSSIP };
@@ -202,8 +204,8 @@ static void pass_on(struct receiver *r, const uint8_t *frames, size_t size)
 /* Reads no more while too much waits on either side; one reply may have any size. */
 static void hold_or_resume(struct receiver *r)
 {
-    size_t writes = r->stream.paused ? UNREAD_MAX / 2 : UNREAD_MAX;
-    bool hold = r->at_writer > writes || r->stream.out.len > OUT_MAX;
+    size_t most = r->phase == GOSSIP ? GOSSIP_UNREAD : UNREAD_MAX;
+    bool hold = r->at_writer > (r->stream.paused ? most / 2 : most) || r->stream.out.len > OUT_MAX;
     if (hold && !r->stream.paused)
         stream_pause(&r->stream);
     else if (!hold && r->stream.paused)

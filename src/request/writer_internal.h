@@ -87,6 +87,8 @@ void writer_replaced(struct writer *w, struct mail_replace *m);
 void writer_met(struct writer *w, struct mail_met *m);
 void writer_link_gone(struct writer *w, struct mail_link_gone *m);
 void writer_inbound(struct writer *w, struct mail_inbound *m);
+bool writer_is_at_store(const struct writer *w,
+                        unsigned node); /* writes of its are in the batch there */
 void writer_source_known(struct writer *w, unsigned node); /* its id is: where its numbers stand */
 
 /* ---- writer_members.c ---------------------------------------------------------------------------

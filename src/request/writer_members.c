@@ -209,11 +209,21 @@ static const struct peer *log_user(const struct writer *w, const char *id)
     return NULL;
 }
 
+/* The number that it goes on from isn't known before the store has answered. */
+static bool is_still_at_store(const struct writer *w, const char *id)
+{
+    const struct topology *t = *w->o.topology;
+    for (unsigned i = 0; i < t->n; i++)
+        if (strcmp(t->nodes[i].id, id) == 0 && writer_is_at_store(w, i))
+            return true;
+    return false;
+}
+
 /* What stands in the way goes by itself: the sender of one that has gone ends, a handoff of the log
  * that lies here for it, too. */
 static bool has_to_wait(struct writer *w, const struct mail_member *m)
 {
-    if (!has_company(w))
+    if (!has_company(w) || is_still_at_store(w, m->node.id))
         return true;
     const struct peer *p = log_user(w, m->node.id);
     if (p)
@@ -273,6 +283,10 @@ static bool move_place(struct writer *w, unsigned node, const struct mail_member
 {
     uint64_t left = peer_behind(w->o.peers->at[node]);
     char no[100];
+    if ((*w->o.topology)->n == RING_NODES_MAX) { /* it would be out, and not in again */
+        refuse(m, "it has another place, and the ring has no index left before the next start");
+        return true;
+    }
     if (!left)
         return !leave(w, node, m);
     snprintf(no, sizeof no, "it has another place, and %" PRIu64 " bytes lie here for the old one",

@@ -55,7 +55,7 @@ static bool is_gone(const struct writer *w, unsigned node)
     return PEER_LOAD(w->o.peers->at[node], gone);
 }
 
-static bool is_at_store(const struct writer *w, unsigned node)
+bool writer_is_at_store(const struct writer *w, unsigned node)
 {
     for (size_t i = 0; w->at_store && i < w->at_store->n; i++)
         if (w->at_store->items[i].kind != ITEM_OWN && w->at_store->items[i].node == node)
@@ -69,7 +69,7 @@ static bool may_replace(struct writer *w, unsigned node, struct error *e)
     const char *known = (*w->o.topology)->nodes[node].id;
     if (writer_source(w, node)->has_link || PEER_LOAD(w->o.peers->at[node], link_up))
         return error_set(e, "it is at a place that belongs to node %s, which is linked", known);
-    if (is_at_store(w, node)) /* its numbers would be taken for the newcomer's */
+    if (writer_is_at_store(w, node)) /* its numbers would be taken for the newcomer's */
         return error_set(e, "the last writes of node %s, whose place it takes, are at the store",
                          known);
     return true;
