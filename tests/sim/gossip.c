@@ -344,7 +344,11 @@ static struct swim_options core_options(struct gossip_sim *g)
 static struct swim_self self_of(const struct gnode *x, const char *rack)
 {
     struct swim_self self = {.incarnation = (uint64_t)x->mark << 32,
-                             .place = {x->address, "dc", rack, &x->token, 1},
+                             .place = {.address = x->address,
+                                       .datacenter = "dc",
+                                       .rack = rack,
+                                       .tokens = &x->token,
+                                       .ntokens = 1},
                              .settled = x->settled,
                              .state = NODE_NORMAL};
     memcpy(self.id, x->id, sizeof self.id);
