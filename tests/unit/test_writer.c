@@ -277,8 +277,9 @@ struct desk {
     struct writer *writer;
     uint32_t trusted, state;
     uint64_t now, mark_wanted, watermark;
-    uint64_t kept;   /* atomic, ms: the clock's bound for the next start */
-    unsigned n_kept; /* atomic: it was moved so often */
+    uint64_t kept;    /* atomic, ms: the clock's bound for the next start */
+    unsigned n_kept;  /* atomic: it was moved so often */
+    unsigned n_added; /* atomic: peers that membership brought */
     int64_t clock_off;
 };
 
@@ -293,6 +294,13 @@ static void keep_clock(void *arg, uint64_t ms)
     struct desk *d = arg;
     __atomic_store_n(&d->kept, ms + 1000, __ATOMIC_RELEASE);
     __atomic_fetch_add(&d->n_kept, 1, __ATOMIC_RELEASE);
+}
+
+static bool count_new_peer(void *arg, const struct ring_node *n, struct error *e)
+{
+    struct desk *d = arg;
+    __atomic_fetch_add(&d->n_added, 1, __ATOMIC_RELEASE);
+    return error_set(e, "%s is only counted", n->address);
 }
 
 static void open_desk_with(struct desk *d, struct hint_peer *own)
@@ -334,6 +342,7 @@ static void open_desk_with(struct desk *d, struct hint_peer *own)
                                .clock_kept = &d->kept,
                                .keep_clock = keep_clock,
                                .met = nobody,
+                               .add = count_new_peer,
                                .arg = d};
     d->kept = clock_wall_ms() + 5000;
     d->writer = writer_start(&o, &e);
@@ -540,6 +549,51 @@ static size_t send_write(struct desk *d, uint64_t seq)
 {
     return send_write_ahead(d, seq, 0);
 }
+
+/* Several ticks, so that what must not move has had the time to. */
+static void let_tick(void)
+{
+    uint64_t end = clock_mono_ms() + 350;
+    while (clock_mono_ms() < end)
+        usleep(5000);
+}
+
+static void tell_of_peer(struct desk *d, enum ring_role role, const uint32_t *token)
+{
+    struct ring_node n = {.role = role,
+                          .address = "127.0.0.1:2",
+                          .datacenter = "d",
+                          .rack = "r2",
+                          .tokens = token,
+                          .ntokens = 1};
+    memcpy(n.id, ids[1], NODE_ID_SIZE);
+    actor_send(writer_actor(d->writer), &mail_member_new(&n, NODE_NORMAL, "the test")->msg);
+}
+
+/* Its writes are in a batch at a store that hangs, it leaves and is back at another place: where
+ * its numbers go on is known when the batch is done. Else they would be applied twice. */
+START_TEST(one_that_comes_back_waits_for_its_writes_at_the_store)
+{
+    static const uint32_t five[] = {5};
+    struct desk d;
+    open_desk(&d);
+    greet(&d, ids[1]);
+    ck_assert(is_welcomed(&d, SOON_MS));
+    send_write(&d, START + 1);
+    UNTIL(batches(&d) == 1);
+    tell_of_peer(&d, RING_GONE, zero);
+    UNTIL(PEER_LOAD(&d.peer, gone));
+    __atomic_store_n(&d.peer.let_go, 1, __ATOMIC_RELEASE);
+    tell_of_peer(&d, RING_MEMBER, five);
+    wait_for_gathering(&d);
+    let_tick();
+    ck_assert_uint_eq(__atomic_load_n(&d.n_added, __ATOMIC_ACQUIRE), 0);
+    tell(&d, FINISH);
+    UNTIL(__atomic_load_n(&d.n_added, __ATOMIC_ACQUIRE) > 0);
+    close_desk(&d);
+    unit_hints_close(d.peer.hints);
+}
+END_TEST
 
 /* What a full store makes the writer forget is dealt with: a link that was paused for want of
  * credit would stay so. */
@@ -905,14 +959,6 @@ static uint64_t forgotten(struct desk *d)
     return __atomic_load_n(&d->store.forgotten, __ATOMIC_ACQUIRE);
 }
 
-/* Several ticks, so that what must not move has had the time to. */
-static void let_tick(void)
-{
-    uint64_t end = clock_mono_ms() + 350;
-    while (clock_mono_ms() < end)
-        usleep(5000);
-}
-
 static uint64_t stamp_at_store(struct desk *d)
 {
     return __atomic_load_n(&d->store.batch, __ATOMIC_ACQUIRE)->writes[0].stamp;
@@ -1256,6 +1302,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, what_a_full_store_refuses_is_tried_again);
     tcase_add_test(c, a_store_that_went_back_in_time_is_noticed);
     tcase_add_test(c, own_numbers_go_on_at_a_new_upper_half);
+    tcase_add_test(c, one_that_comes_back_waits_for_its_writes_at_the_store);
 }
 
 int main(void)
