@@ -1,6 +1,6 @@
-/* gossip/gossip_internal: what the actor's files share. gossip.c is the actor: time, messages,
- * what swim's events become; gossip_orders.c what dyn-admin asks for. Nobody else includes it; all
- * of it is the actor's thread. */
+/* gossip/gossip_internal: what the actor's files share. gossip.c is the actor, its time and its
+ * messages, gossip_members.c what swim says of members and this node of itself, gossip_orders.c
+ * what dyn-admin asks for. Nobody else includes it; all of it is the actor's thread. */
 #ifndef GOSSIP_GOSSIP_INTERNAL_H
 #define GOSSIP_GOSSIP_INTERNAL_H
 
@@ -27,9 +27,14 @@ struct gossip {
     uint64_t left_ms; /* since when it has left; 0: it hasn't */
 };
 
-/* ---- gossip.c ---------------------------------------------------------------------------------
+/* ---- gossip_members.c -------------------------------------------------------------------------
  */
 
+void gossip_event(void *arg, const struct swim_event *e); /* swim_sink's */
+void gossip_tell_writer(const struct gossip *g, const struct member *m, const char *reason);
+struct ring_node gossip_own_place(const struct gossip *g); /* without address and id */
+void gossip_keep(struct gossip *g);                        /* g->kept, in data_dir */
+void gossip_show_own(struct gossip *g);
 /* This node's word changes: told to all, and kept. */
 void gossip_say(struct gossip *g, enum node_state state);
 /* It is about to leave: the writer refuses clients' writes from now on, and takes this node out of
