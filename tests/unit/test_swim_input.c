@@ -80,8 +80,9 @@ static void refuses(const char *why)
                    changed = count_events(0, SWIM_STATE);
     receive();
     ck_assert_uint_eq(count_events(0, SWIM_REFUSED), before + 1);
-    ck_assert_msg(strstr(last_event(0, SWIM_REFUSED)->reason, why), "%s",
-                  last_event(0, SWIM_REFUSED)->reason);
+    const struct seen *event = last_event(0, SWIM_REFUSED);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_msg(strstr(event->reason, why), "%s", event->reason);
     ck_assert_uint_eq(count_events(0, SWIM_JOINED), joined);
     ck_assert_uint_eq(count_events(0, SWIM_STATE), changed);
 }
