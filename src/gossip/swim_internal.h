@@ -89,6 +89,7 @@ struct asked {
     uint64_t answered; /* the last time; 0: never */
     bool mine;         /* it was this node itself that answered */
     bool listed;       /* and lists this node's place */
+    bool serves;       /* it has taken a client's write */
     bool member;       /* it is settled */
     uint8_t id[GOSSIP_ID];
     uint64_t parts; /* bits of what came of its list */

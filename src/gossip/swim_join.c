@@ -9,7 +9,8 @@
  *
  * At the first start of a cluster nobody is settled, and there is no member to ask. Where all that
  * was asked has answered, and is unsettled, too, those that one of them lists are NORMAL, or else
- * the one with the lowest id, which is then the member that the others ask. One that is listed
+ * the one with the lowest id, which is then the member that the others ask: at once where none of
+ * them has taken a write, else only when those that have stay unsettled. One that is listed
  * waits no longer than PATIENCE for those that don't answer at all. */
 #include "core/mem.h"
 #include "gossip/swim_internal.h"
@@ -179,6 +180,7 @@ void join_welcome(struct swim *s, const Gossip *m, uint32_t from)
     a->answered = s->now;
     a->mine = false;
     a->listed = m->listed;
+    a->serves = m->from->serves;
     memcpy(a->id, m->from->id.data, GOSSIP_ID);
     if (m->unsettled)
         return;
@@ -237,7 +239,7 @@ void join_tick(struct swim *s)
 {
     if (s->settled || !s->nasked)
         return;
-    bool all = true, listed = false, lowest = true;
+    bool all = true, listed = false, lowest = true, serves = false;
     uint64_t first = UINT64_MAX;
     for (unsigned i = 0; i < s->nasked; i++) {
         const struct asked *a = &s->asked[i];
@@ -248,11 +250,14 @@ void join_tick(struct swim *s)
         if (!a->answered || a->mine)
             continue;
         listed |= a->listed;
+        serves |= a->serves;
         lowest &= memcmp(s->mine->seat->name->id, a->id, GOSSIP_ID) < 0;
     }
     if (s->now < first + OVERTURE * s->interval)
         return;
-    if (all ? listed || lowest : listed && s->now >= first + PATIENCE * s->interval)
+    const bool patient = s->now >= first + PATIENCE * s->interval;
+    lowest &= !serves || patient; /* who takes writes is about to be a member, and then says more */
+    if (all ? listed || lowest : listed && patient)
         settle(s, s->first_state);
 }
 

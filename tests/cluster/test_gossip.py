@@ -162,6 +162,7 @@ def test_gossip_a_joining_node_counts_in_no_quorum():
         for node in c.nodes[:3]:
             node.start()
         wait_all_see(c.nodes[:3])
+        wait_settled(*c.nodes[:3])
         a, b, d, new = c.nodes
         a.client().set("k", 1)
         new.start()

@@ -474,6 +474,27 @@ START_TEST(at_a_first_start_without_lists_the_lowest_id_begins)
 }
 END_TEST
 
+/* Nodes 1 and 2 are about to be members, and one has taken a write; node 0, whose id is lower, is
+ * named by nobody. */
+START_TEST(at_a_first_start_who_is_new_to_one_that_serves_is_joining)
+{
+    add_that_lists(1, 2, false);
+    add_that_lists(2, 1, false);
+    world_add(0, false);
+    swim_set_serves(w.node[1], w.now);
+    for (int t = 0; t < 6; t++) {
+        swim_contact(w.node[0], w.address[1], w.now);
+        swim_contact(w.node[1], w.address[2], w.now);
+        swim_contact(w.node[2], w.address[1], w.now);
+        world_run(1000);
+    }
+    ck_assert_int_eq(last_event(0, SWIM_SETTLED)->state, NODE_JOINING);
+    ck_assert_int_eq(state_at(1, 2), NODE_NORMAL);
+    ck_assert_int_eq(state_at(1, 0), NODE_JOINING);
+    world_end();
+}
+END_TEST
+
 START_TEST(while_a_seed_is_silent_nobody_begins_without_it)
 {
     for (int i = 0; i < 2; i++)
@@ -577,6 +598,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_joining_one_that_hears_later_that_it_is_listed_is_normal);
     tcase_add_test(c, at_a_first_start_those_who_list_each_other_belong_together);
     tcase_add_test(c, at_a_first_start_without_lists_the_lowest_id_begins);
+    tcase_add_test(c, at_a_first_start_who_is_new_to_one_that_serves_is_joining);
     tcase_add_test(c, while_a_seed_is_silent_nobody_begins_without_it);
     tcase_add_test(c, whose_token_belongs_to_a_live_one_stays_out);
     tcase_add_test(c, a_settled_one_with_a_colliding_token_is_refused);
