@@ -331,7 +331,7 @@ def welcomed(sock, node_id, applied):
 def test_survive_peer_that_accepts_and_never_answers(how):
     """Clients notice nothing, hints are kept, memory isn't taken; the real one gets them all."""
     tokens = Tokens()
-    with rig.Cluster(3, flags={"hint-drain-interval-ms": "100", "gos-interval": "200"}) as c:
+    with rig.Cluster(3, flags={**rig.STATIC, "hint-drain-interval-ms": "100", "gos-interval": "200"}) as c:
         a, _, d = c.nodes
         victim = peer_id(d)
         d.kill()
@@ -373,7 +373,7 @@ def test_survive_peer_that_dies_after_each_batch(ack):
             peer.send(lp.frame(lp.ACK, seq=applied))
         peer.sock.close()
 
-    with rig.Cluster(3, flags={"hint-drain-interval-ms": "20"}) as c:
+    with rig.Cluster(3, flags={**rig.STATIC, "hint-drain-interval-ms": "20"}) as c:
         a, _, d = c.nodes
         victim = peer_id(d)
         d.kill()
