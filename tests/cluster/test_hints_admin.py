@@ -613,7 +613,7 @@ class SlowPeer:
 
 def test_hints_go_slower_while_the_peer_answers_slowly():
     window = 1 << 19
-    with rig.Cluster(3, flags={"send-window": str(window), "gos-interval": "1000"}) as c:
+    with rig.Cluster(3, flags={**rig.STATIC, "send-window": str(window), "gos-interval": "1000"}) as c:
         a, _, d = c.nodes
         d.kill()
         rig.down(a)
