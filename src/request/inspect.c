@@ -1,5 +1,6 @@
 #include "request/inspect.h"
 #include "core/mem.h"
+#include "wire/frame.h"
 
 struct inspection {
     struct inspections *all;
@@ -70,8 +71,9 @@ void inspect_start(struct inspections *all, struct mail_inspect *m)
             store_inspect(rs->reader, blob_slice(m->key), on_own, in);
         else
             requests_ask(rs, nodes[i],
-                         &(struct read_item){
-                             .ticket = in->ticket, .inspect = true, .bytes = blob_slice(m->key)});
+                         &(struct read_item){.ticket = in->ticket,
+                                             .kind = FRAME_INSPECT,
+                                             .bytes = blob_slice(m->key)});
     }
     answered(in);
     blob_unref(m->key);
