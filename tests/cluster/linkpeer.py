@@ -53,6 +53,30 @@ def lz4(data, run=0):
     return token + more(len(data)) + data + (b"\x01\x00" + more(match) + end if run else b"")
 
 
+def unlz4(block):
+    """What the block holds."""
+    out, at = bytearray(), 0
+
+    def size(n):
+        nonlocal at
+        more = n == 15
+        while more:
+            n, more, at = n + block[at], block[at] == 255, at + 1
+        return n
+    while at < len(block):
+        token = block[at]
+        at += 1
+        literals = size(token >> 4)
+        out += block[at:at + literals]
+        at += literals
+        if at < len(block):
+            back = int.from_bytes(block[at:at + 2], "little")
+            at += 2
+            for _ in range(size(token & 15) + 4):
+                out.append(out[-back])
+    return bytes(out)
+
+
 def packed(*frames):
     """What a sender packs, here without shrinking."""
     raw = b"".join(frames)
