@@ -113,3 +113,6 @@ test_gossip_codec_SOURCES = tests/unit/test_gossip_codec.c tests/unit/unit.h
 test_gossip_codec_LDADD = $(TEST_LIBS)
 test_swim_SOURCES = tests/unit/test_swim.c tests/unit/gossip_world.h tests/unit/unit.h
 test_swim_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_hedge
+test_hedge_SOURCES = tests/unit/test_hedge.c tests/unit/unit.h
+test_hedge_LDADD = $(TEST_LIBS)
