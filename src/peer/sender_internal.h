@@ -8,6 +8,7 @@
 #include "core/dial.h"
 #include "peer/carrier.h"
 #include "peer/delivery.h"
+#include "peer/distance.h"
 #include "peer/hinting.h"
 #include "peer/meter.h"
 #include "peer/orders.h"
@@ -51,6 +52,7 @@ struct sender {
     struct hinting hinting;
     struct orders orders;
     struct pace pace;
+    struct distance distance;
     uint64_t asked_us; /* the oldest heartbeat that isn't answered; 0: none */
     struct meter drain_meter, live_meter;
     struct carrier carrier;
