@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 #define HEDGE_COST     20u   /* reads that pay for a hedge: at most 5 % */
-#define HEDGE_BURST    16u   /* hedges that can be saved up */
+#define HEDGE_BURST    100u  /* hedges that can be saved up */
 #define HEDGE_SAMPLES  100u  /* answers that tell a percentile; with fewer a node isn't hedged */
 #define HEDGE_RECENT   1024u /* so many answers, then the old ones count half */
 #define HEDGE_LEAST_US 1000u /* nothing that is faster is slow: the loop's timers are no finer */
