@@ -1,10 +1,7 @@
 #include "request/inspect.h"
 #include "core/mem.h"
-<<<<<<< HEAD
-#include "wire/frame.h"
-=======
 #include "request/flight.h"
->>>>>>> w-near
+#include "wire/frame.h"
 
 struct inspection {
     struct inspections *all;
@@ -87,8 +84,9 @@ static void ask_replica(struct inspection *in, uint16_t node, struct slice key)
     if (node == rs->peers->self)
         store_inspect(rs->reader, key, on_own, in);
     else
-        requests_ask(rs, node,
-                     &(struct read_item){.ticket = in->ticket, .inspect = true, .bytes = key});
+        requests_ask(
+            rs, node,
+            &(struct read_item){.ticket = in->ticket, .kind = FRAME_INSPECT, .bytes = key});
 }
 
 void inspect_start(struct inspections *all, struct mail_inspect *m)
@@ -100,32 +98,12 @@ void inspect_start(struct inspections *all, struct mail_inspect *m)
     in->ticket = slots_put(&all->live, in);
     answer->msg.type = MAIL_INSPECTED;
     answer->ticket = m->ticket;
-<<<<<<< HEAD
-    answer->token = request_token(rs, blob_slice(m->key));
-    rcu_read_begin();
-    unsigned n = topology_replicas(RCU_GET(*rs->topology), answer->token, nodes);
-    rcu_read_end();
-    answer->n = n;
-    for (unsigned i = 0; i < n; i++)
-        answer->replica[i].node = nodes[i];
-    in->left = n + 1; /* one is this function's, so that nothing ends before all are asked */
-    for (unsigned i = 0; i < n; i++) {
-        if (nodes[i] == rs->peers->self)
-            store_inspect(rs->reader, blob_slice(m->key), on_own, in);
-        else
-            requests_ask(rs, nodes[i],
-                         &(struct read_item){.ticket = in->ticket,
-                                             .kind = FRAME_INSPECT,
-                                             .bytes = blob_slice(m->key)});
-    }
-=======
     answer->token = request_token(all->requests, blob_slice(m->key));
     name_replicas(all->requests, answer);
     in->left =
         answer->n + 1; /* one is this function's, so that nothing ends before all are asked */
     for (unsigned i = 0, n = answer->n; i < n; i++)
         ask_replica(in, answer->replica[i].node, blob_slice(m->key));
->>>>>>> w-near
     answered(in);
     blob_unref(m->key);
     mem_free(m);
