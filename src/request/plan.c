@@ -69,6 +69,8 @@ bool plan_read(enum consistency level, const struct replica_view *v, unsigned n,
             out->can = out->n;
         add_replicas(out, level, v, n, true, rank);
         add_replicas(out, level, v, n, false, rank);
+        if (rank == READ_FIRST)
+            out->first = out->n;
     }
     for (unsigned group = 0; group < out->groups; group++)
         if (!group_can(level, out, group, lacking))

@@ -21,8 +21,9 @@ struct replica_view {
 };
 
 struct read_plan {
-    unsigned n;   /* the replicas that count; at DC_ONE all */
-    unsigned can; /* the first so many of them may be asked, in this order; the others are away */
+    unsigned n;     /* the replicas that count; at DC_ONE all */
+    unsigned can;   /* the first so many of them may be asked, in this order; the others are away */
+    unsigned first; /* of them, in front: nothing is known that speaks against reading them */
     uint16_t node[RING_REPLICAS_MAX];
     uint8_t group[RING_REPLICAS_MAX]; /* whose answers are counted together: the datacenter */
     unsigned groups;                  /* they lie below this; at DC_ONE all are in group 0 */

@@ -1,6 +1,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "request/flight.h"
+#include "wire/frame.h"
 #include <string.h>
 
 /* Nobody answers a read. At DC_ONE, where the own store was asked or would have been, its reason is
@@ -61,6 +62,8 @@ static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp,
         blob_unref(reply);
         return;
     }
+    if (ok)
+        request_hedge_answered(r, node);
     struct read_word *w = &r->reads[i];
     w->answered = true;
     w->stamp = stamp;
@@ -82,9 +85,10 @@ static void on_own_read(void *arg, const struct store_read_reply *reply)
     r->own_asked = false;
     if (r->over)
         mem_free(r);
-    else if (reply->ok && r->one_decides)
+    else if (reply->ok && r->one_decides) {
+        request_hedge_answered(r, (uint16_t)r->rs->peers->self);
         request_finish(r, reply->reply, -1); /* nothing to compare it with */
-    else
+    } else
         take_word(r, (uint16_t)r->rs->peers->self, reply->ok, reply->stamp, reply->tag,
                   blob_new(reply->reply.ptr, reply->reply.len));
 }
@@ -114,15 +118,17 @@ static void ask_own(struct request *r)
 
 static void ask_peer(struct request *r, uint16_t node)
 {
-    requests_ask(
-        r->rs, node,
-        &(struct read_item){.ticket = request_ticket(r), .bytes = blob_slice(keep_command(r))});
+    requests_ask(r->rs, node,
+                 &(struct read_item){.ticket = request_ticket(r),
+                                     .kind = FRAME_READ,
+                                     .bytes = blob_slice(keep_command(r))});
 }
 
 static void ask_replica(struct request *r, unsigned i)
 {
     r->reads[i].asked = true;
     r->asked++;
+    request_hedge_ask(r, r->node[i]);
     if (r->node[i] == r->rs->peers->self)
         ask_own(r);
     else
@@ -155,6 +161,12 @@ static bool ask_where_lacking(struct request *r, bool impatient)
         }
     }
     return true;
+}
+
+void request_ask_second(struct request *r)
+{
+    if (r->asked < 2)
+        ask_next(r, 0);
 }
 
 /* Puts the preferred node in front, if it can answer. */
@@ -222,6 +234,7 @@ void request_read(struct requests *rs, const struct operation *op)
     struct request *r = request_new(rs, op, false, plan.n);
     fill_words(r, &plan);
     r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
+    r->may_hedge = plan.first > 1 && op->prefer < 0;
     if (possible)
         start_reading(r);
     else
