@@ -289,6 +289,20 @@ static void requests(const struct admin_sources *s, struct buf *b)
         }
 }
 
+/* Reads at DC_ONE whose first replica was slow. */
+static void hedges(const struct admin_sources *s, struct buf *b)
+{
+    uint64_t all = 0, won = 0;
+    for (unsigned w = 0; w < s->nworkers; w++) {
+        all += STATS_LOAD(s->stats[w], hedged_reads);
+        won += STATS_LOAD(s->stats[w], hedged_reads_won);
+    }
+    one(b, "hedged_reads_total", "counter",
+        "reads for which a second replica was asked since the first was slow", all);
+    one(b, "hedged_reads_won_total", "counter", "hedged reads that the second replica answered",
+        won);
+}
+
 static void durations(const struct admin_sources *s, struct buf *b)
 {
     struct histogram h = {0};
@@ -322,6 +336,7 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     one(b, "client_connections", "gauge", "clients connected now", connections);
     requests(s, b);
     durations(s, b);
+    hedges(s, b);
     peers_up(s, b);
     per_peer(s, b, "peer_behind_bytes", "gauge", "bytes the peer hasn't acknowledged", behind);
     per_peer(s, b, "dc_raw_bytes_total", "counter",

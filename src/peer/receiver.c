@@ -159,6 +159,13 @@ static void on_read(struct receiver *r, const struct frame *f)
         store_inspect(r->all->reader, f->payload, on_read_done, read);
         return;
     }
+    if (f->kind != FRAME_READ) {
+        if (r->all->serve(r->all->server, f, on_read_done, read))
+            return;
+        mem_free(read);
+        refuse(r, "protocol: a frame that doesn't belong here");
+        return;
+    }
     struct resp_command cmd = {0};
     const struct command_spec *spec = NULL;
     if (resp_command_parse(f->payload, &cmd) && cmd.argc)
@@ -255,7 +262,7 @@ static void on_frame(struct receiver *r, const struct frame *f)
         on_gossip(r, f);
     } else if (r->phase == WAIT_PROOF && f->kind == FRAME_PROOF) {
         on_proof(r, f);
-    } else if (r->phase == LINKED && (f->kind == FRAME_READ || f->kind == FRAME_INSPECT)) {
+    } else if (r->phase == LINKED && f->kind >= FRAME_READ && f->kind <= FRAME_MEND) {
         on_read(r, f);
     } else if (r->phase == LINKED && f->kind == FRAME_PACKED) {
         on_packed(r, f);

@@ -102,6 +102,18 @@ void sender_carry(struct sender *s, struct mail_reads *m)
     bucket_take_others(&s->dc_rate, s->stream.out.len - before);
 }
 
+/* Hints on their way make it longer: what was known before them stays. */
+static void reply_took(struct sender *s, uint64_t us)
+{
+    bool drains = uv_is_active((uv_handle_t *)&s->drain);
+    if (drains)
+        pace_sample(&s->pace, us);
+    else
+        pace_usual(&s->pace, us);
+    if (!drains || s->distance.step == DISTANCE_UNKNOWN)
+        PEER_STORE(s->peer, distance, distance_sample(&s->distance, us));
+}
+
 /* A beat comes back: how long that took, and what the peer's clock shows. */
 void sender_reply_time(struct sender *s, const struct frame *f)
 {
@@ -110,10 +122,7 @@ void sender_reply_time(struct sender *s, const struct frame *f)
     mail_clock(s->o.writer, s->node, f->deadline, us / 1000);
     if (f->seq >= s->asked_us)
         s->asked_us = 0;
-    if (uv_is_active((uv_handle_t *)&s->drain))
-        pace_sample(&s->pace, us);
-    else
-        pace_usual(&s->pace, us);
+    reply_took(s, us);
 }
 
 static void on_drain(uv_timer_t *t)

@@ -9,6 +9,7 @@
 #include "peer/bucket.h"
 #include "peer/carrier.h"
 #include "peer/delivery.h"
+#include "peer/distance.h"
 #include "peer/hinting.h"
 #include "peer/meter.h"
 #include "peer/orders.h"
@@ -57,6 +58,7 @@ struct sender {
     bool remote;       /* the link goes to another datacenter */
     bool unpacks;      /* the peer understands packed frames */
     uint64_t answered; /* of peer->answered: what the bucket knows of */
+    struct distance distance;
     uint64_t asked_us; /* the oldest heartbeat that isn't answered; 0: none */
     struct meter drain_meter, live_meter;
     struct carrier carrier;
