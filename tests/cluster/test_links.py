@@ -263,6 +263,9 @@ def test_links_rate_holds(compression):
         assert most > 100 and answered < seconds / 2
         for i in range(4):
             assert rig.own_values(cluster, i, list(values)) == values
+        a.admin("config", "set", "dc_rate", "10000")
+        rig.wait_until(lambda: write(a, noise("slow", 50, 1000)) or "dc_rate (10000 bytes/s) is below the rate of new writes" in
+                       " ".join(p["note"] for p in a.admin("status")["peers"]), "status says so")
         a.admin("config", "set", "dc_rate", "0")
         write(a, noise("more", 300, 8000))
         settle(cluster, 10)  # it would take 12 s
