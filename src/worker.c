@@ -139,6 +139,16 @@ static unsigned link_silence_ms(const struct config *c)
            1000;
 }
 
+/* What peers ask of more than the store. */
+static bool serve(void *self, const struct frame *f, store_read_fn *fn, void *arg)
+{
+    (void)self, (void)fn, (void)arg;
+    switch ((enum frame_kind)f->kind) {
+    default:
+        return false;
+    }
+}
+
 static void start(void *self)
 {
     struct worker *w = self;
@@ -165,6 +175,8 @@ static void start(void *self)
                                       .topology = o->topology,
                                       .peers = o->peers,
                                       .reader = w->reader,
+                                      .serve = serve,
+                                      .server = w,
                                       .silence_ms = link_silence_ms(o->config)};
     w->clients = (struct clients){.worker = &w->actor,
                                   .config = o->config,
@@ -199,10 +211,14 @@ static void on_reads(struct worker *w, struct mail_reads *m)
 {
     struct read_item it;
     for (size_t at = 0; reads_next(m, &at, &it);) {
-        if (it.inspect)
+        switch ((enum frame_kind)it.kind) {
+        case FRAME_INSPECT:
             inspect_mail_read(&w->inspections, m->node, &it);
-        else
+            break;
+        default:
             request_mail_read(&w->requests, m->node, &it);
+            break;
+        }
     }
     reads_free(m);
 }

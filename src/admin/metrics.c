@@ -170,6 +170,14 @@ static uint64_t behind(const struct peer *p)
 {
     return peer_behind(p);
 }
+static uint64_t dc_raw(const struct peer *p)
+{
+    return PEER_LOAD(p, dc_raw);
+}
+static uint64_t dc_sent(const struct peer *p)
+{
+    return PEER_LOAD(p, dc_sent);
+}
 static uint64_t paused(const struct peer *p)
 {
     return PEER_LOAD(p, paused);
@@ -331,6 +339,9 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     hedges(s, b);
     peers_up(s, b);
     per_peer(s, b, "peer_behind_bytes", "gauge", "bytes the peer hasn't acknowledged", behind);
+    per_peer(s, b, "dc_raw_bytes_total", "counter",
+             "bytes of writes sent to a peer in another datacenter, before compression", dc_raw);
+    per_peer(s, b, "dc_sent_bytes_total", "counter", "what these took on the link", dc_sent);
     per_log(s, b, "hints_pending", "gauge", "hints kept for the peer", pending);
     per_log(s, b, "hints_bytes", "gauge", "payload bytes of hints kept for the peer", bytes);
     per_log(s, b, "hints_oldest_seconds", "gauge", "age of the oldest hint", oldest);

@@ -148,6 +148,8 @@ static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_n
     set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
     set(o, "behind_bytes", number(peer_behind(p)));
     set(o, "round_trip_us", number(PEER_LOAD(p, rtt_us)));
+    set(o, "dc_raw_bytes", number(PEER_LOAD(p, dc_raw)));
+    set(o, "dc_sent_bytes", number(PEER_LOAD(p, dc_sent)));
     return o;
 }
 

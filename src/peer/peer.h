@@ -49,7 +49,12 @@ struct peer {
     uint32_t closed;   /* 1: its window is over: nothing is stored for it */
     uint64_t drain_rate;        /* bytes/s that go out now, while there are hints */
     uint64_t live_rate;         /* bytes/s that are appended, measured while there are hints */
+    uint64_t dc_raw, dc_sent;   /* to another datacenter: bytes of records that went out, and what
+                                   they took on the link */
     struct peer_repair *repair; /* RCU_GET; NULL: fine */
+
+    /* its link's worker's */
+    uint64_t answered; /* from another datacenter: bytes that were sent back on its link to us */
 
     /* the writer's */
     uint32_t member_state;             /* enum node_state, as membership tells; NODE_UNKNOWN: it

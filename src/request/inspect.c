@@ -1,6 +1,7 @@
 #include "request/inspect.h"
 #include "core/mem.h"
 #include "request/flight.h"
+#include "wire/frame.h"
 
 struct inspection {
     struct inspections *all;
@@ -83,8 +84,9 @@ static void ask_replica(struct inspection *in, uint16_t node, struct slice key)
     if (node == rs->peers->self)
         store_inspect(rs->reader, key, on_own, in);
     else
-        requests_ask(rs, node,
-                     &(struct read_item){.ticket = in->ticket, .inspect = true, .bytes = key});
+        requests_ask(
+            rs, node,
+            &(struct read_item){.ticket = in->ticket, .kind = FRAME_INSPECT, .bytes = key});
 }
 
 void inspect_start(struct inspections *all, struct mail_inspect *m)

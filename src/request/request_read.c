@@ -1,6 +1,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "request/flight.h"
+#include "wire/frame.h"
 #include <string.h>
 
 /* Nobody answers a read. At DC_ONE, where the own store was asked or would have been, its reason is
@@ -122,9 +123,10 @@ static void ask_own(struct request *r)
 
 static void ask_peer(struct request *r, uint16_t node)
 {
-    requests_ask(
-        r->rs, node,
-        &(struct read_item){.ticket = request_ticket(r), .bytes = blob_slice(keep_command(r))});
+    requests_ask(r->rs, node,
+                 &(struct read_item){.ticket = request_ticket(r),
+                                     .kind = FRAME_READ,
+                                     .bytes = blob_slice(keep_command(r))});
 }
 
 static void ask_next(struct request *r)
