@@ -32,6 +32,9 @@ void recent_note(struct recent *r, const struct requests *rs, uint32_t token,
                  const struct request_result *result);
 /* Whom to ask first: a node, RECENT_ANY, or RECENT_WAIT: ask again soon. */
 int recent_replica(struct recent *r, const struct requests *rs, uint32_t token);
+/* If that one, `first`, is slow: another that has what the connection has written; -1: none is
+ * known. */
+int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first);
 /* May a majority of the replicas lack what the connection has written? */
 bool recent_is_thin(const struct recent *r, uint32_t token);
 /* Before a read of several keys, which live on the same replicas: where their writes were

@@ -60,6 +60,7 @@ struct operation {
     enum consistency level;
     uint32_t token; /* of its key: request_token */
     int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
+    int second;     /* where there is such a wish: one that has it too; -1: none is known */
     bool anchor; /* a majority may lack that write: its answer isn't outvoted, but by newer ones */
     request_done *done;
     void *arg;

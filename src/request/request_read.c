@@ -96,13 +96,12 @@ static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp,
         blob_unref(reply);
         return;
     }
-    if (ok)
-        request_hedge_answered(r, node);
     struct read_word *w = &r->reads[i];
     w->answered = true;
     w->stamp = stamp;
     w->tag = tag;
     if (ok) {
+        request_hedge_answered(r, node);
         w->reply = reply;
         quorum_take(r->reads, r->n, (unsigned)i, r->spec->compare);
     } else if (node == r->rs->peers->self) {
@@ -199,8 +198,7 @@ static bool ask_where_lacking(struct request *r, bool impatient)
 
 void request_ask_second(struct request *r)
 {
-    if (r->asked < 2)
-        ask_next(r, 0);
+    (void)ask_next(r, 0);
 }
 
 /* Puts the preferred node in front, if it can answer. */
@@ -260,6 +258,12 @@ static void fill_words(struct request *r, const struct read_plan *plan, const st
     r->one_decides = r->level == CONSISTENCY_DC_ONE || plan->n == 1;
 }
 
+/* Another one is known to have what the client has written. */
+static bool has_second(const struct operation *op)
+{
+    return op->prefer >= 0 && op->second >= 0;
+}
+
 void request_read(struct requests *rs, const struct operation *op)
 {
     struct replica_view v[RING_REPLICAS_MAX];
@@ -267,11 +271,13 @@ void request_read(struct requests *rs, const struct operation *op)
     struct shortfall lacking;
     unsigned n = request_view_replicas(rs, op->token, v);
     bool possible = plan_read(op->level, v, n, &plan, &lacking);
+    if (has_second(op))
+        prefer(&plan, op->second);
     prefer(&plan, op->prefer);
     struct request *r = request_new(rs, op, false, plan.n);
     fill_words(r, &plan, op);
     r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
-    r->may_hedge = plan.first > 1 && op->prefer < 0;
+    r->may_hedge = plan.first > 1 && (op->prefer < 0 || has_second(op));
     if (possible)
         start_reading(r);
     else
