@@ -282,8 +282,8 @@ by_itself_if_long = pytest.mark.by_itself if rig.LONG else lambda test: test  # 
 class Writer(threading.Thread):
     """Writes, and reads what it wrote, through one node; knows what was answered, and how long each answer took."""
 
-    def __init__(self, node, pace):
-        super().__init__(name=node.name, daemon=True)
+    def __init__(self, node, pace, keys=""):
+        super().__init__(name=node.name + keys, daemon=True)
         self.node, self.connection, self.pace = node, node.client(), pace
         self.ending = threading.Event()
         self.values, self.counted, self.errors, self.took = {}, 0, [], []
@@ -312,11 +312,26 @@ class Writer(threading.Thread):
             self.took.append(time.monotonic() - begun)
 
 
+def started(writers):
+    for w in writers:
+        w.start()
+    return writers
+
+
+def end(writers):
+    for w in writers:
+        w.ending.set()
+        w.join()
+
+
 class Phases:
     """How long answers took in each part of a test."""
 
     def __init__(self, writers):
         self.writers, self.begun = writers, [0] * len(writers)
+
+    def wait(self, answers):
+        rig.wait_until(lambda: all(len(w.took) > answers for w in self.writers), "they write", 60)
 
     def end(self, name):
         took = sorted(t for w, n in zip(self.writers, self.begun) for t in w.took[n:])
@@ -360,8 +375,9 @@ def compare(cluster, writers):
 
 @pytest.mark.usefixtures("namespaces")
 @by_itself_if_long
-@pytest.mark.parametrize("kills", [pytest.param(False, marks=pytest.mark.slow), True], ids=["", "killed"])
-@pytest.mark.parametrize("store", ["embedded", pytest.param("redis", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("store,kills", [
+    pytest.param("embedded", False, marks=pytest.mark.slow), ("embedded", True), pytest.param("redis", True, marks=pytest.mark.slow)],
+    ids=["embedded", "embedded-killed", "redis-killed"])
 def test_links_datacenter_cut_off(store, kills):
     """Its hints collect and are delivered at the links' rate, in the time that this takes; clients of the other one don't notice."""
     cut_for, rate, kill_every, slack = (120, 200000, 5, 0) if rig.LONG else (3, 80000, 1.5, 10)
@@ -371,11 +387,9 @@ def test_links_datacenter_cut_off(store, kills):
         here, there = cluster.nodes[:3], cluster.nodes[3:]
         for n in there:
             n.flags["read-consistency"] = "DC_ONE"
-        writers = [Writer(n, 0.01) for n in here]
-        phases, said, killed = Phases(writers), [], 0
-        for w in writers:
-            w.start()
-        rig.wait_until(lambda: all(len(w.took) > (2000 if rig.LONG else 100) for w in writers), "they write", 60)
+        writers = started([Writer(n, 0.01) for n in here])
+        phases, said = Phases(writers), []
+        phases.wait(2000 if rig.LONG else 100)
         said.append(phases.end("before"))
         cluster.net.part()
         cut = time.monotonic()
@@ -398,15 +412,19 @@ def test_links_datacenter_cut_off(store, kills):
             ending.set()
             if killer:
                 killer.join()
-            for w in writers:
-                w.ending.set()
-                w.join()
+            end(writers)
         settle(cluster)
         took = time.monotonic() - healed
         cluster.wait_linked()
-        keys = compare(cluster, writers)
+        later = started([Writer(n, 0.01, "later") for n in here])
+        phases = Phases(later)
+        phases.wait(2000 if rig.LONG else 100)
+        said.append(phases.end("after"))
+        end(later)
+        settle(cluster)
+        keys = compare(cluster, writers + later)
         rig.note(f"{store}: cut off for {cut_for} s: {hints} hints, which need {needed:.1f} s at {rate} bytes/s, were there "
                  f"{took:.1f} s after the cut; {keys} keys are equal; {'; '.join(said)}")
-        for w in writers:
+        for w in writers + later:
             assert not w.errors, f"{len(w.errors)} errors at {w.name}: {w.errors[:5]}"
         assert took <= 1.5 * needed + slack
