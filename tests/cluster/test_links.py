@@ -268,8 +268,8 @@ def test_links_rate_holds(compression):
         rig.wait_until(lambda: write(a, noise("slow", 50, 1000)) or "dc_rate (10000 bytes/s) is below the rate of new writes" in
                        " ".join(p["note"] for p in a.admin("status")["peers"]), "status says so")
         a.admin("config", "set", "dc_rate", "0")
-        write(a, noise("more", 300, 8000))
-        settle(cluster, 10)  # it would take 12 s
+        write(a, noise("more", 300, 16000))
+        settle(cluster, 20)  # it would take 24 s
 
 
 # ---- a datacenter that is cut off -----------------------------------------------------------------------------------
