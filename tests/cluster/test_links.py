@@ -362,12 +362,8 @@ def compare(cluster, writers):
     """What was answered is on all nodes, once."""
     expected = {k: v for w in writers for k, v in w.values.items()}
     expected["counter"] = b"%d" % sum(w.counted for w in writers)
-    for n in cluster.nodes:
-        if not cluster.backends and n.flags["read-consistency"] != "DC_ONE":  # what a node reads is its own copy
-            n.stop()
-            n.flags["read-consistency"] = "DC_ONE"
-            n.start()
     for i, n in enumerate(cluster.nodes):
+        n.admin("config", "set", "read_consistency", "DC_ONE")  # what it reads is its own copy
         found = rig.own_values(cluster, i, list(expected))
         wrong = [k for k, v in expected.items() if found[k] != v]
         assert not wrong, f"{n.name}: {len(wrong)} of {len(expected)} keys differ: {wrong[:5]}"
@@ -386,8 +382,6 @@ def test_links_datacenter_cut_off(store, kills):
              "hint-drain-interval-ms": "100", "store-sync": "interval"}
     with netns.NetCluster(places=SIX, delay_ms=50, flags=flags, store=store) as cluster:
         here, there = cluster.nodes[:3], cluster.nodes[3:]
-        for n in there:
-            n.flags["read-consistency"] = "DC_ONE"
         writers = started([Writer(n, 0.01) for n in here])
         phases, said = Phases(writers), []
         phases.wait(2000 if rig.LONG else 100)
