@@ -33,6 +33,8 @@ enum data_damage {
     DAMAGE_STAMPS,  /* stamps aren't compared */
     DAMAGE_SENT,    /* what was sent counts as acknowledged */
     DAMAGE_QUORUM,  /* a write at DC_QUORUM is answered at the first word */
+    DAMAGE_FOREIGN, /* a replica of another datacenter counts for a quorum */
+    DAMAGE_DOWN,    /* one that is down counts for a quorum as if it had answered */
     DAMAGES
 };
 const char *data_damage_name(enum data_damage d);

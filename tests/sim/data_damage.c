@@ -4,6 +4,7 @@
 #include "data_world.h"
 #include "gossip/words.h"
 #include "peer/delivery.h"
+#include "request/plan.h"
 #include "request/quorum.h"
 #include "request/replicate.h"
 #include "request/sources.h"
@@ -35,6 +36,10 @@ enum quorum_outcome __real_quorum_write(enum consistency level, bool sloppy, boo
                                         const struct write_word *w, unsigned n, unsigned *applied);
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
                                         const struct write_word *w, unsigned n, unsigned *applied);
+bool __real_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
+                       const struct replica_view *v, unsigned n, struct write_plan *out);
+bool __wrap_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
+                       const struct replica_view *v, unsigned n, struct write_plan *out);
 bool __real_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
                                  struct error *e);
 bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
@@ -59,9 +64,14 @@ void __wrap_word_unref(struct word *w);
 
 const char *data_damage_name(enum data_damage d)
 {
-    static const char *const names[] = {"none",   "numbers", "early", "forget",
-                                        "stamps", "sent",    "quorum"};
+    static const char *const names[] = {"none", "numbers", "early",   "forget", "stamps",
+                                        "sent", "quorum",  "foreign", "down"};
     return names[d];
+}
+
+bool damage_wants_quorums(enum data_damage d)
+{
+    return d == DAMAGE_QUORUM || d == DAMAGE_FOREIGN || d == DAMAGE_DOWN;
 }
 
 /* ---- what was appended, and what a power cut takes of it ---------------------------------------
@@ -387,12 +397,52 @@ enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, siz
     return s;
 }
 
+/* What a replica of another datacenter has applied, one of ours has. */
+static void count_foreign(struct write_word *w, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        unsigned k = 0;
+        while (k < n && (!w[k].local || w[k].verdict == VERDICT_APPLIED))
+            k++;
+        if (!w[i].local && w[i].verdict == VERDICT_APPLIED && k < n) {
+            w[k].verdict = VERDICT_APPLIED;
+            w[i].verdict = VERDICT_LOGGED;
+        }
+    }
+}
+
+static void count_down(struct write_word *w, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (w[i].verdict == VERDICT_DURABLE)
+            w[i].verdict = VERDICT_APPLIED;
+}
+
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
                                         const struct write_word *w, unsigned n, unsigned *applied)
 {
+    struct write_word words[RING_WRITES_MAX];
+    memcpy(words, w, n * sizeof *w);
     if (world.o->damage == DAMAGE_QUORUM)
         level = CONSISTENCY_DC_ONE;
-    return __real_quorum_write(level, sloppy, blind, w, n, applied);
+    if (world.o->damage == DAMAGE_FOREIGN)
+        count_foreign(words, n);
+    if (world.o->damage == DAMAGE_DOWN)
+        count_down(words, n);
+    return __real_quorum_write(level, sloppy, blind, words, n, applied);
+}
+
+/* Nobody is known to be down. */
+bool __wrap_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
+                       const struct replica_view *v, unsigned n, struct write_plan *out)
+{
+    struct replica_view views[RING_WRITES_MAX];
+    memcpy(views, v, n * sizeof *v);
+    for (unsigned i = 0; i < n && world.o->damage == DAMAGE_DOWN; i++) {
+        views[i].up = views[i].normal = true;
+        views[i].behind = false;
+    }
+    return __real_plan_write(level, sloppy, hints_count, blind, views, n, out);
 }
 
 /* The header's acknowledged number becomes the segment's first. */

@@ -1,0 +1,273 @@
+/* What a client may be told, and when: each answer is held against what the stores have at that
+ * moment and against what was answered before it (DESIGN.md, section 8). */
+#include "data_world.h"
+#include "wire/resp.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What an answer may take beyond `timeout`: the worker's tick, ways and hops. */
+#define LATE_US 60000
+
+static bool has(struct slice text, const char *part)
+{
+    return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
+}
+
+enum told told_meaning(struct slice reply)
+{
+    if (!resp_reply_is_error(reply))
+        return TOLD_OK;
+    /* what the command itself is at fault for had its effect: none, everywhere */
+    if (has(reply, "not an integer") || has(reply, "overflow"))
+        return TOLD_OK;
+    bool nothing = has(reply, "nothing was written") || (has(reply, "-OOM ") && !world.external);
+    return nothing ? TOLD_REFUSED : TOLD_UNKNOWN;
+}
+
+/* With membership a node that takes another's place is no replica until it has joined: majorities
+ * may be of fewer. */
+static bool somebody_joins(void)
+{
+    return world.gossip && world.replaced;
+}
+
+static unsigned dc_of(const struct op *op)
+{
+    return world.nodes[op->node].dc;
+}
+
+/* ---- which datacenters a level speaks of --------------------------------------------------------
+ */
+
+/* Those in which a majority of the key's replicas is asked, or has it; bits. */
+static unsigned majorities(const struct op *op)
+{
+    bool write = op->what != OP_GET;
+    if (op->level == CONSISTENCY_DC_EACH_SAFE_QUORUM)
+        return (1u << world.dcs) - 1;
+    if (op->level == CONSISTENCY_DC_ONE ||
+        (write && op->level == CONSISTENCY_DC_QUORUM && world.sloppy))
+        return 0;
+    return 1u << dc_of(op);
+}
+
+static bool names_op(const struct op *op)
+{
+    return op->what == OP_APPEND ? world.keys[op->key].kind == KEY_LIST
+                                 : world.keys[op->key].kind == KEY_SET && op->what == OP_SET;
+}
+
+/* ---- a write is answered ------------------------------------------------------------------------
+ */
+
+static unsigned applied_in(const struct op *op, unsigned dc)
+{
+    return world_bits(op->applied & world.keys[op->key].in_dc[dc]);
+}
+
+/* Real replicas, now. */
+static void check_answered(unsigned id)
+{
+    const struct op *op = &world.ops[id];
+    unsigned own = dc_of(op);
+    if (!names_op(op) || somebody_joins())
+        return;
+    for (unsigned dc = 0; dc < world.dcs; dc++) {
+        unsigned need = majorities(op) >> dc & 1 ? world_majority(&world.keys[op->key], dc) : 0;
+        if (dc == own && !need && (op->level != CONSISTENCY_DC_ONE || !world.sloppy))
+            need = 1;
+        if (applied_in(op, dc) < need)
+            world_wrong("op %u: answered at %s, and %u of %u needed replicas in dc%u have it", id,
+                        consistency_name(op->level), applied_in(op, dc), need, dc);
+    }
+}
+
+/* ---- what a read brings -------------------------------------------------------------------------
+ */
+
+static bool later(uint64_t a, uint16_t atag, uint64_t b, uint16_t btag)
+{
+    return a != b ? a > b : atag > btag;
+}
+
+/* What a majority for the read and one for an earlier write have in common, in one datacenter. */
+void told_ask(unsigned id)
+{
+    struct op *op = &world.ops[id];
+    const struct key *k = &world.keys[op->key];
+    op->checked = majorities(op) && !world.replaced && !k->repair &&
+                  (k->kind == KEY_SET || k->kind == KEY_LIST);
+    for (unsigned i = 0; op->checked && i < id; i++) {
+        const struct op *w = &world.ops[i];
+        if (w->key != op->key || w->told != TOLD_OK || !names_op(w) ||
+            !(majorities(w) & majorities(op)))
+            continue;
+        op->pieces += w->what == OP_APPEND;
+        if (w->what == OP_SET && later(w->stamp, w->tag, op->must_have, op->must_tag)) {
+            op->must_have = w->stamp;
+            op->must_tag = w->tag;
+        }
+    }
+}
+
+/* A decimal that ends before `end`; moves *p behind it. */
+static unsigned number(const char **p, const char *end)
+{
+    unsigned n = 0;
+    while (*p < end && **p >= '0' && **p <= '9')
+        n = n * 10 + (unsigned)(*(*p)++ - '0');
+    return n;
+}
+
+/* NULL: nobody wrote this, or who did was told that it is nowhere. */
+static const struct op *wrote(unsigned key, unsigned by)
+{
+    const struct op *w = by < world.nops ? &world.ops[by] : NULL;
+    return w && w->key == key && w->what != OP_GET && w->told != TOLD_REFUSED ? w : NULL;
+}
+
+static void check_set(unsigned id, struct slice value)
+{
+    const struct op *op = &world.ops[id], *w = NULL;
+    const char *p = (const char *)value.ptr + 1;
+    if (value.len > 1) {
+        w = wrote(op->key, number(&p, (const char *)value.ptr + value.len));
+        if (!w)
+            world_wrong("op %u: k%u is '%.*s', which nobody wrote", id, op->key, (int)value.len,
+                        (const char *)value.ptr);
+    }
+    if (op->checked && op->must_have &&
+        (!w || later(op->must_have, op->must_tag, w->stamp, w->tag)))
+        world_wrong("op %u: a read of k%u at %s gave '%.*s', older than what was answered before",
+                    id, op->key, consistency_name(op->level), (int)value.len,
+                    (const char *)value.ptr);
+}
+
+/* Pieces in the order in which they were written, each once. */
+static void check_list(unsigned id, struct slice value)
+{
+    const struct op *op = &world.ops[id];
+    const char *p = (const char *)value.ptr, *end = p + value.len;
+    unsigned pieces = 0, last = 0;
+    for (; p < end; p++, pieces++) {
+        unsigned by = number(&p, end);
+        if (!wrote(op->key, by) || (pieces && by <= last))
+            world_wrong("op %u: k%u is '%.*s': piece %u shouldn't be there", id, op->key,
+                        (int)value.len, (const char *)value.ptr, by);
+        last = by;
+    }
+    if (op->checked && pieces < op->pieces)
+        world_wrong("op %u: a read of k%u at %s gave %u pieces, %u were answered before: '%.*s'",
+                    id, op->key, consistency_name(op->level), pieces, op->pieces, (int)value.len,
+                    (const char *)value.ptr);
+}
+
+/* No more than were asked for. */
+static void check_counter(unsigned id, struct slice value)
+{
+    const struct op *op = &world.ops[id];
+    int64_t have = 0;
+    unsigned most = 0;
+    for (unsigned i = 0; i < world.nops; i++)
+        most += world.ops[i].key == op->key && world.ops[i].what == OP_INCR &&
+                world.ops[i].told != TOLD_REFUSED;
+    if (value.len && (!slice_to_i64(value, &have) || have < 1 || have > (int64_t)most))
+        world_wrong("op %u: k%u is '%.*s' after at most %u INCRs", id, op->key, (int)value.len,
+                    (const char *)value.ptr, most);
+}
+
+static void check_read(unsigned id, struct slice reply)
+{
+    struct slice value;
+    struct op *op = &world.ops[id];
+    const struct key *k = &world.keys[op->key];
+    op->checked &= !world.replaced && !k->repair;
+    world.r->quorum_reads += op->checked;
+    if (!resp_reply_bulk(reply, &value))
+        value = slice_of("", 0); /* there is none */
+    if (k->kind == KEY_SET)
+        check_set(id, value);
+    else if (k->kind == KEY_LIST)
+        check_list(id, value);
+    else if (k->kind == KEY_COUNTER)
+        check_counter(id, value);
+}
+
+/* ---- errors -------------------------------------------------------------------------------------
+ */
+
+/* `NOQUORUM 1 of 2 needed replicas answered (DC_QUORUM write)...`: the level, and how many it
+ * needs, are true; so many have it at least. */
+static void check_noquorum(unsigned id, const char *text)
+{
+    const struct op *op = &world.ops[id];
+    bool write = op->what != OP_GET;
+    unsigned have, need, own = dc_of(op), n = world_bits(world.keys[op->key].in_dc[own]);
+    char level[32] = "", what[8] = "";
+    bool read = sscanf(text, "-NOQUORUM %u of %u needed replicas answered (%31[A-Z_] %7[a-z])",
+                       &have, &need, level, what) == 4;
+    unsigned should = op->level == CONSISTENCY_DC_ONE ? 1 : n / 2 + 1;
+    bool fits = need == should || (somebody_joins() && need && need < should);
+    if (!read || !fits || strcmp(level, consistency_name(op->level)) != 0 ||
+        strcmp(what, write ? "write" : "read") != 0 || have >= need)
+        world_wrong("op %u: %u replicas in dc%u, %s: '%s'", id, n, own, consistency_name(op->level),
+                    text);
+    if (write && names_op(op) && strstr(text, "took effect") && have > applied_in(op, own))
+        world_wrong("op %u: %u replicas in dc%u have it: '%s'", id, applied_in(op, own), own, text);
+}
+
+/* Not before it has waited so long. */
+static void check_timeout(unsigned id, const char *text)
+{
+    unsigned ms = 0;
+    const struct op *op = &world.ops[id];
+    if (sscanf(text, "-TIMEOUT no answer within %u ms", &ms) == 1 &&
+        (ms != world.timeout_ms || (op->told_at - op->asked_at) / NET_MS + 10 < ms))
+        world_wrong("op %u: after %.3f s: '%s'", id, (double)(op->told_at - op->asked_at) / 1e6,
+                    text);
+}
+
+static void check_error(unsigned id, struct slice reply)
+{
+    static const char *const known[] = {"NOQUORUM ", "TIMEOUT ", "NOHINT ", "BACKEND ",
+                                        "OOM ",      "CLOCK ",   "ERR "};
+    char text[256];
+    bool ok = false;
+    snprintf(text, sizeof text, "%.*s", (int)reply.len - 2, (const char *)reply.ptr);
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        ok |= strncmp(text + 1, known[i], strlen(known[i])) == 0;
+    if (!ok || (strncmp(text, "-ERR ", 5) == 0 && world.ops[id].told != TOLD_OK))
+        world_wrong("op %u: '%s'", id, text);
+    if (strncmp(text, "-NOQUORUM ", 10) == 0)
+        check_noquorum(id, text);
+    check_timeout(id, text);
+}
+
+/* ---- each answer --------------------------------------------------------------------------------
+ */
+
+/* Its time begins when those before it on its connection are answered, since it may have to wait
+ * for them; a read may look for a replica that has its client's writes for a fifth of `timeout`. */
+bool told_is_overdue(unsigned id, uint64_t turn_at)
+{
+    const struct op *op = &world.ops[id];
+    uint64_t began = turn_at > op->asked_at ? turn_at : op->asked_at;
+    uint64_t ms = op->what == OP_GET ? world.timeout_ms + world.timeout_ms / 5 : world.timeout_ms;
+    return world_now() > began + ms * NET_MS + LATE_US + world_paused(op->node) - op->paused;
+}
+
+void told_reply(unsigned id, struct slice reply, uint64_t turn_at)
+{
+    const struct op *op = &world.ops[id];
+    if (told_is_overdue(id, turn_at))
+        world_wrong("op %u: answered %.3f s after it was its turn", id,
+                    (double)(world_now() - (turn_at > op->asked_at ? turn_at : op->asked_at)) /
+                        1e6);
+    if (resp_reply_is_error(reply))
+        check_error(id, reply);
+    else if (op->what == OP_GET)
+        check_read(id, reply);
+    if (op->told == TOLD_OK && op->what != OP_GET)
+        check_answered(id);
+}
