@@ -22,9 +22,13 @@ static bool may_write(const struct key *k, unsigned s)
     return k->kind == KEY_SET || k->kind == KEY_COUNTER || k->session == s;
 }
 
+/* Often what it has just written is read. */
 static unsigned choose_key(unsigned s, bool write)
 {
+    const struct session *x = &world.sessions[s];
     unsigned k;
+    if (!write && x->n && chance_of(&world.chance, 0.5))
+        return world.ops[x->waiting[x->n - 1]].key;
     do
         k = (unsigned)draw(world.nkeys);
     while (write && !may_write(&world.keys[k], s));
@@ -74,6 +78,7 @@ static void ask(unsigned s)
     struct buf out = BUF_INIT;
     bool write = draw(4) != 0;
     *op = (struct op){.node = x->node,
+                      .session = s,
                       .level = write ? world.nodes[x->node].write : world.nodes[x->node].read,
                       .asked_at = world_now(),
                       .paused = world_paused(x->node),

@@ -81,6 +81,7 @@ static void check_answered(unsigned id)
             world_wrong("op %u: answered at %s, and %u of %u needed replicas in dc%u have it", id,
                         consistency_name(op->level), applied_in(op, dc), need, dc);
     }
+    world.ops[id].majority = (uint8_t)majorities(op);
 }
 
 /* ---- what a read brings -------------------------------------------------------------------------
@@ -91,23 +92,39 @@ static bool later(uint64_t a, uint16_t atag, uint64_t b, uint16_t btag)
     return a != b ? a > b : atag > btag;
 }
 
-/* What a majority for the read and one for an earlier write have in common, in one datacenter. */
+static void must_bring(struct op *read, unsigned by)
+{
+    const struct op *w = &world.ops[by];
+    if (w->what == OP_APPEND && by >= read->must_piece)
+        read->must_piece = by + 1;
+    if (w->what == OP_SET && later(w->stamp, w->tag, read->must_have, read->must_tag)) {
+        read->must_have = w->stamp;
+        read->must_tag = w->tag;
+    }
+}
+
+/* What a majority for the read and one that has an earlier write have in common, in one
+ * datacenter. */
 void told_ask(unsigned id)
 {
     struct op *op = &world.ops[id];
     const struct key *k = &world.keys[op->key];
-    op->checked = majorities(op) && !world.replaced && !k->repair &&
-                  (k->kind == KEY_SET || k->kind == KEY_LIST);
-    for (unsigned i = 0; op->checked && i < id; i++) {
+    op->checked = !world.replaced && !k->repair && (k->kind == KEY_SET || k->kind == KEY_LIST);
+    for (unsigned i = 0; op->checked && i < id; i++)
+        if (world.ops[i].key == op->key && world.ops[i].majority & majorities(op))
+            must_bring(op, i);
+}
+
+/* A connection reads its own writes, those before it that were on their way when it was asked, too.
+ * That a replica which has them can be asked is sure only before anything has failed. */
+static void note_own(struct op *op)
+{
+    unsigned id = (unsigned)(op - world.ops);
+    for (unsigned i = 0; op->checked && !world.r->faults && i < id; i++) {
         const struct op *w = &world.ops[i];
-        if (w->key != op->key || w->told != TOLD_OK || !names_op(w) ||
-            !(majorities(w) & majorities(op)))
-            continue;
-        op->pieces += w->what == OP_APPEND;
-        if (w->what == OP_SET && later(w->stamp, w->tag, op->must_have, op->must_tag)) {
-            op->must_have = w->stamp;
-            op->must_tag = w->tag;
-        }
+        if (w->key == op->key && w->session == op->session && w->told == TOLD_OK && names_op(w) &&
+            w->applied)
+            must_bring(op, i);
     }
 }
 
@@ -121,15 +138,23 @@ static unsigned number(const char **p, const char *end)
 }
 
 /* NULL: nobody wrote this, or who did was told that it is nowhere. */
-static const struct op *wrote(unsigned key, unsigned by)
+static struct op *wrote(unsigned key, unsigned by)
 {
-    const struct op *w = by < world.nops ? &world.ops[by] : NULL;
+    struct op *w = by < world.nops ? &world.ops[by] : NULL;
     return w && w->key == key && w->what != OP_GET && w->told != TOLD_REFUSED ? w : NULL;
+}
+
+/* Its replies agreed: a majority has all that it brought. */
+static void note_seen(const struct op *read, struct op *w)
+{
+    if (w && read->level >= CONSISTENCY_DC_SAFE_QUORUM && !world.replaced)
+        w->majority |= (uint8_t)majorities(read);
 }
 
 static void check_set(unsigned id, struct slice value)
 {
-    const struct op *op = &world.ops[id], *w = NULL;
+    const struct op *op = &world.ops[id];
+    struct op *w = NULL;
     const char *p = (const char *)value.ptr + 1;
     if (value.len > 1) {
         w = wrote(op->key, number(&p, (const char *)value.ptr + value.len));
@@ -137,6 +162,7 @@ static void check_set(unsigned id, struct slice value)
             world_wrong("op %u: k%u is '%.*s', which nobody wrote", id, op->key, (int)value.len,
                         (const char *)value.ptr);
     }
+    note_seen(op, w);
     if (op->checked && op->must_have &&
         (!w || later(op->must_have, op->must_tag, w->stamp, w->tag)))
         world_wrong("op %u: a read of k%u at %s gave '%.*s', older than what was answered before",
@@ -144,23 +170,36 @@ static void check_set(unsigned id, struct slice value)
                     (const char *)value.ptr);
 }
 
-/* Pieces in the order in which they were written, each once. */
+/* Between two pieces, those before them: one that was answered. */
+static bool has_hole(unsigned key, unsigned after, unsigned before)
+{
+    for (unsigned i = after; i < before && world.clean && !world.replaced; i++)
+        if (world.ops[i].key == key && world.ops[i].what == OP_APPEND &&
+            world.ops[i].told == TOLD_OK)
+            return true;
+    return false;
+}
+
+/* Pieces in the order in which they were written, each once, none left out. */
 static void check_list(unsigned id, struct slice value)
 {
     const struct op *op = &world.ops[id];
     const char *p = (const char *)value.ptr, *end = p + value.len;
-    unsigned pieces = 0, last = 0;
-    for (; p < end; p++, pieces++) {
+    unsigned upto = 0; /* the last piece, plus one */
+    for (; p < end; p++) {
         unsigned by = number(&p, end);
-        if (!wrote(op->key, by) || (pieces && by <= last))
-            world_wrong("op %u: k%u is '%.*s': piece %u shouldn't be there", id, op->key,
-                        (int)value.len, (const char *)value.ptr, by);
-        last = by;
+        struct op *w = wrote(op->key, by);
+        note_seen(op, w);
+        if (!w || by < upto || has_hole(op->key, upto, by))
+            world_wrong("op %u: k%u is '%.*s': piece %u shouldn't be there, or not yet", id,
+                        op->key, (int)value.len, (const char *)value.ptr, by);
+        upto = by + 1;
     }
-    if (op->checked && pieces < op->pieces)
-        world_wrong("op %u: a read of k%u at %s gave %u pieces, %u were answered before: '%.*s'",
-                    id, op->key, consistency_name(op->level), pieces, op->pieces, (int)value.len,
-                    (const char *)value.ptr);
+    if (op->checked && upto < op->must_piece)
+        world_wrong("op %u: a read of k%u at %s gave '%.*s', without the piece %u that was answered"
+                    " before",
+                    id, op->key, consistency_name(op->level), (int)value.len,
+                    (const char *)value.ptr, op->must_piece - 1);
 }
 
 /* No more than were asked for. */
@@ -183,7 +222,8 @@ static void check_read(unsigned id, struct slice reply)
     struct op *op = &world.ops[id];
     const struct key *k = &world.keys[op->key];
     op->checked &= !world.replaced && !k->repair;
-    world.r->quorum_reads += op->checked;
+    note_own(op);
+    world.r->quorum_reads += op->checked && majorities(op);
     if (!resp_reply_bulk(reply, &value))
         value = slice_of("", 0); /* there is none */
     if (k->kind == KEY_SET)

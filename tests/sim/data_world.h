@@ -28,20 +28,21 @@ enum key_kind { KEY_SET, KEY_COUNTER, KEY_LIST, KEY_MIXED, KEY_KINDS };
 enum told { TOLD_NOTHING, TOLD_OK, TOLD_REFUSED, TOLD_UNKNOWN };
 
 struct op {
-    unsigned key, node;
+    unsigned key, node, session;
     enum { OP_GET, OP_SET, OP_INCR, OP_APPEND, OP_DEL } what;
     enum told told;
     enum consistency level; /* the weakest that its node went by while it was on its way */
     uint64_t asked_at, told_at;
-    uint64_t paused;           /* its node's pauses before it was asked, us */
-    uint16_t applied;          /* a SET, an APPEND: nodes whose store has had it, bits */
-    uint64_t order;            /* in which it was sent */
+    uint64_t paused;  /* its node's pauses before it was asked, us */
+    uint16_t applied; /* a SET, an APPEND: nodes whose store has had it, bits */
+    uint8_t majority; /* the same: datacenters in which a majority is known to have it, bits */
+    uint64_t order;   /* in which it was sent */
     uint64_t stamp, must_have; /* a SET: its stamp, 0: no store has seen it. A GET: the highest
                                   stamp of those answered before it, whose value or a newer one it
                                   must bring */
     uint16_t tag, must_tag;
-    unsigned pieces; /* a GET of a LIST: it must have so many pieces */
-    bool checked;    /* this GET's answer is looked at */
+    unsigned must_piece; /* a GET of a LIST: it must have this piece, plus one; 0: none */
+    bool checked;        /* this GET is looked at for what it must have */
 };
 
 struct key {
