@@ -115,6 +115,12 @@ void told_ask(unsigned id)
             must_bring(op, i);
 }
 
+/* It was answered by a replica, not by hints alone. */
+static bool has_replica(const struct op *w)
+{
+    return w->told == TOLD_OK && (w->level != CONSISTENCY_DC_ONE || !world.sloppy);
+}
+
 /* A connection reads its own writes, those before it that were on their way when it was asked, too.
  * That a replica which has them can be asked is sure only before anything has failed. */
 static void note_own(struct op *op)
@@ -122,8 +128,7 @@ static void note_own(struct op *op)
     unsigned id = (unsigned)(op - world.ops);
     for (unsigned i = 0; op->checked && !world.r->faults && i < id; i++) {
         const struct op *w = &world.ops[i];
-        if (w->key == op->key && w->session == op->session && w->told == TOLD_OK && names_op(w) &&
-            w->applied)
+        if (w->key == op->key && w->session == op->session && has_replica(w) && names_op(w))
             must_bring(op, i);
     }
 }
