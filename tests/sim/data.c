@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OPS_FEW  599   /* in most runs */
 #define QUIET_MS 90000 /* after the last fault: STANDBY lasts 30 s at most, a dial's pause 2 s */
 
 struct world world;
@@ -54,18 +55,20 @@ void world_say(const char *fmt, ...)
 /* ---- what this seed is -------------------------------------------------------------------------
  */
 
-/* One node in each rack, the others in any. */
+/* One node in each rack, the others in any; where reads shall be hedged, in that of the node that
+ * reads, so that it must ask others. */
 static void place_nodes(const unsigned racks[DCS_MAX])
 {
     unsigned n = 0;
     for (unsigned dc = 0; dc < world.dcs; dc++)
         for (unsigned rack = 0; rack < racks[dc]; rack++, n++)
             world.nodes[n] = (struct node){.dc = dc, .rack = rack};
-    world.n = coin(0.4) ? n : (unsigned)chance_range(&world.chance, n, 2u * n);
+    world.n = coin(0.4) && !world.reading ? n : (unsigned)chance_range(&world.chance, n, 2u * n);
     world.n = world.n > NODES_MAX ? NODES_MAX : world.n < 3 ? 3 : world.n;
     for (; n < world.n; n++) {
-        unsigned dc = (unsigned)draw(world.dcs);
-        world.nodes[n] = (struct node){.dc = dc, .rack = (unsigned)draw(racks[dc])};
+        unsigned dc = world.reading ? 0 : (unsigned)draw(world.dcs);
+        world.nodes[n] =
+            (struct node){.dc = dc, .rack = world.reading ? 0 : (unsigned)draw(racks[dc])};
     }
 }
 
@@ -74,6 +77,7 @@ static void place_nodes(const unsigned racks[DCS_MAX])
 static void choose_nodes(void)
 {
     unsigned racks[DCS_MAX];
+    world.reading = coin(0.02);
     world.dcs = coin(0.4) ? 1 : (unsigned)chance_range(&world.chance, 2, DCS_MAX);
     for (unsigned dc = 0; dc < world.dcs; dc++)
         racks[dc] = (unsigned)chance_range(&world.chance, 1, world.dcs == 1 ? RACKS_MAX : 3);
@@ -102,6 +106,8 @@ static void choose_levels(void)
         struct node *x = &world.nodes[i];
         x->read = one && i ? world.nodes[0].read : some_level();
         x->write = one && i ? world.nodes[0].write : some_level();
+        if (world.reading)
+            x->read = CONSISTENCY_DC_ONE;
         if (damage_wants_quorums(world.o->damage)) /* else it promises less */
             x->read = x->write = CONSISTENCY_DC_QUORUM;
     }
@@ -127,7 +133,13 @@ static void choose_options(void)
     world.lazy_sync = coin(0.1);
     world.clean = !world.caps && !world.power && !world.lapse;
     world.busy_us = chance_range(&world.chance, 3000, 12000) * NET_MS;
-    world.max_ops = (unsigned)chance_range(&world.chance, 60, OPS_MAX - 1);
+    world.max_ops = (unsigned)chance_range(&world.chance, 60, OPS_FEW);
+    if (world.reading) { /* at one node and one worker, or none knows what is usual */
+        world.max_ops = OPS_MAX - 1;
+        world.workers = 1;
+    }
+    world.packed = coin(0.5);
+    world.rate = coin(0.1) ? pick(rates, 2) : 0;
     world.nsessions = world.n * (1 + (unsigned)draw(2));
     world.think_us = (unsigned)(2 * world.busy_us * world.nsessions / world.max_ops) + 1;
 }
@@ -140,7 +152,7 @@ static void choose_keys(void)
         world.keys[i].session = (unsigned)draw(world.nsessions);
     }
     for (unsigned i = 0; i < world.nsessions; i++)
-        world.sessions[i] = (struct session){.node = i % world.n};
+        world.sessions[i] = (struct session){.node = world.reading ? 0 : i % world.n};
     world.r->keys = world.nkeys;
 }
 
@@ -255,6 +267,10 @@ static void configure(unsigned node, struct args *a)
         add(a, "--hint-ttl-seconds=2");
     if (world.lazy_sync)
         add(a, "--hint-sync=interval");
+    if (world.packed)
+        add(a, "--dc-compression=lz4");
+    if (world.rate)
+        add(a, "--dc-rate=%llu", (unsigned long long)world.rate);
     if (world.drain_rate)
         add(a, "--hint-drain-rate=%llu", (unsigned long long)world.drain_rate);
     for (unsigned i = 0; i < world.n; i++)
@@ -648,8 +664,8 @@ static void find_copies(void)
 static void begin(uint64_t seed)
 {
     choose_nodes();
-    choose_levels();
     choose_options();
+    choose_levels();
     choose_keys();
     choose_network(seed);
     damage_begin();

@@ -48,7 +48,7 @@ struct data_options {
 struct data_result {
     char why[512]; /* what is wrong; "": nothing */
     unsigned nodes, writes, reads, answered, refused, unanswered, keys, checked, left_out, repair;
-    unsigned faults, quorum_reads;
+    unsigned faults, quorum_reads, hedged;
     uint64_t trace, virtual_ms;
 };
 bool data_run(const struct data_options *o, struct data_result *r);

@@ -76,7 +76,7 @@ static void ask(unsigned s)
     unsigned id = world.nops++;
     struct op *op = &world.ops[id];
     struct buf out = BUF_INIT;
-    bool write = draw(4) != 0;
+    bool write = draw(4) != 0 && (!world.reading || draw(3) == 0);
     *op = (struct op){.node = x->node,
                       .session = s,
                       .level = write ? world.nodes[x->node].write : world.nodes[x->node].read,

@@ -4,6 +4,7 @@
 #include "data_world.h"
 #include "gossip/words.h"
 #include "peer/delivery.h"
+#include "request/hedge.h"
 #include "request/plan.h"
 #include "request/quorum.h"
 #include "request/replicate.h"
@@ -61,6 +62,13 @@ void __real_seat_unref(struct seat *t);
 void __wrap_seat_unref(struct seat *t);
 void __real_word_unref(struct word *w);
 void __wrap_word_unref(struct word *w);
+
+void __real_hedges_ask(struct hedges *h, struct hedge_wait *w, uint16_t node, bool may,
+                       uint64_t now_us);
+void __wrap_hedges_ask(struct hedges *h, struct hedge_wait *w, uint16_t node, bool may,
+                       uint64_t now_us);
+struct hedge_wait *__real_hedges_next(struct hedges *h, uint64_t now_us);
+struct hedge_wait *__wrap_hedges_next(struct hedges *h, uint64_t now_us);
 
 const char *data_damage_name(enum data_damage d)
 {
@@ -292,6 +300,32 @@ void __wrap_word_unref(struct word *w)
     (void)os_enter(was);
 }
 
+/* ---- a second replica is asked for few reads ----------------------------------------------------
+ */
+
+static struct {
+    unsigned asked, hedged;
+} reads_of[NODES_MAX]; /* this life of the node */
+
+void __wrap_hedges_ask(struct hedges *h, struct hedge_wait *w, uint16_t node, bool may,
+                       uint64_t now_us)
+{
+    reads_of[os_current()].asked++;
+    __real_hedges_ask(h, w, node, may, now_us);
+}
+
+struct hedge_wait *__wrap_hedges_next(struct hedges *h, uint64_t now_us)
+{
+    unsigned node = os_current();
+    struct hedge_wait *w = __real_hedges_next(h, now_us);
+    reads_of[node].hedged += w != NULL;
+    world.r->hedged += w != NULL;
+    if (w && 20 * reads_of[node].hedged > reads_of[node].asked)
+        world_wrong("node %u has hedged %u of %u reads", node, reads_of[node].hedged,
+                    reads_of[node].asked);
+    return w;
+}
+
 /* ---- what the servers call ---------------------------------------------------------------------
  */
 
@@ -303,6 +337,7 @@ struct writer *__wrap_writer_start(const struct writer_options *o, struct error 
     n->topology = o->topology;
     n->own_state = o->own_state;
     n->watermark = o->watermark;
+    memset(&reads_of[os_current()], 0, sizeof reads_of[0]);
     return __real_writer_start(o, e);
 }
 

@@ -103,6 +103,14 @@ static void must_bring(struct op *read, unsigned by)
     }
 }
 
+/* Without stamps, as beside a Redis after changes, a quorum read brings what most gave, which may
+ * be older; a safe one needs no stamps. */
+static bool has_stamps(const struct op *read)
+{
+    return !world.external || world.keys[read->key].kind == KEY_SET ||
+           read->level >= CONSISTENCY_DC_SAFE_QUORUM;
+}
+
 /* What a majority for the read and one that has an earlier write have in common, in one
  * datacenter. */
 void told_ask(unsigned id)
@@ -110,7 +118,7 @@ void told_ask(unsigned id)
     struct op *op = &world.ops[id];
     const struct key *k = &world.keys[op->key];
     op->checked = !world.replaced && !k->repair && (k->kind == KEY_SET || k->kind == KEY_LIST);
-    for (unsigned i = 0; op->checked && i < id; i++)
+    for (unsigned i = 0; op->checked && has_stamps(op) && i < id; i++)
         if (world.ops[i].key == op->key && world.ops[i].majority & majorities(op))
             must_bring(op, i);
 }

@@ -17,7 +17,7 @@
 #define RACKS_MAX    5 /* in a datacenter */
 #define TOKENS_MAX   8 /* of a node */
 #define KEYS         48
-#define OPS_MAX      600
+#define OPS_MAX      2000
 #define SESSIONS_MAX 18
 #define PIPELINE     4
 
@@ -102,7 +102,10 @@ struct world {
     bool over;     /* no more writes, no more faults */
     /* the configuration of all nodes */
     bool external, sloppy, caps, power, lapse, lazy_sync;
-    bool clean; /* nothing may need repair */
+    bool clean;    /* nothing may need repair */
+    bool reading;  /* little is written, so much is read that reads may be hedged */
+    bool packed;   /* dc_compression */
+    uint64_t rate; /* dc_rate */
     unsigned timeout_ms, workers;
     uint64_t window, cap, drain_rate, segment;
     uint64_t busy_us; /* faults come up to then */
