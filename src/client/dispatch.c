@@ -101,6 +101,7 @@ static void start_read(struct client *c, struct part *p, const struct command_sp
                            .prefer = prefer == RECENT_WAIT ? RECENT_ANY : prefer,
                            .done = call_part_done,
                            .arg = p};
+    op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;
     request_read(c->all->requests, &op);
 }
 

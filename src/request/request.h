@@ -57,6 +57,7 @@ struct operation {
     const struct resp_command *cmd;
     uint32_t token; /* of its key: request_token */
     int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
+    int second;     /* where there is such a wish: one that has it too; -1: none is known */
     request_done *done;
     void *arg;
 };

@@ -196,6 +196,12 @@ static uint64_t first_patience(const struct request *r, const struct operation *
     return r->need == 1 && op->prefer >= 0 ? r->rs->config->timeout / 2 : patience(r->rs);
 }
 
+/* Another one is known to have what the client has written. */
+static bool has_second(const struct operation *op)
+{
+    return op->prefer >= 0 && op->second >= 0;
+}
+
 void request_read(struct requests *rs, const struct operation *op)
 {
     struct replica_view v[RING_REPLICAS_MAX];
@@ -206,11 +212,13 @@ void request_read(struct requests *rs, const struct operation *op)
     struct request *r = request_new(rs, op, level, false, plan.n);
     r->need = plan.need;
     r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
-    r->may_hedge = plan.first > 1 && op->prefer < 0;
+    r->may_hedge = plan.first > 1 && (op->prefer < 0 || has_second(op));
     if (!possible) {
         fail_read(r, plan.n, plan.need);
         return;
     }
+    if (has_second(op))
+        prefer(&plan, op->second);
     prefer(&plan, op->prefer);
     memcpy(r->node, plan.order, plan.n * sizeof *plan.order);
     start_reading(r);
