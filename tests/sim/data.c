@@ -92,27 +92,6 @@ static void choose_nodes(void)
     world.r->nodes = world.n;
 }
 
-/* One that exists. */
-static enum consistency some_level(void)
-{
-    return coin(0.65) ? CONSISTENCY_DC_QUORUM : CONSISTENCY_DC_ONE;
-}
-
-/* One pair for all, or each node has its own. */
-static void choose_levels(void)
-{
-    bool one = coin(0.5);
-    for (unsigned i = 0; i < world.n; i++) {
-        struct node *x = &world.nodes[i];
-        x->read = one && i ? world.nodes[0].read : some_level();
-        x->write = one && i ? world.nodes[0].write : some_level();
-        if (world.reading)
-            x->read = CONSISTENCY_DC_ONE;
-        if (damage_wants_quorums(world.o->damage)) /* else it promises less */
-            x->read = x->write = CONSISTENCY_DC_QUORUM;
-    }
-}
-
 static void choose_options(void)
 {
     static const uint64_t windows[] = {1024, 4096, 65536, 4u << 20};
@@ -255,8 +234,10 @@ static void configure(unsigned node, struct args *a)
     add(a, "--data-store=%s", world.external ? "redis" : "embedded");
     if (world.external)
         add(a, "--servers=127.0.0.1:6379:1");
-    add(a, "--read-consistency=%s", consistency_name(x->read));
-    add(a, "--write-consistency=%s", consistency_name(x->write));
+    add(a, "--read-consistency=%s", consistency_name(x->levels[0][0]));
+    add(a, "--write-consistency=%s", consistency_name(x->levels[0][1]));
+    if (levels_buckets(node))
+        add(a, "--bucket-types=%s", levels_buckets(node));
     add(a, "--sloppy-quorum=%s", world.sloppy ? "true" : "false");
     add(a, "--timeout=%u", world.timeout_ms);
     add(a, "--workers=%u", world.workers);
@@ -604,6 +585,18 @@ static void one_fault(void)
         fail_kill(node);
 }
 
+/* Not a fault: it is meant to be done to a node that runs. */
+static void on_change(void *arg, uint64_t value)
+{
+    unsigned node;
+    (void)arg, (void)value;
+    if (world.over)
+        return;
+    if (choose_running(&node))
+        levels_change(node);
+    net_at(world.net, world_now() + some_time(4000), on_change, NULL, 0);
+}
+
 static void on_fault(void *arg, uint64_t value)
 {
     (void)arg, (void)value;
@@ -665,20 +658,23 @@ static void begin(uint64_t seed)
 {
     choose_nodes();
     choose_options();
-    choose_levels();
+    levels_choose();
     choose_keys();
     choose_network(seed);
     damage_begin();
     for (unsigned i = 0; i < world.n; i++) {
         const struct node *x = &world.nodes[i];
-        world_say("node %u: dc%u, rack %u, %u tokens, reads %s, writes %s", i, x->dc, x->rack,
-                  x->ntokens, consistency_name(x->read), consistency_name(x->write));
+        world_say("node %u: dc%u, rack %u, %u tokens, reads %s, writes %s, %s", i, x->dc, x->rack,
+                  x->ntokens, consistency_name(x->levels[0][0]), consistency_name(x->levels[0][1]),
+                  levels_buckets(i) ? levels_buckets(i) : "");
         start_node(i);
     }
     find_copies();
     /* the nodes need not find each other before there is work */
     clients_begin();
     net_at(world.net, some_time(4000), on_fault, NULL, 0);
+    if (coin(0.3))
+        net_at(world.net, some_time(4000), on_change, NULL, 0);
 }
 
 static void end_faults(void)

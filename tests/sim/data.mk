@@ -9,7 +9,7 @@ SIM_DATA_WRAPPED = open openat close mkdir rmdir unlink unlinkat rename renameat
 check_PROGRAMS += sim_data
 EXTRA_DIST += tests/sim/net.c
 sim_data_SOURCES = tests/sim/sim_data.c tests/sim/data.c tests/sim/data.h tests/sim/data_world.h \
-	tests/sim/data_client.c tests/sim/data_told.c tests/sim/data_check.c tests/sim/data_damage.c tests/sim/data_os.c \
+	tests/sim/data_client.c tests/sim/data_told.c tests/sim/data_lack.c tests/sim/data_levels.c tests/sim/data_check.c tests/sim/data_damage.c tests/sim/data_os.c \
 	tests/sim/data_os.h tests/sim/data_disk.c tests/sim/data_store.c tests/sim/data_store.h \
 	tests/sim/data_net.c tests/sim/net.h tests/sim/random.h
 sim_data_CPPFLAGS = $(SIM_CPPFLAGS)

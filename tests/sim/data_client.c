@@ -79,15 +79,13 @@ static void ask(unsigned s)
     bool write = draw(4) != 0 && (!world.reading || draw(3) == 0);
     *op = (struct op){.node = x->node,
                       .session = s,
-                      .level = write ? world.nodes[x->node].write : world.nodes[x->node].read,
                       .asked_at = world_now(),
                       .paused = world_paused(x->node),
                       .order = id};
     op->key = choose_key(s, write);
     if (write)
         choose_write(op);
-    else
-        told_ask(id);
+    told_ask(id);
     x->waiting[x->n++] = id;
     write_command(id, &out);
     world_say("op %u: s%u -> n%u %.*s", id, s, x->node, (int)out.len, (const char *)buf_head(&out));

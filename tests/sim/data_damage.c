@@ -34,13 +34,15 @@ enum delivery_stop __real_delivery_pump(struct delivery *d, struct buf *out, siz
 enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, size_t max,
                                         const struct delivery_now *now, uint64_t *expired);
 enum quorum_outcome __real_quorum_write(enum consistency level, bool sloppy, bool blind,
-                                        const struct write_word *w, unsigned n, unsigned *applied);
+                                        const struct write_word *w, unsigned n,
+                                        struct shortfall *lacking);
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
-                                        const struct write_word *w, unsigned n, unsigned *applied);
+                                        const struct write_word *w, unsigned n,
+                                        struct shortfall *lacking);
 bool __real_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
-                       const struct replica_view *v, unsigned n, struct write_plan *out);
+                       const struct replica_view *v, unsigned n, struct shortfall *lacking);
 bool __wrap_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
-                       const struct replica_view *v, unsigned n, struct write_plan *out);
+                       const struct replica_view *v, unsigned n, struct shortfall *lacking);
 bool __real_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
                                  struct error *e);
 bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
@@ -437,9 +439,9 @@ static void count_foreign(struct write_word *w, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         unsigned k = 0;
-        while (k < n && (!w[k].local || w[k].verdict == VERDICT_APPLIED))
+        while (k < n && (w[k].datacenter || w[k].verdict == VERDICT_APPLIED))
             k++;
-        if (!w[i].local && w[i].verdict == VERDICT_APPLIED && k < n) {
+        if (w[i].datacenter && w[i].verdict == VERDICT_APPLIED && k < n) {
             w[k].verdict = VERDICT_APPLIED;
             w[i].verdict = VERDICT_LOGGED;
         }
@@ -454,7 +456,8 @@ static void count_down(struct write_word *w, unsigned n)
 }
 
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
-                                        const struct write_word *w, unsigned n, unsigned *applied)
+                                        const struct write_word *w, unsigned n,
+                                        struct shortfall *lacking)
 {
     struct write_word words[RING_WRITES_MAX];
     memcpy(words, w, n * sizeof *w);
@@ -464,12 +467,12 @@ enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, boo
         count_foreign(words, n);
     if (world.o->damage == DAMAGE_DOWN)
         count_down(words, n);
-    return __real_quorum_write(level, sloppy, blind, words, n, applied);
+    return __real_quorum_write(level, sloppy, blind, words, n, lacking);
 }
 
 /* Nobody is known to be down. */
 bool __wrap_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
-                       const struct replica_view *v, unsigned n, struct write_plan *out)
+                       const struct replica_view *v, unsigned n, struct shortfall *lacking)
 {
     struct replica_view views[RING_WRITES_MAX];
     memcpy(views, v, n * sizeof *v);
@@ -477,7 +480,7 @@ bool __wrap_plan_write(enum consistency level, bool sloppy, bool hints_count, bo
         views[i].up = views[i].normal = true;
         views[i].behind = false;
     }
-    return __real_plan_write(level, sloppy, hints_count, blind, views, n, out);
+    return __real_plan_write(level, sloppy, hints_count, blind, views, n, lacking);
 }
 
 /* The header's acknowledged number becomes the segment's first. */

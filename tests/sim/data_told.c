@@ -25,13 +25,6 @@ enum told told_meaning(struct slice reply)
     return nothing ? TOLD_REFUSED : TOLD_UNKNOWN;
 }
 
-/* With membership a node that takes another's place is no replica until it has joined: majorities
- * may be of fewer. */
-static bool somebody_joins(void)
-{
-    return world.gossip && world.replaced;
-}
-
 static unsigned dc_of(const struct op *op)
 {
     return world.nodes[op->node].dc;
@@ -40,22 +33,22 @@ static unsigned dc_of(const struct op *op)
 /* ---- which datacenters a level speaks of --------------------------------------------------------
  */
 
+/* The weakest that it may have had: each promises what those before it do. */
+static enum consistency level_of(const struct op *op)
+{
+    return (enum consistency)__builtin_ctz(op->levels);
+}
+
 /* Those in which a majority of the key's replicas is asked, or has it; bits. */
 static unsigned majorities(const struct op *op)
 {
     bool write = op->what != OP_GET;
-    if (op->level == CONSISTENCY_DC_EACH_SAFE_QUORUM)
+    enum consistency level = level_of(op);
+    if (level == CONSISTENCY_DC_EACH_SAFE_QUORUM)
         return (1u << world.dcs) - 1;
-    if (op->level == CONSISTENCY_DC_ONE ||
-        (write && op->level == CONSISTENCY_DC_QUORUM && world.sloppy))
+    if (level == CONSISTENCY_DC_ONE || (write && level == CONSISTENCY_DC_QUORUM && world.sloppy))
         return 0;
     return 1u << dc_of(op);
-}
-
-static bool names_op(const struct op *op)
-{
-    return op->what == OP_APPEND ? world.keys[op->key].kind == KEY_LIST
-                                 : world.keys[op->key].kind == KEY_SET && op->what == OP_SET;
 }
 
 /* ---- a write is answered ------------------------------------------------------------------------
@@ -71,15 +64,16 @@ static void check_answered(unsigned id)
 {
     const struct op *op = &world.ops[id];
     unsigned own = dc_of(op);
-    if (!names_op(op) || somebody_joins())
+    bool hint = level_of(op) == CONSISTENCY_DC_ONE && world.sloppy; /* may be enough */
+    if (!told_names_op(op) || world_somebody_joins())
         return;
     for (unsigned dc = 0; dc < world.dcs; dc++) {
         unsigned need = majorities(op) >> dc & 1 ? world_majority(&world.keys[op->key], dc) : 0;
-        if (dc == own && !need && (op->level != CONSISTENCY_DC_ONE || !world.sloppy))
+        if (dc == own && !need && !hint)
             need = 1;
         if (applied_in(op, dc) < need)
             world_wrong("op %u: answered at %s, and %u of %u needed replicas in dc%u have it", id,
-                        consistency_name(op->level), applied_in(op, dc), need, dc);
+                        consistency_name(level_of(op)), applied_in(op, dc), need, dc);
     }
     world.ops[id].majority = (uint8_t)majorities(op);
 }
@@ -104,29 +98,55 @@ static void must_bring(struct op *read, unsigned by)
 }
 
 /* Without stamps, as beside a Redis after changes, a quorum read brings what most gave, which may
- * be older; a safe one needs no stamps. */
-static bool has_stamps(const struct op *read)
+ * be older; a safe one needs none but to tell between datacenters. */
+static unsigned comparable(const struct op *read)
 {
-    return !world.external || world.keys[read->key].kind == KEY_SET ||
-           read->level >= CONSISTENCY_DC_SAFE_QUORUM;
+    if (!world.external || world.keys[read->key].kind == KEY_SET)
+        return majorities(read);
+    return level_of(read) >= CONSISTENCY_DC_SAFE_QUORUM ? 1u << dc_of(read) : 0;
 }
 
 /* What a majority for the read and one that has an earlier write have in common, in one
  * datacenter. */
+static void note_answered(struct op *op)
+{
+    const struct key *k = &world.keys[op->key];
+    unsigned dcs = comparable(op);
+    op->checked = !world.replaced && !k->repair && (k->kind == KEY_SET || k->kind == KEY_LIST);
+    for (unsigned i = 0; op->checked && &world.ops[i] != op; i++)
+        if (world.ops[i].key == op->key && world.ops[i].majority & dcs)
+            must_bring(op, i);
+}
+
+static void note_level(struct op *op)
+{
+    op->levels |= 1u << levels_of(op->node, op->key, op->what != OP_GET);
+}
+
 void told_ask(unsigned id)
 {
     struct op *op = &world.ops[id];
-    const struct key *k = &world.keys[op->key];
-    op->checked = !world.replaced && !k->repair && (k->kind == KEY_SET || k->kind == KEY_LIST);
-    for (unsigned i = 0; op->checked && has_stamps(op) && i < id; i++)
-        if (world.ops[i].key == op->key && world.ops[i].majority & majorities(op))
-            must_bring(op, i);
+    note_level(op);
+    if (op->what == OP_GET)
+        note_answered(op);
+}
+
+/* What was promised under another level isn't any more. */
+void told_level(unsigned id)
+{
+    struct op *op = &world.ops[id];
+    unsigned before = op->levels;
+    note_level(op);
+    if (op->levels == before)
+        return;
+    op->must_have = op->must_tag = 0;
+    op->must_piece = 0;
 }
 
 /* It was answered by a replica, not by hints alone. */
 static bool has_replica(const struct op *w)
 {
-    return w->told == TOLD_OK && (w->level != CONSISTENCY_DC_ONE || !world.sloppy);
+    return w->told == TOLD_OK && (level_of(w) != CONSISTENCY_DC_ONE || !world.sloppy);
 }
 
 /* A connection reads its own writes, those before it that were on their way when it was asked, too.
@@ -134,9 +154,11 @@ static bool has_replica(const struct op *w)
 static void note_own(struct op *op)
 {
     unsigned id = (unsigned)(op - world.ops);
+    if (level_of(op) != CONSISTENCY_DC_ONE)
+        return;
     for (unsigned i = 0; op->checked && !world.r->faults && i < id; i++) {
         const struct op *w = &world.ops[i];
-        if (w->key == op->key && w->session == op->session && has_replica(w) && names_op(w))
+        if (w->key == op->key && w->session == op->session && has_replica(w) && told_names_op(w))
             must_bring(op, i);
     }
 }
@@ -157,11 +179,11 @@ static struct op *wrote(unsigned key, unsigned by)
     return w && w->key == key && w->what != OP_GET && w->told != TOLD_REFUSED ? w : NULL;
 }
 
-/* Its replies agreed: a majority has all that it brought. */
+/* Its datacenter's replies agreed: a majority has all that it brought. */
 static void note_seen(const struct op *read, struct op *w)
 {
-    if (w && read->level >= CONSISTENCY_DC_SAFE_QUORUM && !world.replaced)
-        w->majority |= (uint8_t)majorities(read);
+    if (w && read->levels == 1u << CONSISTENCY_DC_SAFE_QUORUM && !world.replaced)
+        w->majority |= (uint8_t)(1u << dc_of(read));
 }
 
 static void check_set(unsigned id, struct slice value)
@@ -179,7 +201,7 @@ static void check_set(unsigned id, struct slice value)
     if (op->checked && op->must_have &&
         (!w || later(op->must_have, op->must_tag, w->stamp, w->tag)))
         world_wrong("op %u: a read of k%u at %s gave '%.*s', older than what was answered before",
-                    id, op->key, consistency_name(op->level), (int)value.len,
+                    id, op->key, consistency_name(level_of(op)), (int)value.len,
                     (const char *)value.ptr);
 }
 
@@ -211,7 +233,7 @@ static void check_list(unsigned id, struct slice value)
     if (op->checked && upto < op->must_piece)
         world_wrong("op %u: a read of k%u at %s gave '%.*s', without the piece %u that was answered"
                     " before",
-                    id, op->key, consistency_name(op->level), (int)value.len,
+                    id, op->key, consistency_name(level_of(op)), (int)value.len,
                     (const char *)value.ptr, op->must_piece - 1);
 }
 
@@ -250,26 +272,6 @@ static void check_read(unsigned id, struct slice reply)
 /* ---- errors -------------------------------------------------------------------------------------
  */
 
-/* `NOQUORUM 1 of 2 needed replicas answered (DC_QUORUM write)...`: the level, and how many it
- * needs, are true; so many have it at least. */
-static void check_noquorum(unsigned id, const char *text)
-{
-    const struct op *op = &world.ops[id];
-    bool write = op->what != OP_GET;
-    unsigned have, need, own = dc_of(op), n = world_bits(world.keys[op->key].in_dc[own]);
-    char level[32] = "", what[8] = "";
-    bool read = sscanf(text, "-NOQUORUM %u of %u needed replicas answered (%31[A-Z_] %7[a-z])",
-                       &have, &need, level, what) == 4;
-    unsigned should = op->level == CONSISTENCY_DC_ONE ? 1 : n / 2 + 1;
-    bool fits = need == should || (somebody_joins() && need && need < should);
-    if (!read || !fits || strcmp(level, consistency_name(op->level)) != 0 ||
-        strcmp(what, write ? "write" : "read") != 0 || have >= need)
-        world_wrong("op %u: %u replicas in dc%u, %s: '%s'", id, n, own, consistency_name(op->level),
-                    text);
-    if (write && names_op(op) && strstr(text, "took effect") && have > applied_in(op, own))
-        world_wrong("op %u: %u replicas in dc%u have it: '%s'", id, applied_in(op, own), own, text);
-}
-
 /* Not before it has waited so long. */
 static void check_timeout(unsigned id, const char *text)
 {
@@ -285,15 +287,16 @@ static void check_error(unsigned id, struct slice reply)
 {
     static const char *const known[] = {"NOQUORUM ", "TIMEOUT ", "NOHINT ", "BACKEND ",
                                         "OOM ",      "CLOCK ",   "ERR "};
-    char text[256];
+    const struct op *op = &world.ops[id];
+    char text[400];
     bool ok = false;
     snprintf(text, sizeof text, "%.*s", (int)reply.len - 2, (const char *)reply.ptr);
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         ok |= strncmp(text + 1, known[i], strlen(known[i])) == 0;
-    if (!ok || (strncmp(text, "-ERR ", 5) == 0 && world.ops[id].told != TOLD_OK))
+    if (!ok || (strncmp(text, "-ERR ", 5) == 0 && op->told != TOLD_OK))
         world_wrong("op %u: '%s'", id, text);
-    if (strncmp(text, "-NOQUORUM ", 10) == 0)
-        check_noquorum(id, text);
+    if (strncmp(text, "-NOQUORUM ", 10) == 0 && !lack_is_true(op, text))
+        world_wrong("op %u: %s, dc%u: '%s'", id, consistency_name(level_of(op)), dc_of(op), text);
     check_timeout(id, text);
 }
 

@@ -20,6 +20,7 @@
 #define OPS_MAX      2000
 #define SESSIONS_MAX 18
 #define PIPELINE     4
+#define BUCKETS      2
 
 #define CLIENT_ROAD_US 200  /* from a client to a node */
 #define HOP_US         3000 /* between two actors of a node, at most */
@@ -31,7 +32,7 @@ struct op {
     unsigned key, node, session;
     enum { OP_GET, OP_SET, OP_INCR, OP_APPEND, OP_DEL } what;
     enum told told;
-    enum consistency level; /* the weakest that its node went by while it was on its way */
+    unsigned levels; /* that its node went by for this key while it was on its way, bits */
     uint64_t asked_at, told_at;
     uint64_t paused;  /* its node's pauses before it was asked, us */
     uint16_t applied; /* a SET, an APPEND: nodes whose store has had it, bits */
@@ -70,7 +71,10 @@ struct node {
     unsigned dc, rack;
     uint32_t tokens[TOKENS_MAX];
     unsigned ntokens;
-    enum consistency read, write; /* what its clients get */
+    /* What its clients get, reads and writes: of keys that begin with no prefix, with the first,
+     * the second (bucket_types has `buckets` of them). */
+    enum consistency levels[BUCKETS + 1][2];
+    unsigned buckets;
     unsigned life;
     uint64_t paused_until, down_until;
     uint64_t paused_at, paused; /* the pause that lasts (0: none); those before, us */
@@ -135,6 +139,13 @@ static inline unsigned world_majority(const struct key *k, unsigned dc)
     return world_bits(k->in_dc[dc]) / 2 + 1;
 }
 
+/* With membership a node that takes another's place is no replica until it has joined: majorities
+ * may be of fewer. */
+static inline bool world_somebody_joins(void)
+{
+    return world.gossip && world.replaced;
+}
+
 /* ---- data_client.c ---- */
 void clients_begin(void);
 void clients_link(unsigned node); /* a node is up: its sessions come back */
@@ -142,12 +153,31 @@ struct net_handlers clients_handlers(void);
 bool clients_idle(void);
 void clients_end(void);
 
+/* ---- data_levels.c ---- */
+void levels_choose(void);
+/* NULL: nothing to say. Valid until the next call. */
+const char *levels_buckets(unsigned node);
+void levels_change(unsigned node); /* while it runs */
+enum consistency levels_of(unsigned node, unsigned key, bool write);
+
 /* ---- data_told.c ---- */
 enum told told_meaning(struct slice reply);
-void told_ask(unsigned id); /* a read: what it must bring */
+void told_ask(unsigned id);   /* what is promised to it */
+void told_level(unsigned id); /* the level of its key has changed at its node */
 void told_reply(unsigned id, struct slice reply, uint64_t turn_at);
 /* It had to be answered by now. turn_at: when those before it were. */
 bool told_is_overdue(unsigned id, uint64_t turn_at);
+
+/* A write whose value tells which one it is: `applied` says who has it. */
+static inline bool told_names_op(const struct op *op)
+{
+    return op->what == OP_APPEND ? world.keys[op->key].kind == KEY_LIST
+                                 : world.keys[op->key].kind == KEY_SET && op->what == OP_SET;
+}
+
+/* ---- data_lack.c ---- */
+/* A -NOQUORUM names a level that the op had, what that needs, and replicas that answered. */
+bool lack_is_true(const struct op *op, const char *text);
 
 /* ---- data_check.c ---- */
 bool check_is_quiet(char what[200]); /* all logs are empty, all nodes are up and NORMAL */
