@@ -24,6 +24,7 @@ struct worker_options {
     unsigned serving;           /* how many of them get clients, while the node is alone */
     int client_fd, peer_fd;     /* the first's listening sockets; else -1. Taken over */
     uint64_t started_ms;
+    const uint64_t *settled_below; /* atomic; see request/writer.h */
     uint32_t *serves; /* see request/writer.h */
 };
 

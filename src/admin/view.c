@@ -368,7 +368,7 @@ static json_t *gossip_of(const struct gossip_figures *f)
 
 json_t *view_stats(const struct admin_sources *s)
 {
-    uint64_t requests = 0, errors = 0, connections = 0, timeouts = 0;
+    uint64_t requests = 0, errors = 0, connections = 0, timeouts = 0, repairs[REPAIR_RESULTS] = {0};
     for (unsigned w = 0; w < s->nworkers; w++) {
         const struct stats *st = s->stats[w];
         for (unsigned i = 0; i < STATS_COMMANDS_MAX; i++) {
@@ -377,6 +377,8 @@ json_t *view_stats(const struct admin_sources *s)
         }
         connections += STATS_LOAD(st, connections);
         timeouts += STATS_LOAD(st, timeouts);
+        for (unsigned i = 0; i < REPAIR_RESULTS; i++)
+            repairs[i] += STATS_LOAD(st, repairs[i]);
     }
     json_t *o = view_status(s);
     set(o, "hints", view_hints(s));
@@ -385,5 +387,9 @@ json_t *view_stats(const struct admin_sources *s)
     set(o, "requests_error", number(errors));
     set(o, "timeouts", number(timeouts));
     set(o, "client_connections", number(connections));
+    json_t *by_result = json_object();
+    for (unsigned i = 0; i < REPAIR_RESULTS; i++)
+        set(by_result, repair_result_name((enum repair_result)i), number(repairs[i]));
+    set(o, "read_repairs", by_result);
     return o;
 }

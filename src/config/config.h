@@ -99,6 +99,7 @@ struct config {
     /* requests */
     enum consistency read_consistency, write_consistency;
     bool sloppy_quorum;
+    bool read_repairs_enabled;   /* live */
     unsigned timeout;            /* ms */
     unsigned workers;            /* 0 = one per CPU */
     unsigned client_connections; /* 0 = no limit but the file limit */

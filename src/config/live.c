@@ -87,6 +87,8 @@ static void publish(const struct option *o, const struct config *from, struct co
     if (o->type->scalar == sizeof(uint64_t))
         __atomic_store_n((uint64_t *)option_at(o, to), *(uint64_t *)option_at(o, from),
                          __ATOMIC_RELAXED);
+    else if (o->type->scalar == sizeof(bool))
+        __atomic_store_n((bool *)option_at(o, to), *(bool *)option_at(o, from), __ATOMIC_RELAXED);
     else
         __atomic_store_n((unsigned *)option_at(o, to), *(unsigned *)option_at(o, from),
                          __ATOMIC_RELAXED);

@@ -158,6 +158,9 @@ const struct option option_table[] = {
      .help = "who must have applied it"},
     {KEY("sloppy_quorum", type_bool), FIELD(bool, sloppy_quorum), .fallback = "true",
      .value = "BOOL", .help = "a durable hint counts for a replica that is down"},
+    {KEY("read_repairs_enabled", type_bool), FIELD(bool, read_repairs_enabled), .live = true,
+     .fallback = "false", .value = "BOOL",
+     .help = "where a read finds that replicas differ, they are made equal"},
     {KEY("timeout", type_number), FIELD(unsigned, timeout), .min = 1, .max = MS_MAX,
      .fallback = "5000", .value = "MS", .help = "a client request, end to end"},
     {KEY("workers", type_number), FIELD(unsigned, workers), .max = 256, .fallback = "0",
@@ -213,7 +216,6 @@ const struct option option_table[] = {
     /* known, so that whoever sets one is told that it isn't a slip of the pen */
     {PROCESS("describe_stats", 'D', type_later_switch)},
     {KEY("bucket_types", type_later)},
-    {KEY("read_repairs_enabled", type_later)},
     {KEY("requirepass", type_later)},
     {KEY("allow_flush", type_later)},
     {KEY("dc_compression", type_later)},

@@ -83,6 +83,8 @@ static void measure(struct sender *s)
     PEER_STORE(s->peer, live_rate, meter_look(&s->live_meter, in, now));
 }
 
+#define BEAT_WANTED_MS 100
+
 void sender_send_beat(struct sender *s)
 {
     uint64_t now = clock_mono_us();
@@ -91,6 +93,15 @@ void sender_send_beat(struct sender *s)
               &(struct frame){.kind = FRAME_BEAT,
                               .seq = now,
                               .stamp = __atomic_load_n(s->o.watermark, __ATOMIC_ACQUIRE)});
+}
+
+void sender_beat_wanted(struct sender *s)
+{
+    uint64_t now = clock_mono_ms();
+    if (now - s->wanted_ms < BEAT_WANTED_MS)
+        return;
+    s->wanted_ms = now;
+    sender_send_beat(s);
 }
 
 /* A beat comes back: how long that took, and what the peer's clock shows. */

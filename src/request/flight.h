@@ -59,6 +59,7 @@ unsigned request_view_replicas(const struct requests *rs, uint32_t token,
 /* The same, and behind them those that join and get its writes. *nodes: how many that ring has. */
 unsigned request_view_writes(const struct requests *rs, uint32_t token,
                              struct replica_view v[RING_WRITES_MAX], unsigned *nodes);
+void request_differs(const struct request *r);
 /* Reads that have waited for long ask other replicas too. */
 void requests_ask_on(struct requests *rs, uint64_t now_ms);
 /* Of the mails that are kept for writes. */

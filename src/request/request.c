@@ -46,6 +46,13 @@ uint64_t request_ticket(struct request *r)
 void request_free(struct request *r)
 {
     struct requests *rs = r->rs;
+    for (unsigned i = 0; !r->write && i < r->n; i++)
+        for (unsigned k = 0; k < i; k++)
+            if (r->reads[i].reply && r->reads[k].reply &&
+                !slice_eq(blob_slice(r->reads[i].reply), blob_slice(r->reads[k].reply))) {
+                request_differs(r);
+                i = k = r->n;
+            }
     *(r->older ? &r->older->newer : &rs->oldest) = r->newer;
     *(r->newer ? &r->newer->older : &rs->newest) = r->older;
     if (r->ticket)

@@ -1,6 +1,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "request/flight.h"
+#include "request/repair.h"
 #include "wire/frame.h"
 #include <string.h>
 
@@ -55,6 +56,14 @@ static void weigh_read(struct request *r)
     unsigned lacking = have < r->need ? r->need - have : 1; /* one failed, or they differ */
     if (open < lacking)
         ask_up_to(r, r->asked + lacking - open);
+}
+
+void request_differs(const struct request *r)
+{
+    struct resp_command cmd = {0};
+    if (r->rs->repairs && r->command && resp_command_parse(blob_slice(r->command), &cmd))
+        repairs_note(r->rs->repairs, r->spec, &cmd);
+    resp_command_fini(&cmd);
 }
 
 static int read_place(const struct request *r, uint16_t node)
