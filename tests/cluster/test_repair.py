@@ -103,3 +103,101 @@ def test_repair_of_what_one_replica_missed(three):
     after = repairs(three)
     assert after["repaired"] - before["repaired"] >= len(wrong)
     assert after["failed"] == after["dropped"] == 0
+
+
+class Storm:
+    """Writes through each node, of counters that all count and of keys that are one node's own, whose value is
+    known; reads through each node, which note what differs; and node 3 that hears of others late, by their logs."""
+
+    def __init__(self, cluster, seed, seconds):
+        self.cluster, self.random = cluster, random.Random(seed)
+        self.until = time.monotonic() + seconds
+        self.counted = [dict.fromkeys(COUNTERS, 0) for _ in cluster.nodes]
+        self.known = [{} for _ in cluster.nodes]
+        self.said = []
+
+    def write(self, i):
+        r, c = random.Random(self.random.random()), self.cluster.nodes[i].client()
+        counted, known = self.counted[i], self.known[i]
+        while time.monotonic() < self.until:
+            k = r.choice(COUNTERS)
+            c.incr(k)
+            counted[k] += 1
+            k = f"own{i}:{r.randrange(6)}"
+            what = r.randrange(8)
+            if what == 0:
+                known[k] = r.randrange(1000)
+                c.set(k, known[k])
+            elif what == 1:
+                known.pop(k, None)
+                c.delete(k)
+            else:
+                known[k] = known.get(k, 0) + 1
+                c.incr(k)
+            time.sleep(r.choice((0, 0.001, 0.01, 0.3)))
+
+    def read(self, i):
+        r, c = random.Random(self.random.random()), self.cluster.nodes[i].client()
+        while time.monotonic() < self.until:
+            c.get(r.choice(COUNTERS + [f"own{n}:{k}" for n in range(3) for k in range(6)]))
+            time.sleep(0.002)
+
+    def run(self, who, i):
+        try:
+            who(i)
+        except Exception as error:  # pylint: disable=broad-except
+            self.said.append(f"{who.__name__} {i}: {error!r}")
+
+    def disturb(self):
+        first, second, third = self.cluster.nodes
+        while time.monotonic() < self.until:
+            what = self.random.randrange(3)
+            who = [[first], [second], [first, second]][self.random.randrange(3)]
+            if what == 0:
+                pause(third)
+                time.sleep(self.random.uniform(0.1, 1.5))
+                go_on(third)
+            else:
+                for n in who:
+                    n.admin("hints", "pause", f"127.0.0.1:{third.peer_port}")
+                time.sleep(self.random.uniform(0.3, 2))
+                for n in who:
+                    n.admin("hints", "resume", f"127.0.0.1:{third.peer_port}")
+            time.sleep(self.random.uniform(0, 0.7))
+
+    def rage(self):
+        threads = [threading.Thread(target=self.run, args=(who, i))
+                   for who in (self.write, self.read) for i in range(3)]
+        for t in threads:
+            t.start()
+        try:
+            self.disturb()
+        finally:
+            for t in threads:
+                t.join()
+        assert not self.said, self.said
+
+
+COUNTERS = [f"counter{i}" for i in range(6)]
+
+
+@pytest.mark.parametrize("store", ["embedded", "redis"])
+def test_repair_counters_under_fire(store):
+    seed = int(os.environ.get("DYN_SEED", random.randrange(1 << 32)))
+    rig.note(f"DYN_SEED={seed}")
+    with rig.Cluster(3, store=store, flags={**FLAGS, "timeout": "14000"}) as cluster:
+        storm = Storm(cluster, seed, 60 if rig.LONG else 12)
+        storm.rage()
+        cluster.wait_delivered()
+        want = {k: sum(c[k] for c in storm.counted) for k in COUNTERS}
+        for known in storm.known:
+            want.update(known)
+        gone = [f"own{n}:{k}" for n in range(3) for k in range(6) if f"own{n}:{k}" not in want]
+        for k in list(want) + gone:
+            rig.wait_until(lambda k=k: equal(cluster, k), f"{k} is the same everywhere")
+        for i in range(3):
+            values = rig.own_values(cluster, i, list(want) + gone)
+            wrong = {k: (values[k], want.get(k)) for k in values
+                     if values[k] != (b"%d" % want[k] if k in want else None)}
+            assert not wrong, f"{cluster.nodes[i].name}: (found, right): {wrong}"
+        rig.note(f"{sum(want[k] for k in COUNTERS)} INCRs, {repairs(cluster)}")
