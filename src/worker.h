@@ -25,7 +25,7 @@ struct worker_options {
     int client_fd, peer_fd;     /* the first's listening sockets; else -1. Taken over */
     uint64_t started_ms;
     const uint64_t *settled_below; /* atomic; see request/writer.h */
-    uint32_t *serves; /* see request/writer.h */
+    uint32_t *serves;              /* see request/writer.h */
 };
 
 struct worker *worker_new(void); /* its actor can be named before it starts */

@@ -52,7 +52,7 @@ struct sender {
     struct orders orders;
     struct pace pace;
     uint64_t wanted_ms; /* when the peer was last given a heartbeat that it wanted */
-    uint64_t asked_us; /* the oldest heartbeat that isn't answered; 0: none */
+    uint64_t asked_us;  /* the oldest heartbeat that isn't answered; 0: none */
     struct meter drain_meter, live_meter;
     struct carrier carrier;
 };

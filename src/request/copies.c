@@ -36,9 +36,9 @@ void copies_pack(const struct mend_copy *c, struct slice command, struct buf *ou
     m.overwrite_tag = c->overwrite.tag;
     m.newest = c->newest.time;
     m.newest_tag = c->newest.tag;
+    m.newest_exact = c->newest_exact;
     m.forgotten = c->forgotten;
-    m.upto = c->upto.time;
-    m.upto_tag = c->upto.tag;
+    m.below = c->below;
     m.has_command = command.len > 0;
     m.command = bytes_of(command);
     pack(&m.base, out);
@@ -58,23 +58,24 @@ bool copies_unpack(struct slice bytes, struct mend_copy *c, struct blob **comman
                             .expires_roughly = m->expires_roughly,
                             .overwrite = stamp_of(m->overwrite, m->overwrite_tag),
                             .newest = stamp_of(m->newest, m->newest_tag),
+                            .newest_exact = m->newest_exact,
                             .forgotten = m->forgotten,
-                            .upto = stamp_of(m->upto, m->upto_tag)};
+                            .below = m->below};
     *command = m->has_command ? blob_new(m->command.data, m->command.len) : NULL;
     link_copy__free_unpacked(m, NULL);
     return true;
 }
 
-void copies_pack_mend(const struct mend_copy *c, struct slice command, struct buf *out)
+void copies_pack_mend(const struct mend *from, struct buf *out)
 {
     LinkMend m = LINK_MEND__INIT;
-    m.command = bytes_of(command);
-    m.overwrite = c->overwrite.time;
-    m.overwrite_tag = c->overwrite.tag;
-    m.newest = c->newest.time;
-    m.newest_tag = c->newest.tag;
-    m.upto = c->upto.time;
-    m.upto_tag = c->upto.tag;
+    m.command = bytes_of(from->command);
+    m.overwrite = from->overwrite.time;
+    m.overwrite_tag = from->overwrite.tag;
+    m.newest = from->newest.time;
+    m.newest_tag = from->newest.tag;
+    m.upto = from->upto.time;
+    m.upto_tag = from->upto.tag;
     pack(&m.base, out);
 }
 
@@ -116,7 +117,7 @@ static void on_copy(void *arg, const struct store_copy *from)
     struct mend_copy c = {0};
     if (from->ok)
         mend_weigh(from, t->below, &c);
-    if (from->ok && !c.upto.time)
+    if (from->ok && c.newest.time >= c.below)
         ask_for_beats(t->all);
     t->fn(t->arg, &c, from->command);
     mem_free(t);
@@ -147,8 +148,7 @@ struct mending {
     void *arg;
 };
 
-void copies_mend(struct copies *all, const struct mend_copy *c, struct slice command,
-                 copies_mend_fn *fn, void *arg)
+void copies_mend(struct copies *all, const struct mend *from, copies_mend_fn *fn, void *arg)
 {
     struct mending *waits = MEM_NEW(struct mending);
     struct mail_mend *m = MEM_NEW(struct mail_mend);
@@ -156,9 +156,9 @@ void copies_mend(struct copies *all, const struct mend_copy *c, struct slice com
     m->msg.type = MAIL_MEND;
     m->worker = all->worker;
     m->ticket = slots_put(&all->mending, waits);
-    m->command = blob_new(command.ptr, command.len);
-    m->overwrite = c->overwrite;
-    m->mend = (struct store_mend){.upto = c->upto, .newest = c->newest};
+    m->command = blob_new(from->command.ptr, from->command.len);
+    m->overwrite = from->overwrite;
+    m->mend = (struct store_mend){.upto = from->upto, .newest = from->newest};
     actor_send(all->writer, &m->msg);
 }
 
@@ -219,10 +219,11 @@ static void serve_mend(struct copies *all, struct slice bytes, struct asked *a)
         on_asked_mend(a, MEND_FAILED);
         return;
     }
-    struct mend_copy c = {.overwrite = stamp_of(m->overwrite, m->overwrite_tag),
-                          .newest = stamp_of(m->newest, m->newest_tag),
-                          .upto = stamp_of(m->upto, m->upto_tag)};
-    copies_mend(all, &c, slice_of(m->command.data, m->command.len), on_asked_mend, a);
+    struct mend from = {.command = slice_of(m->command.data, m->command.len),
+                        .overwrite = stamp_of(m->overwrite, m->overwrite_tag),
+                        .newest = stamp_of(m->newest, m->newest_tag),
+                        .upto = stamp_of(m->upto, m->upto_tag)};
+    copies_mend(all, &from, on_asked_mend, a);
     link_mend__free_unpacked(m, NULL);
 }
 

@@ -1,6 +1,6 @@
 /* request/copies: a node's own part in read repair, its own repairs and other nodes': says what its
- * store has of a key and what that is worth (request/mend.h), and lets a copy take the place of what
- * it has. Each worker has one. The worker's thread. */
+ * store has of a key and what that is worth (request/mend.h), and lets a copy take the place of
+ * what it has. Each worker has one. The worker's thread. */
 #ifndef REQUEST_COPIES_H
 #define REQUEST_COPIES_H
 
@@ -22,9 +22,8 @@ typedef void copies_mend_fn(void *arg, enum mend_result result);
 
 /* The callbacks come once, now or later. Hidden keys have no copies. */
 void copies_take(struct copies *all, struct slice key, bool command, copies_copy_fn *fn, void *arg);
-/* What this makes of the key, if nothing above `upto` has touched it. c: the copy's stamps. */
-void copies_mend(struct copies *all, const struct mend_copy *c, struct slice command,
-                 copies_mend_fn *fn, void *arg);
+/* To this node's store. */
+void copies_mend(struct copies *all, const struct mend *m, copies_mend_fn *fn, void *arg);
 /* A peer's FRAME_COPY or FRAME_MEND: its answer is the reply. */
 void copies_serve(struct copies *all, const struct frame *f, store_read_fn *fn, void *arg);
 void copies_mail_mend(struct copies *all, struct mail_mend *m); /* takes the message */
@@ -34,7 +33,7 @@ void copies_fini(struct copies *all); /* what waits for the writer has failed */
 void copies_pack(const struct mend_copy *c, struct slice command, struct buf *out);
 /* False: it isn't one. *command is the caller's to free. */
 bool copies_unpack(struct slice bytes, struct mend_copy *c, struct blob **command) MUST_USE;
-void copies_pack_mend(const struct mend_copy *c, struct slice command, struct buf *out);
+void copies_pack_mend(const struct mend *m, struct buf *out);
 bool copies_mend_result(struct slice reply, enum mend_result *out) MUST_USE;
 
 #endif

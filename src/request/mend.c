@@ -1,7 +1,8 @@
 #include "request/mend.h"
 
 #define ROUGHLY_MS 2000 /* as far as two that say it roughly may be apart */
-#define LAPSE_MS   2000 /* the same of the nodes' clocks: who has a key that lapses now doesn't tell */
+#define LAPSE_MS                                                                                   \
+    2000 /* the same of the nodes' clocks: who has a key that lapses now doesn't tell */
 
 void mend_weigh(const struct store_copy *c, uint64_t below, struct mend_copy *out)
 {
@@ -13,13 +14,10 @@ void mend_weigh(const struct store_copy *c, uint64_t below, struct mend_copy *ou
                               .expires = c->expires,
                               .expires_roughly = c->expires_roughly,
                               .overwrite = c->overwrite,
-                              .forgotten = c->forgotten};
-    if (c->newest_exact)
-        out->newest = c->newest;
-    if (c->newest.time < below)
-        out->upto = (struct store_stamp){below - 1, UINT16_MAX};
-    else if (c->overwrite.time && !store_stamp_before(c->overwrite, c->newest))
-        out->upto = c->overwrite;
+                              .newest = c->newest,
+                              .newest_exact = c->newest_exact,
+                              .forgotten = c->forgotten,
+                              .below = below};
 }
 
 bool mend_same(const struct mend_copy *a, const struct mend_copy *b)
@@ -49,12 +47,17 @@ static unsigned votes(const struct mend_copy *c, unsigned n, unsigned i)
     return k;
 }
 
+static struct store_stamp exact_newest(const struct mend_copy *c)
+{
+    return c->newest_exact ? c->newest : (struct store_stamp){0};
+}
+
 /* Above 0: a wins. */
 static int compare(const struct mend_copy *c, unsigned n, unsigned a, unsigned b)
 {
     int by = compare_stamps(c[a].overwrite, c[b].overwrite);
     if (!by)
-        by = compare_stamps(c[a].newest, c[b].newest);
+        by = compare_stamps(exact_newest(&c[a]), exact_newest(&c[b]));
     if (!by)
         by = compare_u64(votes(c, n, a), votes(c, n, b));
     if (!by)
@@ -68,7 +71,7 @@ static int compare(const struct mend_copy *c, unsigned n, unsigned a, unsigned b
 
 static bool has_stamp(const struct mend_copy *c)
 {
-    return c->overwrite.time || c->newest.time;
+    return c->overwrite.time || exact_newest(c).time;
 }
 
 static unsigned winner(const struct mend_copy *c, unsigned n)
@@ -87,7 +90,7 @@ static bool may_be_newer(const struct mend_copy *c, const struct mend_copy *w)
         return false;
     if (w->overwrite.time)
         return c->forgotten >= w->overwrite.time;
-    return !c->newest.time && c->forgotten >= w->newest.time;
+    return !exact_newest(c).time && c->forgotten >= exact_newest(w).time;
 }
 
 static unsigned count_present(const struct mend_copy *c, unsigned n)
@@ -133,14 +136,31 @@ static unsigned choose(const struct mend_copy *c, unsigned n, bool stamps)
     return !stamps && count_present(c, n) == n ? w : n;
 }
 
+/* False: it isn't settled. */
+static bool find_cut(const struct mend_copy *c, unsigned n, unsigned source,
+                     struct store_stamp *upto)
+{
+    const struct mend_copy *s = &c[source];
+    *upto = s->overwrite;
+    if (s->newest.time >= s->below)
+        return s->overwrite.time && !store_stamp_before(s->overwrite, s->newest);
+    uint64_t newest = s->newest.time; /* what is in any of them may be replaced, if it is settled */
+    for (unsigned i = 0; i < n; i++)
+        if (c[i].answered && c[i].newest.time > newest && c[i].newest.time < s->below)
+            newest = c[i].newest.time;
+    *upto = (struct store_stamp){newest, UINT16_MAX};
+    return true;
+}
+
 /* Whose copy is passed on: of those with the winner's value, one that is settled and has its stamp.
  */
-static bool find_source(const struct mend_copy *c, unsigned n, unsigned w, unsigned *source)
+static bool find_source(const struct mend_copy *c, unsigned n, unsigned w,
+                        struct mend_decision *out)
 {
     for (unsigned i = 0; i < n; i++)
-        if (c[i].answered && c[i].upto.time && mend_same(&c[i], &c[w]) &&
-            compare_stamps(c[i].overwrite, c[w].overwrite) == 0) {
-            *source = i;
+        if (c[i].answered && mend_same(&c[i], &c[w]) &&
+            compare_stamps(c[i].overwrite, c[w].overwrite) == 0 && find_cut(c, n, i, &out->upto)) {
+            out->source = i;
             return true;
         }
     return false;
@@ -171,7 +191,7 @@ void mend_decide(const struct mend_copy *c, unsigned n, uint64_t now_ms, struct 
         out->verdict = MEND_UNSETTLED;
     else if (w == n)
         out->verdict = MEND_UNDECIDED;
-    else if (!find_source(c, n, w, &out->source))
+    else if (!find_source(c, n, w, out))
         out->verdict = MEND_UNSETTLED;
     else
         out->verdict = MEND_DO;

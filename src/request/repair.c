@@ -116,15 +116,20 @@ static void on_own_mend(void *arg, enum mend_result result)
 static void mend(struct repair *r, unsigned i)
 {
     const struct mend_copy *source = &r->copy[r->decision.source];
+    struct mend m = {.command = blob_slice(r->command),
+                     .overwrite = source->overwrite,
+                     .upto = r->decision.upto};
     struct requests *rs = r->all->requests;
     struct buf b = BUF_INIT;
+    if (source->newest_exact)
+        m.newest = source->newest;
     enter(r, MENDING, 1);
     repair_queue_spend(&r->all->queue, r->command->len);
     if (r->node[i] == self(r)) {
-        copies_mend(r->all->copies, source, blob_slice(r->command), on_own_mend, ask_myself(r));
+        copies_mend(r->all->copies, &m, on_own_mend, ask_myself(r));
         return;
     }
-    copies_pack_mend(source, blob_slice(r->command), &b);
+    copies_pack_mend(&m, &b);
     requests_ask(
         rs, r->node[i],
         &(struct read_item){.ticket = r->ticket, .kind = FRAME_MEND, .bytes = buf_slice(&b)});
@@ -145,15 +150,19 @@ static void mend_next(struct repair *r)
         end(r, REPAIR_DONE);
 }
 
+static bool same_stamp(struct store_stamp a, struct store_stamp b)
+{
+    return a.time == b.time && a.tag == b.tag;
+}
+
 /* ---- fetching ---------------------------------------------------------------------------------
  */
 
-/* It is as it was when that was decided, if perhaps settled further. */
+/* It is as it was when that was decided. */
 static bool still_right(const struct mend_copy *was, const struct mend_copy *is)
 {
-    return is->answered && is->upto.time && mend_same(was, is) &&
-           !store_stamp_before(was->overwrite, is->overwrite) &&
-           !store_stamp_before(is->overwrite, was->overwrite);
+    return is->answered && mend_same(was, is) && same_stamp(was->overwrite, is->overwrite) &&
+           same_stamp(was->newest, is->newest);
 }
 
 static void take_source(struct repair *r, const struct mend_copy *c, struct slice command)
@@ -183,11 +192,10 @@ static void fetch(struct repair *r)
     if (node == self(r))
         copies_take(r->all->copies, blob_slice(r->key), true, on_own_source, ask_myself(r));
     else
-        requests_ask(r->all->requests, node,
-                     &(struct read_item){.ticket = r->ticket,
-                                         .kind = FRAME_COPY,
-                                         .tag = 1,
-                                         .bytes = blob_slice(r->key)});
+        requests_ask(
+            r->all->requests, node,
+            &(struct read_item){
+                .ticket = r->ticket, .kind = FRAME_COPY, .tag = 1, .bytes = blob_slice(r->key)});
 }
 
 /* ---- copies -----------------------------------------------------------------------------------
@@ -237,8 +245,8 @@ static void start(struct repairs *all, const struct repair_key *k)
     struct repair *r = MEM_NEW(struct repair);
     *r = (struct repair){.all = all, .key = k->key, .tries = k->tries};
     rcu_read_begin();
-    r->n = topology_replicas(RCU_GET(*rs->topology), request_token(rs, blob_slice(k->key)),
-                             r->node);
+    r->n =
+        topology_replicas(RCU_GET(*rs->topology), request_token(rs, blob_slice(k->key)), r->node);
     rcu_read_end();
     enter(r, COPYING, r->n + 1); /* one is this function's: nothing ends before all are asked */
     for (unsigned i = 0; i < r->n; i++) {
@@ -246,9 +254,8 @@ static void start(struct repairs *all, const struct repair_key *k)
             copies_take(all->copies, blob_slice(r->key), false, on_own_copy, ask_myself(r));
         else
             requests_ask(rs, r->node[i],
-                         &(struct read_item){.ticket = r->ticket,
-                                             .kind = FRAME_COPY,
-                                             .bytes = blob_slice(r->key)});
+                         &(struct read_item){
+                             .ticket = r->ticket, .kind = FRAME_COPY, .bytes = blob_slice(r->key)});
     }
     take_copy(r, self(r), NULL);
 }
@@ -277,8 +284,8 @@ void repairs_mail_read(struct repairs *all, uint16_t node, const struct read_ite
     if (it->kind == FRAME_COPY)
         on_peer_copy(r, node, it);
     else
-        take_result(r, !it->failed && copies_mend_result(it->bytes, &result) ? result
-                                                                             : MEND_FAILED);
+        take_result(r,
+                    !it->failed && copies_mend_result(it->bytes, &result) ? result : MEND_FAILED);
 }
 
 void repairs_note(struct repairs *all, const struct command_spec *spec,

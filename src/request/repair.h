@@ -1,6 +1,6 @@
-/* request/repair: read repair (docs/read-repair.md). Where the replicas that a read asked differ, its
- * key is noted here; later, and slowly, what all replicas have of it is compared, and those that
- * are wrong get a copy of what is right:
+/* request/repair: read repair (docs/read-repair.md). Where the replicas that a read asked differ,
+ * its key is noted here; later, and slowly, what all replicas have of it is compared, and those
+ * that are wrong get a copy of what is right:
  *
  *     note     the queue (request/repair_queue.h)
  *     copies   every replica, in all datacenters, says what it has and what that is worth

@@ -21,8 +21,8 @@ enum repair_result {
 
 static inline const char *repair_result_name(enum repair_result r)
 {
-    static const char *const names[] = {"repaired", "equal", "undecided", "unsettled", "failed",
-                                        "dropped"};
+    static const char *const names[] = {"repaired",  "equal",  "undecided",
+                                        "unsettled", "failed", "dropped"};
     return names[r];
 }
 

@@ -116,7 +116,8 @@ static void move_watermark(struct writer *w)
     bool trusted = __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED);
     pulse_publish(&w->pulse, &w->clock, waiting_stamp(w), &w->now);
     __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
-    __atomic_store_n(w->o.settled_below, pulse_settled(&w->pulse), __ATOMIC_RELEASE);
+    if (w->o.settled_below)
+        __atomic_store_n(w->o.settled_below, pulse_settled(&w->pulse), __ATOMIC_RELEASE);
     store_forget_below(w->o.store, pulse_forgettable(&w->pulse, trusted, &w->now));
 }
 

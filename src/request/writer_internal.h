@@ -1,8 +1,8 @@
 /* request/writer_internal: what the writer's files share. writer.c is the actor and what it tells
  * the peers, writer_peers.c who they are and what they send, writer_members.c what membership says
- * of them, writer_mend.c read repair, writer_orders.c what dyn-admin asks for, writer_writes.c what clients send,
- * writer_store.c the batches at the own store. Nobody else includes it; all of it is the writer's
- * thread. */
+ * of them, writer_mend.c read repair, writer_orders.c what dyn-admin asks for, writer_writes.c what
+ * clients send, writer_store.c the batches at the own store. Nobody else includes it; all of it is
+ * the writer's thread. */
 #ifndef REQUEST_WRITER_INTERNAL_H
 #define REQUEST_WRITER_INTERNAL_H
 

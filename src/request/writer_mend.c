@@ -4,6 +4,7 @@
  * is lost meanwhile, it is lost, and its sender is told. */
 #include "core/mem.h"
 #include "peer/inbound.h"
+#include "request/mend.h"
 #include "request/writer_internal.h"
 
 #define BEATS_EVERY_MS 250
@@ -28,10 +29,23 @@ static bool is_mend(const struct item *it)
     return slice_is(c->argv[0], "DEL") && c->argc == 2;
 }
 
+/* A member that this node knows, and the giver of the copy doesn't, may have a write on its way to
+ * the giver that is here already. */
+static bool is_settled_here(const struct writer *w, const struct mail_mend *m)
+{
+    return !mend_is_by_watermarks(m->mend.upto, m->overwrite) ||
+           m->mend.upto.time < pulse_settled(&w->pulse);
+}
+
 void writer_mend(struct writer *w, struct mail_mend *m)
 {
     if (!writer_serving(w)) {
         answer(m, MEND_FAILED);
+        return;
+    }
+    if (!is_settled_here(w, m)) {
+        writer_want_beats(w);
+        answer(m, MEND_NEWER);
         return;
     }
     struct item *it = batch_add(w->gathering);
@@ -55,9 +69,7 @@ void writer_finish_mend(struct item *it)
     const struct store_write *at_store = it->at_store;
     bool applied = at_store->outcome == STORE_APPLIED && !resp_reply_is_error(at_store->reply);
     it->mend = NULL;
-    answer(m, applied                            ? MEND_APPLIED
-              : at_store->outcome == STORE_STALE ? MEND_NEWER
-                                                 : MEND_FAILED);
+    answer(m, applied ? MEND_APPLIED : at_store->outcome == STORE_STALE ? MEND_NEWER : MEND_FAILED);
 }
 
 static bool give_up(void *arg, struct item *it)

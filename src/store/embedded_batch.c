@@ -156,8 +156,11 @@ static int run_write(struct embedded_change *c, struct store_write *w, struct bu
     size_t start = replies->len;
     struct embedded *s = c->s;
     struct embedded_mark before = embedded_mark(c);
-    struct run run = {
-        .c = c, .at = {w->stamp, w->tag}, .now = hlc_ms(w->stamp), .mend = w->mend, .scratch = &s->scratch};
+    struct run run = {.c = c,
+                      .at = {w->stamp, w->tag},
+                      .now = hlc_ms(w->stamp),
+                      .mend = w->mend,
+                      .scratch = &s->scratch};
     struct string_access access = {open_cell, close_cell, &run, run.scratch};
     const struct string_command *command =
         w->cmd->argc ? embedded_command(s, w->spec, w->cmd->argv[0]) : NULL;

@@ -49,10 +49,10 @@ struct redis {
     struct store base;
     struct redis_address address;
     const char *self_id;
-    char *texts[5];        /* owns the strings of the two above */
-    struct stamps *stamps; /* written by the writing side, read by all */
+    char *texts[5];          /* owns the strings of the two above */
+    struct stamps *stamps;   /* written by the writing side, read by all */
     struct touched *touched; /* the same */
-    uint64_t settled; /* atomic: of batches up to this one the table has the stamps */
+    uint64_t settled;        /* atomic: of batches up to this one the table has the stamps */
     /* A reading side has heard that Redis can't serve: the writing side looks after it. */
     uv_async_t doubt;
     bool doubt_open; /* atomic */
@@ -70,7 +70,7 @@ struct redis {
     struct store_batch *batch;
     uint64_t batches; /* how many have been given; the number of the last one */
     uint64_t mends;   /* the number of the last mend */
-    size_t pos; /* first write of the batch that isn't settled */
+    size_t pos;       /* first write of the batch that isn't settled */
     struct redis_write *writes;
     size_t room;
     bool full;                           /* Redis is: the rest of the batch goes as scripts */

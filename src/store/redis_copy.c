@@ -129,9 +129,9 @@ static void end(struct copying *c, bool ok)
     if (ok && c->command) {
         snprintf(at, sizeof at, "%" PRIu64, c->copy.expires);
         struct slice key = blob_slice(c->key);
-        struct slice argv[] = {slice_str("RESTORE"),    key,
-                               slice_str(at),           buf_slice(&c->dump),
-                               slice_str("REPLACE"),    slice_str("ABSTTL")};
+        struct slice argv[] = {slice_str("RESTORE"), key,
+                               slice_str(at),        buf_slice(&c->dump),
+                               slice_str("REPLACE"), slice_str("ABSTTL")};
         if (c->copy.exists)
             resp_add_command(&b, argv, ARRAY_LEN(argv));
         else

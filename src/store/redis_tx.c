@@ -90,7 +90,9 @@ static enum stamp_verdict judge_mend(struct redis *r, const struct store_write *
     enum stamp_verdict v = stamps_judge(r->stamps, hash, upto);
     if (v == STAMP_OLDER || v == STAMP_PENDING)
         return v;
-    return touched_changed(r->touched, hash) >= upto.stamp ? STAMP_OLDER : STAMP_FRESH;
+    uint64_t changed = touched_changed(r->touched, hash); /* whose tag isn't known */
+    bool newer = changed > upto.stamp || (changed == upto.stamp && upto.tag < UINT16_MAX);
+    return newer ? STAMP_OLDER : STAMP_FRESH;
 }
 
 static enum stamp_verdict judge(struct redis *r, const struct store_write *w)
@@ -540,7 +542,8 @@ void redis_apply(struct store *s, struct store_batch *batch)
     }
     memset(r->writes, 0, batch->n * sizeof *r->writes);
     for (size_t i = 0; i < batch->n; i++)
-        if (batch->writes[i].mend) /* else nobody would know after a break whether it has its stamp */
+        if (batch->writes[i]
+                .mend) /* else nobody would know after a break whether it has its stamp */
             batch->writes[i].seq = ++r->mends;
     r->batches++;
     r->batch = batch;

@@ -52,10 +52,10 @@ struct store_mend {
 
 /* One write, in a batch. */
 struct store_write {
-    bool skip;       /* only moves the number (FRAME_SKIP) */
+    bool skip;                     /* only moves the number (FRAME_SKIP) */
     const struct store_mend *mend; /* NULL: it isn't one. Its source is STORE_SOURCE_MENDS, seq 0 */
-    unsigned source; /* whose number */
-    uint64_t seq;    /* its number afterwards; 0: leave the number alone */
+    unsigned source;               /* whose number */
+    uint64_t seq;                  /* its number afterwards; 0: leave the number alone */
     uint64_t stamp;
     uint16_t tag;
     const struct command_spec *spec; /* not for skips */
@@ -105,7 +105,7 @@ struct store_options {
     const char *unix_path, *user, *password;
     uint64_t stamp_table_bytes;
     unsigned timeout_ms, company_timeout_ms; /* the second: while it isn't alone; 0: the first */
-    uint64_t clock_floor; /* no write of an earlier run has a higher stamp */
+    uint64_t clock_floor;                    /* no write of an earlier run has a higher stamp */
     bool alone; /* no other node has copies, nor hints of one that has left: nobody compares stamps,
                    and writes may go anywhere */
 };
@@ -175,8 +175,8 @@ struct store_copy {
     uint64_t digest; /* over type and value; of equal values the same wherever they are */
     uint64_t weight; /* a string that is an integer: greater for a greater one; else its bytes */
     uint64_t bytes;
-    uint64_t expires;       /* wall ms; 0: never */
-    bool expires_roughly;   /* an old Redis says it to a second or so */
+    uint64_t expires;             /* wall ms; 0: never */
+    bool expires_roughly;         /* an old Redis says it to a second or so */
     struct store_stamp overwrite; /* the last one; 0: none is known */
     struct store_stamp newest;    /* no newer write is in it */
     bool newest_exact;            /* one of this stamp is */

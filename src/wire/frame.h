@@ -27,13 +27,13 @@ enum frame_kind {
     FRAME_WELCOME,
     FRAME_REFUSE,
     /* receiver to sender */
-    FRAME_ACK = 20,   /* everything up to seq is applied */
-    FRAME_REPLY,      /* payload: the store's reply to the write seq, and the same to each of the
-                         `stamp` writes before it */
-    FRAME_REWIND,     /* a number was missing: go back to behind seq */
-    FRAME_STATE,      /* payload: LinkState */
-    FRAME_READ_REPLY, /* seq: the read's id; stamp, tag: of the value; payload: RESP, or what is
-                         said where it is asked */
+    FRAME_ACK = 20,    /* everything up to seq is applied */
+    FRAME_REPLY,       /* payload: the store's reply to the write seq, and the same to each of the
+                          `stamp` writes before it */
+    FRAME_REWIND,      /* a number was missing: go back to behind seq */
+    FRAME_STATE,       /* payload: LinkState */
+    FRAME_READ_REPLY,  /* seq: the read's id; stamp, tag: of the value; payload: RESP, or what is
+                          said where it is asked */
     FRAME_BEAT_WANTED, /* a heartbeat, now: how far are the sender's writes? */
     /* sender to receiver */
     FRAME_READ = 30, /* seq: an id of the sender's; payload: the command, RESP */
