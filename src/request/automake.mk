@@ -1,4 +1,4 @@
-libdynomited_a_SOURCES += src/request/stats.h src/request/plan.h src/request/plan.c \
+libdynomited_a_SOURCES += src/request/stats.h src/request/level.h src/request/plan.h src/request/plan.c \
 	src/request/quorum.h src/request/quorum.c src/request/request.h src/request/flight.h src/request/request.c \
 	src/request/request_read.c src/request/request_write.c \
 	src/request/inspect.h src/request/inspect.c src/request/writer.h src/request/writer_internal.h src/request/writer.c \
@@ -8,4 +8,5 @@ libdynomited_a_SOURCES += src/request/stats.h src/request/plan.h src/request/pla
 	src/request/handoff_chunk.h src/request/handoff_chunk.c src/request/handoff_recover.c \
 	src/request/pulse.h src/request/pulse.c src/request/writer_mend.c \
 	src/request/mend.h src/request/mend.c src/request/copies.h src/request/copies.c \
-	src/request/repair_queue.h src/request/repair_queue.c src/request/repair.h src/request/repair.c
+	src/request/repair_queue.h src/request/repair_queue.c src/request/repair.h src/request/repair.c \
+	src/request/hedge.h src/request/hedge.c src/request/request_hedge.c

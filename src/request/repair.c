@@ -292,7 +292,7 @@ void repairs_note(struct repairs *all, const struct command_spec *spec,
                   const struct resp_command *cmd)
 {
     size_t keys[8];
-    if (all->stopped || !CONFIG_LIVE(all->requests->config, read_repairs_enabled))
+    if (all->stopped || !repairs_enabled(all))
         return;
     size_t n = command_keys(spec, cmd, keys, ARRAY_LEN(keys));
     for (size_t i = 0; i < n && i < ARRAY_LEN(keys); i++)
@@ -326,7 +326,7 @@ void repairs_tick(struct repairs *all, uint64_t now_ms)
     for (struct repair *r; (r = slots_next(&all->live, &at));)
         if (r->deadline_ms <= now_ms)
             give_up_waiting(r);
-    if (!CONFIG_LIVE(all->requests->config, read_repairs_enabled))
+    if (!repairs_enabled(all))
         repair_queue_fini(&all->queue);
     while (!all->stopped && all->live.used < ACTIVE_MAX &&
            repair_queue_next(&all->queue, now_ms, &k))

@@ -25,8 +25,11 @@ struct repairs {
     bool stopped;
 };
 
-/* The replicas of this read differ. Nothing but a note is made, and none where read_repairs_enabled
- * is false. */
+static inline bool repairs_enabled(const struct repairs *all)
+{
+    return CONFIG_LIVE(all->requests->config, read_repairs_enabled);
+}
+/* The replicas of this read differ. Nothing but a note is made, and none where it isn't enabled. */
 void repairs_note(struct repairs *all, const struct command_spec *spec,
                   const struct resp_command *cmd);
 /* Is there anything to do? Then repairs_tick wants to be called some tens of times a second. */
