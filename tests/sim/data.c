@@ -175,6 +175,7 @@ static void configure(unsigned node, struct args *a)
     add(a, "--read-consistency=%s", consistency_name(world.read));
     add(a, "--write-consistency=%s", consistency_name(world.write));
     add(a, "--sloppy-quorum=%s", world.sloppy ? "true" : "false");
+    add(a, "--read-repairs-enabled=%s", world.o->seed % 2 ? "true" : "false");
     add(a, "--timeout=%u", world.timeout_ms);
     add(a, "--workers=%u", world.workers);
     add(a, "--send-window=%llu", (unsigned long long)world.window);
@@ -584,7 +585,7 @@ void data_saw_write(unsigned node, const struct store_write *w, bool stale)
               (int)w->cmd->argv[0].len, (const char *)w->cmd->argv[0].ptr, (int)w->cmd->argv[1].len,
               (const char *)w->cmd->argv[1].ptr, stale ? "stale" : "", (unsigned long long)w->stamp,
               w->source, (unsigned long long)w->seq);
-    if (w->cmd->argc < 3 || !slice_is(w->cmd->argv[0], "SET") || w->cmd->argv[2].len < 2)
+    if (w->mend || w->cmd->argc < 3 || !slice_is(w->cmd->argv[0], "SET") || w->cmd->argv[2].len < 2)
         return;
     unsigned id = 0;
     for (size_t i = 1; i < w->cmd->argv[2].len; i++)

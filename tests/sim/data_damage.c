@@ -4,6 +4,7 @@
 #include "data_world.h"
 #include "gossip/words.h"
 #include "peer/delivery.h"
+#include "request/pulse.h"
 #include "request/quorum.h"
 #include "request/replicate.h"
 #include "request/sources.h"
@@ -42,6 +43,9 @@ bool __real_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *s
 bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
                                  struct error *e);
 
+uint64_t __real_pulse_settled(const struct pulse *p);
+uint64_t __wrap_pulse_settled(const struct pulse *p);
+
 struct hint_store *__real_hint_store_open(const struct hint_store_options *o, struct error *e);
 struct hint_store *__wrap_hint_store_open(const struct hint_store_options *o, struct error *e);
 void __real_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
@@ -61,8 +65,8 @@ void __wrap_word_unref(struct word *w);
 
 const char *data_damage_name(enum data_damage d)
 {
-    static const char *const names[] = {"none",   "numbers", "early", "forget",
-                                        "stamps", "sent",    "quorum"};
+    static const char *const names[] = {"none",   "cut",    "numbers", "early",
+                                        "forget", "stamps", "sent",    "quorum"};
     return names[d];
 }
 
@@ -387,6 +391,12 @@ enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, siz
     if (world.o->damage == DAMAGE_SENT)
         delivery_acked(d, d->sent);
     return s;
+}
+
+/* The giver of a copy believes it, and who takes it. */
+uint64_t __wrap_pulse_settled(const struct pulse *p)
+{
+    return world.o->damage == DAMAGE_CUT ? UINT64_MAX : __real_pulse_settled(p);
 }
 
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
