@@ -239,6 +239,7 @@ static void configure(unsigned node, struct args *a)
     if (levels_buckets(node))
         add(a, "--bucket-types=%s", levels_buckets(node));
     add(a, "--sloppy-quorum=%s", world.sloppy ? "true" : "false");
+    add(a, "--read-repairs-enabled=%s", world.o->seed % 2 ? "true" : "false");
     add(a, "--timeout=%u", world.timeout_ms);
     add(a, "--workers=%u", world.workers);
     add(a, "--send-window=%llu", (unsigned long long)world.window);
@@ -753,7 +754,7 @@ void data_saw_write(unsigned node, const struct store_write *w, bool stale)
               (int)w->cmd->argv[0].len, (const char *)w->cmd->argv[0].ptr, (int)w->cmd->argv[1].len,
               (const char *)w->cmd->argv[1].ptr, stale ? "stale" : "", (unsigned long long)w->stamp,
               w->source, (unsigned long long)w->seq);
-    struct op *op = op_of(w->cmd);
+    struct op *op = w->mend ? NULL : op_of(w->cmd);
     if (!op)
         return;
     unsigned id = (unsigned)(op - world.ops);
