@@ -15,6 +15,7 @@ EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/c
 	tests/cluster/test_admin.py tests/cluster/test_hints_admin.py tests/cluster/test_config.py tests/cluster/test_build.py tests/cluster/test_corners.py \
 	tests/cluster/test_idle.py tests/cluster/test_seeds.py tests/cluster/test_state.py tests/cluster/name_server.py tests/cluster/test_orphans.py tests/cluster/test_replace.py tests/cluster/test_newest.py \
 	tests/cluster/netns.py tests/cluster/netns_delay.py tests/cluster/test_netns.py \
+	tests/cluster/history.py tests/cluster/checker.py tests/cluster/test_checker.py tests/cluster/nemesis.py tests/cluster/storm.py \
 	tests/cluster/shim_io.c tests/cluster/test_io_errors.py tests/cluster/test_survive.py tests/cluster/test_clock_faults.py \
 	tests/bench/bench.py tests/bench/document.py tests/bench/picture.py tests/bench/report.py tests/bench/rows.py \
 	tests/bench/sections.py tests/bench/selftest.py tests/bench/systems.py tests/bench/targets.py \
