@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 
-LEVELS = ONE, QUORUM, SAFE, EACH = "DC_ONE", "DC_QUORUM", "DC_SAFE_QUORUM", "DC_EACH_SAFE_QUORUM"
+ONE, QUORUM, SAFE, EACH = LEVELS = "DC_ONE", "DC_QUORUM", "DC_SAFE_QUORUM", "DC_EACH_SAFE_QUORUM"
 OVER, COUNT, MIXED = "over", "count", "mixed"
 READ = "GET"
 
