@@ -45,6 +45,8 @@ enum seed_provider { SEED_PROVIDER_SIMPLE, SEED_PROVIDER_DNS, SEED_PROVIDER_FLOR
  * likes. */
 enum sync_policy { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NEVER };
 
+enum dc_compression { DC_COMPRESSION_NONE, DC_COMPRESSION_LZ4 };
+
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct config_seed {
@@ -95,6 +97,8 @@ struct config {
     unsigned gos_interval; /* ms */
     bool enable_gossip;    /* nodes tell each other who is there; else dyn_seeds alone does */
     uint64_t send_window;  /* bytes */
+    enum dc_compression dc_compression; /* live; links between datacenters */
+    uint64_t dc_rate;                   /* live; bytes/s per such link, 0 = no limit */
 
     /* requests */
     enum consistency read_consistency, write_consistency;

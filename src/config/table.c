@@ -27,6 +27,12 @@ static const struct option_word sync_words[] = {
     {NULL, 0, WORD_NAME},
 };
 
+static const struct option_word compression_words[] = {
+    {"none", DC_COMPRESSION_NONE, WORD_NAME},
+    {"lz4", DC_COMPRESSION_LZ4, WORD_NAME},
+    {NULL, 0, WORD_NAME},
+};
+
 static const struct option_word format_words[] = {
     {"text", LOG_FORMAT_TEXT, WORD_NAME},
     {"json", LOG_FORMAT_JSON, WORD_NAME},
@@ -196,6 +202,11 @@ const struct option option_table[] = {
     {KEY("send_window", type_bytes), FIELD(uint64_t, send_window), .min = KIB, .max = 4 * GIB,
      .fallback = "4194304", .value = "BYTES",
      .help = "unacknowledged bytes above which a peer counts as behind"},
+    {KEY("dc_compression", type_word), FIELD(unsigned, dc_compression), .live = true,
+     .words = compression_words, .fallback = "none", .value = "NAME",
+     .help = "of what goes to another datacenter"},
+    {KEY("dc_rate", type_bytes), FIELD(uint64_t, dc_rate), .live = true, .max = BYTES_MAX,
+     .fallback = "0", .value = "BYTES/S", .help = "per link between datacenters; 0 is no limit"},
     {KEY("stamp_table_bytes", type_bytes), FIELD(uint64_t, stamp_table_bytes), .min = 4 * KIB,
      .max = KIB * GIB, .fallback = "67108864", .value = "BYTES",
      .help = "redis: stamps of recent overwrites"},
@@ -216,8 +227,6 @@ const struct option option_table[] = {
     {KEY("read_repairs_enabled", type_later)},
     {KEY("requirepass", type_later)},
     {KEY("allow_flush", type_later)},
-    {KEY("dc_compression", type_later)},
-    {KEY("dc_rate", type_later)},
 
     {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},
     {PROCESS("admin_operation", 'x', type_ignored), .help = "dyn-admin does it"},

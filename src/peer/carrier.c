@@ -36,7 +36,7 @@ void carrier_send(struct carrier *c)
 static void fail_read(struct carrier *c, const struct carried_read *r)
 {
     answer_read(c, r->worker,
-                &(struct read_item){.ticket = r->ticket, .inspect = r->inspect, .failed = true});
+                &(struct read_item){.ticket = r->ticket, .kind = r->kind, .failed = true});
 }
 
 void carrier_fail(struct carrier *c)
@@ -56,13 +56,14 @@ void carrier_ask(struct carrier *c, struct mail_reads *m, struct buf *out)
 {
     struct read_item it;
     for (size_t at = 0; reads_next(m, &at, &it);) {
-        struct carried_read r = {.worker = m->worker, .ticket = it.ticket, .inspect = it.inspect};
+        struct carried_read r = {.worker = m->worker, .ticket = it.ticket, .kind = it.kind};
         if (!out) {
             fail_read(c, &r);
             continue;
         }
         make_room(c);
-        frame_add(out, &(struct frame){.kind = it.inspect ? FRAME_INSPECT : FRAME_READ,
+        frame_add(out, &(struct frame){.kind = it.kind,
+                                       .tag = it.tag,
                                        .seq = carried_put(&c->reads, &r),
                                        .payload = it.bytes});
     }
@@ -75,7 +76,7 @@ void carrier_answer(struct carrier *c, const struct frame *f)
     if (carried_take(&c->reads, f->seq, &r))
         answer_read(c, r.worker,
                     &(struct read_item){.ticket = r.ticket,
-                                        .inspect = r.inspect,
+                                        .kind = r.kind,
                                         .failed = f->flags & FRAME_FAILED,
                                         .stamp = f->stamp,
                                         .tag = f->tag,

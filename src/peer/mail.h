@@ -199,11 +199,13 @@ struct mail_inspected {
     struct msg msg;
     uint64_t ticket;
     uint32_t token;
-    unsigned n;
+    unsigned n, joining; /* the last `joining` aren't replicas yet */
     struct {
         uint16_t node;
-        struct blob *reply;       /* store_inspect's RESP array; NULL: the replica didn't answer */
-    } replica[RING_REPLICAS_MAX]; /* in the order in which this node would ask them */
+        bool asked;             /* by a read at DC_ONE, if those before it fail */
+        struct blob *reply;     /* store_inspect's RESP array; NULL: the replica didn't answer */
+    } replica[RING_WRITES_MAX]; /* in the order in which this node would ask them, behind these the
+                                   replicas that it wouldn't */
 };
 
 /* A sender has met its peer: its id. To the writer. */

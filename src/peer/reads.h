@@ -1,5 +1,6 @@
-/* peer/reads: reads that a link carries. A worker packs what one turn has for a peer into one
- * message, the sender what the peer answered in one turn into another:
+/* peer/reads: what workers ask of a peer and its link carries: mostly reads. A worker packs what
+ * one turn has for a peer into one message, the sender what the peer answered in one turn into
+ * another:
  *
  *     worker   reads_add(&m, &(struct read_item){.ticket = t, .bytes = command}) ... send
  *     sender   while (reads_next(m, &at, &it)) id = carried_put(...), a frame with this id
@@ -14,10 +15,10 @@
 #include "peer/mail.h"
 
 struct read_item {
-    uint64_t ticket; /* the worker's */
-    uint64_t stamp;  /* of an answer: the value's */
-    uint16_t tag;
-    bool inspect;       /* `dyn-admin key`: the bytes asked with are a bare key */
+    uint64_t ticket;    /* the worker's */
+    uint64_t stamp;     /* of an answer: the value's */
+    uint16_t tag;       /* the same; of FRAME_EXECUTE, when it is asked: the level */
+    uint8_t kind;       /* what is asked: FRAME_READ, or another that FRAME_READ_REPLY answers */
     bool failed;        /* an answer that is none: the peer couldn't, or can't be reached */
     struct slice bytes; /* the command, RESP; or the answer. Borrowed */
     struct blob *blob;  /* the message's own: the bytes, where they are many */
@@ -36,7 +37,7 @@ void reads_free(struct mail_reads *m);                    /* NULL is fine */
 struct carried_read {
     struct actor *worker; /* NULL: answered */
     uint64_t ticket;
-    bool inspect;
+    uint8_t kind;
 };
 #define CARRIED_MAX (1u << 20) /* ids from the oldest without an answer to the newest */
 struct carried {

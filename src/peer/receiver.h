@@ -14,6 +14,7 @@
 #include "peer/handshake.h"
 #include "peer/mail.h"
 #include "peer/peer.h"
+#include "wire/frame.h"
 
 /* What all links of one worker share. */
 struct receivers {
@@ -24,6 +25,10 @@ struct receivers {
     struct topology *const *topology;
     const struct peers *peers;
     struct store_reader *reader;
+    /* What the rooms above answer (FRAME_EXECUTE, FRAME_COPY, FRAME_MEND): calls fn(arg, reply)
+     * once, now or later, in this thread. False: it isn't one of these. */
+    bool (*serve)(void *server, const struct frame *f, store_read_fn *fn, void *arg);
+    void *server;
     unsigned silence_ms; /* a link on which nothing came, nor was taken, for so long is closed */
     struct slots links;
 };

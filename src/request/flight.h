@@ -1,11 +1,13 @@
 /* request/flight: one operation in flight, as the files that carry it see it. Internal to the room:
  *     request.c        its life: made, answered, timed out; the replicas of a key
  *     request_read.c   whom a read asks, and which answer counts
+ *     request_hedge.c  whom else, since the first is slow
  *     request_write.c  a write's way to the writer, and what is known of it on each replica
  * The worker's thread. */
 #ifndef REQUEST_FLIGHT_H
 #define REQUEST_FLIGHT_H
 
+#include "request/hedge.h"
 #include "request/plan.h"
 #include "request/quorum.h"
 #include "request/request.h"
@@ -37,6 +39,9 @@ struct request {
     struct read_word *reads;  /* n */
     bool own_asked, over;     /* the store answers to this memory: it stays until then */
     struct blob *own_failure; /* what the own store said when it couldn't */
+    struct hedge_wait hedge;
+    bool may_hedge, hedged; /* a second may be asked early; it was: */
+    uint16_t second;
 };
 
 /* In flight, until request_finish or request_free; n: its replicas. */
@@ -53,6 +58,12 @@ void request_finish_error(struct request *r);
 struct buf *request_scratch(struct requests *rs);
 void request_fail_quorum(struct request *r, unsigned have, unsigned need, const char *second_half);
 void request_add_backend_error(struct requests *rs, const char *second_half);
+/* A read asks one more, and is asked by whose answer it ends (both before that happens): whether to
+ * hedge it. */
+void request_hedge_ask(struct request *r, uint16_t node);
+void request_hedge_answered(struct request *r, uint16_t node);
+/* Asks the second one: request_read's part. */
+void request_ask_second(struct request *r);
 /* The replicas of a token as this node sees them now, nearest first; how many. */
 unsigned request_view_replicas(const struct requests *rs, uint32_t token,
                                struct replica_view v[RING_REPLICAS_MAX]);

@@ -42,6 +42,8 @@ bool plan_read(enum consistency level, const struct replica_view *v, unsigned n,
         add_candidates(out, v, n, true, rank);
         if (level == CONSISTENCY_DC_ONE)
             add_candidates(out, v, n, false, rank);
+        if (rank == READ_FIRST)
+            out->first = out->n;
     }
     return out->n >= out->need;
 }

@@ -24,8 +24,9 @@ struct replica_view {
 unsigned plan_need(enum consistency level, const struct replica_view *v, unsigned n);
 
 struct read_plan {
-    unsigned need;                     /* answers that decide */
-    unsigned n;                        /* candidates */
+    unsigned need;  /* answers that decide */
+    unsigned n;     /* candidates */
+    unsigned first; /* of them, in front: nothing is known that speaks against reading them */
     uint16_t order[RING_REPLICAS_MAX]; /* in which they are asked */
 };
 /* False: fewer candidates than needed; out->n of out->need could answer. */

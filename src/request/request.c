@@ -50,6 +50,7 @@ void request_free(struct request *r)
     *(r->newer ? &r->newer->older : &rs->newest) = r->older;
     if (r->ticket)
         slots_drop(&rs->live, r->ticket);
+    hedges_over(&rs->hedges, &r->hedge);
     for (unsigned i = 0; i < r->n; i++)
         blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
     blob_unref(r->command);
@@ -216,5 +217,6 @@ void requests_fini(struct requests *rs)
         reads_free(rs->asks[i]);
     mem_free(rs->asks);
     slots_fini(&rs->live);
+    hedges_fini(&rs->hedges);
     buf_fini(&rs->scratch);
 }

@@ -15,6 +15,7 @@
 #include "peer/mail.h"
 #include "peer/peer.h"
 #include "peer/reads.h"
+#include "request/hedge.h"
 #include "request/stats.h"
 #include "ring/hash.h"
 
@@ -41,6 +42,8 @@ struct requests {
     struct mail_reads **asks; /* by node: reads that this turn has for peers */
     bool asking;
     unsigned ndirect; /* writes on their way past the writer */
+    struct hedges hedges;
+    uint64_t turn_us; /* when this turn began, for hedges; 0: not looked at yet */
 };
 
 struct request_result {
@@ -98,6 +101,11 @@ void request_mail_read(struct requests *rs, uint16_t node, const struct read_ite
 void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it);
 void requests_flush(struct requests *rs);
 void requests_tick(struct requests *rs, uint64_t now_ms);
+/* At each turn's end: when requests_hedge has something to do, as clock_mono_us tells time, or
+ * HEDGE_NEVER. */
+uint64_t requests_hedge_due(struct requests *rs);
+/* Asks second replicas where the first are slower than usual. */
+void requests_hedge(struct requests *rs);
 /* Called once a second: what only a busy node needs is given back by one that is quiet. */
 void requests_rest(struct requests *rs);
 /* At the worker's stop, when the store's reader has ended: what is still in flight gets an error.

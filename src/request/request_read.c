@@ -1,6 +1,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "request/flight.h"
+#include "wire/frame.h"
 #include <string.h>
 
 /* Nobody answers a read. At DC_ONE, where the own store was asked or would have been, its reason is
@@ -72,6 +73,8 @@ static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp,
         blob_unref(reply);
         return;
     }
+    if (ok)
+        request_hedge_answered(r, node);
     r->reads[i] = (struct read_word){
         .answered = true, .failed = !ok, .stamp = stamp, .tag = tag, .reply = ok ? reply : NULL};
     if (!ok && node == r->rs->peers->self)
@@ -87,9 +90,10 @@ static void on_own_read(void *arg, const struct store_read_reply *reply)
     r->own_asked = false;
     if (r->over)
         mem_free(r);
-    else if (reply->ok && r->need == 1)
+    else if (reply->ok && r->need == 1) {
+        request_hedge_answered(r, (uint16_t)r->rs->peers->self);
         request_finish(r, reply->reply, -1); /* nothing to compare it with */
-    else
+    } else
         take_word(r, (uint16_t)r->rs->peers->self, reply->ok, reply->stamp, reply->tag,
                   blob_new(reply->reply.ptr, reply->reply.len));
 }
@@ -119,14 +123,16 @@ static void ask_own(struct request *r)
 
 static void ask_peer(struct request *r, uint16_t node)
 {
-    requests_ask(
-        r->rs, node,
-        &(struct read_item){.ticket = request_ticket(r), .bytes = blob_slice(keep_command(r))});
+    requests_ask(r->rs, node,
+                 &(struct read_item){.ticket = request_ticket(r),
+                                     .kind = FRAME_READ,
+                                     .bytes = blob_slice(keep_command(r))});
 }
 
 static void ask_next(struct request *r)
 {
     uint16_t node = r->node[r->asked++];
+    request_hedge_ask(r, node);
     if (node == r->rs->peers->self)
         ask_own(r);
     else
@@ -143,6 +149,11 @@ static void ask_up_to(struct request *r, unsigned asked)
         if (!slots_get(live, ticket))
             return;
     }
+}
+
+void request_ask_second(struct request *r)
+{
+    ask_up_to(r, 2);
 }
 
 /* Puts the preferred node in front, if it can answer. */
@@ -195,6 +206,7 @@ void request_read(struct requests *rs, const struct operation *op)
     struct request *r = request_new(rs, op, level, false, plan.n);
     r->need = plan.need;
     r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
+    r->may_hedge = plan.first > 1 && op->prefer < 0;
     if (!possible) {
         fail_read(r, plan.n, plan.need);
         return;

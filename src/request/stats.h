@@ -15,6 +15,8 @@ struct stats {
     uint64_t unknown_commands;
     uint64_t connections, connections_total; /* clients: now, since the start */
     uint64_t timeouts;
+    uint64_t hedged_reads;     /* for which a second replica was asked, the first being slow */
+    uint64_t hedged_reads_won; /* of them, answered by the second */
     struct histogram duration; /* microseconds, a client request end to end */
 };
 

@@ -20,6 +20,8 @@ enum frame_kind {
     FRAME_SKIP = 2,  /* the numbers up to seq will not come; payload: u64, the number before them */
     FRAME_BATCH =
         3, /* only in the embedded store's own log (store/wal.h); seq: the batch's number */
+    FRAME_PACKED = 4, /* never in a log: records on a link between datacenters, compressed
+                         (wire/pack) */
     /* a link's start, in this order */
     FRAME_HELLO = 10,
     FRAME_CHALLENGE,
@@ -34,8 +36,11 @@ enum frame_kind {
     FRAME_STATE,      /* payload: LinkState */
     FRAME_READ_REPLY, /* seq: the read's id; stamp, tag: of the value; payload: RESP */
     /* sender to receiver */
-    FRAME_INSPECT = 31, /* the same with a bare key: store_inspect */
-    FRAME_READ = 30,    /* seq: an id of the sender's; payload: the command, RESP */
+    FRAME_READ = 30, /* seq: an id of the sender's; payload: the command, RESP */
+    FRAME_INSPECT,   /* the same with a bare key: store_inspect */
+    FRAME_EXECUTE,   /* the same with a write that this node is to coordinate; tag: its level */
+    FRAME_COPY,      /* the same with a bare key: its copy here, for read repair */
+    FRAME_MEND,      /* the same with a copy that is to take the place of the one here */
     /* both */
     FRAME_BEAT = 40, /* alive; seq: the sender's clock, which comes back as it was; 0: none. stamp,
                         to the receiver: peer/watermarks. deadline, in its answer: its wall clock,

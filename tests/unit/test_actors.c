@@ -287,7 +287,8 @@ static void tell_appended(struct scene *s, uint64_t upto, const struct mail_wait
 static void send_read(struct scene *s, uint64_t ticket)
 {
     struct mail_reads *m = NULL;
-    reads_add(&m, &s->worker, 1, &(struct read_item){.ticket = ticket, .bytes = slice_str("GET")});
+    reads_add(&m, &s->worker, 1,
+              &(struct read_item){.ticket = ticket, .kind = FRAME_READ, .bytes = slice_str("GET")});
     reads_send(&m, s->peer.sender);
 }
 
@@ -408,7 +409,8 @@ START_TEST(reads_of_a_turn_travel_together)
     uint64_t id[3];
     open_scene(&s);
     for (uint64_t t = 1; t <= 3; t++)
-        reads_add(&m, &s.worker, 1, &(struct read_item){.ticket = t, .bytes = slice_str("GET")});
+        reads_add(&m, &s.worker, 1,
+                  &(struct read_item){.ticket = t, .kind = FRAME_READ, .bytes = slice_str("GET")});
     reads_send(&m, s.peer.sender);
     ck_assert_ptr_null(m);
     for (int i = 0; i < 3; i++)
@@ -539,7 +541,7 @@ START_TEST(an_unanswered_read_is_given_up)
         struct mail_reads *m = NULL;
         struct buf b = BUF_INIT;
         for (unsigned i = 0; i < turn; i++)
-            reads_add(&m, &s.worker, 1, &(struct read_item){.ticket = 2});
+            reads_add(&m, &s.worker, 1, &(struct read_item){.ticket = 2, .kind = FRAME_READ});
         reads_send(&m, s.peer.sender);
         for (unsigned i = 0; i < turn; i++) {
             id = hear(&s, FRAME_READ).seq;

@@ -147,6 +147,8 @@ static const struct {
     {"hint_drain_rate", "1000000", "1000000", "0", NULL},
     {"hint_drain_interval_ms", "50", "50", "1000", NULL},
     {"send_window", "65536", "65536", "4194304", NULL},
+    {"dc_compression", "lz4", "lz4", "none", NULL},
+    {"dc_rate", "5000000", "5000000", "0", NULL},
     {"stamp_table_bytes", "1048576", "1048576", "67108864", NULL},
     {"secure_server_option", "none", "none", "none", NULL},
     {"store_sync", "never", "never", "always", NULL},
@@ -534,8 +536,7 @@ static const struct {
     const char *key, *value;
 } later[] = {
     {"bucket_types", "[]"}, {"bucket_types", "a:b:c"}, {"read_repairs_enabled", "no"},
-    {"requirepass", "x"},   {"allow_flush", "false"},  {"dc_compression", "none"},
-    {"dc_rate", "0"},
+    {"requirepass", "x"},   {"allow_flush", "false"},
 };
 
 static void expect_error(struct run *r, const char *prefix, const char *said)
@@ -848,7 +849,9 @@ static const char *const live[] = {"hint_sync",
                                    "hint_store_max_bytes",
                                    "hint_store_max_bytes_per_peer",
                                    "hint_drain_rate",
-                                   "hint_drain_interval_ms"};
+                                   "hint_drain_interval_ms",
+                                   "dc_compression",
+                                   "dc_rate"};
 
 static bool is_live(const char *key)
 {
@@ -887,6 +890,8 @@ START_TEST(set_is_checked)
         {"hint_drain_rate", "-1", "hint_drain_rate: found -1; allowed 0..9223372036854775807"},
         {"hint_drain_rate", "", "hint_drain_rate: found ''; allowed 0..9223372036854775807"},
         {"hint_sync", "often", "hint_sync: found often; allowed always, interval, never"},
+        {"dc_compression", "zip", "dc_compression: found zip; allowed none, lz4"},
+        {"dc_rate", "-1", "dc_rate: found -1; allowed 0..9223372036854775807"},
         {"nonsense", "1", "there is no option 'nonsense'"},
         {"hint-drain-rate", "1", "there is no option 'hint-drain-rate'"},
         {"", "1", "there is no option ''"},
