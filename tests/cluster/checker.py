@@ -36,7 +36,7 @@ class Wrong:
     """One broken promise. what: lost, stale, own (a connection doesn't read its own write), phantom (a value that was never
     written), count, unequal, order."""
     what: str
-    key: str
+    key: str  # or a node
     text: str
 
     def __str__(self):
@@ -53,7 +53,8 @@ def check_reads(history):
 
 
 def check_final(history):
-    return [w for k in keys_of(history) for w in k.check_final()]
+    marked = [Wrong("lost", node, "it needs repair") for node in history.marked]
+    return marked + [w for k in keys_of(history) for w in k.check_final()]
 
 
 def keys_of(history):

@@ -80,19 +80,21 @@ class Nemesis(threading.Thread):
             time.sleep(max(0, begun + at - time.monotonic()))
             step(fault)
 
-    def process(self, fault):
-        return (self.cluster.backends if fault.kind in STORES else self.cluster.nodes)[fault.node].process
+    def victim(self, fault):
+        """What a fault of a process is for; it has to be alive until then."""
+        one = (self.cluster.backends if fault.kind in STORES else self.cluster.nodes)[fault.node]
+        assert one.process.poll() is None, f"{fault}: it had ended before, with {one.process.returncode}"
+        return one
 
     def begin(self, fault):
         if fault.kind in NETWORK:
             self.break_network(fault)
         elif fault.kind in ("pause", "pause_store"):
-            self.process(fault).send_signal(signal.SIGSTOP)
-        elif fault.kind == "kill":
-            self.cluster.nodes[fault.node].kill()
-            self.ends.append([time.monotonic(), fault.node])
+            self.victim(fault).process.send_signal(signal.SIGSTOP)
         else:
-            self.cluster.backends[fault.node].kill()
+            self.victim(fault).kill()
+            if fault.kind == "kill":
+                self.ends.append([time.monotonic(), fault.node])
 
     def end(self, fault):
         if fault.kind in NETWORK:
@@ -100,7 +102,7 @@ class Nemesis(threading.Thread):
             net.broken = [r for r in net.broken if r not in mine]
             net.add_rules()
         elif fault.kind in ("pause", "pause_store"):
-            self.process(fault).send_signal(signal.SIGCONT)
+            self.victim(fault).process.send_signal(signal.SIGCONT)
         elif fault.kind == "kill":
             self.cluster.nodes[fault.node].start(wait=False)
         else:

@@ -252,10 +252,11 @@ class Storm:
         self.history.ends = faults.ends
 
     def settle(self):
+        for node in self.cluster.nodes:
+            rig.wait_until(lambda n=node: n.alive() and n.client().ping(), f"{node.name} answers")
         self.cluster.wait_linked()
         for node in self.cluster.nodes:
-            done = node.admin_run("--timeout", str(SETTLED), "hints", "wait")
-            assert done.returncode == 0, f"{node.name}: hints wait: {done.stderr.decode()}"
+            rig.wait_until(lambda n=node: n.admin_run("--timeout", "20", "hints", "wait").returncode == 0, f"{node.name} has no hints", SETTLED)
         for node in self.cluster.nodes:
             rig.wait_until(lambda n=node: not any(p["behind_bytes"] for p in n.admin("peers")["peers"]), f"{node.name} owes nothing", SETTLED)
         self.find_away()
@@ -272,6 +273,7 @@ class Storm:
         end = time.monotonic() + SETTLED
         while True:
             self.read_stores()
+            self.read_marks()
             if not checker.check_final(self.history) or time.monotonic() > end or self.plan.program != "dynomited":
                 return checker.check(self.history)
             time.sleep(1)
@@ -293,6 +295,11 @@ class Storm:
         one = self.cluster.nodes[0]
         few = [k for k in keys if ":once" not in k]
         self.history.differing = [k for k in few[::1 + len(few) // COPIES] if len(set(rig.copies(one, k))) > 1]
+
+
+    def read_marks(self):
+        """Nothing here makes a log lose what it has: no cap, no expiry, no disk that fails."""
+        self.history.marked = sorted({p["address"] for n in self.cluster.nodes for p in n.admin("status")["peers"] if p["needs_repair"]})
 
 
 def summary(history):

@@ -302,6 +302,12 @@ def test_checker_a_history_whose_mixed_keys_arent_such():
     mixed().write("INCR mixed:k", at=100).is_bad("order")
 
 
+def test_checker_a_node_needs_repair():
+    h = Hand(ONE).write("SET over:k a").final(over_k="a")
+    h.history.marked = ["10.77.0.1:8101"]
+    h.is_bad("lost")
+
+
 # ---- the rest ---------------------------------------------------------------------------------------------------------
 
 

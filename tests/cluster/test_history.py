@@ -36,6 +36,7 @@ def dice(*what):
 
 
 def survive(store, read, write, seconds, seed):
+    rig.note(f"DYN_SEED={SEED}")
     sloppy = {read, write} <= {ONE, QUORUM} and dice(store, read, write).random() < 0.25
     wrong, history = storm.run(storm.Plan(store, read, write, seed, seconds, sloppy))
     assert not wrong, f"{len(wrong)} wrong: " + "\n".join(map(str, wrong[:10]))
@@ -79,6 +80,7 @@ SECONDS = 4
                                            for s in STORES for d in DAMAGES])
 def test_history_damage_is_found(store, damage):
     level, faults, expected = DAMAGES[damage]
+    rig.note(f"DYN_SEED={SEED}")
     for i in range(SEEDS):
         plan = storm.Plan(store, level, level, SEED + i, SECONDS, faults=faults, program="dynomited_damaged",
                           environment={"DYNOMITED_DAMAGE": damage})
