@@ -79,18 +79,24 @@ static void add_repair(json_t *o, const struct peer_repair *r)
 }
 
 /* What else there is to say of a peer, in words. */
-static void add_note(json_t *o, const struct admin_sources *s, const struct peer *p)
+static void add_note(json_t *o, const struct admin_sources *s, const struct peer *p, bool remote)
 {
     uint64_t rate = CONFIG_LIVE(s->config, hint_drain_rate), live = PEER_LOAD(p, live_rate);
+    uint64_t dc_rate = remote ? CONFIG_LIVE(s->config, dc_rate) : 0, out = PEER_LOAD(p, drain_rate);
     char text[200] = "";
     if (PEER_LOAD(p, closed))
         snprintf(text, sizeof text,
                  "it has been down for longer than its hints live: nothing is stored for it");
-    else if (rate && live > rate && PEER_LOAD(p, drain_rate))
+    else if (rate && live > rate && out)
         snprintf(text, sizeof text,
                  "hint_drain_rate (%" PRIu64 " bytes/s) is below the rate of new writes (%" PRIu64
                  " bytes/s): it will never catch up",
                  rate, live);
+    else if (dc_rate && live > dc_rate && out && live > out) /* compressed, more may go out */
+        snprintf(text, sizeof text,
+                 "dc_rate (%" PRIu64 " bytes/s) is below the rate of new writes (%" PRIu64
+                 " bytes/s): it will never catch up",
+                 dc_rate, live);
     set(o, "note", json_string(text));
 }
 
@@ -110,7 +116,7 @@ static json_t *status_of_peer(const struct admin_sources *s, const struct ring_n
     set(o, "hints_pending", number(h.pending));
     set(o, "hints_bytes", number(h.bytes));
     add_repair(o, RCU_GET(p->repair));
-    add_note(o, s, p);
+    add_note(o, s, p, strcmp(n->datacenter, s->me->datacenter) != 0);
     return o;
 }
 

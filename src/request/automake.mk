@@ -1,4 +1,4 @@
-libdynomited_a_SOURCES += src/request/stats.h src/request/plan.h src/request/plan.c \
+libdynomited_a_SOURCES += src/request/stats.h src/request/level.h src/request/plan.h src/request/plan.c \
 	src/request/quorum.h src/request/quorum.c src/request/request.h src/request/flight.h src/request/request.c \
 	src/request/request_read.c src/request/request_write.c \
 	src/request/inspect.h src/request/inspect.c src/request/writer.h src/request/writer_internal.h src/request/writer.c \

@@ -22,10 +22,11 @@ struct request {
     void *arg;
     enum consistency level;
     bool write;
-    unsigned n; /* of a write its replicas and who joins, of a read those that may be asked */
-    unsigned replicas; /* of a write: so many of them, the first, are replicas */
-    uint16_t *node;    /* n */
+    unsigned n;     /* of a write its replicas and who joins, of a read the replicas that count */
+    uint16_t *node; /* n */
     /* write */
+    bool sloppy;       /* as it was when this began */
+    unsigned replicas; /* so many of them, the first, are replicas */
     const char *blind;
     struct write_word *words; /* n */
     uint8_t *why;             /* n; enum refusal */
@@ -35,18 +36,20 @@ struct request {
     const struct resp_command *cmd; /* while request_read runs */
     struct blob *command;           /* for peers, and for later */
     uint64_t ask_on_ms;             /* one that hasn't answered by then isn't waited for alone */
-    unsigned need, asked;
-    struct read_word *reads;  /* n */
-    bool own_asked, over;     /* the store answers to this memory: it stays until then */
-    struct blob *own_failure; /* what the own store said when it couldn't */
+    unsigned can, asked;            /* the first so many may be asked; so many were */
+    unsigned groups;                /* of read_plan */
+    bool one_decides;               /* the first answer is the answer */
+    struct read_word *reads;        /* n */
+    bool own_asked, over;           /* the store answers to this memory: it stays until then */
+    struct blob *own_failure;       /* what the own store said when it couldn't */
     struct hedge_wait hedge;
     bool may_hedge, hedged; /* a second may be asked early; it was: */
     uint16_t second;
 };
 
 /* In flight, until request_finish or request_free; n: its replicas. */
-struct request *request_new(struct requests *rs, const struct operation *op, enum consistency level,
-                            bool write, unsigned n);
+struct request *request_new(struct requests *rs, const struct operation *op, bool write,
+                            unsigned n);
 /* What others answer to: finds nobody once the request is over. */
 uint64_t request_ticket(struct request *r);
 void request_free(struct request *r);
@@ -56,7 +59,12 @@ void request_finish(struct request *r, struct slice reply, int node);
 void request_finish_error(struct request *r);
 /* Begin an error reply there. */
 struct buf *request_scratch(struct requests *rs);
-void request_fail_quorum(struct request *r, unsigned have, unsigned need, const char *second_half);
+/* Of r->node those that have answered, or, `beforehand`, could. */
+void request_fail_quorum(struct request *r, const struct shortfall *lacking, const bool *good,
+                         bool beforehand, const char *second_half);
+/* The replicas of a read have given different replies; the client has been answered. r is as it
+ * was: its words, their replies, its command. */
+void request_differs(const struct request *r);
 void request_add_backend_error(struct requests *rs, const char *second_half);
 /* A read asks one more, and is asked by whose answer it ends (both before that happens): whether to
  * hedge it. */

@@ -55,8 +55,10 @@ typedef void request_done(void *arg, const struct request_result *r);
 struct operation {
     const struct command_spec *spec;
     const struct resp_command *cmd;
+    enum consistency level;
     uint32_t token; /* of its key: request_token */
     int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
+    int second;     /* where there is such a wish: one that has it too; -1: none is known */
     request_done *done;
     void *arg;
 };

@@ -13,7 +13,7 @@ static uint64_t turn_us(struct requests *rs)
  * wait for the slowest of those that they need. */
 static bool concerns(const struct request *r)
 {
-    return r->level == CONSISTENCY_DC_ONE && r->n > 1;
+    return r->level == CONSISTENCY_DC_ONE && r->can > 1;
 }
 
 void request_hedge_ask(struct request *r, uint16_t node)

@@ -241,10 +241,10 @@ def the_namespaces():
 def test_links_rate_holds(compression):
     """What is above it waits in the log, becomes hints behind send_window, and spins nobody; the own datacenter doesn't notice."""
     rate = 200000
-    flags = {"dc-compression": compression, "dc-rate": str(rate), "send-window": "65536", "write-consistency": "DC_QUORUM"}
+    flags = {"dc-compression": compression, "dc-rate": str(rate), "send-window": "262144", "write-consistency": "DC_QUORUM"}
     with netns.NetCluster(places=FOUR, delay_ms=50, flags=flags) as cluster:
         a, b = cluster.nodes[:2]
-        values = {**noise("noise", 300), **plain("plain", 300)}
+        values = {**noise("noise", 200), **plain("plain", 200)}
         begun, on_wire, busy = time.monotonic(), wire_bytes(cluster), processor_seconds(a)
         write(a, values)
         answered = time.monotonic() - begun
@@ -263,9 +263,12 @@ def test_links_rate_holds(compression):
         assert most > 100 and answered < seconds / 2
         for i in range(4):
             assert rig.own_values(cluster, i, list(values)) == values
+        a.admin("config", "set", "dc_rate", "10000")
+        rig.wait_until(lambda: write(a, noise("slow", 50, 1000)) or "dc_rate (10000 bytes/s) is below the rate of new writes" in
+                       " ".join(p["note"] for p in a.admin("status")["peers"]), "status says so")
         a.admin("config", "set", "dc_rate", "0")
-        write(a, noise("more", 300, 4000))
-        settle(cluster, 5)
+        write(a, noise("more", 300, 8000))
+        settle(cluster, 10)  # it would take 12 s
 
 
 # ---- a datacenter that is cut off -----------------------------------------------------------------------------------
@@ -273,6 +276,7 @@ def test_links_rate_holds(compression):
 
 SIX = [(dc, f"rack{i}", "0") for dc in ("dc1", "dc2") for i in (1, 2, 3)]
 SIZE = 1000  # of a value
+by_itself_if_long = pytest.mark.by_itself if rig.LONG else lambda test: test  # then it has a deadline
 
 
 class Writer(threading.Thread):
@@ -355,8 +359,8 @@ def compare(cluster, writers):
 
 
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.by_itself
-@pytest.mark.parametrize("kills", [False, True], ids=["", "killed"])
+@by_itself_if_long
+@pytest.mark.parametrize("kills", [pytest.param(False, marks=pytest.mark.slow), True], ids=["", "killed"])
 @pytest.mark.parametrize("store", ["embedded", pytest.param("redis", marks=pytest.mark.slow)])
 def test_links_datacenter_cut_off(store, kills):
     """Its hints collect and are delivered at the links' rate, in the time that this takes; clients of the other one don't notice."""

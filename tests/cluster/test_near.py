@@ -4,6 +4,7 @@ import re
 import sys
 import time
 
+import pytest
 import rig
 from redis_proxy import Gate
 from wire import Wire, command
@@ -169,3 +170,25 @@ def test_hedges_are_few():
         all_, won = hedges(h.node)
         rig.note(f"{all_} hedged, {won} won, of {h.reads} reads")
         assert won <= all_ <= h.reads * 0.05
+
+
+def test_a_hedge_does_not_miss_what_its_client_has_written():
+    """Only the first node's own Redis has the writes: a client that made them isn't answered by another one."""
+    with Hedged() as h, Wire(h.node.client_port, 2 * TIMEOUT) as writer:
+        h.node.admin("hints", "pause", "all")
+        keys = [f"mine{i}" for i in range(600)]  # more than are remembered one by one
+        for key in keys:
+            assert writer.ask("SET", key, "v") == b"+OK\r\n"
+        h.gate.open.clear()
+        for key in keys:
+            writer.send(command("GET", key))
+        others = h.wires(10)
+        for _ in range(3):
+            h.read(others)  # hedges are made
+        writer.socket.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            writer.socket.recv(1)
+        writer.socket.settimeout(TIMEOUT)
+        h.gate.open.set()
+        assert [writer.reply() for _ in keys] == [b"$1\r\nv\r\n"] * len(keys)
+        h.node.admin("hints", "resume", "all")
