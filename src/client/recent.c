@@ -109,19 +109,18 @@ int recent_replica(struct recent *r, const struct requests *rs, uint32_t token)
     return c.lagging ? RECENT_WAIT : RECENT_ANY;
 }
 
-int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first)
-{
-    const struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
-    if (!r->floors || (slot && slot->node >= 0 && slot->token == token))
-        return -1;
-    int second = choose(r, rs, token).normal; /* the own one is the first, where it could be one */
-    return second != first ? second : -1;
-}
-
 static struct recent_slot *slot_of(const struct recent *r, uint32_t token)
 {
     struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
     return slot && slot->node >= 0 && slot->token == token ? slot : NULL;
+}
+
+int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first)
+{
+    if (!r->floors || slot_of(r, token))
+        return -1;
+    int second = choose(r, rs, token).normal; /* the own one is the first, where it could be one */
+    return second != first ? second : -1;
 }
 
 bool recent_is_thin(const struct recent *r, uint32_t token)

@@ -2,6 +2,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "request/flight.h"
+#include "request/nearest.h"
 #include <string.h>
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -222,6 +223,7 @@ static void view_peer(const struct requests *rs, struct replica_view *v)
     v->told_standby = told == NODE_STANDBY || told == NODE_JOINING;
     v->up = PEER_LOAD(p, link_up) && state != NODE_DOWN;
     v->normal = state == NODE_NORMAL;
+    v->distance = (uint8_t)PEER_LOAD(p, distance);
     v->behind = peer_hinting(p) || peer_behind(p) > rs->config->send_window;
 }
 
@@ -247,6 +249,7 @@ static unsigned view_nodes(const struct requests *rs, uint32_t token, bool write
         else
             view_peer(rs, &v[i]);
     }
+    nearest_sort(v, n - joining);
     return n;
 }
 
