@@ -51,6 +51,7 @@ void request_free(struct request *r)
     if (r->ticket)
         slots_drop(&rs->live, r->ticket);
     hedges_over(&rs->hedges, &r->hedge);
+    rs->again -= r->again;
     for (unsigned i = 0; i < r->n; i++)
         blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
     blob_unref(r->command);
@@ -60,9 +61,20 @@ void request_free(struct request *r)
         mem_free(r);
 }
 
+static bool is_thin(const struct request *r)
+{
+    unsigned replicas = 0, applied = 0;
+    for (unsigned i = 0; r->write && i < r->n; i++) {
+        bool local = !r->words[i].joining && r->words[i].datacenter == 0;
+        replicas += local;
+        applied += local && r->words[i].verdict == VERDICT_APPLIED;
+    }
+    return replicas && applied < level_need(CONSISTENCY_DC_QUORUM, replicas);
+}
+
 void request_finish(struct request *r, struct slice reply, int node)
 {
-    struct request_result result = {.reply = reply, .node = node};
+    struct request_result result = {.reply = reply, .node = node, .thin = is_thin(r)};
     r->done(r->arg, &result);
     if (!r->write && quorum_read_differs(r->reads, r->n))
         request_differs(r);
