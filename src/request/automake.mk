@@ -7,4 +7,4 @@ libdynomited_a_SOURCES += src/request/stats.h src/request/level.h src/request/pl
 	src/request/replicate.h src/request/replicate.c src/request/handoff.h src/request/handoff.c \
 	src/request/handoff_chunk.h src/request/handoff_chunk.c src/request/handoff_recover.c \
 	src/request/pulse.h src/request/pulse.c \
-	src/request/hedge.h src/request/hedge.c src/request/request_hedge.c
+	src/request/hedge.h src/request/hedge.c src/request/request_hedge.c src/request/nearest.h src/request/nearest.c
