@@ -672,7 +672,7 @@ static void begin(uint64_t seed)
     find_copies();
     /* the nodes need not find each other before there is work */
     clients_begin();
-    net_at(world.net, some_time(4000), on_fault, NULL, 0);
+    net_at(world.net, coin(0.3) ? world.busy_us / 2 : some_time(4000), on_fault, NULL, 0);
     if (coin(0.3))
         net_at(world.net, some_time(4000), on_change, NULL, 0);
 }
