@@ -85,6 +85,8 @@ static void measure(struct sender *s)
     PEER_STORE(s->peer, live_rate, meter_look(&s->live_meter, in, now));
 }
 
+#define BEAT_WANTED_MS 100
+
 void sender_send_beat(struct sender *s)
 {
     uint64_t now = clock_mono_us();
@@ -113,6 +115,15 @@ static void reply_took(struct sender *s, uint64_t us)
         pace_usual(&s->pace, us);
     if (!drains || s->distance.step == DISTANCE_UNKNOWN)
         PEER_STORE(s->peer, distance, distance_sample(&s->distance, us));
+}
+
+void sender_beat_wanted(struct sender *s)
+{
+    uint64_t now = clock_mono_ms();
+    if (now - s->wanted_ms < BEAT_WANTED_MS)
+        return;
+    s->wanted_ms = now;
+    sender_send_beat(s);
 }
 
 /* A beat comes back: how long that took, and what the peer's clock shows. */

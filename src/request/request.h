@@ -20,6 +20,7 @@
 #include "ring/hash.h"
 
 struct request;
+struct repairs;
 struct requests {
     struct actor *worker, *writer;
     const struct config *config;
@@ -29,8 +30,9 @@ struct requests {
     struct store_reader *reader;
     const uint32_t *own_state; /* atomic */
     struct stats *stats;
-    uint32_t *serves; /* see request/writer.h */
-    bool direct;      /* this node is alone and its store orders writes by itself */
+    uint32_t *serves;        /* see request/writer.h */
+    struct repairs *repairs; /* who hears of replicas that differ; NULL: nobody */
+    bool direct;             /* this node is alone and its store orders writes by itself */
     enum hash_kind hash;
     /* its own */
     struct slots live;

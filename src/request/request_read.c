@@ -2,6 +2,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "request/flight.h"
+#include "request/repair.h"
 #include "wire/frame.h"
 #include <string.h>
 
@@ -24,7 +25,13 @@ static void fail_read(struct request *r, const struct shortfall *lacking, bool b
 
 void request_differs(const struct request *r)
 {
+    struct resp_command cmd = {0};
     STATS_ADD(r->rs->stats, reads_differ, 1);
+    if (!r->rs->repairs || !repairs_enabled(r->rs->repairs) || !r->command)
+        return;
+    if (resp_command_parse(blob_slice(r->command), &cmd))
+        repairs_note(r->rs->repairs, r->spec, &cmd);
+    resp_command_fini(&cmd);
 }
 
 /* Replicas lack the client's own write, which is on its way to them: an error would be a poor

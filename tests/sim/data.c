@@ -117,6 +117,7 @@ static void choose_options(void)
         world.max_ops = OPS_MAX - 1;
         world.workers = 1;
     }
+    world.mends = coin(0.5) || world.o->damage == DAMAGE_CUT;
     world.packed = coin(0.5);
     world.rate = coin(0.1) ? pick(rates, 2) : 0;
     world.nsessions = world.n * (1 + (unsigned)draw(2));
@@ -239,6 +240,7 @@ static void configure(unsigned node, struct args *a)
     if (levels_buckets(node))
         add(a, "--bucket-types=%s", levels_buckets(node));
     add(a, "--sloppy-quorum=%s", world.sloppy ? "true" : "false");
+    add(a, "--read-repairs-enabled=%s", world.mends ? "true" : "false");
     add(a, "--timeout=%u", world.timeout_ms);
     add(a, "--workers=%u", world.workers);
     add(a, "--send-window=%llu", (unsigned long long)world.window);
@@ -753,7 +755,7 @@ void data_saw_write(unsigned node, const struct store_write *w, bool stale)
               (int)w->cmd->argv[0].len, (const char *)w->cmd->argv[0].ptr, (int)w->cmd->argv[1].len,
               (const char *)w->cmd->argv[1].ptr, stale ? "stale" : "", (unsigned long long)w->stamp,
               w->source, (unsigned long long)w->seq);
-    struct op *op = op_of(w->cmd);
+    struct op *op = w->mend ? NULL : op_of(w->cmd);
     if (!op)
         return;
     unsigned id = (unsigned)(op - world.ops);

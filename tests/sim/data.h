@@ -26,6 +26,7 @@
 /* What is broken on purpose, so that it is seen that the checks find it. */
 enum data_damage {
     DAMAGE_NONE,
+    DAMAGE_CUT,     /* read repair believes that nothing is on its way any more */
     DAMAGE_NUMBERS, /* a receiver doesn't look at numbers, a sender goes on from what was
                        acknowledged */
     DAMAGE_EARLY,   /* a write counts as logged a little before it is */

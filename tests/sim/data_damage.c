@@ -7,6 +7,7 @@
 #include "peer/delivery.h"
 #include "request/hedge.h"
 #include "request/plan.h"
+#include "request/pulse.h"
 #include "request/quorum.h"
 #include "request/replicate.h"
 #include "request/sources.h"
@@ -49,6 +50,9 @@ bool __real_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *s
 bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
                                  struct error *e);
 
+uint64_t __real_pulse_settled(const struct pulse *p);
+uint64_t __wrap_pulse_settled(const struct pulse *p);
+
 struct hint_store *__real_hint_store_open(const struct hint_store_options *o, struct error *e);
 struct hint_store *__wrap_hint_store_open(const struct hint_store_options *o, struct error *e);
 void __real_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
@@ -80,8 +84,8 @@ void __wrap_recent_note(struct recent *r, const struct requests *rs, uint32_t to
 
 const char *data_damage_name(enum data_damage d)
 {
-    static const char *const names[] = {"none", "numbers", "early",   "forget", "stamps",
-                                        "sent", "quorum",  "foreign", "own",    "down"};
+    static const char *const names[] = {"none", "cut",    "numbers", "early", "forget", "stamps",
+                                        "sent", "quorum", "foreign", "own",   "down"};
     return names[d];
 }
 
@@ -466,6 +470,12 @@ static void count_down(struct write_word *w, unsigned n)
     for (unsigned i = 0; i < n; i++)
         if (w[i].verdict == VERDICT_DURABLE)
             w[i].verdict = VERDICT_APPLIED;
+}
+
+/* The giver of a copy believes it, and who takes it. */
+uint64_t __wrap_pulse_settled(const struct pulse *p)
+{
+    return world.o->damage == DAMAGE_CUT ? UINT64_MAX : __real_pulse_settled(p);
 }
 
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,

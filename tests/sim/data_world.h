@@ -109,6 +109,7 @@ struct world {
     bool external, sloppy, caps, power, lapse, lazy_sync;
     bool clean;    /* nothing may need repair */
     bool reading;  /* little is written, so much is read that reads may be hedged */
+    bool mends;    /* read_repairs_enabled */
     bool packed;   /* dc_compression */
     uint64_t rate; /* dc_rate */
     unsigned timeout_ms, workers;
