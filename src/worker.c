@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "request/batch.h"
 #include "request/inspect.h"
+#include "request/repair.h"
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@ struct worker {
     struct receivers receivers;
     struct clients clients;
     struct inspections inspections;
+    struct copies copies;
+    struct repairs repairs;
 };
 
 /* ---- accepting --------------------------------------------------------------------------------
@@ -120,7 +123,8 @@ static void on_tick(uv_timer_t *t)
     if (w->draining)
         drain(w, now);
     requests_tick(&w->requests, now);
-    if (!w->requests.oldest && !w->draining)
+    repairs_tick(&w->repairs, now);
+    if (!w->requests.oldest && !w->draining && !repairs_busy(&w->repairs))
         tick_every(w, IDLE_TICK_MS);
     uint64_t since = now - w->link_tick_ms;
     if (since < LINK_TICK_MS)
@@ -142,8 +146,12 @@ static unsigned link_silence_ms(const struct config *c)
 /* What peers ask of more than the store. */
 static bool serve(void *self, const struct frame *f, store_read_fn *fn, void *arg)
 {
-    (void)self, (void)fn, (void)arg;
+    struct worker *w = self;
     switch ((enum frame_kind)f->kind) {
+    case FRAME_COPY:
+    case FRAME_MEND:
+        copies_serve(&w->copies, f, fn, arg);
+        return true;
     default:
         return false;
     }
@@ -189,6 +197,12 @@ static void start(void *self)
                                   .id_step = o->n,
                                   .id_offset = o->index};
     w->inspections = (struct inspections){.requests = &w->requests};
+    w->copies = (struct copies){.worker = &w->actor,
+                                .writer = o->writer,
+                                .reader = w->reader,
+                                .settled_below = o->settled_below};
+    w->repairs = (struct repairs){.requests = &w->requests, .copies = &w->copies};
+    w->requests.repairs = &w->repairs;
     uv_timer_init(&w->actor.loop, &w->tick);
     uv_timer_init(&w->actor.loop, &w->hedge);
     w->tick.data = w->hedge.data = w;
@@ -214,6 +228,10 @@ static void on_reads(struct worker *w, struct mail_reads *m)
         switch ((enum frame_kind)it.kind) {
         case FRAME_INSPECT:
             inspect_mail_read(&w->inspections, m->node, &it);
+            break;
+        case FRAME_COPY:
+        case FRAME_MEND:
+            repairs_mail_read(&w->repairs, m->node, &it);
             break;
         default:
             request_mail_read(&w->requests, m->node, &it);
@@ -250,6 +268,9 @@ static void receive(void *self, struct msg *msg)
     case MAIL_DRAIN:
         start_draining(w);
         mem_free(msg);
+        break;
+    case MAIL_MEND:
+        copies_mail_mend(&w->copies, container_of_(msg, struct mail_mend, msg));
         break;
     case MAIL_INSPECT:
         inspect_start(&w->inspections, container_of_(msg, struct mail_inspect, msg));
@@ -296,13 +317,14 @@ static void turn_end(void *self)
     requests_flush(&w->requests);
     answer_settled(w);
     set_hedge(w);
-    if (w->requests.oldest || w->clients.later)
+    if (w->requests.oldest || w->clients.later || repairs_busy(&w->repairs))
         tick_every(w, TICK_MS);
 }
 
 static void stop(void *self)
 {
     struct worker *w = self;
+    repairs_stop(&w->repairs);
     store_reader_free(w->reader);
     requests_end(&w->requests);
     clients_flush(&w->clients);
@@ -314,6 +336,8 @@ static void end(void *self)
     struct worker *w = self;
     mem_free(w->settling);
     inspections_fini(&w->inspections);
+    copies_fini(&w->copies);
+    repairs_fini(&w->repairs);
     requests_fini(&w->requests);
     receivers_fini(&w->receivers);
 }
@@ -326,6 +350,9 @@ static void drop(struct msg *msg)
         break;
     case MAIL_WRITE:
         mail_write_free(container_of_(msg, struct mail_write, msg));
+        return;
+    case MAIL_MEND:
+        mail_mend_free(container_of_(msg, struct mail_mend, msg));
         return;
     case MAIL_VERDICTS:
         buf_fini(&container_of_(msg, struct mail_verdicts, msg)->replies);

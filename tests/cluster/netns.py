@@ -192,6 +192,10 @@ class Network:
         """Nothing passes between the datacenters."""
         self.add_rules("iifname tap0 drop", "oifname tap0 drop")
 
+    def part_one_way(self, to):
+        """Nothing reaches one of the two datacenters (0 or 1) from the other."""
+        self.add_rules(f"oifname tap{1 - to} drop")
+
     def heal(self):
         self.broken = []
         self.add_rules()

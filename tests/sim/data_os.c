@@ -446,6 +446,12 @@ static struct armed *armed_of(const uv_timer_t *t)
     return t->heap_node[0];
 }
 
+uint64_t uv_now(const uv_loop_t *loop)
+{
+    (void)loop;
+    return clock_mono_ms();
+}
+
 int uv_timer_init(uv_loop_t *loop, uv_timer_t *t)
 {
     void *data = t->data;
