@@ -272,6 +272,16 @@ static bool has_second(const struct operation *op)
     return op->prefer >= 0 && op->second >= 0;
 }
 
+/* May the second of them answer in the first one's place? What the client has written it must have
+ * as well; and of what equal replicas tell in ways of their own a cursor is only the first one's.
+ */
+static bool may_hedge(const struct read_plan *plan, const struct operation *op)
+{
+    if (plan->first < 2 || op->spec->compare == REPLY_KIND)
+        return false;
+    return op->prefer < 0 || (has_second(op) && plan->node[1] == (uint16_t)op->second);
+}
+
 void request_read(struct requests *rs, const struct operation *op)
 {
     struct replica_view v[RING_REPLICAS_MAX];
@@ -285,7 +295,7 @@ void request_read(struct requests *rs, const struct operation *op)
     struct request *r = request_new(rs, op, false, plan.n);
     fill_words(r, &plan, op);
     r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
-    r->may_hedge = plan.first > 1 && (op->prefer < 0 || has_second(op));
+    r->may_hedge = may_hedge(&plan, op);
     if (possible)
         start_reading(r);
     else
