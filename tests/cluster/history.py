@@ -56,13 +56,14 @@ class Op:
 
 def outcome_of_error(text):
     """Of a write that was answered by an error."""
-    return REFUSED if text.endswith("nothing was written") else UNKNOWN
+    return REFUSED if "; nothing was written" in text else UNKNOWN
 
 
 @dataclasses.dataclass
 class History:
     datacenters: list  # of each node, its name
     sloppy: bool = False
+    store: str = "embedded"
     ops: list = dataclasses.field(default_factory=list)
     ends: list = dataclasses.field(default_factory=list)  # [time, node]: its process ended
     # [from, until, node]: its own store was away, or didn't have all that the node had coordinated

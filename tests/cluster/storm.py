@@ -16,7 +16,7 @@ import checker
 import nemesis
 import netns
 import rig
-from history import COUNT, MIXED, OK, OVER, READ, REFUSED, UNKNOWN, History, Op, kind_of, outcome_of_error
+from history import COUNT, MIXED, OK, ONE, OVER, READ, REFUSED, UNKNOWN, History, Op, kind_of, outcome_of_error
 from wire import Wire
 
 PLACES = [(dc, f"rack{i}", "0") for dc in ("dc1", "dc2") for i in (1, 2, 3)]
@@ -41,13 +41,20 @@ class Plan:
     faults: tuple = EVERYTHING
     program: str = "dynomited"
     environment: dict = dataclasses.field(default_factory=dict)
+    buckets: dict = dataclasses.field(default_factory=dict)  # kind of keys -> (read level, write level), where it isn't the one above
     gossip: str = "300"  # ms, gos_interval: after three to four of them a silent peer counts as down
 
     def __str__(self):
-        return f"{self.store}, reads {self.read}, writes {self.write}, sloppy_quorum {str(self.sloppy).lower()}, {self.seconds} s, seed {self.seed}"
+        return (f"{self.store}, reads {self.read}, writes {self.write}, {self.buckets or ''} sloppy_quorum {str(self.sloppy).lower()}, "
+                f"{self.seconds} s, seed {self.seed}")
+
+    def levels(self, key):
+        """(read level, write level)"""
+        return self.buckets.get(kind_of(key), (self.read, self.write))
 
     def flags(self):
-        return {"read-consistency": self.read, "write-consistency": self.write, "sloppy-quorum": str(self.sloppy).lower(),
+        buckets = {"bucket-types": [f"{k}:{read}:{write}" for k, (read, write) in self.buckets.items()]} if self.buckets else {}
+        return {**buckets, "read-consistency": self.read, "write-consistency": self.write, "sloppy-quorum": str(self.sloppy).lower(),
                 "gos-interval": self.gossip, "timeout": TIMEOUT}
 
     def nemesis_plan(self):
@@ -169,10 +176,10 @@ class Client(threading.Thread):
 
     def read(self, key):
         if key and self.wire:
-            self.ask(self.plan.read, READ, key)
+            self.ask(self.plan.levels(key)[0], READ, key)
 
     def write(self, *words):
-        return self.ask(self.plan.write, *words)
+        return self.ask(self.plan.levels(words[1])[1], *words)
 
     def ask(self, level, *words):
         op = Op(self.name, self.connection, self.at, level, list(words), time.monotonic())
@@ -227,7 +234,7 @@ class Storm:
         self.cluster = StormCluster(places=PLACES, delay_ms=DELAY, store=plan.store, flags=plan.flags())
         for node in self.cluster.nodes:
             node.program, node.environment = plan.program, plan.environment
-        self.history = History([dc for dc, _, _ in PLACES], plan.sloppy)
+        self.history = History([dc for dc, _, _ in PLACES], plan.sloppy, plan.store)
 
     def __enter__(self):
         self.cluster.__enter__()
@@ -281,11 +288,8 @@ class Storm:
     def read_own_stores_from_now_on(self):
         """What a node answers at DC_ONE is what it has itself."""
         for node in self.cluster.nodes:
-            if self.plan.store == "embedded" and node.flags["read-consistency"] != "DC_ONE":
-                node.stop()
-                node.flags["read-consistency"] = "DC_ONE"
-                node.start()
-        self.cluster.wait_linked()
+            node.admin("config", "set", "bucket_types", "")
+            node.admin("config", "set", "read_consistency", ONE)
 
     def read_stores(self):
         keys = sorted({o.key for o in self.history.ops if o.command != READ})

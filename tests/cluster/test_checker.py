@@ -280,6 +280,16 @@ def test_checker_only_safe_reads_have_to_be_late_enough_for_changes():
     mixed(QUORUM).read("mixed:k", "51").is_bad("own")
 
 
+def test_checker_datacenters_that_disagree_about_a_change():
+    h = mixed(SAFE).read("mixed:k", None, node=3, level=EACH)
+    h.is_bad("stale")
+    h.history.store = "redis"
+    h.is_good()
+    h = mixed(EACH).read("mixed:k", None, node=3, level=EACH)
+    h.history.store = "redis"
+    h.is_bad("stale")
+
+
 def test_checker_a_mixed_value_that_never_was():
     mixed(ONE).read("mixed:k", "53", node=1).is_bad("phantom")
     mixed(ONE).read("mixed:k", "52", at=100, node=1).is_bad("phantom")
@@ -313,6 +323,9 @@ def test_checker_a_node_needs_repair():
 
 def test_checker_which_errors_say_that_nothing_was_written():
     assert outcome_of_error("-NOQUORUM 1 of 2 needed replicas answered (DC_QUORUM write); nothing was written") == REFUSED
+    where = "; in dc1: r1 answered, r2 r3 didn't"
+    assert outcome_of_error("-NOQUORUM 1 of 2 needed replicas answered (DC_SAFE_QUORUM write); nothing was written" + where) == REFUSED
+    assert outcome_of_error("-" + LEFT_SOME + where) == UNKNOWN
     assert outcome_of_error("-" + LEFT_SOME) == UNKNOWN
     assert outcome_of_error("-TIMEOUT no answer within 2000 ms; the write may still take effect") == UNKNOWN
 

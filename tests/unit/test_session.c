@@ -139,7 +139,7 @@ START_TEST(the_own_copy_has_it_always)
     store_set_up(&t.store);
     write_one(HALF + 1, 0);
     write_one(HALF + 1 + RECENT_SLOTS, 0);
-    ck_replica(HALF + 1, RECENT_ANY); /* NORMAL: it is asked first anyhow */
+    ck_replica(HALF + 1, 0); /* NORMAL: it comes first */
     t.own_state = NODE_STANDBY;
     ck_replica(HALF + 1, 0);
     ck_replica(HALF + 1 + RECENT_SLOTS, 0);
