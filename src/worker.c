@@ -1,4 +1,5 @@
 #include "worker.h"
+#include "core/alarm.h"
 #include "core/clock.h"
 #include "core/listener.h"
 #include "core/log.h"
@@ -20,8 +21,7 @@ struct worker {
     struct listener client_port, peer_port;
     unsigned next; /* whose turn it is to get a socket */
     uv_timer_t tick;
-    uv_timer_t hedge;  /* runs while a read may have to be hedged */
-    uint64_t hedge_ms; /* when it rings, on the loop's clock */
+    struct alarm hedge; /* rings when a read may have to be hedged */
     uint64_t link_tick_ms, drain_until_ms;
     bool draining;
     struct mail_settle *settling; /* to be answered when no write is on its way past the writer */
@@ -88,10 +88,11 @@ static void close_all(struct worker *w)
     clients_close(&w->clients);
     receivers_close(&w->receivers);
     uv_close((uv_handle_t *)&w->tick, NULL);
-    uv_close((uv_handle_t *)&w->hedge, NULL);
+    alarm_close(&w->hedge);
 }
 
 static void on_tick(uv_timer_t *t);
+static void on_hedge(void *arg);
 
 static void tick_every(struct worker *w, uint64_t ms)
 {
@@ -204,8 +205,8 @@ static void start(void *self)
     w->repairs = (struct repairs){.requests = &w->requests, .copies = &w->copies};
     w->requests.repairs = &w->repairs;
     uv_timer_init(&w->actor.loop, &w->tick);
-    uv_timer_init(&w->actor.loop, &w->hedge);
-    w->tick.data = w->hedge.data = w;
+    alarm_init(&w->hedge, &w->actor.loop, on_hedge, w);
+    w->tick.data = w;
     tick_every(w, IDLE_TICK_MS);
     open_ports(w);
 }
@@ -289,34 +290,22 @@ static void answer_settled(struct worker *w)
     w->settling = NULL;
 }
 
-static void on_hedge(uv_timer_t *t)
+static void on_hedge(void *arg)
 {
-    struct worker *w = t->data;
+    struct worker *w = arg;
     requests_hedge(&w->requests);
-}
-
-/* One that rings too early costs a turn, and is set again at its end. */
-static void set_hedge(struct worker *w)
-{
-    uint64_t due_us = requests_hedge_due(&w->requests), now_ms = uv_now(&w->actor.loop);
-    uint64_t ms = due_us / 1000 + 1;
-    bool runs = uv_is_active((uv_handle_t *)&w->hedge);
-    if (due_us == HEDGE_NEVER) {
-        uv_timer_stop(&w->hedge);
-    } else if (!runs || ms < w->hedge_ms) {
-        w->hedge_ms = ms;
-        uv_timer_start(&w->hedge, on_hedge, ms > now_ms ? ms - now_ms : 0, 0);
-    }
 }
 
 static void turn_end(void *self)
 {
     struct worker *w = self;
+    uint64_t due_us;
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
     answer_settled(w);
-    set_hedge(w);
+    if ((due_us = requests_hedge_due(&w->requests)) != HEDGE_NEVER)
+        alarm_set(&w->hedge, due_us);
     if (w->requests.oldest || w->clients.later || repairs_busy(&w->repairs))
         tick_every(w, TICK_MS);
 }

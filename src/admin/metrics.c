@@ -303,6 +303,15 @@ static void hedges(const struct admin_sources *s, struct buf *b)
         won);
 }
 
+static void differences(const struct admin_sources *s, struct buf *b)
+{
+    uint64_t differ = 0;
+    for (unsigned w = 0; w < s->nworkers; w++)
+        differ += STATS_LOAD(s->stats[w], reads_differ);
+    one(b, "reads_differ_total", "counter", "reads to which replicas gave different replies",
+        differ);
+}
+
 static void durations(const struct admin_sources *s, struct buf *b)
 {
     struct histogram h = {0};
@@ -349,6 +358,7 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     requests(s, b);
     durations(s, b);
     hedges(s, b);
+    differences(s, b);
     peers_up(s, b);
     per_peer(s, b, "peer_behind_bytes", "gauge", "bytes the peer hasn't acknowledged", behind);
     per_peer(s, b, "dc_raw_bytes_total", "counter",

@@ -6,6 +6,7 @@
 
 #define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
 #define RATE_LOOK_MS 100           /* rates may change */
+#define BATCH_KEEP   (16u * 1024)  /* bytes of memory for packing that stay between turns */
 
 /* ---- the cursors ---------------------------------------------------------------------------- */
 
@@ -198,7 +199,7 @@ static void pack(struct sender *s)
     struct slice raw = buf_slice(&s->batch);
     if (!pack_add(&s->stream.out, raw))
         buf_add(&s->stream.out, raw.ptr, raw.len);
-    buf_reset(&s->batch, OUT_MAX);
+    buf_reset(&s->batch, BATCH_KEEP);
 }
 
 /* A batch of records. False: none went out. */

@@ -44,6 +44,7 @@ struct requests {
     struct mail_reads **asks; /* by node: reads that this turn has for peers */
     bool asking;
     unsigned ndirect; /* writes on their way past the writer */
+    unsigned again;   /* reads whose replicas differed, and that will soon ask them again */
     struct hedges hedges;
     uint64_t turn_us; /* when this turn began, for hedges; 0: not looked at yet */
 };
@@ -51,6 +52,7 @@ struct requests {
 struct request_result {
     struct slice reply; /* RESP, valid during the call */
     int node;           /* of a write: a replica that has applied it; -1: none that is known */
+    bool thin;          /* of a write: fewer than most replicas of this datacenter have, so far */
 };
 typedef void request_done(void *arg, const struct request_result *r);
 
@@ -61,6 +63,7 @@ struct operation {
     uint32_t token; /* of its key: request_token */
     int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
     int second;     /* where there is such a wish: one that has it too; -1: none is known */
+    bool anchor; /* a majority may lack that write: its answer isn't outvoted, but by newer ones */
     request_done *done;
     void *arg;
 };

@@ -470,8 +470,13 @@ static void model_read(struct store_reader *reader, const struct command_spec *s
     a->actor = container_of_(r->loop, struct actor, loop);
     if (!run_command(&run, cmd, &a->reply))
         resp_add_error(&a->reply, "ERR the model has no such command");
-    a->stamp = run.cell ? run.cell->newest.time : 0;
-    a->tag = run.cell ? run.cell->newest.tag : 0;
+    if (run.cell && m->external) { /* its table knows overwrites only */
+        a->stamp = run.cell->overwrite.time;
+        a->tag = run.cell->overwrite.tag;
+    } else if (run.cell) {
+        a->stamp = run.cell->newest.time;
+        a->tag = run.cell->newest.tag;
+    }
     answer_later(r, a);
 }
 
