@@ -395,7 +395,7 @@ REFUSED = {  # and a word of the reason
     "it blocks": ["BLPOP q 0", "BRPOP q 0", "BLMOVE a b LEFT RIGHT 0", "BZPOPMIN z 0", "WAIT 1 0", "BRPOPLPUSH a b 0", "BLMPOP 0 1 a LEFT"],
     "no transactions": ["MULTI", "EXEC", "DISCARD", "WATCH k", "UNWATCH"],
     "messages between clients": ["SUBSCRIBE c", "PSUBSCRIBE c*", "UNSUBSCRIBE", "PUBLISH c m", "PUBSUB CHANNELS", "SSUBSCRIBE c"],
-    "a script's effect": ["EVAL x 0", "EVALSHA x 0", "SCRIPT LOAD x", "FCALL f 0"],
+    "a script's effect": ["SCRIPT LOAD x", "FCALL f 0"],
     "single node": ["MONITOR", "CONFIG GET maxmemory", "FLUSHALL", "FLUSHDB", "SAVE", "SHUTDOWN", "DEBUG JMAP", "REPLICAOF NO ONE"],
     "Redis Cluster": ["CLUSTER INFO", "READONLY", "ASKING"],
     "only database 0": ["MOVE k 1", "SWAPDB 0 1"]}
@@ -415,7 +415,8 @@ def test_client_what_is_refused_says_why_and_the_connection_stays(node):
                           ("SET __dynomited:x 1", b"-ERR keys that begin with '__dynomited:' are the server's own\r\n")):
             assert w.ask(*line.split()) == got
         if node.flags.get("data-store") != "redis":
-            for line in ("HSET h f v", "LPUSH l x", "ZADD z 1 m", "SADD s m", "XADD x * a b", "BITCOUNT k", "OBJECT ENCODING k", "MSETNX a b", "DUMP k"):
+            for line in ("HSET h f v", "LPUSH l x", "ZADD z 1 m", "SADD s m", "XADD x * a b", "BITCOUNT k", "OBJECT ENCODING k", "MSETNX a b", "DUMP k", "EVAL x 0",
+                         "EVALSHA x 0"):
                 assert w.ask(*line.split()).startswith(b"-ERR unknown command '" + line.split()[0].encode() + b"', with args beginning with: ")
         assert w.ask("PING") == b"+PONG\r\n" and w.ask("QUIT") == b"+OK\r\n" and w.rest() == b""
 

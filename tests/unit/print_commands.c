@@ -37,6 +37,8 @@ static void print_remarks(const struct command_spec *c)
         [RULE_RESTORE] = "overwrite with `REPLACE`",
         [RULE_XADD] = "undetermined with `*` in its id, or `~`",
         [RULE_XTRIM] = "undetermined with `~`",
+        [RULE_XCLAIM] = "not where it claims all (`0`, `FORCE`, `TIME`) or none",
+        [RULE_EVAL] = "see above",
         [RULE_SORT] = "overwrite with `STORE`, else read",
         [RULE_GEORADIUS] = "overwrite with `STORE` or `STOREDIST`, else read",
         [RULE_COPY] = "overwrite with `REPLACE`",
