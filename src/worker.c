@@ -139,8 +139,11 @@ static unsigned link_silence_ms(const struct config *c)
 /* What peers ask of more than the store. */
 static bool serve(void *self, const struct frame *f, store_read_fn *fn, void *arg)
 {
-    (void)self, (void)fn, (void)arg;
+    struct worker *w = self;
     switch ((enum frame_kind)f->kind) {
+    case FRAME_EXECUTE:
+        request_serve_execute(&w->requests, f, fn, arg);
+        return true;
     default:
         return false;
     }
@@ -210,6 +213,9 @@ static void on_reads(struct worker *w, struct mail_reads *m)
         switch ((enum frame_kind)it.kind) {
         case FRAME_INSPECT:
             inspect_mail_read(&w->inspections, m->node, &it);
+            break;
+        case FRAME_EXECUTE:
+            request_mail_executed(&w->requests, m->node, &it);
             break;
         default:
             request_mail_read(&w->requests, m->node, &it);

@@ -16,4 +16,7 @@ bool inbound_number_ok(const struct frame *f, uint64_t start_mark, struct error 
  * server's own? */
 bool inbound_is_write(const struct command_spec *spec, const struct resp_command *cmd);
 
+/* Is it one that this node may be asked to run, for what it does isn't in its arguments? */
+bool inbound_is_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
+
 #endif

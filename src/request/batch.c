@@ -66,13 +66,14 @@ void batch_remove(struct batch *b, bool (*drop)(void *arg, struct item *it), voi
 
 static void fill_write(struct item *it, struct store_write *to)
 {
-    *to = (struct store_write){.skip = it->kind == ITEM_SKIP || !it->spec,
-                               .source = it->kind == ITEM_OWN ? 0 : it->node + 1u,
-                               .seq = it->seq,
-                               .stamp = it->stamp,
-                               .tag = it->tag,
-                               .spec = it->spec,
-                               .cmd = &it->cmd};
+    *to = (struct store_write){
+        .skip = it->kind == ITEM_SKIP || !it->spec,
+        .source = it->kind == ITEM_OWN || it->kind == ITEM_PROBE ? 0 : it->node + 1u,
+        .seq = it->seq,
+        .stamp = it->stamp,
+        .tag = it->tag,
+        .spec = it->spec,
+        .cmd = &it->cmd};
     it->at_store = to;
 }
 

@@ -2,6 +2,7 @@
  *     request.c        its life: made, answered, timed out; the replicas of a key
  *     request_read.c   whom a read asks, and which answer counts
  *     request_write.c  a write's way to the writer, and what is known of it on each replica
+ *     request_execute.c  a write that only one replica can run, here or at a peer
  * The worker's thread. */
 #ifndef REQUEST_FLIGHT_H
 #define REQUEST_FLIGHT_H
@@ -27,6 +28,7 @@ struct request {
     const char *blind;
     struct write_word *words; /* n */
     uint8_t *why;             /* n; enum refusal */
+    bool effect; /* the own store's reply is the only one: the others get what it did */
     bool unsure; /* a sender has thrown away what a log had: it may have gone out before */
     /* read */
     const struct command_spec *spec;

@@ -4,6 +4,7 @@
  *
  *     client --> request_read  --> own store, or senders --> replies --> quorum --> done
  *     client --> request_write --> writer --> verdicts of writer and senders --> quorum --> done
+ *     client --> request_execute --> the same, or a peer does it and answers --> done
  *
  * `done` comes exactly once, in the worker's thread, possibly before the call returns; after
  * `timeout` ms at the latest. What comes later finds no request and is thrown away. */
@@ -17,6 +18,7 @@
 #include "peer/reads.h"
 #include "request/stats.h"
 #include "ring/hash.h"
+#include "wire/frame.h"
 
 struct request;
 struct requests {
@@ -52,6 +54,7 @@ typedef void request_done(void *arg, const struct request_result *r);
 struct operation {
     const struct command_spec *spec;
     const struct resp_command *cmd;
+    enum consistency level;
     uint32_t token; /* of its key: request_token */
     int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
     request_done *done;
@@ -70,6 +73,20 @@ struct mail_write *requests_new_mail(struct requests *rs);
 void requests_put_mail(struct requests *rs, struct mail_write *m);
 /* spec and cmd: as the client gave it. */
 void request_write(struct requests *rs, const struct operation *op, struct mail_write *m);
+
+/* A write whose effect its arguments don't tell (command_undetermined). One replica runs it, and
+ * the others get what it did: this node, or a peer that this node asks to (FRAME_EXECUTE). The peer
+ * is asked once: when it doesn't answer, the effect is unknown. Takes the mail, as request_write.
+ */
+void request_execute(struct requests *rs, const struct operation *op, struct mail_write *m);
+/* Which node would: a replica in this datacenter whose store is up and lacks nothing, the preferred
+ * one, this one, or the nearest. -1: none. */
+int request_executor(const struct requests *rs, uint32_t token, int prefer);
+/* A peer asks this node to run one: fn(arg, reply) once, now or later. */
+void request_serve_execute(struct requests *rs, const struct frame *f, store_read_fn *fn,
+                           void *arg);
+/* The answer to what request_execute asked of a peer. */
+void request_mail_executed(struct requests *rs, uint16_t node, const struct read_item *it);
 
 /* This node is alone and its store orders writes by itself: what a connection asks for, reads and
  * writes, goes to the store as it came and in this order, past the writer (DESIGN.md section 3). */

@@ -202,7 +202,8 @@ void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m)
         if (!r || !r->write)
             continue;
         r->unsure |= v->verdict == VERDICT_REFUSED;
-        take_verdict(r, v->node, v->verdict, v->why, reply_blob(r, mail_verdict_reply(m, v)));
+        struct slice reply = r->effect ? slice_of(NULL, 0) : mail_verdict_reply(m, v);
+        take_verdict(r, v->node, v->verdict, v->why, reply_blob(r, reply));
         weigh_write(r);
     }
     buf_fini(&m->replies);
@@ -232,7 +233,7 @@ void requests_put_mail(struct requests *rs, struct mail_write *m)
     }
     buf_reset(&m->command, SPARE_BYTES);
     buf_reset(&m->own_reply, SPARE_BYTES);
-    m->own_down = false;
+    m->own_down = m->effect = false;
     m->next = rs->spare;
     rs->spare = m;
     rs->nspare++;
@@ -281,6 +282,7 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
     unsigned nodes, n = request_view_writes(rs, op->token, v, &nodes);
     struct request *r = request_new(rs, op, c->write_consistency, true, n);
     r->blind = command_blind_reply(op->spec, op->cmd);
+    r->effect = m->effect;
     bool own = false;
     for (unsigned i = 0; i < n; i++) {
         r->node[i] = v[i].node;
@@ -293,7 +295,7 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
         requests_put_mail(rs, m);
     } else {
         /* a reply that isn't known must come from another replica if the own store goes away */
-        bool must_know = peers_own(rs->peers) && !r->blind;
+        bool must_know = peers_own(rs->peers) && !r->blind && !r->effect;
         m = with_room(m, n);
         m->token = op->token;
         m->nodes = nodes;

@@ -113,3 +113,6 @@ test_gossip_codec_SOURCES = tests/unit/test_gossip_codec.c tests/unit/unit.h
 test_gossip_codec_LDADD = $(TEST_LIBS)
 test_swim_SOURCES = tests/unit/test_swim.c tests/unit/gossip_world.h tests/unit/unit.h
 test_swim_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_effect
+test_effect_SOURCES = tests/unit/test_effect.c tests/unit/unit.h
+test_effect_LDADD = $(TEST_LIBS)
