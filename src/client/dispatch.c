@@ -328,7 +328,7 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
         return fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
-    if (write && command_undetermined(spec, &c->cmd))
+    if (write && command_stays_undetermined(spec, &c->cmd))
         return run_effect(c, spec, keys, n);
     if (n > 1 && !write)
         recent_join(&c->recent, c->all->requests, &c->cmd, keys, n);

@@ -92,6 +92,7 @@ struct mail_write {
     unsigned nodes;     /* of the ring in which its replicas were looked up */
     bool effect;       /* what it does, only the store that runs it knows: the own one does, and the
                           others get what it did */
+    struct buf chosen; /* its reply unless it fails, where what it became gives another */
     bool want_replies; /* the level needs more than this node's own word */
     uint8_t room, nreplicas; /* those that join are among them */
     /* the writer's answer */

@@ -16,6 +16,7 @@ struct mail_write *mail_write_new(unsigned replicas)
 void mail_write_free(struct mail_write *m)
 {
     buf_fini(&m->command);
+    buf_fini(&m->chosen);
     buf_fini(&m->own_reply);
     mem_free(m);
 }

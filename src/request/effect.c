@@ -62,22 +62,6 @@ static struct slice number(char text[24], uint64_t v)
     return slice_of(text, (size_t)n);
 }
 
-/* ---- sets ------------------------------------------------------------------------------------ */
-
-static int tell_spop(const struct resp_command *cmd, struct slice reply, struct buf *out)
-{
-    struct slice front[] = {slice_str("SREM"), cmd->argv[1]}, element, member;
-    struct parts p = {.out = out, .front = front, .nfront = 2};
-    struct redis_array a;
-    if (resp_reply_bulk(reply, &member))
-        add_arg(&p, member);
-    else if (redis_array_open(reply, &a))
-        while (redis_array_next(&a, &element))
-            if (resp_reply_bulk(element, &member))
-                add_arg(&p, member);
-    return end_parts(&p);
-}
-
 /* ---- streams --------------------------------------------------------------------------------- */
 
 struct stream_id {
@@ -355,7 +339,9 @@ static void add_pair(struct buf *out, const char *word, struct slice key)
     add_words(out, words, 2);
 }
 
-void effect_add_key_probes(struct slice key, struct buf *out)
+#define KEY_PROBES 3u
+
+static void add_key_probes(struct slice key, struct buf *out)
 {
     add_pair(out, "DUMP", key);
     add_pair(out, "PEXPIRETIME", key);
@@ -371,7 +357,7 @@ static uint64_t expires_at(const struct slice *replies, uint64_t now_ms)
     return resp_reply_int(replies[2], &at) && at > 0 ? now_ms + (uint64_t)at : 0;
 }
 
-bool effect_add_copy(struct slice key, const struct slice *replies, uint64_t now_ms,
+static bool add_copy(struct slice key, const struct slice *replies, uint64_t now_ms,
                      struct buf *out)
 {
     char text[24];
@@ -406,11 +392,11 @@ static int tell_script(const struct command_spec *spec, const struct resp_comman
     size_t first, n = command_keys(spec, cmd, &first, 1);
     int told = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct slice *before = r->before + i * EFFECT_KEY_PROBES;
-        const struct slice *behind = r->behind + i * EFFECT_KEY_PROBES;
+        const struct slice *before = r->before + i * KEY_PROBES;
+        const struct slice *behind = r->behind + i * KEY_PROBES;
         if (is_as_before(before, behind))
             continue;
-        if (!effect_add_copy(cmd->argv[first + i], behind, r->now_ms, out))
+        if (!add_copy(cmd->argv[first + i], behind, r->now_ms, out))
             return -1;
         told++;
     }
@@ -419,15 +405,15 @@ static int tell_script(const struct command_spec *spec, const struct resp_comman
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-enum kind { SPOP, XADD, XTRIM, XCLAIM, XAUTOCLAIM, SCRIPT };
+enum kind { XADD, XTRIM, XCLAIM, XAUTOCLAIM, SCRIPT, SPOP };
 
 static enum kind kind_of(const struct command_spec *spec)
 {
-    static const char *const names[] = {"SPOP", "XADD", "XTRIM", "XCLAIM", "XAUTOCLAIM"};
+    static const char *const names[] = {"XADD", "XTRIM", "XCLAIM", "XAUTOCLAIM"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(spec->name, names[i]) == 0)
             return (enum kind)i;
-    return SCRIPT;
+    return strcmp(spec->name, "SPOP") == 0 ? SPOP : SCRIPT;
 }
 
 struct effect_probes effect_probes(const struct command_spec *spec, const struct resp_command *cmd,
@@ -457,8 +443,8 @@ struct effect_probes effect_probes(const struct command_spec *spec, const struct
     case SCRIPT:
         n = command_keys(spec, cmd, &first, 1);
         for (size_t i = 0; i < 2 * n; i++)
-            effect_add_key_probes(cmd->argv[first + i % n], out);
-        p.before = p.behind = (unsigned)n * EFFECT_KEY_PROBES;
+            add_key_probes(cmd->argv[first + i % n], out);
+        p.before = p.behind = (unsigned)n * KEY_PROBES;
         break;
     }
     return p;
@@ -470,8 +456,7 @@ struct effect effect_tell(const struct command_spec *spec, const struct resp_com
     struct effect e = {.n = 0};
     switch (kind_of(spec)) {
     case SPOP:
-        e.n = tell_spop(cmd, r->own, out);
-        break;
+        break; /* one that isn't chosen is an error */
     case XADD:
         e.n = tell_xadd(cmd, r, out);
         break;
@@ -490,6 +475,298 @@ struct effect effect_tell(const struct command_spec *spec, const struct resp_com
         break;
     }
     return e;
+}
+
+/* ---- what became of it isn't known -------------------------------------------------------------
+ */
+
+/* Entries that may have its id: those of its millisecond. */
+static void probe_entries(const struct resp_command *cmd, struct buf *out)
+{
+    struct xadd_parts p;
+    command_xadd_parts(cmd, &p);
+    struct slice id = p.id ? cmd->argv[p.id] : slice_str("*");
+    const uint8_t *dash = id.len ? memchr(id.ptr, '-', id.len) : NULL;
+    struct slice ms = dash ? slice_of(id.ptr, (size_t)(dash - id.ptr)) : slice_str("-");
+    const struct slice words[] = {slice_str("XRANGE"), cmd->argv[1], ms,
+                                  dash ? ms : slice_str("+")};
+    add_words(out, words, ARRAY_LEN(words));
+}
+
+static int recover_entries(const struct resp_command *cmd, struct slice range, struct buf *out)
+{
+    struct redis_array a, entry, fields;
+    struct slice element, id, field;
+    int n = 0;
+    if (!redis_array_open(range, &a))
+        return -1;
+    while (redis_array_next(&a, &element)) {
+        if (!redis_array_open(element, &entry) || !redis_array_next(&entry, &element) ||
+            !resp_reply_bulk(element, &id) || !redis_array_next(&entry, &element) ||
+            !redis_array_open(element, &fields))
+            continue;
+        resp_add_array(out, 3 + fields.left);
+        resp_add_bulk_str(out, "XADD");
+        resp_add_bulk(out, cmd->argv[1]);
+        resp_add_bulk(out, id);
+        while (redis_array_next(&fields, &element))
+            resp_add_bulk(out, resp_reply_bulk(element, &field) ? field : slice_str(""));
+        n++;
+    }
+    return n;
+}
+
+static void probe_claimed(const struct resp_command *cmd, struct buf *out)
+{
+    for (size_t i = 5, end = ids_end(cmd); i < end; i++) {
+        const struct slice words[] = {slice_str("XPENDING"), cmd->argv[1], cmd->argv[2],
+                                      cmd->argv[i],          cmd->argv[i], slice_str("1"),
+                                      cmd->argv[3]};
+        add_words(out, words, ARRAY_LEN(words));
+    }
+}
+
+/* The rows of XPENDING are those of its consumer: they go to the others as they are. */
+static int recover_pending(const struct resp_command *cmd, struct slice rows_reply, uint64_t now_ms,
+                           struct buf *out)
+{
+    struct redis_array rows;
+    if (!redis_array_open(rows_reply, &rows))
+        return resp_reply_is_error(rows_reply) ? 0 : -1; /* the group has gone */
+    return tell_taken(cmd, rows, rows, now_ms, out);
+}
+
+unsigned effect_recovery_probes(const struct command_spec *spec, const struct resp_command *cmd,
+                                struct buf *out)
+{
+    size_t first, n;
+    switch (kind_of(spec)) {
+    case SPOP:
+        return 0;
+    case XADD:
+        probe_entries(cmd, out);
+        return 1;
+    case XTRIM:
+        probe_first(cmd->argv[1], out);
+        return 1;
+    case XCLAIM:
+        probe_claimed(cmd, out);
+        return (unsigned)(ids_end(cmd) - 5);
+    case XAUTOCLAIM:
+        probe_pending(cmd, out);
+        return 1;
+    case SCRIPT:
+        n = command_keys(spec, cmd, &first, 1);
+        for (size_t i = 0; i < n; i++)
+            add_key_probes(cmd->argv[first + i], out);
+        return (unsigned)n * KEY_PROBES;
+    }
+    return 0;
+}
+
+static int recover_script(const struct command_spec *spec, const struct resp_command *cmd,
+                          const struct slice *replies, uint64_t now_ms, struct buf *out)
+{
+    size_t first, n = command_keys(spec, cmd, &first, 1);
+    for (size_t i = 0; i < n; i++)
+        if (!add_copy(cmd->argv[first + i], replies + i * KEY_PROBES, now_ms, out))
+            return -1;
+    return (int)n;
+}
+
+struct effect effect_recover(const struct command_spec *spec, const struct resp_command *cmd,
+                             const struct slice *replies, uint64_t now_ms, struct buf *out)
+{
+    struct effect e = {.n = 0};
+    struct slice words[5] = {slice_str("XTRIM"), cmd->argv[1]};
+    switch (kind_of(spec)) {
+    case SPOP:
+        break;
+    case XADD:
+        e.n = recover_entries(cmd, replies[0], out);
+        break;
+    case XTRIM:
+        e.n = trim_words(replies[0], words + 2) ? 1 : -1;
+        if (e.n > 0)
+            add_words(out, words, ARRAY_LEN(words));
+        break;
+    case XCLAIM:
+        for (size_t i = 5; i < ids_end(cmd); i++)
+            e.n += recover_pending(cmd, replies[i - 5], now_ms, out);
+        e.also_here = true;
+        break;
+    case XAUTOCLAIM:
+        e.n = recover_pending(cmd, replies[0], now_ms, out);
+        e.also_here = true;
+        break;
+    case SCRIPT:
+        e.n = recover_script(spec, cmd, replies, now_ms, out);
+        break;
+    }
+    return e;
+}
+
+/* ---- what is chosen ---------------------------------------------------------------------------
+ */
+
+static int64_t pop_count(const struct resp_command *cmd)
+{
+    int64_t n = 1;
+    if (cmd->argc > 3 || (cmd->argc == 3 && !slice_to_i64(cmd->argv[2], &n)))
+        return -1;
+    return n;
+}
+
+bool effect_is_chosen(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct xadd_parts p;
+    if (kind_of(spec) == SPOP)
+        return pop_count(cmd) >= 0;
+    if (kind_of(spec) != XADD)
+        return false;
+    command_xadd_parts(cmd, &p);
+    return p.id && !p.about && slice_is(cmd->argv[p.id], "*");
+}
+
+static uint64_t asked_for(const struct resp_command *cmd, size_t more)
+{
+    int64_t n = pop_count(cmd);
+    return __builtin_add_overflow(n, (int64_t)more, &n) ? INT64_MAX : (uint64_t)n;
+}
+
+void effect_add_question(const struct command_spec *spec, const struct resp_command *cmd,
+                         size_t more, struct buf *out)
+{
+    char text[24];
+    struct slice words[3] = {slice_str("XINFO"), slice_str("STREAM"), cmd->argv[1]};
+    if (kind_of(spec) == SPOP) {
+        words[0] = slice_str("SRANDMEMBER");
+        words[1] = cmd->argv[1];
+        words[2] = number(text, asked_for(cmd, more));
+    }
+    add_words(out, words, 3);
+}
+
+static void read_stream(struct effect_pool *p, struct slice reply)
+{
+    struct redis_array a;
+    struct slice name, value, id;
+    struct stream_id last;
+    if (!redis_array_open(reply, &a)) {
+        if (!redis_error_is(redis_text(reply), "ERR")) /* no such key */
+            p->error = reply;
+        return;
+    }
+    p->exists = true;
+    while (redis_array_next(&a, &name) && redis_array_next(&a, &value))
+        if (resp_reply_bulk(name, &name) && slice_is(name, "last-generated-id") &&
+            resp_reply_bulk(value, &id) && read_id(id, &last)) {
+            p->last_ms = last.ms;
+            p->last_seq = last.seq;
+        }
+}
+
+void effect_pool_fill(struct effect_pool *p, const struct command_spec *spec,
+                      const struct resp_command *cmd, size_t more, struct slice answer)
+{
+    struct redis_array a;
+    *p = (struct effect_pool){.exists = false};
+    buf_add(&p->reply, answer.ptr, answer.len);
+    struct slice reply = buf_slice(&p->reply);
+    if (kind_of(spec) == XADD) {
+        read_stream(p, reply);
+    } else if (redis_array_open(reply, &a)) {
+        p->members = a.rest;
+        p->nmembers = a.left;
+        p->all = a.left < asked_for(cmd, more);
+    } else {
+        p->error = reply;
+    }
+}
+
+void effect_pool_fini(struct effect_pool *p)
+{
+    buf_fini(&p->reply);
+    *p = (struct effect_pool){.exists = false};
+}
+
+static int pop(struct effect_pool *p, const struct resp_command *cmd, struct buf *out,
+               struct buf *reply)
+{
+    size_t n = (size_t)pop_count(cmd);
+    if (n > p->nmembers && !p->all)
+        return -1;
+    n = n < p->nmembers ? n : p->nmembers;
+    struct slice front[] = {slice_str("SREM"), cmd->argv[1]}, element, member;
+    struct parts parts = {.out = out, .front = front, .nfront = 2};
+    struct redis_array a = {.rest = p->members, .left = p->nmembers};
+    if (cmd->argc == 3)
+        resp_add_array(reply, n);
+    else if (n == 0)
+        resp_add_nil(reply);
+    for (size_t i = 0; i < n && redis_array_next(&a, &element); i++) {
+        buf_add(reply, element.ptr, element.len);
+        if (resp_reply_bulk(element, &member))
+            add_arg(&parts, member);
+    }
+    p->members = a.rest;
+    p->nmembers = a.left;
+    return end_parts(&parts);
+}
+
+/* False: there is none behind the last one. */
+static bool next_id(struct effect_pool *p, uint64_t now_ms)
+{
+    if (now_ms > p->last_ms) {
+        p->last_ms = now_ms;
+        p->last_seq = 0;
+    } else if (p->last_seq < UINT64_MAX) {
+        p->last_seq++;
+    } else if (p->last_ms < UINT64_MAX) {
+        p->last_ms++;
+        p->last_seq = 0;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static int append(struct effect_pool *p, const struct resp_command *cmd, uint64_t now_ms,
+                  struct buf *out, struct buf *reply)
+{
+    struct xadd_parts parts;
+    char id[48];
+    command_xadd_parts(cmd, &parts);
+    bool only_there = false;
+    for (size_t i = 2; i < parts.id; i++)
+        only_there |= slice_is(cmd->argv[i], "NOMKSTREAM");
+    if (only_there && !p->exists) {
+        resp_add_nil(reply);
+        return 0;
+    }
+    if (!next_id(p, now_ms)) {
+        resp_add_error(reply, "ERR The stream has exhausted the last possible ID, unable to add "
+                              "more items");
+        return 0;
+    }
+    p->exists = true;
+    snprintf(id, sizeof id, "%" PRIu64 "-%" PRIu64, p->last_ms, p->last_seq);
+    resp_add_array(out, cmd->argc);
+    for (size_t i = 0; i < cmd->argc; i++)
+        resp_add_bulk(out, i == parts.id ? slice_str(id) : cmd->argv[i]);
+    resp_add_bulk_str(reply, id);
+    return 1;
+}
+
+int effect_choose(struct effect_pool *p, const struct command_spec *spec,
+                  const struct resp_command *cmd, uint64_t now_ms, struct buf *out,
+                  struct buf *reply)
+{
+    if (p->error.len) {
+        buf_add(reply, p->error.ptr, p->error.len);
+        return 0;
+    }
+    return kind_of(spec) == SPOP ? pop(p, cmd, out, reply) : append(p, cmd, now_ms, out, reply);
 }
 
 bool effect_next(struct slice *bytes, struct slice *command, struct resp_command *cmd)

@@ -233,6 +233,7 @@ void requests_put_mail(struct requests *rs, struct mail_write *m)
     }
     buf_reset(&m->command, SPARE_BYTES);
     buf_reset(&m->own_reply, SPARE_BYTES);
+    buf_fini(&m->chosen);
     m->own_down = m->effect = false;
     m->next = rs->spare;
     rs->spare = m;

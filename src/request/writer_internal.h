@@ -112,6 +112,8 @@ void writer_order(struct writer *w, struct mail_order *m); /* takes it */
  */
 
 void writer_write(struct writer *w, struct mail_write *m);
+/* Where the own store has a log: into all logs, and the next batch. */
+void writer_log(struct writer *w, struct mail_write *m);
 uint64_t writer_next_stamp(struct writer *w);
 struct replicate_write;
 /* Nodes that came into the ring while the write was on its way here get it too. */

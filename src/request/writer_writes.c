@@ -106,7 +106,7 @@ uint64_t writer_next_stamp(struct writer *w)
 }
 
 /* All logs first; then the own store, if it can take it. */
-static void log_write(struct writer *w, struct mail_write *m)
+void writer_log(struct writer *w, struct mail_write *m)
 {
     uint64_t stamp = writer_next_stamp(w);
     int own = own_place(w, m);
@@ -159,7 +159,7 @@ void writer_write(struct writer *w, struct mail_write *m)
     if (effects_concern(&w->effects, m) && writer_effects_take(w, m))
         return;
     if (own_has_log(&w->own)) {
-        log_write(w, m);
+        writer_log(w, m);
         return;
     }
     bool own = own_place(w, m) >= 0;
@@ -199,7 +199,9 @@ void writer_note_refusal(struct writer *w, const struct store_write *at_store)
 static void take_own_word(struct mail_write *m, const struct store_write *at_store)
 {
     m->own_outcome = at_store ? at_store->outcome : STORE_APPLIED;
-    if (at_store)
+    if (at_store && m->chosen.len && !resp_reply_is_error(at_store->reply))
+        buf_add(&m->own_reply, buf_head(&m->chosen), m->chosen.len);
+    else if (at_store)
         buf_add(&m->own_reply, at_store->reply.ptr, at_store->reply.len);
 }
 

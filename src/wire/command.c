@@ -209,12 +209,12 @@ void command_xadd_parts(const struct resp_command *cmd, struct xadd_parts *p)
 
 /* The id is *, or a time whose sequence number the stream chooses, or as many entries go as the
  * store finds convenient (~). */
-static bool xadd_undetermined(const struct resp_command *cmd)
+static bool xadd_undetermined(const struct resp_command *cmd, bool about)
 {
     struct xadd_parts p;
     command_xadd_parts(cmd, &p);
-    if (p.about || p.id == 0)
-        return p.about;
+    if (about || p.id == 0)
+        return about;
     struct slice id = cmd->argv[p.id];
     return slice_is(id, "*") || (id.len >= 2 && memcmp(id.ptr + id.len - 2, "-*", 2) == 0);
 }
@@ -355,13 +355,26 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
 
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd)
 {
-    if (spec->rule == RULE_XADD)
-        return xadd_undetermined(cmd);
+    struct xadd_parts p;
+    if (spec->rule == RULE_XADD) {
+        command_xadd_parts(cmd, &p);
+        return xadd_undetermined(cmd, p.about);
+    }
     if (spec->rule == RULE_XTRIM)
         return cmd->argc > 3 && slice_is(cmd->argv[3], "~");
     if (spec->rule == RULE_XCLAIM)
         return xclaim_undetermined(cmd);
     return spec->flags & COMMAND_UNDETERMINED;
+}
+
+bool command_stays_undetermined(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct xadd_parts p;
+    if (spec->rule == RULE_XADD) {
+        command_xadd_parts(cmd, &p);
+        return xadd_undetermined(cmd, p.about && p.id != p.threshold + 1);
+    }
+    return command_undetermined(spec, cmd) && (spec->rule != RULE_XTRIM || cmd->argc != 5);
 }
 
 const char *command_blind_reply(const struct command_spec *spec, const struct resp_command *cmd)

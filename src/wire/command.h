@@ -54,6 +54,8 @@ size_t command_keys(const struct command_spec *spec, const struct resp_command *
 enum command_class command_class_of(const struct command_spec *spec,
                                     const struct resp_command *cmd);
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
+/* Also when command_normalize is through with it. */
+bool command_stays_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
 #define COMMAND_CLAIM_NONE                                                                         \
     "9223372036854775807" /* as the min-idle-time of XCLAIM: nothing has been idle for so long */
 /* Where an XADD has what; 0: nowhere. */
@@ -70,7 +72,8 @@ size_t command_overwritten(const struct command_spec *spec, const struct resp_co
 
 /* Rewrites a write so that it means the same on every replica at any time: lifetimes become
  * absolute (SET EX|PX|EXAT -> PXAT, SETEX/PSETEX -> SET PXAT, EXPIRE/PEXPIRE/EXPIREAT -> PEXPIREAT,
- * GETEX EX -> PXAT, RESTORE ttl -> ABSTTL, XCLAIM IDLE -> TIME). Appends the resulting RESP command
+ * GETEX EX -> PXAT, RESTORE ttl -> ABSTTL, XCLAIM IDLE -> TIME), and what is trimmed to about
+ * so much (~ without LIMIT) is trimmed exactly. Appends the resulting RESP command
  * to `out` in any case (unchanged commands are re-encoded as an array). False with Redis's error
  * text when an argument is wrong ("ERR invalid expire time in 'set' command", "ERR value is not an
  * integer or out of range", "ERR syntax error"). now_ms: wall clock. */

@@ -371,6 +371,35 @@ static bool normalize_xclaim(const struct resp_command *cmd, uint64_t now_ms, st
     return true;
 }
 
+/* ---- XADD, XTRIM ---------------------------------------------------------------------------- */
+
+/* About so many is what each replica's store finds convenient; exactly so many is allowed, too. But
+ * where a LIMIT says how much work it may be. */
+static bool trim_exactly(const struct resp_command *cmd, size_t about, struct buf *out)
+{
+    resp_add_array(out, cmd->argc);
+    for (size_t i = 0; i < cmd->argc; i++)
+        resp_add_bulk(out, i == about ? slice_str("=") : cmd->argv[i]);
+    return true;
+}
+
+static bool normalize_xadd(const struct resp_command *cmd, struct buf *out)
+{
+    struct xadd_parts p;
+    command_xadd_parts(cmd, &p);
+    if (!p.about || p.id != p.threshold + 1)
+        return pass_on(cmd, out);
+    return trim_exactly(cmd, p.threshold - 1, out);
+}
+
+static bool normalize_xtrim(const struct command_spec *spec, const struct resp_command *cmd,
+                            struct buf *out)
+{
+    if (!command_undetermined(spec, cmd) || cmd->argc != 5)
+        return pass_on(cmd, out);
+    return trim_exactly(cmd, 3, out);
+}
+
 bool command_normalize(const struct command_spec *spec, const struct resp_command *cmd,
                        uint64_t now_ms, struct buf *out, struct error *e)
 {
@@ -392,6 +421,10 @@ bool command_normalize(const struct command_spec *spec, const struct resp_comman
         return normalize_expire(spec, cmd, &(struct lifetime){1, false}, now_ms, out, e);
     case RULE_RESTORE:
         return normalize_restore(cmd, now_ms, out, e);
+    case RULE_XADD:
+        return normalize_xadd(cmd, out);
+    case RULE_XTRIM:
+        return normalize_xtrim(spec, cmd, out);
     case RULE_XCLAIM:
         return normalize_xclaim(cmd, now_ms, out);
     default:

@@ -464,6 +464,16 @@ static const struct {
     {"XCLAIM k g c 9 1-1 IDLE -7", "XCLAIM k g c 9 1-1 IDLE -7 TIME 1700000000000"},
     {"XCLAIM k g c 9 1-1 IDLE x", "XCLAIM k g c 9 1-1 IDLE x"},
 
+    {"XADD k * f v", "XADD k * f v"},
+    {"XADD k NOMKSTREAM maxlen ~ 5 * f ~", "XADD k NOMKSTREAM maxlen = 5 * f ~"},
+    {"XADD k MINID ~ 5 7-7 f v", "XADD k MINID = 5 7-7 f v"},
+    {"XADD k MAXLEN ~ 5 LIMIT 10 * f v", "XADD k MAXLEN ~ 5 LIMIT 10 * f v"},
+    {"XADD k MAXLEN 5 * f v", "XADD k MAXLEN 5 * f v"},
+    {"XADD k MAXLEN ~ 5", "XADD k MAXLEN ~ 5"},
+    {"XTRIM k MAXLEN ~ 5", "XTRIM k MAXLEN = 5"},
+    {"XTRIM k MINID ~ 5 LIMIT 7", "XTRIM k MINID ~ 5 LIMIT 7"},
+    {"XTRIM k MAXLEN 5", "XTRIM k MAXLEN 5"},
+
     {"INCRBY k x", "INCRBY k x"},
     {"DEL a b", "DEL a b"},
 };
@@ -491,6 +501,13 @@ START_TEST(test_normalize)
     struct buf out = BUF_INIT;
     struct error e;
     bool ok = command_normalize(l.spec, &l.cmd, NOW, &out, &e);
+    struct resp_command made = {0};
+    if (ok) {
+        ck_assert(resp_command_parse(buf_slice(&out), &made));
+        ck_assert(command_undetermined(command_find(made.argv[0]), &made) ==
+                  command_stays_undetermined(l.spec, &l.cmd));
+    }
+    resp_command_fini(&made);
     char *found = ok ? join(buf_slice(&out)) : mem_printf("-%s", e.text);
     ck_assert_msg(strcmp(found, normal[_i].result) == 0, "%s: %s", normal[_i].line, found);
     ck_assert(ok || out.len == 0);

@@ -105,13 +105,9 @@ static const struct {
     const char *command, *probes, *reply, *answers, *effect; /* effect NULL: a probe was refused */
     bool also_here;
 } cases[] = {
-    {"SPOP k", "", "$a", "", "SREM k a", false},
-    {"SPOP k", "", "$-1", "", "", false},
-    {"SPOP k", "", "-WRONGTYPE", "", "", false},
-    {"SPOP k 3", "", "[ $a $b $c ]", "", "SREM k a b c", false},
-    {"SPOP k 3", "", "[ ]", "", "", false},
+    {"SPOP k x", "", "-ERR value is out of range, must be positive", "", "", false},
 
-    {"XADD k * f v", "", "$5-0", "", "XADD k 5-0 f v", false},
+    {"XADD k 5-* f v", "", "$5-0", "", "XADD k 5-0 f v", false},
     {"XADD k 5-* f v g w", "", "$5-7", "", "XADD k 5-7 f v g w", false},
     {"XADD k NOMKSTREAM * f v", "", "$-1", "", "", false},
     {"XADD k NOMKSTREAM * f v", "", "$5-0", "", "XADD k 5-0 f v", false},
@@ -236,23 +232,180 @@ START_TEST(test_case)
 }
 END_TEST
 
+/* Where the reply was lost. */
+static const struct {
+    const char *command, *probes, *answers, *effect;
+    bool also_here;
+} lost[] = {
+    {"XADD k 5-* f v", "XRANGE k 5 5", "[ [ $5-0 [ $f $v $g $w ] ] [ $5-1 [ $f $v ] ] ] ",
+     "XADD k 5-0 f v g w | XADD k 5-1 f v", false},
+    {"XADD k 5-* f v", "XRANGE k 5 5", "[ ] ", "", false},
+    {"XTRIM k MAXLEN ~ 5 LIMIT 9", RANGE, "[ [ $4-1 [ $f $v ] ] ] ", "XTRIM k MINID = 4-1", false},
+    {"XCLAIM k g c 5 1-1 2 TIME 9", "XPENDING k g 1-1 1-1 1 c | XPENDING k g 2 2 1 c",
+     "[ [ $1-1 $c :0 :7 ] ] [ ] ",
+     "XCLAIM k g c 0 1-1 TIME 1700000000000 RETRYCOUNT 7 FORCE JUSTID", true},
+    {"XAUTOCLAIM k g c 5 0", "XPENDING k g 0 + 1000 c", "[ [ $1-1 $c :0 :7 ] [ $2-1 $c :0 :7 ] ] ",
+     "XCLAIM k g c 0 1-1 2-1 TIME 1700000000000 RETRYCOUNT 7 FORCE JUSTID", true},
+    {"XAUTOCLAIM k g c 5 0", "XPENDING k g 0 + 1000 c", "-NOGROUP ", "", true},
+    {"EVAL s 2 a b c", KEY("a") " | " KEY("b"), NEVER("x") GONE,
+     "RESTORE a 0 x REPLACE ABSTTL | DEL b", false},
+    {"EVAL s 1 a", KEY("a"), "-NOPERM :1 :1 ", NULL, false},
+};
+
+START_TEST(test_lost)
+{
+    struct line l;
+    struct buf probes = BUF_INIT, bytes = BUF_INIT, out = BUF_INIT;
+    struct slice answers[16];
+    line_make(&l, lost[_i].command);
+    unsigned n = effect_recovery_probes(l.spec, &l.cmd, &probes);
+    char *asked = join(buf_slice(&probes), false);
+    ck_assert_str_eq(asked, lost[_i].probes);
+    ck_assert_uint_eq(read_answers(lost[_i].answers, &bytes, answers), n);
+    struct effect did = effect_recover(l.spec, &l.cmd, answers, NOW, &out);
+    ck_assert(did.also_here == lost[_i].also_here);
+    ck_assert((did.n < 0) == !lost[_i].effect);
+    char *found = join(buf_slice(&out), true);
+    ck_assert_str_eq(found, lost[_i].effect ? lost[_i].effect : "");
+    mem_free(found);
+    mem_free(asked);
+    mem_free(l.text);
+    buf_fini(&probes);
+    buf_fini(&bytes);
+    buf_fini(&out);
+}
+END_TEST
+
+/* ---- what is chosen: the same commands one after the other, from one answer -------------------
+ */
+
+#define STREAM(last) "[ $length :1 $last-generated-id $" last " $entries-added :9 ]"
+
+static const struct {
+    const char *command, *question, *answer;
+    unsigned more;
+    const char *chosen[4]; /* "reply: commands"; "-": it must ask again */
+} choices[] = {
+    {"SPOP k", "SRANDMEMBER k 1", "[ $a ]", 0, {"$a: SREM k a", "-"}},
+    {"SPOP k", "SRANDMEMBER k 1", "[ ]", 0, {"$-1: ", "$-1: "}},
+    {"SPOP k", "SRANDMEMBER k 3", "[ $a $b ]", 2, {"$a: SREM k a", "$b: SREM k b", "$-1: "}},
+    {"SPOP k 2",
+     "SRANDMEMBER k 4",
+     "[ $a $b $c ]",
+     2,
+     {"[ $a $b ]: SREM k a b", "[ $c ]: SREM k c", "[ ]: "}},
+    {"SPOP k 2", "SRANDMEMBER k 3", "[ $a $b $c ]", 1, {"[ $a $b ]: SREM k a b", "-"}},
+    {"SPOP k 0", "SRANDMEMBER k 0", "[ ]", 0, {"[ ]: "}},
+    {"SPOP k", "SRANDMEMBER k 1", "-WRONGTYPE", 0, {"-WRONGTYPE: ", "-WRONGTYPE: "}},
+    {"XADD k * f v",
+     "XINFO STREAM k",
+     STREAM("5-7"),
+     9,
+     {"$1700000000000-0: XADD k 1700000000000-0 f v",
+      "$1700000000000-1: XADD k 1700000000000-1 f v"}},
+    {"XADD k MAXLEN = 5 * f *",
+     "XINFO STREAM k",
+     STREAM("1800000000000-7"),
+     0,
+     {"$1800000000000-8: XADD k MAXLEN = 5 1800000000000-8 f *"}},
+    {"XADD k * f v",
+     "XINFO STREAM k",
+     STREAM("1800000000000-18446744073709551615"),
+     0,
+     {"$1800000000001-0: XADD k 1800000000001-0 f v"}},
+    {"XADD k * f v",
+     "XINFO STREAM k",
+     STREAM("18446744073709551615-18446744073709551615"),
+     0,
+     {"-ERR The stream has exhausted the last possible ID, unable to add more items: "}},
+    {"XADD k * f v", "XINFO STREAM k", "-ERR", 0, {"$1700000000000-0: XADD k 1700000000000-0 f v"}},
+    {"XADD k NOMKSTREAM * f v", "XINFO STREAM k", "-ERR", 0, {"$-1: ", "$-1: "}},
+    {"XADD k NOMKSTREAM * f v",
+     "XINFO STREAM k",
+     STREAM("5-7"),
+     0,
+     {"$1700000000000-0: XADD k NOMKSTREAM 1700000000000-0 f v"}},
+    {"XADD k * f v", "XINFO STREAM k", "-WRONGTYPE", 0, {"-WRONGTYPE: "}},
+};
+
+START_TEST(test_choice)
+{
+    struct line l;
+    struct effect_pool pool;
+    struct buf question = BUF_INIT, answer = BUF_INIT;
+    line_make(&l, choices[_i].command);
+    ck_assert(effect_is_chosen(l.spec, &l.cmd));
+    effect_add_question(l.spec, &l.cmd, choices[_i].more, &question);
+    char *asked = join(buf_slice(&question), false);
+    ck_assert_str_eq(asked, choices[_i].question);
+    char *copy = mem_strdup(choices[_i].answer), *at = copy;
+    add_reply(&answer, &at);
+    effect_pool_fill(&pool, l.spec, &l.cmd, choices[_i].more, buf_slice(&answer));
+    buf_fini(&answer); /* the pool has its own */
+    for (unsigned i = 0; i < 4 && choices[_i].chosen[i]; i++) {
+        struct buf out = BUF_INIT, reply = BUF_INIT, want = BUF_INIT;
+        int n = effect_choose(&pool, l.spec, &l.cmd, NOW, &out, &reply);
+        char *wanted = mem_strdup(choices[_i].chosen[i]), *colon = strstr(wanted, ": ");
+        ck_assert_msg((n < 0) == !colon, "%s, %u: %d", choices[_i].command, i, n);
+        if (colon) {
+            char *found = join(buf_slice(&out), true);
+            ck_assert_str_eq(found, colon + 2);
+            ck_assert_int_eq(n, *found != '\0');
+            *colon = '\0';
+            at = wanted;
+            if (*wanted == '-')
+                resp_add_error(&want, "%s", wanted + 1);
+            else
+                add_reply(&want, &at);
+            ck_assert(slice_eq(buf_slice(&reply), buf_slice(&want)));
+            mem_free(found);
+        }
+        mem_free(wanted);
+        buf_fini(&out);
+        buf_fini(&reply);
+        buf_fini(&want);
+    }
+    effect_pool_fini(&pool);
+    mem_free(copy);
+    mem_free(asked);
+    mem_free(l.text);
+    buf_fini(&question);
+}
+END_TEST
+
+START_TEST(test_not_chosen)
+{
+    static const char *const lines[] = {
+        "SPOP k -1",      "SPOP k x",           "SPOP k 1 2",
+        "XADD k 5-* f v", "XADD k 5-5 f v",     "XADD k MAXLEN ~ 5 LIMIT 7 * f v",
+        "EVAL s 1 a",     "XCLAIM k g c 0 1-1", "XADD k NOMKSTREAM"};
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        struct line l;
+        line_make(&l, lines[i]);
+        ck_assert_msg(!effect_is_chosen(l.spec, &l.cmd), "%s", lines[i]);
+        mem_free(l.text);
+    }
+}
+END_TEST
+
 /* A large pop goes out as several commands, none of them large. */
 START_TEST(test_many_are_several)
 {
     struct line l;
-    struct buf reply = BUF_INIT, out = BUF_INIT;
+    struct effect_pool pool;
+    struct buf answer = BUF_INIT, reply = BUF_INIT, out = BUF_INIT;
     struct resp_command cmd = {0};
     struct slice command;
     char member[24];
     line_make(&l, "SPOP k 2500");
-    resp_add_array(&reply, 2500);
+    resp_add_array(&answer, 2500);
     for (int i = 0; i < 2500; i++) {
         snprintf(member, sizeof member, "m%d", i);
-        resp_add_bulk_str(&reply, member);
+        resp_add_bulk_str(&answer, member);
     }
-    struct effect_replies r = {.own = buf_slice(&reply)};
-    struct effect did = effect_tell(l.spec, &l.cmd, &r, &out);
-    ck_assert_int_eq(did.n, 3);
+    effect_pool_fill(&pool, l.spec, &l.cmd, 0, buf_slice(&answer));
+    ck_assert_int_eq(effect_choose(&pool, l.spec, &l.cmd, NOW, &out, &reply), 3);
+    ck_assert(slice_eq(buf_slice(&reply), buf_slice(&answer)));
     struct slice left = buf_slice(&out);
     size_t members = 0;
     while (effect_next(&left, &command, &cmd)) {
@@ -265,6 +418,8 @@ START_TEST(test_many_are_several)
     ck_assert_uint_eq(members, 2500);
     resp_command_fini(&cmd);
     mem_free(l.text);
+    effect_pool_fini(&pool);
+    buf_fini(&answer);
     buf_fini(&reply);
     buf_fini(&out);
 }
@@ -273,6 +428,9 @@ END_TEST
 static void add_cases(TCase *c)
 {
     tcase_add_loop_test(c, test_case, 0, ARRAY_LEN(cases));
+    tcase_add_loop_test(c, test_lost, 0, ARRAY_LEN(lost));
+    tcase_add_loop_test(c, test_choice, 0, ARRAY_LEN(choices));
+    tcase_add_test(c, test_not_chosen);
     tcase_add_test(c, test_many_are_several);
 }
 
