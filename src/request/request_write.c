@@ -256,6 +256,7 @@ static struct mail_write *with_room(struct mail_write *m, unsigned n)
         return m;
     struct mail_write *larger = mail_write_new(n);
     larger->command = m->command;
+    larger->effect = m->effect;
     m->command = (struct buf)BUF_INIT;
     mail_write_free(m);
     return larger;
