@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define TICK_MS      20 /* while requests are in flight */
+#define HOLD_TICK_MS 1  /* while one of them waits for acknowledgements */
 #define IDLE_TICK_MS 250
 #define LINK_TICK_MS 1000
 #define DRAIN_MS     5000
@@ -19,6 +20,8 @@ struct worker {
     struct listener client_port, peer_port;
     unsigned next; /* whose turn it is to get a socket */
     uv_timer_t tick;
+    uv_timer_t hedge;  /* runs while a read may have to be hedged */
+    uint64_t hedge_ms; /* when it rings, on the loop's clock */
     uint64_t link_tick_ms, drain_until_ms;
     bool draining;
     struct mail_settle *settling; /* to be answered when no write is on its way past the writer */
@@ -83,6 +86,7 @@ static void close_all(struct worker *w)
     clients_close(&w->clients);
     receivers_close(&w->receivers);
     uv_close((uv_handle_t *)&w->tick, NULL);
+    uv_close((uv_handle_t *)&w->hedge, NULL);
 }
 
 static void on_tick(uv_timer_t *t);
@@ -190,7 +194,8 @@ static void start(void *self)
                                   .id_offset = o->index};
     w->inspections = (struct inspections){.requests = &w->requests};
     uv_timer_init(&w->actor.loop, &w->tick);
-    w->tick.data = w;
+    uv_timer_init(&w->actor.loop, &w->hedge);
+    w->tick.data = w->hedge.data = w;
     tick_every(w, IDLE_TICK_MS);
     open_ports(w);
 }
@@ -270,6 +275,26 @@ static void answer_settled(struct worker *w)
     w->settling = NULL;
 }
 
+static void on_hedge(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    requests_hedge(&w->requests);
+}
+
+/* One that rings too early costs a turn, and is set again at its end. */
+static void set_hedge(struct worker *w)
+{
+    uint64_t due_us = requests_hedge_due(&w->requests), now_ms = uv_now(&w->actor.loop);
+    uint64_t ms = due_us / 1000 + 1;
+    bool runs = uv_is_active((uv_handle_t *)&w->hedge);
+    if (due_us == HEDGE_NEVER) {
+        uv_timer_stop(&w->hedge);
+    } else if (!runs || ms < w->hedge_ms) {
+        w->hedge_ms = ms;
+        uv_timer_start(&w->hedge, on_hedge, ms > now_ms ? ms - now_ms : 0, 0);
+    }
+}
+
 static void turn_end(void *self)
 {
     struct worker *w = self;
@@ -277,8 +302,9 @@ static void turn_end(void *self)
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
     answer_settled(w);
+    set_hedge(w);
     if (w->requests.oldest || w->clients.later)
-        tick_every(w, TICK_MS);
+        tick_every(w, requests_hold_back(&w->requests) ? HOLD_TICK_MS : TICK_MS);
 }
 
 static void stop(void *self)

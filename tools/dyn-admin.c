@@ -5,6 +5,8 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "proto/admin.pb-c.h"
+#include "status.h"
+#include "table.h"
 #include <config.h>
 #include <errno.h>
 #include <getopt.h>
@@ -138,156 +140,6 @@ static AdminReply *ask(int fd, uint64_t deadline_us, const AdminRequest *q)
     return r;
 }
 
-/* ---- tables
- * --------------------------------------------------------------------------------------- */
-
-#define LISTED     4 /* of a list inside a cell */
-#define NAME_WIDTH 32
-
-/* What a cell says; the caller frees. */
-static char *cell(const json_t *v)
-{
-    if (json_is_string(v))
-        return mem_strdup(*json_string_value(v) ? json_string_value(v) : "-");
-    if (json_is_integer(v))
-        return mem_printf("%lld", (long long)json_integer_value(v));
-    if (json_is_real(v))
-        return mem_printf("%.4f", json_real_value(v));
-    if (json_is_boolean(v))
-        return mem_strdup(json_is_true(v) ? "yes" : "no");
-    if (!json_is_array(v))
-        return mem_strdup("-");
-    char *all = mem_strdup("");
-    for (size_t i = 0; i < json_array_size(v); i++) {
-        char *one = i < LISTED ? cell(json_array_get(v, i)) : mem_strdup("...");
-        char *more = mem_printf("%s%s%s", all, i ? "," : "", one);
-        mem_free(one);
-        mem_free(all);
-        all = more;
-        if (i == LISTED)
-            break;
-    }
-    return all;
-}
-
-/* What is too long for a column stands below the table, where there is something to say. */
-static bool is_long(const char *key)
-{
-    return strcmp(key, "repair_reason") == 0 || strcmp(key, "repair_since_ms") == 0 ||
-           strcmp(key, "note") == 0;
-}
-
-static void print_repair(const json_t *row)
-{
-    const json_t *since = json_object_get(row, "repair_since_ms");
-    char when[32] = "";
-    time_t s = (time_t)(json_integer_value(since) / 1000);
-    if (!json_is_integer(since))
-        return;
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&s));
-    printf("%s needs repair since %s: %s\n", json_string_value(json_object_get(row, "address")),
-           when, json_string_value(json_object_get(row, "repair_reason")));
-}
-
-static void print_long(const json_t *rows)
-{
-    size_t i;
-    const json_t *row;
-    json_array_foreach(rows, i, row)
-    {
-        const json_t *note = json_object_get(row, "note");
-        print_repair(row);
-        if (json_string_length(note))
-            printf("%s: %s\n", json_string_value(json_object_get(row, "address")),
-                   json_string_value(note));
-    }
-}
-
-static int column_width(const json_t *rows, const char *key)
-{
-    size_t width = strlen(key), i;
-    const json_t *row;
-    json_array_foreach(rows, i, row)
-    {
-        char *text = cell(json_object_get(row, key));
-        if (strlen(text) > width)
-            width = strlen(text);
-        mem_free(text);
-    }
-    return (int)width + 2;
-}
-
-static void print_row(const json_t *columns, const int *widths, const json_t *row)
-{
-    size_t c = 0, padding = 0;
-    const char *key;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)columns, key, v)
-    {
-        size_t width = (size_t)widths[c++];
-        if (is_long(key))
-            continue;
-        char *text = row ? cell(json_object_get(row, key)) : mem_strdup(key);
-        printf("%*s%s", (int)padding, "", text);
-        padding = width - strlen(text);
-        mem_free(text);
-    }
-    putchar('\n');
-}
-
-/* An array of flat objects; the first one's members are the columns. */
-static void print_rows(const json_t *rows)
-{
-    const json_t *row, *columns = json_array_get(rows, 0);
-    size_t i, c = 0;
-    const char *key;
-    json_t *v;
-    if (!columns) {
-        puts("(none)");
-        return;
-    }
-    int *widths = mem_calloc(json_object_size(columns), sizeof *widths);
-    json_object_foreach((json_t *)(uintptr_t)columns, key, v) widths[c++] = column_width(rows, key);
-    print_row(columns, widths, NULL);
-    json_array_foreach(rows, i, row) print_row(columns, widths, row);
-    mem_free(widths);
-    print_long(rows);
-}
-
-static bool is_table(const json_t *v)
-{
-    return json_is_array(v) && (json_array_size(v) == 0 || json_is_object(json_array_get(v, 0)));
-}
-
-static unsigned paragraphs; /* printed so far: an empty line stands between two */
-
-/* Single values first, then what has members of its own, under its name. */
-static void print_object(json_t *o, const char *indent)
-{
-    const char *key;
-    json_t *v;
-    json_object_foreach(o, key, v)
-    {
-        if (json_is_object(v) || is_table(v) || is_long(key))
-            continue;
-        char *text = cell(v);
-        printf("%s%-*s%s\n", indent, NAME_WIDTH - (int)strlen(indent), key, text);
-        mem_free(text);
-        paragraphs = paragraphs ? paragraphs : 1;
-    }
-    print_repair(o);
-    json_object_foreach(o, key, v)
-    {
-        if (!json_is_object(v) && !is_table(v))
-            continue;
-        printf("%s%s\n", paragraphs++ ? "\n" : "", key);
-        if (json_is_object(v))
-            print_object(v, "  ");
-        else
-            print_rows(v);
-    }
-}
-
 /* With -o json every answer is one object. */
 static void print_json_text(const char *text)
 {
@@ -297,7 +149,7 @@ static void print_json_text(const char *text)
     json_decref(o);
 }
 
-static int print_reply(const struct options *o, const AdminReply *r)
+static int print_reply(const struct options *o, const char *command, const AdminReply *r)
 {
     if (!r->ok) {
         fprintf(stderr, "dyn-admin: %s\n", r->reason ? r->reason : "refused");
@@ -311,7 +163,10 @@ static int print_reply(const struct options *o, const AdminReply *r)
         puts(r->json);
     if (r->json && !o->json) {
         json_t *v = json_loads(r->json, 0, NULL);
-        print_object(v, "");
+        if (strcmp(command, "status") == 0)
+            status_print(v);
+        else
+            table_print(v);
         json_decref(v);
     }
     return fflush(stdout) == 0 ? DONE : REFUSED;
@@ -462,7 +317,7 @@ static int run(const struct options *o)
         fprintf(stderr, "dyn-admin: %s: %s\n", o->node, strerror(why));
         return why == ETIMEDOUT ? REFUSED : UNREACHABLE;
     }
-    int status = print_reply(o, r);
+    int status = print_reply(o, q.command, r);
     if (r->ok && strcmp(q.command, "ping") == 0 && !o->json)
         printf("%llu us\n", (unsigned long long)(clock_mono_us() - started));
     admin_reply__free_unpacked(r, NULL);

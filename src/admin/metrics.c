@@ -170,6 +170,14 @@ static uint64_t behind(const struct peer *p)
 {
     return peer_behind(p);
 }
+static uint64_t dc_raw(const struct peer *p)
+{
+    return PEER_LOAD(p, dc_raw);
+}
+static uint64_t dc_sent(const struct peer *p)
+{
+    return PEER_LOAD(p, dc_sent);
+}
 static uint64_t paused(const struct peer *p)
 {
     return PEER_LOAD(p, paused);
@@ -281,6 +289,20 @@ static void requests(const struct admin_sources *s, struct buf *b)
         }
 }
 
+/* Reads at DC_ONE whose first replica was slow. */
+static void hedges(const struct admin_sources *s, struct buf *b)
+{
+    uint64_t all = 0, won = 0;
+    for (unsigned w = 0; w < s->nworkers; w++) {
+        all += STATS_LOAD(s->stats[w], hedged_reads);
+        won += STATS_LOAD(s->stats[w], hedged_reads_won);
+    }
+    one(b, "hedged_reads_total", "counter",
+        "reads for which a second replica was asked since the first was slow", all);
+    one(b, "hedged_reads_won_total", "counter", "hedged reads that the second replica answered",
+        won);
+}
+
 static void durations(const struct admin_sources *s, struct buf *b)
 {
     struct histogram h = {0};
@@ -314,8 +336,12 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     one(b, "client_connections", "gauge", "clients connected now", connections);
     requests(s, b);
     durations(s, b);
+    hedges(s, b);
     peers_up(s, b);
     per_peer(s, b, "peer_behind_bytes", "gauge", "bytes the peer hasn't acknowledged", behind);
+    per_peer(s, b, "dc_raw_bytes_total", "counter",
+             "bytes of writes sent to a peer in another datacenter, before compression", dc_raw);
+    per_peer(s, b, "dc_sent_bytes_total", "counter", "what these took on the link", dc_sent);
     per_log(s, b, "hints_pending", "gauge", "hints kept for the peer", pending);
     per_log(s, b, "hints_bytes", "gauge", "payload bytes of hints kept for the peer", bytes);
     per_log(s, b, "hints_oldest_seconds", "gauge", "age of the oldest hint", oldest);

@@ -79,18 +79,24 @@ static void add_repair(json_t *o, const struct peer_repair *r)
 }
 
 /* What else there is to say of a peer, in words. */
-static void add_note(json_t *o, const struct admin_sources *s, const struct peer *p)
+static void add_note(json_t *o, const struct admin_sources *s, const struct peer *p, bool remote)
 {
     uint64_t rate = CONFIG_LIVE(s->config, hint_drain_rate), live = PEER_LOAD(p, live_rate);
+    uint64_t dc_rate = remote ? CONFIG_LIVE(s->config, dc_rate) : 0, out = PEER_LOAD(p, drain_rate);
     char text[200] = "";
     if (PEER_LOAD(p, closed))
         snprintf(text, sizeof text,
                  "it has been down for longer than its hints live: nothing is stored for it");
-    else if (rate && live > rate && PEER_LOAD(p, drain_rate))
+    else if (rate && live > rate && out)
         snprintf(text, sizeof text,
                  "hint_drain_rate (%" PRIu64 " bytes/s) is below the rate of new writes (%" PRIu64
                  " bytes/s): it will never catch up",
                  rate, live);
+    else if (dc_rate && live > dc_rate && out && live > out) /* compressed, more may go out */
+        snprintf(text, sizeof text,
+                 "dc_rate (%" PRIu64 " bytes/s) is below the rate of new writes (%" PRIu64
+                 " bytes/s): it will never catch up",
+                 dc_rate, live);
     set(o, "note", json_string(text));
 }
 
@@ -110,7 +116,7 @@ static json_t *status_of_peer(const struct admin_sources *s, const struct ring_n
     set(o, "hints_pending", number(h.pending));
     set(o, "hints_bytes", number(h.bytes));
     add_repair(o, RCU_GET(p->repair));
-    add_note(o, s, p);
+    add_note(o, s, p, strcmp(n->datacenter, s->me->datacenter) != 0);
     return o;
 }
 
@@ -148,6 +154,8 @@ static json_t *detail_of_peer(const struct admin_sources *s, const struct ring_n
     set(o, "last_heard_ms", heard ? number(clock_mono_ms() - heard) : json_null());
     set(o, "behind_bytes", number(peer_behind(p)));
     set(o, "round_trip_us", number(PEER_LOAD(p, rtt_us)));
+    set(o, "dc_raw_bytes", number(PEER_LOAD(p, dc_raw)));
+    set(o, "dc_sent_bytes", number(PEER_LOAD(p, dc_sent)));
     return o;
 }
 
@@ -316,21 +324,33 @@ static void add_copy(json_t *o, struct slice reply)
     set(o, "digest", json_string(digest));
 }
 
+static json_t *copy_at(const struct admin_sources *s, const struct mail_inspected *m, unsigned i)
+{
+    unsigned node = m->replica[i].node;
+    struct blob *reply = m->replica[i].reply;
+    json_t *o = place_of(&RCU_GET(*s->topology)->nodes[node]);
+    enum node_state state =
+        node == s->peers->self ? view_own_state(s) : peer_shown(s->peers->at[node]).state;
+    set(o, "state", json_string(node_state_name(state)));
+    set(o, "asked", json_boolean(m->replica[i].asked));
+    add_copy(o, reply ? blob_slice(reply) : slice_of("", 0));
+    return o;
+}
+
 json_t *view_key(const struct admin_sources *s, struct slice key, const struct mail_inspected *m)
 {
-    json_t *a = json_array(), *o = json_object();
+    json_t *replicas = json_array(), *joining = json_array(), *o = json_object();
     rcu_read_begin();
-    const struct topology *t = RCU_GET(*s->topology);
-    for (unsigned i = 0; i < m->n; i++) {
-        json_t *r = place_of(&t->nodes[m->replica[i].node]);
-        add_copy(r, m->replica[i].reply ? blob_slice(m->replica[i].reply) : slice_of("", 0));
-        json_array_append_new(a, r);
-    }
+    for (unsigned i = 0; i < m->n; i++)
+        json_array_append_new(i < m->n - m->joining ? replicas : joining, copy_at(s, m, i));
     rcu_read_end();
     json_t *name = json_stringn((const char *)key.ptr, key.len);
     set(o, "key", name ? name : json_string("(not UTF-8)"));
     set(o, "token", number(m->token));
-    set(o, "replicas", a);
+    set(o, "replicas", replicas);
+    if (m->joining)
+        json_object_set(o, "joining", joining);
+    json_decref(joining);
     return o;
 }
 
@@ -369,6 +389,7 @@ static json_t *gossip_of(const struct gossip_figures *f)
 json_t *view_stats(const struct admin_sources *s)
 {
     uint64_t requests = 0, errors = 0, connections = 0, timeouts = 0;
+    uint64_t hedged = 0, won = 0;
     for (unsigned w = 0; w < s->nworkers; w++) {
         const struct stats *st = s->stats[w];
         for (unsigned i = 0; i < STATS_COMMANDS_MAX; i++) {
@@ -377,6 +398,8 @@ json_t *view_stats(const struct admin_sources *s)
         }
         connections += STATS_LOAD(st, connections);
         timeouts += STATS_LOAD(st, timeouts);
+        hedged += STATS_LOAD(st, hedged_reads);
+        won += STATS_LOAD(st, hedged_reads_won);
     }
     json_t *o = view_status(s);
     set(o, "hints", view_hints(s));
@@ -384,6 +407,8 @@ json_t *view_stats(const struct admin_sources *s)
     set(o, "requests_ok", number(requests));
     set(o, "requests_error", number(errors));
     set(o, "timeouts", number(timeouts));
+    set(o, "hedged_reads", number(hedged));
+    set(o, "hedged_reads_won", number(won));
     set(o, "client_connections", number(connections));
     return o;
 }

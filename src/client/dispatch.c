@@ -90,26 +90,60 @@ static bool not_yet(struct client *c, uint32_t token, bool write, bool wide)
     return must_wait(c, token, write, wide) || (!write && lags(c, token));
 }
 
+/* A peer runs another client's write to one of these keys: its answer isn't awaited by the client.
+ */
+static bool meets_carried(struct client *c, const size_t *keys, size_t n)
+{
+    const struct requests *rs = c->all->requests;
+    bool meets = false;
+    for (size_t i = 0; requests_carry_any(rs) && i < n && !meets; i++)
+        meets = request_is_carried(rs, request_token(rs, c->cmd.argv[keys[i]]));
+    if (meets)
+        c->lagging = c->all->later = true;
+    return meets;
+}
+
+/* The level of a command with these keys: the strictest of theirs. */
+static enum consistency level_of(const struct client *c, const size_t *keys, size_t n, bool write)
+{
+    const struct config *config = c->all->config;
+    enum consistency strictest = CONSISTENCY_DC_ONE;
+    for (size_t i = 0; i < n; i++) {
+        struct slice key = c->cmd.argv[keys[i]];
+        enum consistency level =
+            write ? config_write_level(config, key) : config_read_level(config, key);
+        strictest = level > strictest ? level : strictest;
+    }
+    return strictest;
+}
+
 static void start_read(struct client *c, struct part *p, const struct command_spec *spec,
-                       const struct resp_command *cmd)
+                       const struct resp_command *cmd, enum consistency level)
 {
     int prefer = recent_replica(&c->recent, c->all->requests, p->token);
     call_part_starts(p->call, p->token);
     struct operation op = {.spec = spec,
                            .cmd = cmd,
+                           .level = level,
                            .token = p->token,
                            .prefer = prefer == RECENT_WAIT ? RECENT_ANY : prefer,
                            .done = call_part_done,
                            .arg = p};
+    op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;
     request_read(c->all->requests, &op);
 }
 
 static void start_write(struct client *c, struct part *p, struct mail_write *m,
-                        const struct command_spec *spec, const struct resp_command *cmd)
+                        const struct command_spec *spec, const struct resp_command *cmd,
+                        enum consistency level)
 {
     call_part_starts(p->call, p->token);
-    struct operation op = {
-        .spec = spec, .cmd = cmd, .token = p->token, .done = call_part_done, .arg = p};
+    struct operation op = {.spec = spec,
+                           .cmd = cmd,
+                           .level = level,
+                           .token = p->token,
+                           .done = call_part_done,
+                           .arg = p};
     request_write(c->all->requests, &op, m);
 }
 
@@ -117,12 +151,14 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
  */
 
 /* A read that needs no call: nothing stands before it, and the own store answers it. */
-static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token)
+static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
+                         enum consistency level)
 {
     if (c->first_call)
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
+                           .level = level,
                            .token = token,
                            .prefer = recent_replica(&c->recent, c->all->requests, token)};
     size_t before = c->stream.out.len;
@@ -134,18 +170,20 @@ static bool read_at_once(struct client *c, const struct command_spec *spec, uint
     return true;
 }
 
-static bool run_read(struct client *c, const struct command_spec *spec, uint32_t token, bool wide)
+static bool run_read(struct client *c, const struct command_spec *spec, uint32_t token,
+                     enum consistency level, bool wide)
 {
-    if (read_at_once(c, spec, token))
+    if (read_at_once(c, spec, token, level))
         return true;
     struct call *call = call_new(c, spec, 1);
     call->wide = wide;
     call->parts[0].token = token;
-    start_read(c, &call->parts[0], spec, &c->cmd);
+    start_read(c, &call->parts[0], spec, &c->cmd, level);
     return true;
 }
 
-static bool run_write(struct client *c, const struct command_spec *spec, uint32_t token, bool wide)
+static bool run_write(struct client *c, const struct command_spec *spec, uint32_t token,
+                      enum consistency level, bool wide)
 {
     struct error e;
     struct mail_write *m = requests_new_mail(c->all->requests);
@@ -157,17 +195,19 @@ static bool run_write(struct client *c, const struct command_spec *spec, uint32_
     call->wide = wide;
     call_is_write(call, c->cmd.size);
     call->parts[0].token = token;
-    start_write(c, &call->parts[0], m, spec, &c->cmd);
+    start_write(c, &call->parts[0], m, spec, &c->cmd, level);
     return true;
 }
 
-static bool run_whole(struct client *c, const struct command_spec *spec, struct slice key,
-                      bool write, bool wide)
+static bool run_whole(struct client *c, const struct command_spec *spec, const size_t *keys,
+                      size_t n, bool write)
 {
-    uint32_t token = request_token(c->all->requests, key);
-    if (not_yet(c, token, write, wide))
+    uint32_t token = request_token(c->all->requests, c->cmd.argv[keys[0]]);
+    bool wide = n > 1;
+    if (not_yet(c, token, write, wide) || (write && meets_carried(c, keys, n)))
         return false;
-    return write ? run_write(c, spec, token, wide) : run_read(c, spec, token, wide);
+    enum consistency level = level_of(c, keys, n, write);
+    return write ? run_write(c, spec, token, level, wide) : run_read(c, spec, token, level, wide);
 }
 
 /* ---- writes that one replica runs --------------------------------------------------------------
@@ -190,9 +230,11 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     struct requests *rs = c->all->requests;
     struct error e;
     uint32_t token = request_token(rs, c->cmd.argv[keys[0]]);
-    int prefer = recent_replica(&c->recent, rs, token), node = request_executor(rs, token, prefer);
+    int node = request_executor(rs, token);
     bool wide = n > 1, elsewhere = node >= 0 && node != (int)rs->peers->self;
     if (not_yet(c, token, true, wide) || (elsewhere && not_yet(c, token, false, wide)))
+        return false;
+    if (!elsewhere && meets_carried(c, keys, n))
         return false;
     struct mail_write *m = requests_new_mail(rs);
     if (!command_normalize(spec, &c->cmd, c->all->wall_ms, &m->command, &e)) {
@@ -209,9 +251,8 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     call_part_starts(call, token);
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
-                           .level = c->all->config->write_consistency,
+                           .level = level_of(c, keys, n, true),
                            .token = token,
-                           .prefer = prefer,
                            .done = call_part_done,
                            .arg = &call->parts[0]};
     request_execute(rs, &op, m);
@@ -277,13 +318,14 @@ static void start_part(struct client *c, struct part *p, const struct command_sp
     if (mset)
         argv[2] = cmd->argv[i + 1];
     struct resp_command one = {.argv = argv, .argc = mset ? 3 : 2};
+    enum consistency level = level_of(c, &i, 1, write);
     if (!write) {
-        start_read(c, p, spec, &one);
+        start_read(c, p, spec, &one, level);
         return;
     }
     struct mail_write *m = requests_new_mail(c->all->requests);
     resp_add_command(&m->command, argv, one.argc);
-    start_write(c, p, m, command_find(argv[0]), &one);
+    start_write(c, p, m, command_find(argv[0]), &one, level);
 }
 
 static bool run_split(struct client *c, const struct command_spec *spec, const size_t *keys,
@@ -292,6 +334,8 @@ static bool run_split(struct client *c, const struct command_spec *spec, const s
     for (size_t i = 0; i < n && !requests_direct(c->all->requests); i++)
         if (not_yet(c, request_token(c->all->requests, c->cmd.argv[keys[i]]), write, false))
             return false;
+    if (write && !requests_direct(c->all->requests) && meets_carried(c, keys, n))
+        return false;
     struct call *call = call_new(c, spec, n);
     call->merge = merge_of(spec);
     if (write)
@@ -332,7 +376,7 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
         return run_effect(c, spec, keys, n);
     if (n > 1 && !write)
         recent_join(&c->recent, c->all->requests, &c->cmd, keys, n);
-    return run_whole(c, spec, c->cmd.argv[keys[0]], write, n > 1);
+    return run_whole(c, spec, keys, n, write);
 }
 
 /* Only scripts may. */

@@ -92,7 +92,7 @@ int recent_replica(struct recent *r, const struct requests *rs, uint32_t token)
     struct choice c = choose(r, rs, token);
     bool own_normal = __atomic_load_n(rs->own_state, __ATOMIC_ACQUIRE) == NODE_NORMAL;
     if (c.own && own_normal)
-        return RECENT_ANY; /* the nearest */
+        return (int)rs->peers->self;
     if (c.normal >= 0)
         return c.normal;
     if (c.own)
@@ -100,6 +100,15 @@ int recent_replica(struct recent *r, const struct requests *rs, uint32_t token)
     if (c.standby >= 0)
         return c.standby;
     return c.lagging ? RECENT_WAIT : RECENT_ANY;
+}
+
+int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first)
+{
+    const struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
+    if (!r->floors || (slot && slot->node >= 0 && slot->token == token))
+        return -1;
+    int second = choose(r, rs, token).normal; /* the own one is the first, where it could be one */
+    return second != first ? second : -1;
 }
 
 static void forget_key(struct recent *r, uint32_t token)

@@ -29,6 +29,9 @@ enum { RECENT_ANY = -1, RECENT_WAIT = -2 };
 void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node);
 /* Whom to ask first: a node, RECENT_ANY, or RECENT_WAIT: ask again soon. */
 int recent_replica(struct recent *r, const struct requests *rs, uint32_t token);
+/* If that one, `first`, is slow: another that has what the connection has written; -1: none is
+ * known. */
+int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first);
 /* Before a read of several keys, which live on the same replicas: where their writes were
  * acknowledged by different ones, it is forgotten by whom, so that for each of them recent_replica
  * names one that has them all. */

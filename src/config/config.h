@@ -15,11 +15,12 @@
  * thread, and only config_set and config_reload change it: the options that are marked `live` in
  * the table (below: live), each by one atomic store. Threads read those by CONFIG_LIVE, each time
  * anew, and never by name. Strings and arrays belong to the struct. Strings are never NULL unless
- * it says so. */
+ * it says so. bucket_types, which is live and a list, is a snapshot behind RCU. */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
 #include "core/address.h"
+#include "core/buf.h"
 #include "core/compiler.h"
 #include "core/error.h"
 #include <stdbool.h>
@@ -29,7 +30,7 @@
 
 enum data_store { DATA_STORE_EMBEDDED, DATA_STORE_REDIS };
 
-/* Of these the first two are accepted so far. */
+/* From the weakest to the strictest. */
 enum consistency {
     CONSISTENCY_DC_ONE,
     CONSISTENCY_DC_QUORUM,
@@ -45,7 +46,11 @@ enum seed_provider { SEED_PROVIDER_SIMPLE, SEED_PROVIDER_DNS, SEED_PROVIDER_FLOR
  * likes. */
 enum sync_policy { SYNC_ALWAYS, SYNC_INTERVAL, SYNC_NEVER };
 
+enum dc_compression { DC_COMPRESSION_NONE, DC_COMPRESSION_LZ4 };
+
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+struct buckets;
 
 struct config_seed {
     char *host; /* IPv6 without brackets */
@@ -95,13 +100,16 @@ struct config {
     unsigned gos_interval; /* ms */
     bool enable_gossip;    /* nodes tell each other who is there; else dyn_seeds alone does */
     uint64_t send_window;  /* bytes */
+    enum dc_compression dc_compression; /* live; links between datacenters */
+    uint64_t dc_rate;                   /* live; bytes/s per such link, 0 = no limit */
 
     /* requests */
-    enum consistency read_consistency, write_consistency;
-    bool sloppy_quorum;
-    unsigned timeout;            /* ms */
-    unsigned workers;            /* 0 = one per CPU */
-    unsigned client_connections; /* 0 = no limit but the file limit */
+    enum consistency read_consistency, write_consistency; /* live: config_read_level */
+    struct buckets *bucket_types;                         /* live; NULL: none. config/buckets.h */
+    bool sloppy_quorum;                                   /* live */
+    unsigned timeout;                                     /* ms */
+    unsigned workers;                                     /* 0 = one per CPU */
+    unsigned client_connections;                          /* 0 = no limit but the file limit */
     uint64_t client_output_max_bytes;
 
     /* hints */
@@ -144,6 +152,21 @@ enum config_result config_load(int argc, char **argv, struct config *out, FILE *
 /* What a live option is now. */
 #define CONFIG_LIVE(c, field) __atomic_load_n(&(c)->field, __ATOMIC_RELAXED)
 
+/* The level for this key: that of its bucket (bucket_types), else what the two options say. Threads
+ * that core/rcu.h knows. */
+enum consistency config_bucket_read_level(const struct config *c, struct slice key);
+enum consistency config_bucket_write_level(const struct config *c, struct slice key);
+static inline enum consistency config_read_level(const struct config *c, struct slice key)
+{
+    return CONFIG_LIVE(c, bucket_types) ? config_bucket_read_level(c, key)
+                                        : CONFIG_LIVE(c, read_consistency);
+}
+static inline enum consistency config_write_level(const struct config *c, struct slice key)
+{
+    return CONFIG_LIVE(c, bucket_types) ? config_bucket_write_level(c, key)
+                                        : CONFIG_LIVE(c, write_consistency);
+}
+
 /* One option as it is in force. The texts are the callee's for the time of the call. */
 struct config_value {
     const char *name;
@@ -155,7 +178,7 @@ struct config_value {
 typedef void config_show(void *arg, const struct config_value *v);
 
 /* All options that do something, in the order of the table; a secret that is set is shown as ***.
- */
+ * This, and what follows up to config_reload, in threads that core/rcu.h knows. */
 void config_dump(const struct config *c, config_show *show, void *arg);
 /* One of them. False: there is none of that name. */
 bool config_get(const struct config *c, const char *name, config_show *show, void *arg,

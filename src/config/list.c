@@ -1,4 +1,5 @@
-/* The types that are lists: tokens, seeds and the backend's address. */
+/* The types that are lists: tokens, seeds, the backend's address and buckets. */
+#include "config/buckets.h"
 #include "config/option.h"
 #include "config/type.h"
 #include "core/buf.h"
@@ -243,3 +244,116 @@ const struct option_type type_servers = {.is_list = true,
                                          .items = list_items,
                                          .item = servers_item,
                                          .clear = servers_clear};
+
+/* --- buckets: prefix:read level:write level -----------------------------------------------------
+ */
+
+#define BUCKET_TEXT_MAX (BUCKET_PREFIX_MAX + 100) /* with the longest names of levels */
+
+/* Eats `text`. From the right, because a prefix may have colons of its own. */
+static bool bucket_parse(const struct option *o, char *text, struct bucket *out)
+{
+    char *write = cut_last(text), *read = cut_last(text);
+    const struct option_word *w = write ? option_find_word(o->words, write) : NULL;
+    const struct option_word *r = read ? option_find_word(o->words, read) : NULL;
+    *out = (struct bucket){.prefix = text, .len = strlen(text)};
+    if (!w || !r || out->len == 0 || out->len > BUCKET_PREFIX_MAX)
+        return false;
+    out->read = (enum consistency)r->value;
+    out->write = (enum consistency)w->value;
+    return true;
+}
+
+static bool bucket_refuse(const struct option *o, const char *text, struct error *e)
+{
+    char *levels = option_words(o->words);
+    error_set(e,
+              "found %.100s; allowed prefix:read level:write level, the prefix of 1..%d bytes, the "
+              "levels from %s",
+              option_show(text), BUCKET_PREFIX_MAX, levels);
+    mem_free(levels);
+    return false;
+}
+
+/* The first bucket of a list with commas, which prefixes may have as well: it ends at the first
+ * comma behind two levels. *size: its bytes. */
+static bool buckets_add_first(const struct option *o, const char *text, size_t *size,
+                              struct config *c, struct error *e)
+{
+    for (*size = 0;; ++*size) {
+        *size += strcspn(text + *size, ",");
+        if (*size > BUCKET_TEXT_MAX)
+            return bucket_refuse(o, text, e);
+        char *copy = mem_dup(text, *size + 1);
+        struct bucket b;
+        copy[*size] = 0;
+        bool parsed = bucket_parse(o, copy, &b);
+        bool added =
+            parsed && buckets_add(&c->bucket_types, slice_of(b.prefix, b.len), b.read, b.write);
+        mem_free(copy);
+        if (added)
+            return true;
+        if (parsed && c->bucket_types->n == BUCKETS_MAX)
+            return error_set(e, "found more than %d; allowed at most %d", BUCKETS_MAX, BUCKETS_MAX);
+        if (parsed)
+            return error_set(e,
+                             "found %.100s, of a prefix that has levels already; allowed each "
+                             "prefix once",
+                             text);
+        if (!text[*size])
+            return bucket_refuse(o, text, e);
+    }
+}
+
+static bool buckets_add_text(const struct option *o, const char *text, struct config *c,
+                             struct error *e)
+{
+    for (;;) {
+        size_t size;
+        if (!buckets_add_first(o, text, &size, c, e))
+            return false;
+        if (!text[size])
+            return true;
+        text += size + 1;
+        text += strspn(text, " ");
+    }
+}
+
+static size_t buckets_items(const struct option *o UNUSED, const struct config *c)
+{
+    const struct buckets *b = RCU_GET(c->bucket_types);
+    return b ? b->n : 0;
+}
+
+/* "": the list became shorter since its items were counted. */
+static char *buckets_item(const struct option *o UNUSED, const struct config *c, size_t i)
+{
+    const struct buckets *all = RCU_GET(c->bucket_types);
+    if (!all || i >= all->n)
+        return mem_strdup("");
+    const struct bucket *b = &all->bucket[i];
+    return mem_printf("%.*s:%s:%s", (int)b->len, b->prefix, consistency_name(b->read),
+                      consistency_name(b->write));
+}
+
+static void buckets_clear(const struct option *o UNUSED, struct config *c)
+{
+    buckets_free(c->bucket_types);
+    c->bucket_types = NULL;
+}
+
+static void buckets_publish(struct config *from, struct config *to)
+{
+    struct buckets *old = RCU_SWAP(to->bucket_types, from->bucket_types);
+    from->bucket_types = NULL;
+    if (old)
+        rcu_defer(&old->rcu, buckets_reclaim);
+}
+
+const struct option_type type_buckets = {.is_list = true,
+                                         .is_text = true,
+                                         .add = buckets_add_text,
+                                         .items = buckets_items,
+                                         .item = buckets_item,
+                                         .clear = buckets_clear,
+                                         .publish = buckets_publish};

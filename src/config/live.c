@@ -2,8 +2,10 @@
 #include "config/config.h"
 #include "config/load.h"
 #include "config/type.h"
+#include "core/buf.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/rcu.h"
 #include <string.h>
 
 static bool is_shown(const struct option *o)
@@ -26,10 +28,12 @@ static char *shown_item(const struct option *o, const struct config *c, size_t i
 static void show_option(const struct option *o, const struct config *c, config_show *show,
                         void *arg)
 {
+    rcu_read_begin(); /* a live list is a snapshot */
     size_t n = o->type->is_list ? o->type->items(o, c) : 1;
     char **item = mem_calloc(n + 1, sizeof *item);
     for (size_t i = 0; i < n; i++)
         item[i] = shown_item(o, c, i);
+    rcu_read_end();
     show(arg, &(struct config_value){.name = o->name,
                                      .kind = o->type->kind,
                                      .list = o->type->is_list,
@@ -82,22 +86,43 @@ bool config_get(const struct config *c, const char *name, config_show *show, voi
  */
 
 /* The value that `from` has becomes that of `to`, which other threads read. */
-static void publish(const struct option *o, const struct config *from, struct config *to)
+static void publish(const struct option *o, struct config *from, struct config *to)
 {
-    if (o->type->scalar == sizeof(uint64_t))
+    if (o->type->publish)
+        o->type->publish(from, to);
+    else if (o->type->scalar == sizeof(uint64_t))
         __atomic_store_n((uint64_t *)option_at(o, to), *(uint64_t *)option_at(o, from),
                          __ATOMIC_RELAXED);
+    else if (o->type->scalar == sizeof(bool))
+        __atomic_store_n((bool *)option_at(o, to), *(bool *)option_at(o, from), __ATOMIC_RELAXED);
     else
         __atomic_store_n((unsigned *)option_at(o, to), *(unsigned *)option_at(o, from),
                          __ATOMIC_RELAXED);
 }
 
-static void change(const struct option *o, const struct config *from, struct config *to,
-                   const char *by)
+/* For the log: a value, or all of a list; the caller frees. */
+static char *text_of(const struct option *o, const struct config *c)
 {
-    char *before = o->type->item(o, to, 0), *after = o->type->item(o, from, 0);
+    struct buf b = BUF_INIT;
+    rcu_read_begin();
+    size_t n = o->type->is_list ? o->type->items(o, c) : 1;
+    for (size_t i = 0; i < n; i++) {
+        char *item = o->type->item(o, c, i);
+        buf_printf(&b, "%s%s", i ? ", " : "", item);
+        mem_free(item);
+    }
+    rcu_read_end();
+    char *text = n ? mem_printf("%.*s", (int)b.len, (const char *)buf_head(&b)) : mem_strdup("[]");
+    buf_fini(&b);
+    return text;
+}
+
+/* Takes the value out of `from`. */
+static void change(const struct option *o, struct config *from, struct config *to, const char *by)
+{
+    char *before = text_of(o, to), *after = text_of(o, from);
     publish(o, from, to);
-    log_notice("%s: %s -> %s (%s)", o->name, before, after, by);
+    log_notice("%s: %.200s -> %.200s (%s)", o->name, before, after, by);
     mem_free(before);
     mem_free(after);
 }
@@ -112,10 +137,14 @@ bool config_set(struct config *c, const char *name, const char *text, const char
         return false;
     if (!o->live)
         return error_set(e, "%s needs a restart", o->name);
-    if (!o->type->add(o, text, &scratch, &why))
-        return error_set(e, "%s: %.300s", o->name, why.text);
-    change(o, &scratch, c, by);
-    return true;
+    bool ok = (o->type->is_list && !*text) || o->type->add(o, text, &scratch, &why);
+    if (ok)
+        change(o, &scratch, c, by);
+    else
+        error_set(e, "%s: %.300s", o->name, why.text);
+    if (o->type->clear)
+        o->type->clear(o, &scratch);
+    return ok;
 }
 
 /* ---- reading again -----------------------------------------------------------------------------
@@ -133,17 +162,17 @@ static bool same_item(const struct option *o, const struct config *a, const stru
 
 static bool same(const struct option *o, const struct config *a, const struct config *b)
 {
+    rcu_read_begin();
     size_t n = o->type->is_list ? o->type->items(o, a) : 1;
-    if (o->type->is_list && o->type->items(o, b) != n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!same_item(o, a, b, i))
-            return false;
-    return true;
+    bool same = !o->type->is_list || o->type->items(o, b) == n;
+    for (size_t i = 0; i < n && same; i++)
+        same = same_item(o, a, b, i);
+    rcu_read_end();
+    return same;
 }
 
 /* What is a flag of this process didn't change, or was changed by a command of its own. */
-static void apply(const struct config *fresh, struct config *c)
+static void apply(struct config *fresh, struct config *c)
 {
     for (const struct option *o = option_table; o < option_table + option_count; o++) {
         if (!is_shown(o) || o->scope == OPTION_PROCESS || same(o, fresh, c))

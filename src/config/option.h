@@ -32,11 +32,11 @@ struct option {
     char letter;      /* the short flag, or 0 */
     enum option_scope scope;
     const struct option_type *type;
-    size_t field, count;             /* offsets in struct config; only a list has a count */
-    uint64_t min, max;               /* of a number; of the length of a string (max 0: any) */
-    unsigned flags;                  /* of an address, for address_parse */
-    bool live;                       /* may change while the node runs: only of a scalar type */
-    bool secret;                     /* not shown to whoever asks a running node */
+    size_t field, count; /* offsets in struct config; only a list has a count */
+    uint64_t min, max;   /* of a number; of the length of a string (max 0: any) */
+    unsigned flags;      /* of an address, for address_parse */
+    bool live;   /* may change while the node runs: only of a type that is scalar or can publish */
+    bool secret; /* not shown to whoever asks a running node */
     const struct option_word *words; /* of what has words */
     const char *fallback;            /* the default as a user would write it; NULL: none */
     const char *value;               /* what --help calls the value */
@@ -57,12 +57,17 @@ struct option_type {
     /* Item i as `add` takes it; the caller frees. NULL function: isn't printed. */
     char *(*item)(const struct option *o, const struct config *c, size_t i);
     void (*clear)(const struct option *o, struct config *c); /* frees; NULL: nothing to free */
+    /* Moves the value of `from` to `to`, whose own goes when no other thread reads it any more. */
+    void (*publish)(struct config *from, struct config *to);
 };
+
+/* NULL: none of the words, or one that doesn't work yet. Any case. */
+const struct option_word *option_find_word(const struct option_word *words, const char *text);
 
 extern const struct option_type type_bool, type_switch, type_number, type_bytes, type_string,
     type_name, type_address, type_word, type_choice, type_hash_tag, type_tokens, type_seeds,
-    type_servers, type_host, type_url, type_fixed, type_later, type_later_switch, type_ignored,
-    type_ignored_switch;
+    type_servers, type_buckets, type_host, type_url, type_fixed, type_later, type_later_switch,
+    type_ignored, type_ignored_switch;
 
 extern const struct option option_table[];
 extern const size_t option_count;

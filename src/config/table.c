@@ -15,8 +15,8 @@ static const struct option_word store_words[] = {
 static const struct option_word consistency_words[] = {
     {"DC_ONE", CONSISTENCY_DC_ONE, WORD_NAME},
     {"DC_QUORUM", CONSISTENCY_DC_QUORUM, WORD_NAME},
-    {"DC_SAFE_QUORUM", CONSISTENCY_DC_SAFE_QUORUM, WORD_LATER},
-    {"DC_EACH_SAFE_QUORUM", CONSISTENCY_DC_EACH_SAFE_QUORUM, WORD_LATER},
+    {"DC_SAFE_QUORUM", CONSISTENCY_DC_SAFE_QUORUM, WORD_NAME},
+    {"DC_EACH_SAFE_QUORUM", CONSISTENCY_DC_EACH_SAFE_QUORUM, WORD_NAME},
     {NULL, 0, WORD_NAME},
 };
 
@@ -24,6 +24,12 @@ static const struct option_word sync_words[] = {
     {"always", SYNC_ALWAYS, WORD_NAME},
     {"interval", SYNC_INTERVAL, WORD_NAME},
     {"never", SYNC_NEVER, WORD_NAME},
+    {NULL, 0, WORD_NAME},
+};
+
+static const struct option_word compression_words[] = {
+    {"none", DC_COMPRESSION_NONE, WORD_NAME},
+    {"lz4", DC_COMPRESSION_LZ4, WORD_NAME},
     {NULL, 0, WORD_NAME},
 };
 
@@ -150,13 +156,16 @@ const struct option option_table[] = {
      .value = "NAME", .help = "key to token"},
     {KEY("hash_tag", type_hash_tag), FIELD(char *, hash_tag), .fallback = "", .value = "XY",
      .help = "two characters: only what stands between them is hashed"},
-    {KEY("read_consistency", type_word), FIELD(unsigned, read_consistency),
+    {KEY("read_consistency", type_word), FIELD(unsigned, read_consistency), .live = true,
      .words = consistency_words, .fallback = "DC_ONE", .value = "LEVEL",
      .help = "who must have answered"},
-    {KEY("write_consistency", type_word), FIELD(unsigned, write_consistency),
+    {KEY("write_consistency", type_word), FIELD(unsigned, write_consistency), .live = true,
      .words = consistency_words, .fallback = "DC_ONE", .value = "LEVEL",
      .help = "who must have applied it"},
-    {KEY("sloppy_quorum", type_bool), FIELD(bool, sloppy_quorum), .fallback = "true",
+    {KEY("bucket_types", type_buckets), FIELD(struct buckets *, bucket_types), .live = true,
+     .words = consistency_words, .value = "PREFIX:LEVEL:LEVEL",
+     .help = "levels of keys with this prefix, to read and to write; the longest counts"},
+    {KEY("sloppy_quorum", type_bool), FIELD(bool, sloppy_quorum), .live = true, .fallback = "true",
      .value = "BOOL", .help = "a durable hint counts for a replica that is down"},
     {KEY("timeout", type_number), FIELD(unsigned, timeout), .min = 1, .max = MS_MAX,
      .fallback = "5000", .value = "MS", .help = "a client request, end to end"},
@@ -196,6 +205,11 @@ const struct option option_table[] = {
     {KEY("send_window", type_bytes), FIELD(uint64_t, send_window), .min = KIB, .max = 4 * GIB,
      .fallback = "4194304", .value = "BYTES",
      .help = "unacknowledged bytes above which a peer counts as behind"},
+    {KEY("dc_compression", type_word), FIELD(unsigned, dc_compression), .live = true,
+     .words = compression_words, .fallback = "none", .value = "NAME",
+     .help = "of what goes to another datacenter"},
+    {KEY("dc_rate", type_bytes), FIELD(uint64_t, dc_rate), .live = true, .max = BYTES_MAX,
+     .fallback = "0", .value = "BYTES/S", .help = "per link between datacenters; 0 is no limit"},
     {KEY("stamp_table_bytes", type_bytes), FIELD(uint64_t, stamp_table_bytes), .min = 4 * KIB,
      .max = KIB * GIB, .fallback = "67108864", .value = "BYTES",
      .help = "redis: stamps of recent overwrites"},
@@ -212,12 +226,9 @@ const struct option option_table[] = {
 
     /* known, so that whoever sets one is told that it isn't a slip of the pen */
     {PROCESS("describe_stats", 'D', type_later_switch)},
-    {KEY("bucket_types", type_later)},
     {KEY("read_repairs_enabled", type_later)},
     {KEY("requirepass", type_later)},
     {KEY("allow_flush", type_later)},
-    {KEY("dc_compression", type_later)},
-    {KEY("dc_rate", type_later)},
 
     {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},
     {PROCESS("admin_operation", 'x', type_ignored), .help = "dyn-admin does it"},

@@ -34,6 +34,12 @@ static const struct option_word *find_word(const struct option_word *words, cons
     return NULL;
 }
 
+const struct option_word *option_find_word(const struct option_word *words, const char *text)
+{
+    const struct option_word *w = find_word(words, text);
+    return w && w->use != WORD_LATER ? w : NULL;
+}
+
 static const struct option_word *take_word(const struct option_word *words, const char *text,
                                            struct error *e)
 {
@@ -84,10 +90,11 @@ static bool bool_add(const struct option *o, const char *text, struct config *c,
 
 static char *bool_item(const struct option *o, const struct config *c, size_t i UNUSED)
 {
-    return mem_strdup(word_name(bool_words, *(bool *)option_at(o, c)));
+    return mem_strdup(word_name(bool_words, LIVE(bool, o, c)));
 }
 
-const struct option_type type_bool = {.kind = CONFIG_BOOL, .add = bool_add, .item = bool_item};
+const struct option_type type_bool = {
+    .kind = CONFIG_BOOL, .scalar = sizeof(bool), .add = bool_add, .item = bool_item};
 const struct option_type type_switch = {.is_switch = true, .add = bool_add};
 
 /* --- numbers -----------------------------------------------------------------------------------

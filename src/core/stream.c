@@ -205,6 +205,7 @@ void stream_flush(struct stream *s)
             break;
         }
         buf_eat(&s->out, (size_t)n);
+        s->sent += (uint64_t)n;
     }
     s->blocked = s->out.len > 0;
     if (!s->blocked)

@@ -42,6 +42,7 @@ struct stream {
     void *owner;
     struct buf in, out;
     size_t in_want; /* read ahead: how many bytes `in` should have room for, 0 = no wish */
+    uint64_t sent;  /* bytes that the socket has taken */
     int events;
     bool paused, blocked, closed, connecting, half_end;
     bool broken; /* a send has failed */

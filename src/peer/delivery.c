@@ -175,22 +175,6 @@ static void add_skip(struct delivery *d, struct buf *out, uint64_t upto)
     d->told = upto;
 }
 
-/* May `size` more bytes go out now? Whole records, so that one may overdraw what the next ones pay.
- */
-static bool rate_allows(struct delivery *d, size_t size, const struct delivery_now *now)
-{
-    if (!now->rate || !now->hints)
-        return true;
-    double burst = (double)now->rate / 10;
-    d->credit += (double)now->rate * (double)(now->mono_ms - d->credit_ms) / 1000;
-    d->credit = d->credit < burst ? d->credit : burst;
-    d->credit_ms = now->mono_ms;
-    if (d->credit <= 0)
-        return false;
-    d->credit -= (double)size;
-    return true;
-}
-
 static void put_out(struct delivery *d, struct buf *out, uint64_t seq, struct slice bytes)
 {
     if (d->told + 1 != seq)
@@ -206,7 +190,7 @@ enum delivery_stop delivery_pump(struct delivery *d, struct buf *out, size_t max
 {
     struct frame f;
     struct slice bytes;
-    size_t window = now->hints && now->pace && now->pace < d->window ? now->pace : d->window;
+    size_t window = now->pace && now->pace < d->window ? now->pace : d->window, before = out->len;
     while (out->len < max && d->sent_bytes - d->acked_bytes < window) {
         if (!hint_peer_next(d->hints, d->sent, &f, &bytes) || f.seq > d->upto) {
             if (d->told < d->upto)
@@ -215,7 +199,7 @@ enum delivery_stop delivery_pump(struct delivery *d, struct buf *out, size_t max
         }
         if (f.deadline && f.deadline < now->steady_ms)
             pass_over(d, f.seq, expired);
-        else if (rate_allows(d, bytes.len, now))
+        else if (out->len - before < now->allowed)
             put_out(d, out, f.seq, bytes);
         else
             return DELIVERY_RATE;

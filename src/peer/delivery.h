@@ -33,8 +33,6 @@ struct delivery {
     } * passed; /* in order; numbers that follow one another are one run */
     size_t npassed, cap_passed;
     uint64_t sent_bytes, acked_bytes;
-    double credit; /* bytes that the rate allows now */
-    uint64_t credit_ms;
 };
 
 void delivery_init(struct delivery *d, struct hint_peer *hints, size_t window);
@@ -59,16 +57,15 @@ uint64_t delivery_drop(struct delivery *d, uint64_t upto);
 void delivery_forget_passed(struct delivery *d);
 
 struct delivery_now {
-    uint64_t mono_ms;
     uint64_t steady_ms; /* records whose deadline lies before it have expired; 0: none has */
-    bool hints;         /* what waits are hints: rate and pace hold */
-    uint64_t rate;      /* bytes/s for hints; 0: no limit */
-    size_t pace;        /* bytes of hints that may be out and unacknowledged; 0: the window */
+    size_t allowed;     /* bytes that may go out now (whole records, so that the last may be more
+                           than that allows: the rates' affair, peer/bucket); SIZE_MAX: any */
+    size_t pace;        /* bytes that may be out and unacknowledged; 0: the window */
 };
 enum delivery_stop {
     DELIVERY_EMPTY,  /* nothing more may go out */
     DELIVERY_WINDOW, /* acknowledgements, or the socket, must come first */
-    DELIVERY_RATE,   /* the rate: again in some ms */
+    DELIVERY_RATE,   /* all that is allowed now is out */
 };
 /* Appends frames to `out`, until it holds `max` bytes. `*expired` grows by the records passed over
  * (each counted once). */

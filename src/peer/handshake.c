@@ -87,6 +87,7 @@ void handshake_add_challenge(struct buf *out, const struct identity *me,
     m.proof.len =
         make_proof(me, HANDSHAKE_RECEIVER, hello->challenge, challenge, hello->id, me->id, proof);
     m.wall_ms = clock_wall_ms();
+    m.has_unpacks = m.unpacks = true;
     add_frame(out, FRAME_CHALLENGE, &m.base);
 }
 
@@ -220,6 +221,7 @@ bool handshake_read_challenge(struct slice payload, struct greeting *g, struct e
     if (!m)
         return error_set(e, "handshake: malformed challenge of %zu bytes", payload.len);
     memset(g, 0, sizeof *g);
+    g->unpacks = m->has_unpacks && m->unpacks;
     g->protocol = m->protocol;
     g->start_mark = m->start_mark;
     g->wall_ms = m->wall_ms;

@@ -41,6 +41,7 @@ struct greeting {
     uint8_t challenge[CHALLENGE_SIZE];
     uint8_t proof[CHALLENGE_SIZE];
     size_t proof_len;
+    bool unpacks; /* a receiver that understands FRAME_PACKED */
 };
 
 enum handshake_role { HANDSHAKE_SENDER, HANDSHAKE_RECEIVER };

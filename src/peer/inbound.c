@@ -18,6 +18,25 @@ bool inbound_number_ok(const struct frame *f, uint64_t start_mark, struct error 
                      f->seq);
 }
 
+bool inbound_batch_ok(struct slice frames, uint64_t start_mark, struct error *e)
+{
+    for (size_t at = 0, size = 0; at < frames.len; at += size) {
+        struct frame f;
+        enum frame_status rc =
+            frame_parse(frames.ptr + at, frames.len - at, FRAME_PAYLOAD_MAX, &f, &size);
+        if (rc != FRAME_OK)
+            return error_set(e, "a packed frame found with %s at byte %zu of %zu",
+                             rc == FRAME_BAD_CRC ? "a wrong checksum" : "what isn't a whole frame",
+                             at, frames.len);
+        if (f.kind != FRAME_WRITE && f.kind != FRAME_SKIP)
+            return error_set(e, "a packed frame found that holds one of kind %u; allowed %u and %u",
+                             f.kind, FRAME_WRITE, FRAME_SKIP);
+        if (!inbound_number_ok(&f, start_mark, e))
+            return false;
+    }
+    return true;
+}
+
 static bool has_hidden_key(const struct command_spec *spec, const struct resp_command *cmd)
 {
     size_t few[16], *keys = few, n = sizeof STORE_HIDDEN_PREFIX - 1;

@@ -12,6 +12,9 @@
  * the link is refused, for a number once taken makes all below it old. */
 bool inbound_number_ok(const struct frame *f, uint64_t start_mark, struct error *e) MUST_USE;
 
+/* What came out of a packed frame: are these records, one behind the other, with such numbers? */
+bool inbound_batch_ok(struct slice frames, uint64_t start_mark, struct error *e) MUST_USE;
+
 /* Is it a write that a node may replicate: its class, its number of arguments, and no key of the
  * server's own? */
 bool inbound_is_write(const struct command_spec *spec, const struct resp_command *cmd);

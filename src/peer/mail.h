@@ -90,6 +90,8 @@ struct mail_write {
     struct buf command; /* normalized, RESP */
     uint32_t token;     /* of its key */
     unsigned nodes;     /* of the ring in which its replicas were looked up */
+    uint64_t stamp;     /* the newest that the worker has heard of from those that ran its clients'
+                           writes; the writer's answer: its own */
     bool effect;       /* what it does, only the store that runs it knows: the own one does, and the
                           others get what it did */
     struct buf chosen; /* its reply unless it fails, where what it became gives another */
@@ -202,11 +204,13 @@ struct mail_inspected {
     struct msg msg;
     uint64_t ticket;
     uint32_t token;
-    unsigned n;
+    unsigned n, joining; /* the last `joining` aren't replicas yet */
     struct {
         uint16_t node;
-        struct blob *reply;       /* store_inspect's RESP array; NULL: the replica didn't answer */
-    } replica[RING_REPLICAS_MAX]; /* in the order in which this node would ask them */
+        bool asked;             /* by a read at DC_ONE, if those before it fail */
+        struct blob *reply;     /* store_inspect's RESP array; NULL: the replica didn't answer */
+    } replica[RING_WRITES_MAX]; /* in the order in which this node would ask them, behind these the
+                                   replicas that it wouldn't */
 };
 
 /* A sender has met its peer: its id. To the writer. */

@@ -1,4 +1,5 @@
 #include "peer/pace.h"
+#include <stdbool.h>
 
 #define SMOOTH 8 /* a sample moves the usual reply time by an eighth of the difference */
 
@@ -31,14 +32,26 @@ static void grow(struct pace *p)
     p->window = more < p->max ? more : p->max;
 }
 
+/* Longer than without hints? Not, as long as nobody knows. */
+static bool is_slow(const struct pace *p, uint64_t us)
+{
+    uint64_t without = p->usual_us ? p->usual_us : p->lowest_us;
+    return without && us > 2 * without + PACE_SLACK_US;
+}
+
 void pace_sample(struct pace *p, uint64_t reply_us)
 {
     reply_us = reply_us ? reply_us : 1;
     if (!p->lowest_us || reply_us < p->lowest_us)
         p->lowest_us = reply_us;
-    uint64_t without = p->usual_us ? p->usual_us : p->lowest_us;
-    if (reply_us > 2 * without + PACE_SLACK_US)
+    if (is_slow(p, reply_us))
         shrink(p);
     else
         grow(p);
+}
+
+void pace_waited(struct pace *p, uint64_t us)
+{
+    if (is_slow(p, us))
+        shrink(p);
 }

@@ -30,6 +30,8 @@ void pace_init(struct pace *p, size_t max);
 void pace_begin(struct pace *p);
 /* A reply took so long: while hints go out, or while none do. */
 void pace_sample(struct pace *p, uint64_t reply_us);
+/* One that hasn't come yet takes at least so long: bad news or none. */
+void pace_waited(struct pace *p, uint64_t us);
 void pace_usual(struct pace *p, uint64_t reply_us);
 
 #endif

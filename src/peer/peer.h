@@ -43,12 +43,18 @@ struct peer {
     uint64_t since_ms; /* wall time of the last change of state */
     uint64_t heard_ms; /* mono time */
     uint64_t rtt_us;
-    uint32_t let_go; /* 1: it has left the ring, and its sender has let go of the log (release) */
-    uint32_t paused; /* 1: nothing is delivered, what is written for it are hints */
-    uint32_t closed; /* 1: its window is over: nothing is stored for it */
+    uint32_t distance; /* peer/distance.h, 0: not known yet */
+    uint32_t let_go;   /* 1: it has left the ring, and its sender has let go of the log (release) */
+    uint32_t paused;   /* 1: nothing is delivered, what is written for it are hints */
+    uint32_t closed;   /* 1: its window is over: nothing is stored for it */
     uint64_t drain_rate;        /* bytes/s that go out now, while there are hints */
     uint64_t live_rate;         /* bytes/s that are appended, measured while there are hints */
+    uint64_t dc_raw, dc_sent;   /* to another datacenter: bytes of records that went out, and what
+                                   they took on the link */
     struct peer_repair *repair; /* RCU_GET; NULL: fine */
+
+    /* its link's worker's */
+    uint64_t answered; /* from another datacenter: bytes that were sent back on its link to us */
 
     /* the writer's */
     uint32_t member_state;             /* enum node_state, as membership tells; NODE_UNKNOWN: it
@@ -104,6 +110,7 @@ static inline enum node_state peer_state(const struct peer *p)
 
 /* All peers, by node index; NULL at this node's own. The writer adds one at the end, whole, before
  * a ring names it; none is ever taken away. */
+#define PEERS_CARRIED 1024u
 struct peers {
     unsigned n; /* atomic: peers_count */
     unsigned self;
@@ -112,6 +119,8 @@ struct peers {
                           writes all its fields; NULL: it has no log, or none yet */
     struct hint_store *store;      /* of the hints of all of them */
     const struct orphans *orphans; /* NULL: none */
+    uint32_t *carried; /* atomic, PEERS_CARRIED and the sum: by token, keys of writes of this node's
+                          clients that a peer runs now (request/request.h); NULL: in tests */
 };
 /* How many there are, this node included. Read once for a loop; the writer may read n itself. */
 static inline unsigned peers_count(const struct peers *p)

@@ -4,7 +4,7 @@
 #include "core/mem.h"
 #include "peer/inbound.h"
 #include "peer/orphans.h"
-#include "wire/frame.h"
+#include "wire/pack.h"
 #include <string.h>
 
 #define UNREAD_MAX (8u * 1024 * 1024) /* bytes at the writer before the link is read no more */
@@ -28,7 +28,9 @@ struct receiver {
     uint64_t challenged_ms, heard_ms;
     size_t at_writer; /* bytes of frames that the writer, or the gossip actor, hasn't dealt with */
     bool dirty;
-    bool left_frames; /* for want of room for replies */
+    bool left_frames; /* for want of room: for replies, or at the writer */
+    bool remote;      /* it comes from another datacenter */
+    uint64_t counted; /* then: of stream.sent, what the peer's sender knows of */
 };
 
 struct link_read {
@@ -111,6 +113,7 @@ static void on_proof(struct receiver *r, const struct frame *f)
         refuse(r, e.text);
         return;
     }
+    r->remote = strcmp(g->datacenter, r->all->me->datacenter) != 0;
     mail_clock(r->all->writer, r->node, g->wall_ms, clock_mono_ms() - r->challenged_ms);
     struct mail_greet *m = MEM_NEW(struct mail_greet);
     m->msg.type = MAIL_GREET;
@@ -194,18 +197,34 @@ static void on_beat(struct receiver *r, const struct frame *f)
 /* ---- frames -----------------------------------------------------------------------------------
  */
 
-static void pass_on(struct receiver *r, const uint8_t *frames, size_t size)
+static void pass_blob(struct receiver *r, struct blob *frames) /* takes it */
 {
-    if (size == 0)
-        return;
     struct mail_inbound *m = MEM_NEW(struct mail_inbound);
     m->msg.type = MAIL_INBOUND;
     m->link = (struct link_ref){.worker = r->all->worker, .ticket = r->ticket};
     m->node = (uint16_t)r->node;
-    m->size = size;
-    m->frames = blob_new(frames, size);
-    r->at_writer += size;
+    m->size = frames->len;
+    m->frames = frames;
+    r->at_writer += frames->len;
     actor_send(r->all->writer, &m->msg);
+}
+
+static void pass_on(struct receiver *r, const uint8_t *frames, size_t size)
+{
+    if (size)
+        pass_blob(r, blob_new(frames, size));
+}
+
+static void on_packed(struct receiver *r, const struct frame *f)
+{
+    struct error e;
+    struct blob *frames = pack_open(f->payload, &e);
+    if (frames && inbound_batch_ok(blob_slice(frames), r->hello->start_mark, &e)) {
+        pass_blob(r, frames);
+        return;
+    }
+    blob_unref(frames);
+    refuse(r, e.text);
 }
 
 /* Reads no more while too much waits on either side; one reply may have any size. */
@@ -245,6 +264,8 @@ static void on_frame(struct receiver *r, const struct frame *f)
         on_proof(r, f);
     } else if (r->phase == LINKED && f->kind >= FRAME_READ && f->kind <= FRAME_MEND) {
         on_read(r, f);
+    } else if (r->phase == LINKED && f->kind == FRAME_PACKED) {
+        on_packed(r, f);
     } else if (r->phase == LINKED && f->kind == FRAME_BEAT) {
         on_beat(r, f);
     } else if (f->kind == FRAME_REFUSE) {
@@ -271,6 +292,12 @@ static size_t payload_max(const struct receiver *r)
     return r->phase == LINKED ? FRAME_PAYLOAD_MAX : may_gossip ? GOSSIP_MAX : HANDSHAKE_MAX;
 }
 
+/* For more frames? What comes packed is larger than what was read. */
+static bool has_room(const struct receiver *r)
+{
+    return r->stream.out.len <= OUT_MAX && r->at_writer <= UNREAD_MAX;
+}
+
 /* Writes that follow one another go to the writer as one piece. */
 static void take_frames(struct receiver *r)
 {
@@ -279,7 +306,7 @@ static void take_frames(struct receiver *r)
     const uint8_t *data = buf_head(&st->in);
     size_t done = 0, run = 0; /* [run, done) are writes not passed on yet */
     st->in_want = 0;
-    while (!st->closed && done < st->in.len && st->out.len <= OUT_MAX) {
+    while (!st->closed && done < st->in.len && has_room(r)) {
         struct frame f;
         size_t size = 0, max = payload_max(r);
         enum frame_status rc = frame_parse(data + done, st->in.len - done, max, &f, &size);
@@ -308,7 +335,7 @@ static void take_frames(struct receiver *r)
         return;
     pass_on(r, data + run, done - run);
     buf_eat(&st->in, done);
-    r->left_frames = st->in.len && st->out.len > OUT_MAX;
+    r->left_frames = st->in.len && !has_room(r);
     hold_or_resume(r);
 }
 
@@ -411,10 +438,10 @@ void receivers_tick(struct receivers *all, uint64_t now_ms)
     }
 }
 
-/* There is room for replies again. */
+/* There may be room again. */
 static void go_on(struct receiver *r)
 {
-    if (r->left_frames && r->stream.out.len <= OUT_MAX) {
+    if (r->left_frames && has_room(r)) {
         r->left_frames = false;
         r->dirty = true; /* what it answers now leaves in the next turn */
         take_frames(r);
@@ -422,6 +449,16 @@ static void go_on(struct receiver *r)
     }
     if (!r->stream.closed)
         hold_or_resume(r);
+}
+
+/* The way back to another datacenter has one rate for what is said here and what the sender says.
+ */
+static void count_sent(struct receiver *r)
+{
+    if (!r->remote || r->stream.sent == r->counted)
+        return;
+    PEER_ADD(r->all->peers->at[r->node], answered, r->stream.sent - r->counted);
+    r->counted = r->stream.sent;
 }
 
 void receivers_flush(struct receivers *all)
@@ -432,6 +469,7 @@ void receivers_flush(struct receivers *all)
             continue;
         r->dirty = false;
         stream_flush(&r->stream);
+        count_sent(r);
         go_on(r);
     }
 }

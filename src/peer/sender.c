@@ -275,8 +275,7 @@ static void receive(void *self, struct msg *msg)
         on_appended(s, container_of_(msg, struct mail_appended, msg));
         break;
     case MAIL_READS:
-        carrier_ask(&s->carrier, container_of_(msg, struct mail_reads, msg),
-                    sender_accepting(s) ? &s->stream.out : NULL);
+        sender_carry(s, container_of_(msg, struct mail_reads, msg));
         break;
     case MAIL_DIAL:
         sender_dial_back(s);
@@ -423,5 +422,6 @@ void sender_free(struct sender *s)
     orders_fini(&s->orders);
     hinting_fini(&s->hinting);
     delivery_fini(&s->delivery);
+    buf_fini(&s->batch);
     mem_free(s);
 }

@@ -1,10 +1,11 @@
 /* What goes out on a link, how fast, and what the peer says of it. */
 #include "core/clock.h"
 #include "peer/sender_internal.h"
+#include "wire/pack.h"
 #include <inttypes.h>
 
 #define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
-#define RATE_TICK_MS 20
+#define RATE_LOOK_MS 100           /* rates may change */
 
 /* ---- the cursors ---------------------------------------------------------------------------- */
 
@@ -91,6 +92,26 @@ void sender_send_beat(struct sender *s)
               &(struct frame){.kind = FRAME_BEAT,
                               .seq = now,
                               .stamp = __atomic_load_n(s->o.watermark, __ATOMIC_ACQUIRE)});
+    bucket_take_others(&s->dc_rate, FRAME_HEAD);
+}
+
+void sender_carry(struct sender *s, struct mail_reads *m)
+{
+    size_t before = s->stream.out.len;
+    carrier_ask(&s->carrier, m, sender_accepting(s) ? &s->stream.out : NULL);
+    bucket_take_others(&s->dc_rate, s->stream.out.len - before);
+}
+
+/* Hints on their way make it longer: what was known before them stays. */
+static void reply_took(struct sender *s, uint64_t us)
+{
+    bool drains = uv_is_active((uv_handle_t *)&s->drain);
+    if (drains)
+        pace_sample(&s->pace, us);
+    else
+        pace_usual(&s->pace, us);
+    if (!drains || s->distance.step == DISTANCE_UNKNOWN)
+        PEER_STORE(s->peer, distance, distance_sample(&s->distance, us));
 }
 
 /* A beat comes back: how long that took, and what the peer's clock shows. */
@@ -101,10 +122,7 @@ void sender_reply_time(struct sender *s, const struct frame *f)
     mail_clock(s->o.writer, s->node, f->deadline, us / 1000);
     if (f->seq >= s->asked_us)
         s->asked_us = 0;
-    if (uv_is_active((uv_handle_t *)&s->drain))
-        pace_sample(&s->pace, us);
-    else
-        pace_usual(&s->pace, us);
+    reply_took(s, us);
 }
 
 static void on_drain(uv_timer_t *t)
@@ -119,8 +137,8 @@ static void on_drain(uv_timer_t *t)
     measure(s);
     if (!s->asked_us)
         sender_send_beat(s);
-    else /* it is a reply time of at least so much */
-        pace_sample(&s->pace, clock_mono_us() - s->asked_us);
+    else
+        pace_waited(&s->pace, clock_mono_us() - s->asked_us);
 }
 
 static void start_draining(struct sender *s)
@@ -133,32 +151,96 @@ static void start_draining(struct sender *s)
     uv_timer_start(&s->drain, on_drain, PACE_EVERY_MS, PACE_EVERY_MS);
 }
 
-/* Live traffic behind hints that go at a rate: it would wait too long for the peer's word. It ends
- * when all is out. */
+/* Live traffic behind hints that go at a rate of theirs: it would wait too long for the peer's
+ * word. It ends when all is out. */
 static void hold_up(struct sender *s, enum delivery_stop why)
 {
-    bool held = why == DELIVERY_RATE || (s->hinting.held && why != DELIVERY_EMPTY);
+    bool held =
+        (why == DELIVERY_RATE && s->hint_rate.shut) || (s->hinting.held && why != DELIVERY_EMPTY);
     if (held == s->hinting.held)
         return;
     s->hinting.held = held;
     hinting_follow(&s->hinting, peer_state(s->peer), sender_accepting(s));
 }
 
+/* ---- out --------------------------------------------------------------------------------------
+ */
+
+/* How many bytes of records may go out now. */
+static size_t allowed(struct sender *s, bool hints, uint64_t now_ms)
+{
+    size_t as_hints = SIZE_MAX, as_remote = SIZE_MAX;
+    uint64_t answered = PEER_LOAD(s->peer, answered);
+    s->hint_rate.shut &= hints;
+    if (hints)
+        as_hints = bucket_left(&s->hint_rate, CONFIG_LIVE(s->o.config, hint_drain_rate), now_ms);
+    if (s->remote) {
+        bucket_take_others(&s->dc_rate, answered - s->answered);
+        as_remote = bucket_left(&s->dc_rate, CONFIG_LIVE(s->o.config, dc_rate), now_ms);
+    }
+    s->answered = answered;
+    return as_hints < as_remote ? as_hints : as_remote;
+}
+
+static void pack(struct sender *s)
+{
+    struct slice raw = buf_slice(&s->batch);
+    if (!pack_add(&s->stream.out, raw))
+        buf_add(&s->stream.out, raw.ptr, raw.len);
+    buf_reset(&s->batch, OUT_MAX);
+}
+
+/* A batch of records. False: none went out. */
+static bool put_batch(struct sender *s, const struct delivery_now *now, bool hints,
+                      enum delivery_stop *why)
+{
+    bool packs =
+        s->remote && s->unpacks && CONFIG_LIVE(s->o.config, dc_compression) == DC_COMPRESSION_LZ4;
+    struct buf *out = &s->stream.out, *to = packs ? &s->batch : out;
+    size_t before = out->len, begin = to->len;
+    uint64_t expired = 0;
+    *why = delivery_pump(&s->delivery, to, OUT_MAX, now, &expired);
+    hinting_expired(&s->hinting, expired);
+    size_t raw = to->len - begin;
+    if (packs && raw)
+        pack(s);
+    if (hints)
+        bucket_take(&s->hint_rate, raw);
+    if (s->remote) {
+        bucket_take(&s->dc_rate, out->len - before);
+        PEER_STORE(s->peer, dc_raw, s->peer->dc_raw + raw);
+        PEER_STORE(s->peer, dc_sent, s->peer->dc_sent + out->len - before);
+    }
+    return raw > 0;
+}
+
+static void wait_for_rate(struct sender *s)
+{
+    uint64_t hints = s->hint_rate.shut ? bucket_wait_ms(&s->hint_rate) : 0;
+    uint64_t remote = s->dc_rate.shut ? bucket_wait_ms(&s->dc_rate) : 0;
+    uint64_t ms = hints > remote ? hints : remote;
+    if (!uv_is_active((uv_handle_t *)&s->rate))
+        uv_timer_start(&s->rate, on_rate, ms < RATE_LOOK_MS ? ms : RATE_LOOK_MS, 0);
+}
+
 void sender_pump(struct sender *s)
 {
     bool trusted = __atomic_load_n(s->o.clock_trusted, __ATOMIC_RELAXED);
-    struct delivery_now now = {.mono_ms = clock_mono_ms(),
-                               .steady_ms = trusted ? clock_steady_ms() : 0,
-                               .hints = peer_hints(s->peer).pending > 0,
-                               .rate = CONFIG_LIVE(s->o.config, hint_drain_rate)};
-    uint64_t expired = 0;
-    if (now.hints)
+    bool hints = peer_hints(s->peer).pending > 0;
+    uint64_t now_ms = clock_mono_ms();
+    struct delivery_now now = {.steady_ms = trusted ? clock_steady_ms() : 0};
+    enum delivery_stop why = DELIVERY_WINDOW;
+    if (hints)
         start_draining(s);
-    if (!now.rate && hinting_was_away(&s->hinting)) /* live traffic that is behind isn't held up */
+    /* live traffic that is behind isn't held up */
+    if (hints && !CONFIG_LIVE(s->o.config, hint_drain_rate) && hinting_was_away(&s->hinting))
         now.pace = s->pace.window;
-    enum delivery_stop why = delivery_pump(&s->delivery, &s->stream.out, OUT_MAX, &now, &expired);
-    hinting_expired(&s->hinting, expired);
-    if (why == DELIVERY_RATE && !uv_is_active((uv_handle_t *)&s->rate))
-        uv_timer_start(&s->rate, on_rate, RATE_TICK_MS, 0);
+    while (s->stream.out.len < OUT_MAX && why != DELIVERY_EMPTY) {
+        now.allowed = allowed(s, hints, now_ms);
+        if (!put_batch(s, &now, hints, &why))
+            break;
+    }
+    if (why == DELIVERY_RATE)
+        wait_for_rate(s);
     hold_up(s, why);
 }

@@ -6,8 +6,10 @@
 #define PEER_SENDER_INTERNAL_H
 
 #include "core/dial.h"
+#include "peer/bucket.h"
 #include "peer/carrier.h"
 #include "peer/delivery.h"
+#include "peer/distance.h"
 #include "peer/hinting.h"
 #include "peer/meter.h"
 #include "peer/orders.h"
@@ -51,6 +53,12 @@ struct sender {
     struct hinting hinting;
     struct orders orders;
     struct pace pace;
+    struct bucket hint_rate, dc_rate;
+    struct buf batch;  /* records on their way to be packed; empty between turns */
+    bool remote;       /* the link goes to another datacenter */
+    bool unpacks;      /* the peer understands packed frames */
+    uint64_t answered; /* of peer->answered: what the bucket knows of */
+    struct distance distance;
     uint64_t asked_us; /* the oldest heartbeat that isn't answered; 0: none */
     struct meter drain_meter, live_meter;
     struct carrier carrier;
@@ -100,6 +108,7 @@ bool sender_was_given(const struct sender *s, uint64_t seq);
 /* Nothing goes out of the log because somebody names a number that this node never gave. */
 bool sender_was_never_sent(struct sender *s, uint64_t seq);
 void sender_send_beat(struct sender *s);
+void sender_carry(struct sender *s, struct mail_reads *m);       /* takes it */
 void sender_reply_time(struct sender *s, const struct frame *f); /* a beat comes back */
 void sender_look_at_waits(struct sender *s);
 

@@ -125,6 +125,8 @@ static void on_challenge(struct sender *s, const struct frame *f)
         sender_refuse(s, "not accepted", e.text);
         return;
     }
+    s->remote = strcmp(g->datacenter, s->o.me->datacenter) != 0;
+    s->unpacks = g->unpacks;
     mail_clock(s->o.writer, s->node, g->wall_ms, clock_mono_ms() - s->phase_since_ms);
     handshake_add_proof(&s->stream.out, s->o.me, g->id, s->challenge, g->challenge);
     s->phase = PROVING;

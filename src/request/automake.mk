@@ -1,4 +1,4 @@
-libdynomited_a_SOURCES += src/request/stats.h src/request/plan.h src/request/plan.c \
+libdynomited_a_SOURCES += src/request/stats.h src/request/level.h src/request/plan.h src/request/plan.c \
 	src/request/quorum.h src/request/quorum.c src/request/request.h src/request/flight.h src/request/request.c \
 	src/request/request_read.c src/request/request_write.c src/request/request_execute.c \
 	src/request/inspect.h src/request/inspect.c src/request/writer.h src/request/writer_internal.h src/request/writer.c \
@@ -7,4 +7,5 @@ libdynomited_a_SOURCES += src/request/stats.h src/request/plan.h src/request/pla
 	src/request/own.h src/request/own.c src/request/batch.h src/request/batch.c src/request/sources.h src/request/sources.c \
 	src/request/replicate.h src/request/replicate.c src/request/handoff.h src/request/handoff.c \
 	src/request/handoff_chunk.h src/request/handoff_chunk.c src/request/handoff_recover.c \
-	src/request/pulse.h src/request/pulse.c
+	src/request/pulse.h src/request/pulse.c \
+	src/request/hedge.h src/request/hedge.c src/request/request_hedge.c

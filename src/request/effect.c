@@ -1,4 +1,5 @@
 #include "request/effect.h"
+#include "core/clock.h"
 #include "core/mem.h"
 #include "store/redis_reply.h"
 #include <inttypes.h>
@@ -715,11 +716,12 @@ static int pop(struct effect_pool *p, const struct resp_command *cmd, struct buf
 }
 
 /* False: there is none behind the last one. */
-static bool next_id(struct effect_pool *p, uint64_t now_ms)
+static bool next_id(struct effect_pool *p, uint64_t stamp)
 {
-    if (now_ms > p->last_ms) {
-        p->last_ms = now_ms;
-        p->last_seq = 0;
+    uint64_t ms = hlc_ms(stamp), seq = stamp & 0xffff;
+    if (ms > p->last_ms || (ms == p->last_ms && seq > p->last_seq)) {
+        p->last_ms = ms;
+        p->last_seq = seq;
     } else if (p->last_seq < UINT64_MAX) {
         p->last_seq++;
     } else if (p->last_ms < UINT64_MAX) {
@@ -731,7 +733,7 @@ static bool next_id(struct effect_pool *p, uint64_t now_ms)
     return true;
 }
 
-static int append(struct effect_pool *p, const struct resp_command *cmd, uint64_t now_ms,
+static int append(struct effect_pool *p, const struct resp_command *cmd, uint64_t stamp,
                   struct buf *out, struct buf *reply)
 {
     struct xadd_parts parts;
@@ -744,7 +746,7 @@ static int append(struct effect_pool *p, const struct resp_command *cmd, uint64_
         resp_add_nil(reply);
         return 0;
     }
-    if (!next_id(p, now_ms)) {
+    if (!next_id(p, stamp)) {
         resp_add_error(reply, "ERR The stream has exhausted the last possible ID, unable to add "
                               "more items");
         return 0;
@@ -759,14 +761,14 @@ static int append(struct effect_pool *p, const struct resp_command *cmd, uint64_
 }
 
 int effect_choose(struct effect_pool *p, const struct command_spec *spec,
-                  const struct resp_command *cmd, uint64_t now_ms, struct buf *out,
+                  const struct resp_command *cmd, uint64_t stamp, struct buf *out,
                   struct buf *reply)
 {
     if (p->error.len) {
         buf_add(reply, p->error.ptr, p->error.len);
         return 0;
     }
-    return kind_of(spec) == SPOP ? pop(p, cmd, out, reply) : append(p, cmd, now_ms, out, reply);
+    return kind_of(spec) == SPOP ? pop(p, cmd, out, reply) : append(p, cmd, stamp, out, reply);
 }
 
 bool effect_next(struct slice *bytes, struct slice *command, struct resp_command *cmd)

@@ -75,9 +75,11 @@ void effect_pool_fill(struct effect_pool *p, const struct command_spec *spec,
                       const struct resp_command *cmd, size_t more, struct slice answer);
 void effect_pool_fini(struct effect_pool *p);
 /* Takes out of the pool what the command shall do: so many commands are appended to `out`; and what
- * its client is told unless they fail to `reply`. -1: the pool hasn't enough, ask again. */
+ * its client is told unless they fail to `reply`. -1: the pool hasn't enough, ask again. stamp: a
+ * new one; an id is made of it, so that it lies above those of other nodes that this one has heard
+ * of. */
 int effect_choose(struct effect_pool *p, const struct command_spec *spec,
-                  const struct resp_command *cmd, uint64_t now_ms, struct buf *out,
+                  const struct resp_command *cmd, uint64_t stamp, struct buf *out,
                   struct buf *reply);
 
 /* Reads the command at the start of `bytes`, which are what the functions above have appended, and

@@ -1,5 +1,6 @@
 #include "request/inspect.h"
 #include "core/mem.h"
+#include "request/flight.h"
 #include "wire/frame.h"
 
 struct inspection {
@@ -47,10 +48,50 @@ void inspect_mail_read(struct inspections *all, uint16_t node, const struct read
     answered(in);
 }
 
+static void put_replica(struct mail_inspected *m, uint16_t node, bool asked)
+{
+    m->replica[m->n].node = node;
+    m->replica[m->n++].asked = asked;
+}
+
+static bool is_named(const struct mail_inspected *m, uint16_t node)
+{
+    for (unsigned i = 0; i < m->n; i++)
+        if (m->replica[i].node == node)
+            return true;
+    return false;
+}
+
+/* The replicas as a read at DC_ONE would ask them, then those that it wouldn't, then who joins. */
+static void name_replicas(const struct requests *rs, struct mail_inspected *m)
+{
+    struct replica_view v[RING_WRITES_MAX];
+    struct read_plan plan;
+    struct shortfall lacking;
+    unsigned nodes, n = request_view_writes(rs, m->token, v, &nodes);
+    (void)plan_read(CONSISTENCY_DC_ONE, v, n, &plan, &lacking);
+    for (unsigned i = 0; i < plan.can; i++)
+        put_replica(m, plan.node[i], true);
+    for (unsigned i = 0; i < n; i++) {
+        m->joining += v[i].joining;
+        if (!is_named(m, v[i].node))
+            put_replica(m, v[i].node, false);
+    }
+}
+
+static void ask_replica(struct inspection *in, uint16_t node, struct slice key)
+{
+    struct requests *rs = in->all->requests;
+    if (node == rs->peers->self)
+        store_inspect(rs->reader, key, on_own, in);
+    else
+        requests_ask(
+            rs, node,
+            &(struct read_item){.ticket = in->ticket, .kind = FRAME_INSPECT, .bytes = key});
+}
+
 void inspect_start(struct inspections *all, struct mail_inspect *m)
 {
-    struct requests *rs = all->requests;
-    uint16_t nodes[RING_REPLICAS_MAX];
     struct inspection *in = MEM_NEW(struct inspection);
     struct mail_inspected *answer = in->answer = MEM_NEW(struct mail_inspected);
     in->all = all;
@@ -58,23 +99,12 @@ void inspect_start(struct inspections *all, struct mail_inspect *m)
     in->ticket = slots_put(&all->live, in);
     answer->msg.type = MAIL_INSPECTED;
     answer->ticket = m->ticket;
-    answer->token = request_token(rs, blob_slice(m->key));
-    rcu_read_begin();
-    unsigned n = topology_replicas(RCU_GET(*rs->topology), answer->token, nodes);
-    rcu_read_end();
-    answer->n = n;
-    for (unsigned i = 0; i < n; i++)
-        answer->replica[i].node = nodes[i];
-    in->left = n + 1; /* one is this function's, so that nothing ends before all are asked */
-    for (unsigned i = 0; i < n; i++) {
-        if (nodes[i] == rs->peers->self)
-            store_inspect(rs->reader, blob_slice(m->key), on_own, in);
-        else
-            requests_ask(rs, nodes[i],
-                         &(struct read_item){.ticket = in->ticket,
-                                             .kind = FRAME_INSPECT,
-                                             .bytes = blob_slice(m->key)});
-    }
+    answer->token = request_token(all->requests, blob_slice(m->key));
+    name_replicas(all->requests, answer);
+    in->left =
+        answer->n + 1; /* one is this function's, so that nothing ends before all are asked */
+    for (unsigned i = 0, n = answer->n; i < n; i++)
+        ask_replica(in, answer->replica[i].node, blob_slice(m->key));
     answered(in);
     blob_unref(m->key);
     mem_free(m);

@@ -1,72 +1,122 @@
 #include "request/plan.h"
 
-static unsigned count_local(const struct replica_view *v, unsigned n)
+/* Datacenters have indexes below this. */
+static unsigned datacenters(enum consistency level, const struct replica_view *v, unsigned n)
 {
-    unsigned local = 0;
-    for (unsigned i = 0; i < n; i++)
-        local += v[i].local;
-    return local;
+    unsigned end = 1;
+    for (unsigned i = 0; i < n && level == CONSISTENCY_DC_EACH_SAFE_QUORUM; i++)
+        if (v[i].datacenter >= end)
+            end = v[i].datacenter + 1u;
+    return end;
 }
 
-unsigned plan_need(enum consistency level, const struct replica_view *v, unsigned n)
-{
-    return level == CONSISTENCY_DC_ONE ? 1 : count_local(v, n) / 2 + 1;
-}
+/* ---- reads -----------------------------------------------------------------------------------
+ */
 
 /* Whom to read first. One of which membership says that it is down isn't read while others can be;
  * if its link is up, it is tried before the client gets an error: rumours travel, and are refuted
  * later. */
-enum rank { READ_FIRST, READ_STANDBY, READ_LAST, READ_RANKS };
+enum rank { READ_FIRST, READ_STANDBY, READ_LAST, READ_AWAY, READ_RANKS };
 
 static enum rank rank_of(const struct replica_view *v)
 {
+    if (!v->up)
+        return READ_AWAY;
     if (v->told_down)
         return READ_LAST;
     return v->normal && !v->told_standby ? READ_FIRST : READ_STANDBY;
 }
 
-static void add_candidates(struct read_plan *p, const struct replica_view *v, unsigned n,
-                           bool local, enum rank rank)
+static bool is_read(enum consistency level, const struct replica_view *v)
 {
-    for (unsigned i = 0; i < n; i++)
-        if (v[i].up && !v[i].joining && v[i].local == local && rank_of(&v[i]) == rank)
-            p->order[p->n++] = v[i].node;
+    return !v->joining && (level == CONSISTENCY_DC_ONE || level_counts(level, v->datacenter));
+}
+
+static void add_replicas(struct read_plan *p, enum consistency level, const struct replica_view *v,
+                         unsigned n, bool local, enum rank rank)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (!is_read(level, &v[i]) || (v[i].datacenter == 0) != local || rank_of(&v[i]) != rank)
+            continue;
+        p->node[p->n] = v[i].node;
+        p->group[p->n++] = level == CONSISTENCY_DC_ONE ? 0 : v[i].datacenter;
+    }
+}
+
+/* Could this group's majority answer? One without replicas has nothing to say, but for the own. */
+static bool group_can(enum consistency level, const struct read_plan *p, unsigned group,
+                      struct shortfall *lacking)
+{
+    unsigned replicas = 0, can = 0;
+    for (unsigned i = 0; i < p->n; i++) {
+        replicas += p->group[i] == group;
+        can += p->group[i] == group && i < p->can;
+    }
+    unsigned need = level_need(level, replicas);
+    if (can >= need || (replicas == 0 && group > 0))
+        return true;
+    *lacking = (struct shortfall){.datacenter = group, .have = can, .need = need};
+    return false;
 }
 
 bool plan_read(enum consistency level, const struct replica_view *v, unsigned n,
-               struct read_plan *out)
+               struct read_plan *out, struct shortfall *lacking)
 {
     out->n = 0;
-    out->need = plan_need(level, v, n);
+    out->groups = datacenters(level, v, n);
     for (enum rank rank = READ_FIRST; rank < READ_RANKS; rank++) {
-        add_candidates(out, v, n, true, rank);
-        if (level == CONSISTENCY_DC_ONE)
-            add_candidates(out, v, n, false, rank);
+        if (rank == READ_AWAY)
+            out->can = out->n;
+        add_replicas(out, level, v, n, true, rank);
+        add_replicas(out, level, v, n, false, rank);
+        if (rank == READ_FIRST)
+            out->first = out->n;
     }
-    return out->n >= out->need;
+    for (unsigned group = 0; group < out->groups; group++)
+        if (!group_can(level, out, group, lacking))
+            return false;
+    return true;
+}
+
+/* ---- writes ----------------------------------------------------------------------------------
+ */
+
+bool plan_applies(const struct replica_view *v)
+{
+    return v->up && !v->behind && (v->normal || v->own);
+}
+
+/* Of `hinted` replicas that would get a hint, those that may stand for one that applies it. */
+static unsigned with_hints(enum consistency level, bool blind, unsigned real, unsigned hinted)
+{
+    if (level == CONSISTENCY_DC_ONE)
+        return real ? real : (blind && hinted ? 1 : 0);
+    return real ? real + hinted : 0;
+}
+
+static bool datacenter_can(enum consistency level, bool hints, bool blind,
+                           const struct replica_view *v, unsigned n, struct shortfall *lacking)
+{
+    unsigned real = 0, replicas = 0;
+    for (unsigned i = 0; i < n; i++) {
+        bool counts = !v[i].joining && v[i].datacenter == lacking->datacenter;
+        replicas += counts;
+        real += counts && plan_applies(&v[i]);
+    }
+    lacking->have = real;
+    lacking->need = level_need(level, replicas);
+    return real >= lacking->need || (replicas == 0 && lacking->datacenter > 0) ||
+           (hints && with_hints(level, blind, real, replicas - real) >= lacking->need);
 }
 
 bool plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
-                const struct replica_view *v, unsigned n, struct write_plan *out)
+                const struct replica_view *v, unsigned n, struct shortfall *lacking)
 {
-    unsigned real = 0, hinted = 0;
-    for (unsigned i = 0; i < n; i++) {
-        if (!v[i].local)
-            continue;
-        if (v[i].up && !v[i].behind && (v[i].normal || v[i].own))
-            real++;
-        else
-            hinted++;
-    }
-    if (!sloppy || !hints_count)
-        hinted = 0;
-    out->need = plan_need(level, v, n);
-    if (level == CONSISTENCY_DC_ONE) {
-        out->have = real ? real : (blind && hinted ? 1 : 0);
-    } else {
-        out->have = real ? real + hinted : 0;
-        if (out->have < out->need)
-            out->have = real;
-    }
-    return out->have >= out->need;
+    bool hints = sloppy && hints_count && !level_is_safe(level);
+    unsigned end = datacenters(level, v, n);
+    *lacking = (struct shortfall){0};
+    for (; lacking->datacenter < end; lacking->datacenter++)
+        if (!datacenter_can(level, hints, blind, v, n, lacking))
+            return false;
+    return true;
 }

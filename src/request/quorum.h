@@ -3,9 +3,10 @@
 #ifndef REQUEST_QUORUM_H
 #define REQUEST_QUORUM_H
 
-#include "config/config.h"
 #include "core/buf.h"
 #include "peer/mail.h"
+#include "request/level.h"
+#include "wire/reply.h"
 
 enum quorum_outcome {
     QUORUM_WAIT,
@@ -17,26 +18,45 @@ enum quorum_outcome {
 
 /* What one replica said of a write. */
 struct write_word {
-    uint8_t verdict; /* enum verdict */
-    bool local, own;
+    uint8_t verdict;    /* enum verdict */
+    uint8_t datacenter; /* topology_datacenter */
+    bool own, joining;
     struct blob *reply; /* of VERDICT_APPLIED, where it came */
 };
+/* *lacking: of NOQUORUM and NOHINT, where. */
 enum quorum_outcome quorum_write(enum consistency level, bool sloppy, bool blind,
-                                 const struct write_word *w, unsigned n, unsigned *applied);
-/* The reply that most of the local replicas gave; ties go to the own store's, then to the nearest.
- * NULL: none came. */
-struct blob *quorum_write_reply(const struct write_word *w, unsigned n);
+                                 const struct write_word *w, unsigned n, struct shortfall *lacking);
+/* The reply that most of the counted replicas gave; ties go to the own store's, then to the
+ * nearest. NULL: none came. */
+struct blob *quorum_write_reply(enum consistency level, const struct write_word *w, unsigned n);
 
-/* What one replica answered to a read. */
+/* What one replica said to a read. Nearest first. */
 struct read_word {
-    bool answered, failed;
-    uint64_t stamp;
+    bool asked, answered; /* answered without a reply: it failed, or is away and isn't asked */
+    /* It has a write of this client's that a majority may lack: the answer is its word, or one that
+     * agrees with it or is newer. */
+    bool anchor;
+    uint8_t group; /* of read_plan */
+    uint8_t like;  /* the index of the first that gave the same reply: quorum_take */
     uint16_t tag;
+    uint64_t stamp;
     struct blob *reply;
 };
-/* Enough of the words are there (need of them): the index of the answer, or -1: they differ and
- * have no stamps to tell which is newer, ask the others too (`all`: everybody was asked; then what
- * most gave, then the nearest). */
-int quorum_read(const struct read_word *w, unsigned n, bool all);
+/* The reply of w[i] has come: compares it with the others. */
+void quorum_take(struct read_word *w, unsigned n, unsigned i, enum reply_compare how);
+
+enum read_outcome {
+    READ_WAIT,
+    READ_DONE,   /* *chosen is the index of the answer */
+    READ_FAILED, /* *lacking says where */
+};
+enum read_outcome quorum_read(enum consistency level, const struct read_word *w, unsigned n,
+                              unsigned groups, unsigned *chosen, struct shortfall *lacking);
+/* How many more of a group should be asked now. impatient: those that were asked and are silent
+ * aren't relied on. */
+unsigned quorum_read_lacks(enum consistency level, const struct read_word *w, unsigned n,
+                           unsigned group, bool impatient);
+/* Some of those who answered gave different replies. */
+bool quorum_read_differs(const struct read_word *w, unsigned n);
 
 #endif

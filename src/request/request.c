@@ -7,8 +7,7 @@
 /* ---- life --------------------------------------------------------------------------------------
  */
 
-struct request *request_new(struct requests *rs, const struct operation *op, enum consistency level,
-                            bool write, unsigned n)
+struct request *request_new(struct requests *rs, const struct operation *op, bool write, unsigned n)
 {
     size_t word = write ? sizeof(struct write_word) : sizeof(struct read_word);
     struct request *r = mem_calloc(1, sizeof *r + n * (word + sizeof *r->node + sizeof *r->why));
@@ -19,7 +18,7 @@ struct request *request_new(struct requests *rs, const struct operation *op, enu
     r->arg = op->arg;
     r->spec = op->spec;
     r->cmd = op->cmd;
-    r->level = level;
+    r->level = op->level;
     r->write = write;
     r->n = n;
     r->words = write ? words : NULL;
@@ -50,9 +49,13 @@ void request_free(struct request *r)
     *(r->newer ? &r->newer->older : &rs->newest) = r->older;
     if (r->ticket)
         slots_drop(&rs->live, r->ticket);
+    hedges_over(&rs->hedges, &r->hedge);
     for (unsigned i = 0; i < r->n; i++)
         blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
+    if (r->carry)
+        request_carry_free(r);
     blob_unref(r->command);
+    blob_unref(r->known);
     blob_unref(r->own_failure);
     r->over = true;
     if (!r->own_asked)
@@ -63,6 +66,8 @@ void request_finish(struct request *r, struct slice reply, int node)
 {
     struct request_result result = {.reply = reply, .node = node};
     r->done(r->arg, &result);
+    if (!r->write && quorum_read_differs(r->reads, r->n))
+        request_differs(r);
     request_free(r);
 }
 
@@ -77,11 +82,84 @@ struct buf *request_scratch(struct requests *rs)
     return &rs->scratch;
 }
 
-void request_fail_quorum(struct request *r, unsigned have, unsigned need, const char *second_half)
+/* ---- where a level wasn't met ----------------------------------------------------------------
+ */
+
+#define NAMED_MAX 8 /* racks named of each kind; of the others their number */
+
+/* Is this word counted where the level wasn't met? */
+static bool is_counted(const struct request *r, unsigned i, unsigned datacenter)
 {
-    resp_add_error(request_scratch(r->rs), "NOQUORUM %u of %u needed replicas answered (%s %s)%s",
-                   have, need, consistency_name(r->level), r->write ? "write" : "read",
-                   second_half);
+    if (r->write)
+        return !r->words[i].joining && r->words[i].datacenter == datacenter;
+    return r->reads[i].group == datacenter;
+}
+
+/* " r1 r2": the racks of those that are good, or that aren't. How many there are. */
+static unsigned add_racks(struct buf *b, const struct request *r, const struct topology *t,
+                          unsigned datacenter, const char *name, const bool *good, bool want)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < r->n; i++) {
+        const struct ring_node *node = &t->nodes[r->node[i]];
+        if (!is_counted(r, i, datacenter) || good[i] != want || strcmp(node->datacenter, name) != 0)
+            continue;
+        if (n++ < NAMED_MAX)
+            buf_printf(b, " %s", node->rack);
+    }
+    if (n > NAMED_MAX)
+        buf_printf(b, " and %u more", n - NAMED_MAX);
+    return n;
+}
+
+static void add_datacenter(struct buf *b, const struct request *r, const struct topology *t,
+                           unsigned datacenter, const char *name, const bool *good, bool beforehand)
+{
+    buf_printf(b, "; in %s:", name);
+    if (add_racks(b, r, t, datacenter, name, good, true))
+        buf_add_str(b, beforehand ? " could answer" : " answered");
+    struct buf others = BUF_INIT;
+    if (add_racks(&others, r, t, datacenter, name, good, false)) {
+        bool alone = buf_head(b)[b->len - 1] == ':';
+        buf_printf(b, "%s%.*s %s%s", alone ? "" : ",", (int)others.len,
+                   (const char *)buf_head(&others), beforehand ? "couldn't" : "didn't",
+                   alone ? " answer" : "");
+    }
+    buf_fini(&others);
+}
+
+/* Names the datacenters of which the counted replicas are: at DC_ONE a read tries several. */
+static void add_where(struct buf *b, const struct request *r, const struct topology *t,
+                      unsigned datacenter, const bool *good, bool beforehand)
+{
+    const char *named[RING_DATACENTERS_MAX];
+    unsigned n = 0, k;
+    for (unsigned i = 0; i < r->n; i++) {
+        const char *name = t->nodes[r->node[i]].datacenter;
+        for (k = 0; k < n && strcmp(named[k], name) != 0;)
+            k++;
+        if (k < n || !is_counted(r, i, datacenter))
+            continue;
+        named[n++] = name;
+        add_datacenter(b, r, t, datacenter, name, good, beforehand);
+    }
+    if (n == 0)
+        buf_printf(b, "; in %s: no replica", t->nodes[t->self].datacenter);
+}
+
+void request_fail_quorum(struct request *r, const struct shortfall *lacking, const bool *good,
+                         bool beforehand, const char *second_half)
+{
+    struct buf where = BUF_INIT;
+    rcu_read_begin();
+    add_where(&where, r, RCU_GET(*r->rs->topology), lacking->datacenter, good, beforehand);
+    rcu_read_end();
+    resp_add_error(request_scratch(r->rs), "NOQUORUM %u of %u needed replicas %s (%s %s)%s%.*s",
+                   lacking->have, lacking->need,
+                   lacking->differ ? "gave the same value" : "answered", consistency_name(r->level),
+                   r->write ? "write" : "read", second_half, (int)where.len,
+                   (const char *)buf_head(&where));
+    buf_fini(&where);
     request_finish_error(r);
 }
 
@@ -149,9 +227,9 @@ static unsigned view_nodes(const struct requests *rs, uint32_t token, bool write
     unsigned n =
         writes ? topology_writes(t, token, nodes, &joining) : topology_replicas(t, token, nodes);
     for (unsigned i = 0; i < n; i++) {
-        bool joins = i >= n - joining;
-        v[i] = (struct replica_view){
-            .node = nodes[i], .local = !joins && topology_is_local(t, nodes[i]), .joining = joins};
+        v[i] = (struct replica_view){.node = nodes[i],
+                                     .datacenter = (uint8_t)topology_datacenter(t, nodes[i]),
+                                     .joining = i >= n - joining};
     }
     rcu_read_end();
     for (unsigned i = 0; i < n; i++) {
@@ -216,5 +294,6 @@ void requests_fini(struct requests *rs)
         reads_free(rs->asks[i]);
     mem_free(rs->asks);
     slots_fini(&rs->live);
+    hedges_fini(&rs->hedges);
     buf_fini(&rs->scratch);
 }

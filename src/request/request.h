@@ -16,6 +16,7 @@
 #include "peer/mail.h"
 #include "peer/peer.h"
 #include "peer/reads.h"
+#include "request/hedge.h"
 #include "request/stats.h"
 #include "ring/hash.h"
 #include "wire/frame.h"
@@ -42,7 +43,11 @@ struct requests {
     struct buf scratch;
     struct mail_reads **asks; /* by node: reads that this turn has for peers */
     bool asking;
-    unsigned ndirect; /* writes on their way past the writer */
+    struct request *held_back; /* writes that wait before a peer is asked to run them */
+    uint64_t newest_stamp;     /* of writes of this worker's clients, also those that peers ran */
+    unsigned ndirect;          /* writes on their way past the writer */
+    struct hedges hedges;
+    uint64_t turn_us; /* when this turn began, for hedges; 0: not looked at yet */
 };
 
 struct request_result {
@@ -55,8 +60,11 @@ struct operation {
     const struct command_spec *spec;
     const struct resp_command *cmd;
     enum consistency level;
-    uint32_t token; /* of its key: request_token */
-    int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
+    uint32_t token;  /* of its key: request_token */
+    int prefer;      /* of a read: ask this node first (it has this client's write); -1: no wish */
+    int second;      /* where there is such a wish: one that has it too; -1: none is known */
+    bool everywhere; /* of a write: answered when all replicas that are up have it, unless that
+                        takes long */
     request_done *done;
     void *arg;
 };
@@ -79,9 +87,23 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
  * is asked once: when it doesn't answer, the effect is unknown. Takes the mail, as request_write.
  */
 void request_execute(struct requests *rs, const struct operation *op, struct mail_write *m);
-/* Which node would: a replica in this datacenter whose store is up and lacks nothing, the preferred
- * one, this one, or the nearest. -1: none. */
-int request_executor(const struct requests *rs, uint32_t token, int prefer);
+/* Which node would: a replica in this datacenter whose store is up and lacks nothing, this one or
+ * the nearest. -1: none. */
+int request_executor(const struct requests *rs, uint32_t token);
+/* What a peer runs meets this node's own writes to the same key at no single place. So the peer is
+ * asked when the replicas that are up have acknowledged what this node has written (or that takes
+ * long), and until it has answered no other write to such a key may start: true. Any worker's. */
+bool request_is_carried(const struct requests *rs, uint32_t token);
+static inline bool requests_carry_any(const struct requests *rs)
+{
+    return rs->peers->carried &&
+           __atomic_load_n(&rs->peers->carried[PEERS_CARRIED], __ATOMIC_RELAXED);
+}
+/* While some wait for that; in each turn. */
+static inline bool requests_hold_back(const struct requests *rs)
+{
+    return rs->held_back != NULL;
+}
 /* A peer asks this node to run one: fn(arg, reply) once, now or later. */
 void request_serve_execute(struct requests *rs, const struct frame *f, store_read_fn *fn,
                            void *arg);
@@ -115,6 +137,11 @@ void request_mail_read(struct requests *rs, uint16_t node, const struct read_ite
 void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it);
 void requests_flush(struct requests *rs);
 void requests_tick(struct requests *rs, uint64_t now_ms);
+/* At each turn's end: when requests_hedge has something to do, as clock_mono_us tells time, or
+ * HEDGE_NEVER. */
+uint64_t requests_hedge_due(struct requests *rs);
+/* Asks second replicas where the first are slower than usual. */
+void requests_hedge(struct requests *rs);
 /* Called once a second: what only a busy node needs is given back by one that is quiet. */
 void requests_rest(struct requests *rs);
 /* At the worker's stop, when the store's reader has ended: what is still in flight gets an error.

@@ -6,61 +6,50 @@
 
 /* Nobody answers a read. At DC_ONE, where the own store was asked or would have been, its reason is
  * the one to name. */
-static void fail_read(struct request *r, unsigned have, unsigned need)
+static void fail_read(struct request *r, const struct shortfall *lacking, bool beforehand)
 {
+    bool good[RING_REPLICAS_MAX];
+    for (unsigned i = 0; i < r->n; i++)
+        good[i] = beforehand ? i < r->can : r->reads[i].reply != NULL;
     if (r->level == CONSISTENCY_DC_ONE && r->own_failure) {
         request_finish(r, blob_slice(r->own_failure), -1);
     } else if (r->level == CONSISTENCY_DC_ONE && !store_is_up(r->rs->store)) {
         request_add_backend_error(r->rs, "");
         request_finish_error(r);
     } else {
-        request_fail_quorum(r, have, need, "");
+        request_fail_quorum(r, lacking, good, beforehand, "");
     }
 }
 
-static void ask_up_to(struct request *r, unsigned asked);
-
-static unsigned answers(const struct request *r)
+void request_differs(const struct request *r)
 {
-    unsigned n = 0;
-    for (unsigned i = 0; i < r->n; i++)
-        n += r->reads[i].reply != NULL;
-    return n;
+    STATS_ADD(r->rs->stats, reads_differ, 1);
 }
 
-static unsigned outstanding(const struct request *r)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < r->asked; i++)
-        n += !r->reads[i].answered;
-    return n;
-}
+static bool ask_where_lacking(struct request *r, bool impatient);
 
 /* Enough words? Decide; else ask on. */
 static void weigh_read(struct request *r)
 {
-    unsigned have = answers(r), open = outstanding(r);
-    bool all = r->asked == r->n && open == 0;
-    if (have >= r->need) {
-        int chosen = quorum_read(r->reads, r->n, all);
-        if (chosen >= 0) {
-            request_finish(r, blob_slice(r->reads[chosen].reply), -1);
-            return;
-        }
+    struct shortfall lacking;
+    unsigned chosen;
+    switch (quorum_read(r->level, r->reads, r->n, r->groups, &chosen, &lacking)) {
+    case READ_DONE:
+        request_finish(r, blob_slice(r->reads[chosen].reply), -1);
+        break;
+    case READ_FAILED:
+        fail_read(r, &lacking, false);
+        break;
+    case READ_WAIT:
+        ask_where_lacking(r, false);
+        break;
     }
-    if (all) {
-        fail_read(r, have, r->need);
-        return;
-    }
-    unsigned lacking = have < r->need ? r->need - have : 1; /* one failed, or they differ */
-    if (open < lacking)
-        ask_up_to(r, r->asked + lacking - open);
 }
 
 static int read_place(const struct request *r, uint16_t node)
 {
-    for (unsigned i = 0; i < r->asked; i++)
-        if (r->node[i] == node)
+    for (unsigned i = 0; i < r->can; i++)
+        if (r->node[i] == node && r->reads[i].asked)
             return (int)i;
     return -1;
 }
@@ -73,12 +62,19 @@ static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp,
         blob_unref(reply);
         return;
     }
-    r->reads[i] = (struct read_word){
-        .answered = true, .failed = !ok, .stamp = stamp, .tag = tag, .reply = ok ? reply : NULL};
-    if (!ok && node == r->rs->peers->self)
+    struct read_word *w = &r->reads[i];
+    w->answered = true;
+    w->stamp = stamp;
+    w->tag = tag;
+    if (ok) {
+        request_hedge_answered(r, node);
+        w->reply = reply;
+        quorum_take(r->reads, r->n, (unsigned)i, r->spec->compare);
+    } else if (node == r->rs->peers->self) {
         r->own_failure = reply;
-    else if (!ok)
+    } else {
         blob_unref(reply);
+    }
     weigh_read(r);
 }
 
@@ -88,9 +84,10 @@ static void on_own_read(void *arg, const struct store_read_reply *reply)
     r->own_asked = false;
     if (r->over)
         mem_free(r);
-    else if (reply->ok && r->need == 1)
+    else if (reply->ok && r->one_decides) {
+        request_hedge_answered(r, (uint16_t)r->rs->peers->self);
         request_finish(r, reply->reply, -1); /* nothing to compare it with */
-    else
+    } else
         take_word(r, (uint16_t)r->rs->peers->self, reply->ok, reply->stamp, reply->tag,
                   blob_new(reply->reply.ptr, reply->reply.len));
 }
@@ -126,35 +123,61 @@ static void ask_peer(struct request *r, uint16_t node)
                                      .bytes = blob_slice(keep_command(r))});
 }
 
-static void ask_next(struct request *r)
+static void ask_replica(struct request *r, unsigned i)
 {
-    uint16_t node = r->node[r->asked++];
-    if (node == r->rs->peers->self)
+    r->reads[i].asked = true;
+    r->asked++;
+    request_hedge_ask(r, r->node[i]);
+    if (r->node[i] == r->rs->peers->self)
         ask_own(r);
     else
-        ask_peer(r, node);
+        ask_peer(r, r->node[i]);
 }
 
-/* Until so many were asked, if there are so many; the answers may come at once, and end it. */
-static void ask_up_to(struct request *r, unsigned asked)
+/* The nearest of a group that wasn't asked. False: its answer came at once, and ended the read. */
+static bool ask_next(struct request *r, unsigned group)
 {
     const struct slots *live = &r->rs->live;
     uint64_t ticket = request_ticket(r);
-    while (r->asked < r->n && r->asked < asked) {
-        ask_next(r);
-        if (!slots_get(live, ticket))
-            return;
+    for (unsigned i = 0; i < r->can; i++)
+        if (r->reads[i].group == group && !r->reads[i].asked) {
+            ask_replica(r, i);
+            return slots_get(live, ticket) != NULL;
+        }
+    return true;
+}
+
+/* In each group as many as are wanted there. False: the read has ended. */
+static bool ask_where_lacking(struct request *r, bool impatient)
+{
+    for (unsigned group = 0; group < r->groups; group++) {
+        unsigned more = quorum_read_lacks(r->level, r->reads, r->n, group, impatient);
+        while (more > 0) {
+            if (!ask_next(r, group))
+                return false;
+            /* an answer that came at once may have asked others already */
+            more = impatient ? more - 1 : quorum_read_lacks(r->level, r->reads, r->n, group, false);
+        }
     }
+    return true;
+}
+
+void request_ask_second(struct request *r)
+{
+    (void)ask_next(r, 0);
 }
 
 /* Puts the preferred node in front, if it can answer. */
 static void prefer(struct read_plan *p, int node)
 {
-    for (unsigned i = 0; i < p->n; i++) {
-        if (p->order[i] != node)
+    for (unsigned i = 0; i < p->can; i++) {
+        if (p->node[i] != node)
             continue;
-        memmove(p->order + 1, p->order, i * sizeof *p->order);
-        p->order[0] = (uint16_t)node;
+        uint8_t group = p->group[i];
+        memmove(p->node + 1, p->node, i * sizeof *p->node);
+        memmove(p->group + 1, p->group, i * sizeof *p->group);
+        p->node[0] = (uint16_t)node;
+        p->group[0] = group;
         return;
     }
 }
@@ -163,13 +186,13 @@ static void prefer(struct read_plan *p, int node)
 static void start_reading(struct request *r)
 {
     const struct slots *live = &r->rs->live;
-    if (r->need == 1 && r->n == 1) {
-        ask_next(r);
+    if (r->one_decides && r->can == 1) {
+        ask_replica(r, 0);
         return;
     }
     uint64_t ticket = request_ticket(r);
     (void)keep_command(r);
-    ask_up_to(r, r->need);
+    ask_where_lacking(r, false);
     if (slots_get(live, ticket))
         r->cmd = NULL;
 }
@@ -184,33 +207,50 @@ static uint64_t patience(const struct requests *rs)
 /* Longer where only one is known to have what the client has written. */
 static uint64_t first_patience(const struct request *r, const struct operation *op)
 {
-    return r->need == 1 && op->prefer >= 0 ? r->rs->config->timeout / 2 : patience(r->rs);
+    return r->one_decides && op->prefer >= 0 ? r->rs->config->timeout / 2 : patience(r->rs);
+}
+
+/* Words that nothing is known of yet; who is away has failed already. */
+static void fill_words(struct request *r, const struct read_plan *plan)
+{
+    memcpy(r->node, plan->node, plan->n * sizeof *plan->node);
+    for (unsigned i = 0; i < plan->n; i++)
+        r->reads[i] = (struct read_word){.group = plan->group[i], .answered = i >= plan->can};
+    r->can = plan->can;
+    r->groups = plan->groups;
+    r->one_decides = r->level == CONSISTENCY_DC_ONE || plan->n == 1;
+}
+
+/* Another one is known to have what the client has written. */
+static bool has_second(const struct operation *op)
+{
+    return op->prefer >= 0 && op->second >= 0;
 }
 
 void request_read(struct requests *rs, const struct operation *op)
 {
     struct replica_view v[RING_REPLICAS_MAX];
     struct read_plan plan;
+    struct shortfall lacking;
     unsigned n = request_view_replicas(rs, op->token, v);
-    enum consistency level = rs->config->read_consistency;
-    bool possible = plan_read(level, v, n, &plan);
-    struct request *r = request_new(rs, op, level, false, plan.n);
-    r->need = plan.need;
-    r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
-    if (!possible) {
-        fail_read(r, plan.n, plan.need);
-        return;
-    }
+    bool possible = plan_read(op->level, v, n, &plan, &lacking);
+    if (has_second(op))
+        prefer(&plan, op->second);
     prefer(&plan, op->prefer);
-    memcpy(r->node, plan.order, plan.n * sizeof *plan.order);
-    start_reading(r);
+    struct request *r = request_new(rs, op, false, plan.n);
+    fill_words(r, &plan);
+    r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
+    r->may_hedge = plan.first > 1 && (op->prefer < 0 || has_second(op));
+    if (possible)
+        start_reading(r);
+    else
+        fail_read(r, &lacking, true);
 }
 
 static void ask_on(struct request *r, uint64_t now_ms)
 {
-    unsigned have = answers(r);
     r->ask_on_ms = now_ms + patience(r->rs);
-    ask_up_to(r, r->asked + (have < r->need ? r->need - have : 1));
+    ask_where_lacking(r, true);
 }
 
 void requests_ask_on(struct requests *rs, uint64_t now_ms)
@@ -218,8 +258,10 @@ void requests_ask_on(struct requests *rs, uint64_t now_ms)
     uint64_t begun_before = now_ms + rs->config->timeout - patience(rs);
     for (struct request *r = rs->oldest, *next; r && r->deadline_ms <= begun_before; r = next) {
         next = r->newer;
-        if (!r->write && r->asked < r->n && r->ask_on_ms <= now_ms)
+        if (!r->write && r->asked < r->can && r->ask_on_ms <= now_ms)
             ask_on(r, now_ms);
+        else if (r->write && r->everywhere && r->ask_on_ms <= now_ms)
+            request_linger_no_more(r);
     }
 }
 
@@ -254,8 +296,7 @@ static bool own_is_replica(const struct requests *rs, uint32_t token)
 
 bool request_read_at_once(struct requests *rs, const struct operation *op, struct buf *out)
 {
-    bool own = store_answers_at_once(rs->store) &&
-               rs->config->read_consistency == CONSISTENCY_DC_ONE &&
+    bool own = store_answers_at_once(rs->store) && op->level == CONSISTENCY_DC_ONE &&
                (op->prefer < 0 || op->prefer == (int)rs->peers->self) &&
                __atomic_load_n(rs->own_state, __ATOMIC_ACQUIRE) == NODE_NORMAL &&
                own_is_replica(rs, op->token);
@@ -278,6 +319,8 @@ void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it
 
 void requests_flush(struct requests *rs)
 {
+    if (rs->held_back)
+        requests_let_go(rs);
     if (!rs->asking)
         return;
     rs->asking = false;

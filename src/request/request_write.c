@@ -60,7 +60,8 @@ static int applied_node(const struct request *r)
 
 static void finish_write(struct request *r)
 {
-    struct blob *reply = quorum_write_reply(r->words, r->n);
+    struct blob *reply = quorum_write_reply(r->level, r->words, r->n);
+    reply = reply ? reply : r->known;
     if (reply) {
         request_finish(r, blob_slice(reply), applied_node(r));
         return;
@@ -82,38 +83,53 @@ static bool own_is_missed(const struct request *r)
     return missed && r->level == CONSISTENCY_DC_ONE;
 }
 
-static void fail_quorum(struct request *r, unsigned have, unsigned need, const char *second_half)
+static void fail_quorum(struct request *r, const struct shortfall *lacking)
 {
+    bool applied[RING_WRITES_MAX];
+    for (unsigned i = 0; i < r->n; i++)
+        applied[i] = r->words[i].verdict == VERDICT_APPLIED;
     if (own_is_missed(r)) {
-        request_add_backend_error(r->rs, second_half);
+        request_add_backend_error(r->rs, took_effect(r));
         request_finish_error(r);
     } else {
-        request_fail_quorum(r, have, need, second_half);
+        request_fail_quorum(r, lacking, applied, false, took_effect(r));
     }
+}
+
+/* A peer's client that goes on when it is answered goes on with writes which that peer coordinates:
+ * they would meet this one on its way to the replicas. */
+static bool lingers(const struct request *r)
+{
+    bool on_its_way = false;
+    for (unsigned i = 0; i < r->n; i++)
+        on_its_way |= r->words[i].verdict <= VERDICT_LOGGED;
+    return r->everywhere && on_its_way;
 }
 
 static void weigh_write(struct request *r)
 {
-    const struct config *c = r->rs->config;
-    unsigned applied = 0, local = 0;
-    enum quorum_outcome o =
-        quorum_write(r->level, c->sloppy_quorum, r->blind, r->words, r->n, &applied);
-    for (unsigned i = 0; i < r->n; i++)
-        local += r->words[i].local;
-    switch (o) {
+    struct shortfall lacking;
+    switch (quorum_write(r->level, r->sloppy, r->blind, r->words, r->n, &lacking)) {
     case QUORUM_WAIT:
         break;
     case QUORUM_DONE:
     case QUORUM_BLIND:
-        finish_write(r);
+        if (!lingers(r))
+            finish_write(r);
         break;
     case QUORUM_NOHINT:
         fail_nohint(r);
         break;
     case QUORUM_NOQUORUM:
-        fail_quorum(r, applied, r->level == CONSISTENCY_DC_ONE ? 1 : local / 2 + 1, took_effect(r));
+        fail_quorum(r, &lacking);
         break;
     }
+}
+
+void request_linger_no_more(struct request *r)
+{
+    r->everywhere = false;
+    weigh_write(r);
 }
 
 static void take_verdict(struct request *r, uint16_t node, uint8_t verdict, uint8_t why,
@@ -147,12 +163,12 @@ static void fail_own(struct request *r, bool own_down, struct slice reply)
  * against. */
 static bool ends_with_own(struct request *r, struct slice reply)
 {
-    unsigned applied;
+    struct shortfall lacking;
     for (unsigned i = 0; i < r->n; i++)
         if (r->words[i].reply || (r->words[i].own && i >= r->replicas))
             return false; /* who joins may lack what the reply depends on */
-    if (!reply.len || quorum_write(r->level, r->rs->config->sloppy_quorum, r->blind, r->words, r->n,
-                                   &applied) != QUORUM_DONE)
+    if (!reply.len || r->everywhere ||
+        quorum_write(r->level, r->sloppy, r->blind, r->words, r->n, &lacking) != QUORUM_DONE)
         return false;
     request_finish(r, reply, applied_node(r));
     return true;
@@ -167,6 +183,7 @@ static void take_own_answer(struct request *r, const struct mail_write *m)
     }
     for (unsigned i = 0; i < m->nreplicas; i++)
         take_verdict(r, m->replica[i].node, m->replica[i].verdict, m->replica[i].why, NULL);
+    r->known = m->chosen.len ? blob_new(buf_head(&m->chosen), m->chosen.len) : NULL;
     if (ends_with_own(r, reply))
         return;
     for (unsigned i = 0; i < r->n; i++)
@@ -178,6 +195,7 @@ static void take_own_answer(struct request *r, const struct mail_write *m)
 void request_mail_write(struct requests *rs, struct mail_write *m)
 {
     struct request *r = slots_get(&rs->live, m->ticket);
+    rs->newest_stamp = m->stamp > rs->newest_stamp ? m->stamp : rs->newest_stamp;
     if (r)
         take_own_answer(r, m);
     requests_put_mail(rs, m);
@@ -235,6 +253,7 @@ void requests_put_mail(struct requests *rs, struct mail_write *m)
     buf_reset(&m->own_reply, SPARE_BYTES);
     buf_fini(&m->chosen);
     m->own_down = m->effect = false;
+    m->stamp = 0;
     m->next = rs->spare;
     rs->spare = m;
     rs->nspare++;
@@ -267,6 +286,7 @@ static void send_to_writer(struct request *r, struct mail_write *m, bool want_re
     m->worker = r->rs->worker;
     m->ticket = request_ticket(r);
     m->want_replies = want_replies;
+    m->stamp = r->rs->newest_stamp;
     m->nreplicas = (uint8_t)r->n;
     for (unsigned i = 0; i < r->n; i++) {
         m->replica[i].node = r->node[i];
@@ -276,24 +296,54 @@ static void send_to_writer(struct request *r, struct mail_write *m, bool want_re
     actor_send(r->rs->writer, &m->msg);
 }
 
+/* Nothing is sent: too few can apply it, and too few hints would count. */
+static void refuse_write(struct request *r, const struct replica_view *v,
+                         const struct shortfall *lacking)
+{
+    bool could[RING_WRITES_MAX];
+    for (unsigned i = 0; i < r->n; i++)
+        could[i] = plan_applies(&v[i]);
+    if (own_is_missed(r)) {
+        request_add_backend_error(r->rs, "; nothing was written");
+        request_finish_error(r);
+    } else {
+        request_fail_quorum(r, lacking, could, true, "; nothing was written");
+    }
+}
+
+static void fill_words(struct request *r, const struct replica_view *v)
+{
+    for (unsigned i = 0; i < r->n; i++) {
+        r->node[i] = v[i].node;
+        r->words[i] = (struct write_word){
+            .datacenter = v[i].datacenter, .own = v[i].own, .joining = v[i].joining};
+        r->replicas += !v[i].joining;
+    }
+}
+
+/* This node is a replica, and its word alone decides. */
+static bool own_decides(const struct request *r)
+{
+    for (unsigned i = 0; i < r->replicas; i++)
+        if (r->words[i].own)
+            return r->level == CONSISTENCY_DC_ONE;
+    return false;
+}
+
 void request_write(struct requests *rs, const struct operation *op, struct mail_write *m)
 {
-    const struct config *c = rs->config;
     struct replica_view v[RING_WRITES_MAX];
-    struct write_plan plan;
+    struct shortfall lacking;
     unsigned nodes, n = request_view_writes(rs, op->token, v, &nodes);
-    struct request *r = request_new(rs, op, c->write_consistency, true, n);
+    struct request *r = request_new(rs, op, true, n);
     r->blind = command_blind_reply(op->spec, op->cmd);
     r->effect = m->effect;
-    bool own = false;
-    for (unsigned i = 0; i < n; i++) {
-        r->node[i] = v[i].node;
-        r->words[i] = (struct write_word){.local = v[i].local, .own = v[i].own};
-        r->replicas += !v[i].joining;
-        own |= v[i].own && !v[i].joining;
-    }
-    if (!plan_write(r->level, c->sloppy_quorum, hints_count(c), r->blind, v, n, &plan)) {
-        fail_quorum(r, plan.have, plan.need, "; nothing was written");
+    r->everywhere = op->everywhere;
+    r->ask_on_ms = r->deadline_ms - rs->config->timeout + rs->config->timeout / 8;
+    r->sloppy = CONFIG_LIVE(rs->config, sloppy_quorum);
+    fill_words(r, v);
+    if (!plan_write(r->level, r->sloppy, hints_count(rs->config), r->blind, v, n, &lacking)) {
+        refuse_write(r, v, &lacking);
         requests_put_mail(rs, m);
     } else {
         /* a reply that isn't known must come from another replica if the own store goes away */
@@ -301,7 +351,7 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
         m = with_room(m, n);
         m->token = op->token;
         m->nodes = nodes;
-        send_to_writer(r, m, r->level != CONSISTENCY_DC_ONE || !own || must_know);
+        send_to_writer(r, m, !own_decides(r) || must_know || r->everywhere);
     }
 }
 
@@ -321,7 +371,7 @@ static void on_direct_write(void *arg, const struct store_read_reply *reply)
 
 void request_write_direct(struct requests *rs, const struct operation *op)
 {
-    struct request *r = request_new(rs, op, rs->config->write_consistency, true, 0);
+    struct request *r = request_new(rs, op, true, 0);
     if (!store_is_up(rs->store)) {
         fail_own(r, true, slice_of(NULL, 0)); /* its connection may stand: that isn't enough */
         return;

@@ -15,6 +15,9 @@ struct stats {
     uint64_t unknown_commands;
     uint64_t connections, connections_total; /* clients: now, since the start */
     uint64_t timeouts;
+    uint64_t hedged_reads;     /* for which a second replica was asked, the first being slow */
+    uint64_t hedged_reads_won; /* of them, answered by the second */
+    uint64_t reads_differ;     /* of which some replicas gave different replies */
     struct histogram duration; /* microseconds, a client request end to end */
 };
 

@@ -69,7 +69,9 @@ void writer_forget_gathered(struct writer *w, unsigned node)
 
 void writer_answer_greetings(struct writer *w)
 {
-    if (w->at_store)
+    /* what this node wrote stands in its own store before what others wrote on top of it */
+    bool replays = own_is_behind(&w->own) && writer_serving(w);
+    if (w->at_store || replays)
         return;
     for (unsigned i = 0; i < w->sources.n; i++)
         if (writer_source(w, i)->greet_due)

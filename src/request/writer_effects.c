@@ -208,7 +208,7 @@ static bool choose(struct writer *w, struct effect_pool *pool, const struct effe
 {
     struct mail_write *m = r->m;
     struct buf commands = BUF_INIT, reply = BUF_INIT;
-    int n = effect_choose(pool, r->spec, &r->cmd, clock_wall_ms(), &commands, &reply);
+    int n = effect_choose(pool, r->spec, &r->cmd, writer_next_stamp(w), &commands, &reply);
     if (n == 0) {
         answer_done(m, buf_slice(&reply));
     } else if (n > 0) {
@@ -666,6 +666,7 @@ static void finish_effect(struct writer *w, const struct batch *b, struct effect
     const struct store_write *s = b->items[r->at + r->n.before].at_store;
     struct mail_write *m = r->m;
     m->own_outcome = s->outcome;
+    m->stamp = r->stamp;
     if (s->outcome == STORE_APPLIED && tell_others(w, b, r)) {
         buf_add(&m->own_reply, s->reply.ptr, s->reply.len);
     } else if (s->outcome == STORE_APPLIED || s->outcome == STORE_UNKNOWN) {

@@ -108,7 +108,7 @@ uint64_t writer_next_stamp(struct writer *w)
 /* All logs first; then the own store, if it can take it. */
 void writer_log(struct writer *w, struct mail_write *m)
 {
-    uint64_t stamp = writer_next_stamp(w);
+    uint64_t stamp = m->stamp = writer_next_stamp(w);
     int own = own_place(w, m);
     /* nothing against it: its memory may be that of a refused one */
     m->own_outcome = STORE_APPLIED;
@@ -156,6 +156,8 @@ void writer_write(struct writer *w, struct mail_write *m)
         return;
     if (w->o.serves && !__atomic_load_n(w->o.serves, __ATOMIC_RELAXED))
         __atomic_store_n(w->o.serves, 1, __ATOMIC_RELEASE);
+    if (m->stamp > w->clock.last) /* what comes behind another node's write is newer */
+        hlc_follow(&w->clock, m->stamp, clock_wall_ms());
     if (effects_concern(&w->effects, m) && writer_effects_take(w, m))
         return;
     if (own_has_log(&w->own)) {

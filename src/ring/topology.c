@@ -10,6 +10,7 @@ struct point {
 
 struct ring_rack {
     const char *datacenter, *rack;
+    uint8_t number;       /* of its datacenter */
     struct point *points; /* of members, by token */
     size_t npoints;
     struct point *all; /* of members and of those that join, by token; NULL: nobody joins */
@@ -113,6 +114,27 @@ static void sort_racks(struct topology *t)
     }
 }
 
+static uint8_t number_of(const struct topology *t, unsigned rack, uint8_t *next)
+{
+    if (distance(t, &t->racks[rack]) < 2)
+        return 0;
+    for (unsigned i = 0; i < rack; i++)
+        if (strcmp(t->racks[i].datacenter, t->racks[rack].datacenter) == 0)
+            return t->racks[i].number;
+    return (*next)++;
+}
+
+static void number_datacenters(struct topology *t)
+{
+    uint8_t next = 1;
+    for (unsigned i = 0; i < t->nracks; i++)
+        t->racks[i].number = number_of(t, i, &next);
+    t->datacenters = mem_calloc(t->n, sizeof *t->datacenters);
+    for (unsigned i = 0; i < t->n; i++)
+        if (t->nodes[i].role != RING_GONE)
+            t->datacenters[i] = rack_of(t, &t->nodes[i])->number;
+}
+
 static bool check_points(const struct topology *t, const struct ring_rack *r, struct point *points,
                          size_t n, struct error *e)
 {
@@ -149,6 +171,7 @@ static bool build(struct topology *t, struct error *e)
             return false;
     }
     sort_racks(t);
+    number_datacenters(t);
     return true;
 }
 
@@ -188,6 +211,7 @@ void topology_free(struct topology *t)
         mem_free((void *)(uintptr_t)n->tokens);
     }
     mem_free(t->racks);
+    mem_free(t->datacenters);
     mem_free(t->nodes);
     mem_free(t);
 }
@@ -247,11 +271,6 @@ unsigned topology_writes(const struct topology *t, uint32_t token, uint16_t out[
     }
     *joining = n - replicas;
     return n;
-}
-
-bool topology_is_local(const struct topology *t, unsigned node)
-{
-    return strcmp(t->nodes[node].datacenter, t->nodes[t->self].datacenter) == 0;
 }
 
 static bool has_token(const struct ring_node *n, uint32_t token)

@@ -17,12 +17,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RING_REPLICAS_MAX 64 /* racks over all datacenters */
-#define RING_JOINING_MAX  64 /* nodes that join at one time */
-#define RING_WRITES_MAX   (RING_REPLICAS_MAX + RING_JOINING_MAX)
-#define RING_NODES_MAX    1000
-#define RING_VERSION_SIZE 32
-#define NODE_ID_SIZE      37 /* a UUID and its NUL */
+#define RING_REPLICAS_MAX    64 /* racks over all datacenters */
+#define RING_DATACENTERS_MAX (RING_REPLICAS_MAX + 1)
+#define RING_JOINING_MAX     64 /* nodes that join at one time */
+#define RING_WRITES_MAX      (RING_REPLICAS_MAX + RING_JOINING_MAX)
+#define RING_NODES_MAX       1000
+#define RING_VERSION_SIZE    32
+#define NODE_ID_SIZE         37 /* a UUID and its NUL */
 
 enum node_state {
     NODE_UNKNOWN,
@@ -63,6 +64,7 @@ struct topology {
     unsigned njoining;
     unsigned nracks;
     struct ring_rack *racks; /* nearest first: own rack, own datacenter, the others */
+    uint8_t *datacenters;    /* by node: topology_datacenter */
 };
 
 /* Copies everything. Refused: two nodes with one token in one rack, a node without tokens, more
@@ -83,8 +85,12 @@ unsigned topology_replicas(const struct topology *t, uint32_t token,
  */
 unsigned topology_writes(const struct topology *t, uint32_t token, uint16_t out[RING_WRITES_MAX],
                          unsigned *joining);
-/* Is this node in this node's own datacenter? */
-bool topology_is_local(const struct topology *t, unsigned node);
+/* The datacenter of a node that hasn't gone, as an index below RING_DATACENTERS_MAX that means the
+ * same for all nodes of one snapshot: 0 is this node's own. */
+static inline unsigned topology_datacenter(const struct topology *t, unsigned node)
+{
+    return t->datacenters[node];
+}
 /* The node at this place, or -1: same datacenter, rack and tokens (in any order). Nobody who has
  * gone is found, by place or by id. */
 int topology_find_place(const struct topology *t, const char *datacenter, const char *rack,

@@ -221,12 +221,21 @@ static bool xadd_undetermined(const struct resp_command *cmd, bool about)
 
 /* Whether an entry has been pending for long enough, each replica's clock says: determined is only
  * a claim that takes all that it names, from the same moment, or none of it. */
-static bool xclaim_undetermined(const struct resp_command *cmd)
+static bool xclaim_undetermined(const struct resp_command *cmd, bool has_time)
 {
     if (slice_is(cmd->argv[4], COMMAND_CLAIM_NONE))
         return false;
-    return !slice_is(cmd->argv[4], "0") || !has_option(cmd, 6, "FORCE") ||
-           !has_option(cmd, 6, "TIME");
+    return !slice_is(cmd->argv[4], "0") || !has_option(cmd, 6, "FORCE") || !has_time;
+}
+
+/* The time is given, or command_normalize can give it. */
+static bool xclaim_gets_time(const struct resp_command *cmd)
+{
+    int64_t ignored;
+    for (size_t i = 6; i + 1 < cmd->argc; i++)
+        if (slice_is(cmd->argv[i], "IDLE") && !slice_to_i64(cmd->argv[i + 1], &ignored))
+            return has_option(cmd, 6, "TIME");
+    return true;
 }
 
 /* ---- keys ----------------------------------------------------------------------------------- */
@@ -363,7 +372,7 @@ bool command_undetermined(const struct command_spec *spec, const struct resp_com
     if (spec->rule == RULE_XTRIM)
         return cmd->argc > 3 && slice_is(cmd->argv[3], "~");
     if (spec->rule == RULE_XCLAIM)
-        return xclaim_undetermined(cmd);
+        return xclaim_undetermined(cmd, has_option(cmd, 6, "TIME"));
     return spec->flags & COMMAND_UNDETERMINED;
 }
 
@@ -374,6 +383,8 @@ bool command_stays_undetermined(const struct command_spec *spec, const struct re
         command_xadd_parts(cmd, &p);
         return xadd_undetermined(cmd, p.about && p.id != p.threshold + 1);
     }
+    if (spec->rule == RULE_XCLAIM)
+        return xclaim_undetermined(cmd, xclaim_gets_time(cmd));
     return command_undetermined(spec, cmd) && (spec->rule != RULE_XTRIM || cmd->argc != 5);
 }
 

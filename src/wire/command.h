@@ -6,6 +6,7 @@
 
 #include "core/buf.h"
 #include "core/error.h"
+#include "wire/reply.h"
 #include "wire/resp.h"
 
 /* What replication has to know (DESIGN.md section 2). */
@@ -33,7 +34,8 @@ struct command_spec {
     /* The error text behind "ERR " when command_class_of says COMMAND_REFUSED. Rows of another
      * class that have one are refused for some arguments: SORT ... BY pattern, COPY ... DB 1. */
     const char *refusal;
-    unsigned rule; /* what its arguments decide; only for the files of this table */
+    unsigned rule;              /* what its arguments decide; only for the files of this table */
+    enum reply_compare compare; /* of a read: how the replies of equal replicas may differ */
 };
 
 /* NULL: unknown to Redis 7.0 as well. Case doesn't matter. */

@@ -9,19 +9,22 @@
 #define UNDETERMINED COMMAND_UNDETERMINED
 #define NODE_STORE   COMMAND_NODE_STORE
 
-#define ROW(class, reason, name, arity, first, last, step, flags, rule)                            \
+#define ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)                    \
     {                                                                                              \
-        name, arity, first, last, step, COMMAND_##class, flags, reason, RULE_##rule                \
+        name, arity, first, last, step, COMMAND_##class, flags, reason, RULE_##rule, REPLY_##how   \
     }
-#define READ(...)      ROW(READ, NULL, __VA_ARGS__)
-#define OVERWRITE(...) ROW(OVERWRITE, NULL, __VA_ARGS__)
-#define CHANGE(...)    ROW(CHANGE, NULL, __VA_ARGS__)
-#define LOCAL(...)     ROW(LOCAL, NULL, __VA_ARGS__)
+#define ROW(...)          ROW_AS(EXACT, __VA_ARGS__)
+#define READ(...)         ROW(READ, NULL, __VA_ARGS__)
+#define READ_AS(how, ...) ROW_AS(how, READ, NULL, __VA_ARGS__)
+#define OVERWRITE(...)    ROW(OVERWRITE, NULL, __VA_ARGS__)
+#define CHANGE(...)       ROW(CHANGE, NULL, __VA_ARGS__)
+#define LOCAL(...)        ROW(LOCAL, NULL, __VA_ARGS__)
 #define REFUSED(name, arity, first, last, step, reason)                                            \
     ROW(REFUSED, reason, name, arity, first, last, step, 0, NONE)
 /* Taken, but for some forms of it. */
-#define PARTLY(name, arity, first, last, step, class, flags, rule, reason)                         \
-    ROW(class, reason, name, arity, first, last, step, flags, rule)
+#define PARTLY(...) PARTLY_AS(EXACT, __VA_ARGS__)
+#define PARTLY_AS(how, name, arity, first, last, step, class, flags, rule, reason)                 \
+    ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)
 
 /* Why a command is refused, in words for whoever operates the application. */
 #define UNSUPPORTED(name, why) "'" name "' isn't supported: " why
@@ -75,7 +78,7 @@ static const struct command_spec table[] = {
     CHANGE(   "DECRBY",              3,  1, 1, 1,   EMBEDDED, NONE),
     OVERWRITE("DEL",                 -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED(  "DISCARD",             1,  0, 0, 0,   TRANSACTION("DISCARD")),
-    READ(     "DUMP",                2,  1, 1, 1,   0, NONE),
+    READ_AS(KIND, "DUMP", 2, 1, 1, 1, 0, NONE),
     LOCAL(    "ECHO",                2,  0, 0, 0,   0, NONE),
     CHANGE(   "EVAL",                -3, 0, 0, 0,   UNDETERMINED, EVAL),
     CHANGE(   "EVALSHA",             -3, 0, 0, 0,   UNDETERMINED, EVAL),
@@ -112,19 +115,19 @@ static const struct command_spec table[] = {
     LOCAL(    "HELLO",               -1, 0, 0, 0,   0, NONE),
     READ(     "HEXISTS",             3,  1, 1, 1,   0, NONE),
     READ(     "HGET",                3,  1, 1, 1,   0, NONE),
-    READ(     "HGETALL",             2,  1, 1, 1,   0, NONE),
+    READ_AS(PAIRS, "HGETALL", 2, 1, 1, 1, 0, NONE),
     CHANGE(   "HINCRBY",             4,  1, 1, 1,   0, NONE),
     CHANGE(   "HINCRBYFLOAT",        4,  1, 1, 1,   0, NONE),
-    READ(     "HKEYS",               2,  1, 1, 1,   0, NONE),
+    READ_AS(ELEMENTS, "HKEYS", 2, 1, 1, 1, 0, NONE),
     READ(     "HLEN",                2,  1, 1, 1,   0, NONE),
     READ(     "HMGET",               -3, 1, 1, 1,   0, NONE),
     CHANGE(   "HMSET",               -4, 1, 1, 1,   0, NONE),
-    READ(     "HRANDFIELD",          -2, 1, 1, 1,   0, NONE),
-    READ(     "HSCAN",               -3, 1, 1, 1,   0, NONE),
+    READ_AS(KIND, "HRANDFIELD", -2, 1, 1, 1, 0, NONE),
+    READ_AS(KIND, "HSCAN", -3, 1, 1, 1, 0, NONE),
     CHANGE(   "HSET",                -4, 1, 1, 1,   0, NONE),
     CHANGE(   "HSETNX",              4,  1, 1, 1,   0, NONE),
     READ(     "HSTRLEN",             3,  1, 1, 1,   0, NONE),
-    READ(     "HVALS",               2,  1, 1, 1,   0, NONE),
+    READ_AS(ELEMENTS, "HVALS", 2, 1, 1, 1, 0, NONE),
     CHANGE(   "INCR",                2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "INCRBY",              3,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "INCRBYFLOAT",         3,  1, 1, 1,   EMBEDDED, NONE),
@@ -147,7 +150,7 @@ static const struct command_spec table[] = {
     CHANGE(   "LREM",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LSET",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LTRIM",               4,  1, 1, 1,   0, NONE),
-    PARTLY(   "MEMORY",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("MEMORY")),
+    PARTLY_AS(KIND, "MEMORY",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("MEMORY")),
     READ(     "MGET",                -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED(  "MIGRATE",             -6, 3, 3, 1,   ONE_NODE("MIGRATE")),
     REFUSED(  "MODULE",              -2, 0, 0, 0,   ONE_NODE("MODULE")),
@@ -156,7 +159,7 @@ static const struct command_spec table[] = {
     OVERWRITE("MSET",                -3, 1, -1, 2,  EMBEDDED | SPLIT, PAIRS),
     CHANGE(   "MSETNX",              -3, 1, -1, 2,  0, PAIRS),
     REFUSED(  "MULTI",               1,  0, 0, 0,   TRANSACTION("MULTI")),
-    PARTLY(   "OBJECT",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("OBJECT")),
+    PARTLY_AS(KIND, "OBJECT",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("OBJECT")),
     CHANGE(   "PERSIST",             2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "PEXPIRE",             -3, 1, 1, 1,   EMBEDDED, PEXPIRE),
     CHANGE(   "PEXPIREAT",           -3, 1, 1, 1,   EMBEDDED, PEXPIREAT),
@@ -170,7 +173,7 @@ static const struct command_spec table[] = {
     OVERWRITE("PSETEX",              4,  1, 1, 1,   EMBEDDED, PSETEX),
     REFUSED(  "PSUBSCRIBE",          -2, 0, 0, 0,   PUBSUB("PSUBSCRIBE")),
     REFUSED(  "PSYNC",               -3, 0, 0, 0,   ONE_NODE("PSYNC")),
-    READ(     "PTTL",                2,  1, 1, 1,   EMBEDDED, NONE),
+    READ_AS(MILLISECONDS, "PTTL", 2, 1, 1, 1, EMBEDDED, NONE),
     REFUSED(  "PUBLISH",             3,  0, 0, 0,   PUBSUB("PUBLISH")),
     REFUSED(  "PUBSUB",              -2, 0, 0, 0,   PUBSUB("PUBSUB")),
     REFUSED(  "PUNSUBSCRIBE",        -1, 0, 0, 0,   PUBSUB("PUNSUBSCRIBE")),
@@ -195,7 +198,7 @@ static const struct command_spec table[] = {
     LOCAL(    "SCAN",                -2, 0, 0, 0,   NODE_STORE, NONE),
     READ(     "SCARD",               2,  1, 1, 1,   0, NONE),
     REFUSED(  "SCRIPT",              -2, 0, 0, 0,   SCRIPT("SCRIPT")),
-    READ(     "SDIFF",               -2, 1, -1, 1,  0, NONE),
+    READ_AS(ELEMENTS, "SDIFF", -2, 1, -1, 1, 0, NONE),
     OVERWRITE("SDIFFSTORE",          -3, 1, -1, 1,  0, DESTINATION),
     LOCAL(    "SELECT",              2,  0, 0, 0,   0, NONE),
     OVERWRITE("SET",                 -3, 1, 1, 1,   EMBEDDED, SET),
@@ -204,34 +207,34 @@ static const struct command_spec table[] = {
     CHANGE(   "SETNX",               3,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "SETRANGE",            4,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "SHUTDOWN",            -1, 0, 0, 0,   ONE_NODE("SHUTDOWN")),
-    READ(     "SINTER",              -2, 1, -1, 1,  0, NONE),
+    READ_AS(ELEMENTS, "SINTER", -2, 1, -1, 1, 0, NONE),
     REFUSED(  "SINTERCARD",          -3, 0, 0, 0,   MOVABLE("SINTERCARD")),
     OVERWRITE("SINTERSTORE",         -3, 1, -1, 1,  0, DESTINATION),
     READ(     "SISMEMBER",           3,  1, 1, 1,   0, NONE),
     REFUSED(  "SLAVEOF",             3,  0, 0, 0,   ONE_NODE("SLAVEOF")),
     REFUSED(  "SLOWLOG",             -2, 0, 0, 0,   ONE_NODE("SLOWLOG")),
-    READ(     "SMEMBERS",            2,  1, 1, 1,   0, NONE),
+    READ_AS(ELEMENTS, "SMEMBERS", 2, 1, 1, 1, 0, NONE),
     READ(     "SMISMEMBER",          -3, 1, 1, 1,   0, NONE),
     CHANGE(   "SMOVE",               4,  1, 2, 1,   0, NONE),
-    PARTLY(   "SORT",                -2, 1, 1, 1,   CHANGE, 0, SORT, PATTERNS("SORT")),
-    PARTLY(   "SORT_RO",             -2, 1, 1, 1,   READ, 0, SORT, PATTERNS("SORT_RO")),
+    PARTLY_AS(ELEMENTS, "SORT",                -2, 1, 1, 1,   CHANGE, 0, SORT, PATTERNS("SORT")),
+    PARTLY_AS(ELEMENTS, "SORT_RO",             -2, 1, 1, 1,   READ, 0, SORT, PATTERNS("SORT_RO")),
     CHANGE(   "SPOP",                -2, 1, 1, 1,   UNDETERMINED, NONE),
     REFUSED(  "SPUBLISH",            3,  1, 1, 1,   PUBSUB("SPUBLISH")),
-    READ(     "SRANDMEMBER",         -2, 1, 1, 1,   0, NONE),
+    READ_AS(KIND, "SRANDMEMBER", -2, 1, 1, 1, 0, NONE),
     CHANGE(   "SREM",                -3, 1, 1, 1,   0, NONE),
-    READ(     "SSCAN",               -3, 1, 1, 1,   0, NONE),
+    READ_AS(KIND, "SSCAN", -3, 1, 1, 1, 0, NONE),
     REFUSED(  "SSUBSCRIBE",          -2, 1, -1, 1,  PUBSUB("SSUBSCRIBE")),
     READ(     "STRLEN",              2,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "SUBSCRIBE",           -2, 0, 0, 0,   PUBSUB("SUBSCRIBE")),
     READ(     "SUBSTR",              4,  1, 1, 1,   EMBEDDED, NONE),
-    READ(     "SUNION",              -2, 1, -1, 1,  0, NONE),
+    READ_AS(ELEMENTS, "SUNION", -2, 1, -1, 1, 0, NONE),
     OVERWRITE("SUNIONSTORE",         -3, 1, -1, 1,  0, DESTINATION),
     REFUSED(  "SUNSUBSCRIBE",        -1, 1, -1, 1,  PUBSUB("SUNSUBSCRIBE")),
     REFUSED(  "SWAPDB",              3,  0, 0, 0,   DATABASES("SWAPDB")),
     REFUSED(  "SYNC",                1,  0, 0, 0,   ONE_NODE("SYNC")),
     REFUSED(  "TIME",                1,  0, 0, 0,   PLAIN("TIME")),
     READ(     "TOUCH",               -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
-    READ(     "TTL",                 2,  1, 1, 1,   EMBEDDED, NONE),
+    READ_AS(SECONDS, "TTL", 2, 1, 1, 1, EMBEDDED, NONE),
     READ(     "TYPE",                2,  1, 1, 1,   EMBEDDED, NONE),
     OVERWRITE("UNLINK",              -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED(  "UNSUBSCRIBE",         -1, 0, 0, 0,   PUBSUB("UNSUBSCRIBE")),
@@ -244,9 +247,9 @@ static const struct command_spec table[] = {
     CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED, XCLAIM),
     CHANGE(   "XDEL",                -3, 1, 1, 1,   0, NONE),
     PARTLY(   "XGROUP",              -2, 0, 0, 0,   CHANGE, 0, SUBCOMMAND, SUBCOMMANDS("XGROUP")),
-    PARTLY(   "XINFO",               -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("XINFO")),
+    PARTLY_AS(KIND, "XINFO",               -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("XINFO")),
     READ(     "XLEN",                2,  1, 1, 1,   0, NONE),
-    READ(     "XPENDING",            -3, 1, 1, 1,   0, NONE),
+    READ_AS(KIND, "XPENDING", -3, 1, 1, 1, 0, NONE),
     READ(     "XRANGE",              -4, 1, 1, 1,   0, NONE),
     REFUSED(  "XREAD",               -4, 0, 0, 0,   MOVABLE("XREAD")),
     REFUSED(  "XREADGROUP",          -7, 0, 0, 0,   MOVABLE("XREADGROUP")),
@@ -267,7 +270,7 @@ static const struct command_spec table[] = {
     READ(     "ZMSCORE",             -3, 1, 1, 1,   0, NONE),
     CHANGE(   "ZPOPMAX",             -2, 1, 1, 1,   0, NONE),
     CHANGE(   "ZPOPMIN",             -2, 1, 1, 1,   0, NONE),
-    READ(     "ZRANDMEMBER",         -2, 1, 1, 1,   0, NONE),
+    READ_AS(KIND, "ZRANDMEMBER", -2, 1, 1, 1, 0, NONE),
     READ(     "ZRANGE",              -4, 1, 1, 1,   0, NONE),
     READ(     "ZRANGEBYLEX",         -4, 1, 1, 1,   0, NONE),
     READ(     "ZRANGEBYSCORE",       -4, 1, 1, 1,   0, NONE),
@@ -281,7 +284,7 @@ static const struct command_spec table[] = {
     READ(     "ZREVRANGEBYLEX",      -4, 1, 1, 1,   0, NONE),
     READ(     "ZREVRANGEBYSCORE",    -4, 1, 1, 1,   0, NONE),
     READ(     "ZREVRANK",            3,  1, 1, 1,   0, NONE),
-    READ(     "ZSCAN",               -3, 1, 1, 1,   0, NONE),
+    READ_AS(KIND, "ZSCAN", -3, 1, 1, 1, 0, NONE),
     READ(     "ZSCORE",              3,  1, 1, 1,   0, NONE),
     REFUSED(  "ZUNION",              -3, 0, 0, 0,   MOVABLE("ZUNION")),
     REFUSED(  "ZUNIONSTORE",         -4, 1, 1, 1,   MOVABLE("ZUNIONSTORE")),

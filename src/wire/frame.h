@@ -20,6 +20,8 @@ enum frame_kind {
     FRAME_SKIP = 2,  /* the numbers up to seq will not come; payload: u64, the number before them */
     FRAME_BATCH =
         3, /* only in the embedded store's own log (store/wal.h); seq: the batch's number */
+    FRAME_PACKED = 4, /* never in a log: records on a link between datacenters, compressed
+                         (wire/pack) */
     /* a link's start, in this order */
     FRAME_HELLO = 10,
     FRAME_CHALLENGE,

@@ -309,6 +309,24 @@ def peers(bench):
                        peer_memory=(memory_[with_] - memory_[without]) * 1000 / PEERS)
 
 
+PLACES = [(dc, rack, "0") for dc in ("dc1", "dc2") for rack in ("r1", "r2", "r3")]
+
+
+def datacenters(bench):
+    """Every write goes to six nodes, whatever the level; what it waits for differs. No distance lies between the two: what is
+    measured is work."""
+    with ExitStack() as stack:
+        systems = [stack.enter_context(Dynomited(level, against=None if level == "DC_ONE" else "DC_ONE", places=PLACES,
+                                                 flags={"read-consistency": level, "write-consistency": level}))
+                   for level in ("DC_ONE", "DC_QUORUM", "DC_SAFE_QUORUM", "DC_EACH_SAFE_QUORUM")]
+        systems.append(stack.enter_context(Dynomited("DC_ONE, lz4", against="DC_ONE", places=PLACES,
+                                                     flags={"dc-compression": "lz4"})))
+        for system in systems:
+            fill(system.port)
+        take_turns(bench, "datacenters", [(s, w.smaller(2)) for w in BASIC for s in systems
+                                          if "lz4" not in s.name or w.command == "set"])
+
+
 LATENCY = ("alone", "half load")
 SIZES = [tuple(f"{command} {size}" for size in ("64 B", "1 KB", "16 KB")) for command in ("SET", "GET")]
 CLIENTS = ("SET 64 B", "SET c1000", "GET 64 B", "GET c1000")
@@ -334,4 +352,6 @@ SECTIONS = [
     Section(9, "peers", "Idle peers", peers, columns=PEER, panels=tuple((c, ("idle",)) for c in PEER)),
     Section(10, "delivery", "Delivery of hints, two nodes", delivery, columns=(APPLIED, CPU, Column("hints", "hints", 0)),
             panels=((APPLIED, ("direct", "hints")), (CPU, ("direct", "hints")))),
+    Section(11, "datacenters", "Two datacenters of three racks, embedded", datacenters,
+            columns=(RATE, CPU, P50, P99, AFTER)),
 ]

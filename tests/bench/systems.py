@@ -178,16 +178,16 @@ class Twemproxy(System):
 
 
 class Dynomited(System):
-    """A cluster of n; clients talk to the first. backends: a Redis for each node; none: the embedded store. Flags are
-    those of dynomited; what isn't given is its default."""
+    """A cluster of n, or of these places; clients talk to the first. backends: a Redis for each node; none: the embedded
+    store. Flags are those of dynomited; what isn't given is its default."""
 
-    def __init__(self, name, n=1, backends=(), flags=None, against=None):
+    def __init__(self, name, n=1, backends=(), flags=None, against=None, places=None):
         super().__init__(name, against)
-        self.n, self.backends, self.flags = n, backends, flags or {}
+        self.n, self.backends, self.flags, self.places = len(places or range(n)), backends, flags or {}, places
         self.cluster = None
 
     def start(self):
-        self.cluster = rig.Cluster(self.n, directory=os.path.join(self.directory, "cluster"),
+        self.cluster = rig.Cluster(self.n, directory=os.path.join(self.directory, "cluster"), places=self.places,
                                    flags={"gos-interval": "1000", **self.flags})
         for node, backend in zip(self.cluster.nodes, self.backends):
             node.flags.update({"data-store": "redis", "servers": f"127.0.0.1:{backend.port}:1"})

@@ -8,7 +8,7 @@ import struct
 import time
 
 HEAD = 40
-WRITE, SKIP = 1, 2
+WRITE, SKIP, PACKED = 1, 2, 4
 HELLO, CHALLENGE, PROOF, WELCOME, REFUSE = 10, 11, 12, 13, 14
 GOSSIP = 50
 ACK, REPLY, REWIND, STATE, READ_REPLY = 20, 21, 22, 23, 24
@@ -41,6 +41,46 @@ def crc32c(data):
 def frame(kind, payload=b"", seq=0, stamp=0, deadline=0, flags=0, tag=0):
     under = struct.pack("<BBHIQQQ", kind, flags, tag, 0, seq, stamp, deadline) + payload
     return struct.pack("<II", HEAD + len(payload), crc32c(under)) + under
+
+
+def lz4(data, run=0):
+    """An LZ4 block of literals; run: and so many times the last byte again (more than 3)."""
+    def more(n):
+        return b"\xff" * ((n - 15) // 255) + bytes([(n - 15) % 255]) if n >= 15 else b""
+    end = b"\x50" + data[-1:] * 5 if run else b""  # a block's last five bytes are literals
+    match = run - 5 - 4 if run else 0
+    token = bytes([min(len(data), 15) << 4 | min(match, 15)])
+    return token + more(len(data)) + data + (b"\x01\x00" + more(match) + end if run else b"")
+
+
+def unlz4(block):
+    """What the block holds."""
+    out, at = bytearray(), 0
+
+    def size(n):
+        nonlocal at
+        more = n == 15
+        while more:
+            n, more, at = n + block[at], block[at] == 255, at + 1
+        return n
+    while at < len(block):
+        token = block[at]
+        at += 1
+        literals = size(token >> 4)
+        out += block[at:at + literals]
+        at += literals
+        if at < len(block):
+            back = int.from_bytes(block[at:at + 2], "little")
+            at += 2
+            for _ in range(size(token & 15) + 4):
+                out.append(out[-back])
+    return bytes(out)
+
+
+def packed(*frames):
+    """What a sender packs, here without shrinking."""
+    raw = b"".join(frames)
+    return frame(PACKED, struct.pack("<I", len(raw)) + lz4(raw))
 
 
 def resp(*words):

@@ -1,6 +1,6 @@
 """What may stand between a node and its Redis: a proxy that cuts the writing connection at a given
-byte and keeps the rest of its bytes until the next connection has read the numbers; and a server that
-only answers INFO."""
+byte and keeps the rest of its bytes until the next connection has read the numbers; one whose
+answers can be held up; and a server that only answers INFO."""
 import os
 import socket
 import threading
@@ -151,6 +151,49 @@ class Proxy:
             self.stale_bytes += len(old.held)
             old.release()
             self.released += 1
+
+
+class Gate:
+    """Passes everything on, but while it is shut nothing that Redis answers: it is slow, and not gone."""
+
+    def __init__(self, path, backend):
+        self.path, self.backend = path, backend
+        self.open = threading.Event()
+        self.open.set()
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(self.backend)
+            threading.Thread(target=self.pump, args=(near, far, False), daemon=True).start()
+            threading.Thread(target=self.pump, args=(far, near, True), daemon=True).start()
+
+    def pump(self, source, sink, gated):
+        try:
+            while data := source.recv(65536):
+                if gated:
+                    self.open.wait()
+                sink.sendall(data)
+        except OSError:
+            pass
+        for s in (source, sink):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.open.set()
+        self.listener.close()
 
 
 class OldServer:

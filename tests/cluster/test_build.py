@@ -111,7 +111,7 @@ def test_build_configure_refuses(tmp_path, args, said):
 LIBRARIES = {"liburcu-memb": "liburcu-dev", "liburcu-cds": "liburcu-dev", "libuv": "libuv1-dev",
              "lmdb": "liblmdb-dev", "libprotobuf-c": "libprotobuf-c-dev", "yaml-0.1": "libyaml-dev",
              "libcrypto": "libssl-dev", "libmicrohttpd": "libmicrohttpd-dev", "jansson": "libjansson-dev",
-             "libxxhash": "libxxhash-dev", "check": "check", "zlib": "zlib1g-dev"}
+             "libxxhash": "libxxhash-dev", "liblz4": "liblz4-dev", "check": "check", "zlib": "zlib1g-dev"}
 
 
 @needs_configure

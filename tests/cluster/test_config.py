@@ -54,9 +54,9 @@ class Alone:
 @pytest.mark.parametrize("args", [
     ["--frobnicate"], ["-z"], ["--timeout"], ["--timeout", "soon"], ["-c"], ["-c", "missing.yaml"],
     ["-c", "."], ["stray"], ["-D"], ["--describe-stats"], ["--servers", "127.0.0.1:1:1"], ["-v", "12"],
-    ["--data-store", "redis"], ["--data-store", "memcache"], ["--read-consistency", "DC_SAFE_QUORUM"],
+    ["--data-store", "redis"], ["--data-store", "memcache"], ["--read-consistency", "ALL"],
     ["--secure-server-option", "all"], ["--requirepass", "x"], ["--enable-gossip", "perhaps"],
-    ["--dc-rate", "5"], ["-t", "--frobnicate"], ["--data-store", "redis", "--servers", "h:1:1",
+    ["-t", "--frobnicate"], ["--data-store", "redis", "--servers", "h:1:1",
                                                  "--servers", "h:2:1"]], ids=" ".join)
 def test_config_usage_is_exit_1(tmp_path, args):
     done = run(*args, cwd=tmp_path)

@@ -1,12 +1,13 @@
-/* What the other side of a link says: greetings, proofs, welcomes, states, refusals, numbers and
- * writes. Whatever is let through keeps the limits that the rest of the program relies on. The
- * input is a byte that chooses the reader, and a payload. */
+/* What the other side of a link says: greetings, proofs, welcomes, states, refusals, numbers,
+ * writes, and packs of them. Whatever is let through keeps the limits that the rest of the program
+ * relies on. The input is a byte that chooses the reader, and a payload. */
 #include "core/mem.h"
 #include "fuzz.h"
 #include "peer/handshake.h"
 #include "peer/inbound.h"
 #include "peer/keep.h"
 #include "store/store.h"
+#include "wire/pack.h"
 #include <string.h>
 
 #define MARK 1700000000u
@@ -124,6 +125,26 @@ static void check_word(struct slice payload, bool welcome)
         FUZZ_CHECK((unsigned)word.state < NODE_STATES);
 }
 
+/* What comes out is no larger than it may be, and, if it is let through, frames; packed again it is
+ * the same. */
+static void check_pack(struct slice payload)
+{
+    struct error e;
+    struct blob *b = pack_open(payload, &e), *same;
+    struct buf again = BUF_INIT;
+    if (!b)
+        return;
+    FUZZ_CHECK(b->len <= PACK_RAW_MAX && b->len / 255 <= payload.len);
+    if (inbound_batch_ok(blob_slice(b), MARK, &e) && pack_add(&again, blob_slice(b))) {
+        buf_eat(&again, FRAME_HEAD);
+        same = pack_open(buf_slice(&again), &e);
+        FUZZ_CHECK(same && slice_eq(blob_slice(same), blob_slice(b)));
+        blob_unref(same);
+    }
+    buf_fini(&again);
+    blob_unref(b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct greeting g;
@@ -132,7 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     uint8_t *copy = mem_dup(data + 1, size - 1);
     struct slice payload = slice_of(copy, size - 1);
-    switch (data[0] % 8) {
+    switch (data[0] % 9) {
     case 0:
         if (handshake_read_hello(payload, &g, &e))
             check_greeting(&g);
@@ -149,7 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 3:
     case 4:
-        check_word(payload, data[0] % 8 == 3);
+        check_word(payload, data[0] % 9 == 3);
         break;
     case 5:
         check_refuse(payload);
@@ -157,8 +178,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 6:
         check_number(payload);
         break;
-    default:
+    case 7:
         check_write(payload);
+        break;
+    default:
+        check_pack(payload);
     }
     mem_free(copy);
     return 0;

@@ -7,7 +7,7 @@ import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cluster"))
-from linkpeer import message, resp  # pylint: disable=wrong-import-position
+from linkpeer import frame, lz4, message, resp  # pylint: disable=wrong-import-position
 
 
 def resp_inputs():
@@ -99,6 +99,16 @@ def link_inputs():
     yield "write-hidden", 7, resp("DEL", "k", "__dynomited:seq")
     yield "write-xadd", 7, resp("XADD", "k", "*", "f", "v")
     yield "write-sort", 7, resp("SORT", "k", "STORE", "d")
+    records = b"".join(frame(1, resp("SET", "k", "v" * 30), seq=(1700000000 << 32) + i, stamp=5) for i in range(1, 5))
+    skip = frame(2, struct.pack("<Q", 41), seq=1700000000 << 32)
+    yield "pack", 8, struct.pack("<I", len(records)) + lz4(records)
+    yield "pack-run", 8, struct.pack("<I", 40 + 4000) + lz4(frame(1, b"a" * 4000, seq=1)[:41], run=3999)
+    yield "pack-skip", 8, struct.pack("<I", 48) + lz4(skip)
+    yield "pack-size", 8, struct.pack("<I", 0xFFFFFFFF) + lz4(records)
+    yield "pack-short", 8, struct.pack("<I", len(records)) + lz4(records)[:-1]
+    yield "pack-torn", 8, struct.pack("<I", len(records) - 1) + lz4(records[:-1])
+    yield "pack-nested", 8, struct.pack("<I", 40 + 4 + len(lz4(skip))) + lz4(frame(4, struct.pack("<I", 48) + lz4(skip)))
+    yield "pack-none", 8, b"\x00"
 
 
 def gossip_inputs():

@@ -32,9 +32,11 @@ enum delivery_stop __real_delivery_pump(struct delivery *d, struct buf *out, siz
 enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, size_t max,
                                         const struct delivery_now *now, uint64_t *expired);
 enum quorum_outcome __real_quorum_write(enum consistency level, bool sloppy, bool blind,
-                                        const struct write_word *w, unsigned n, unsigned *applied);
+                                        const struct write_word *w, unsigned n,
+                                        struct shortfall *lacking);
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
-                                        const struct write_word *w, unsigned n, unsigned *applied);
+                                        const struct write_word *w, unsigned n,
+                                        struct shortfall *lacking);
 bool __real_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
                                  struct error *e);
 bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
@@ -388,11 +390,12 @@ enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, siz
 }
 
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
-                                        const struct write_word *w, unsigned n, unsigned *applied)
+                                        const struct write_word *w, unsigned n,
+                                        struct shortfall *lacking)
 {
     if (world.o->damage == DAMAGE_QUORUM)
         level = CONSISTENCY_DC_ONE;
-    return __real_quorum_write(level, sloppy, blind, w, n, applied);
+    return __real_quorum_write(level, sloppy, blind, w, n, lacking);
 }
 
 /* The header's acknowledged number becomes the segment's first. */

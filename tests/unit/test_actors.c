@@ -778,13 +778,11 @@ static void refused_by_two(char reply[200])
         at[i] = &peer[i];
     }
     struct peers peers = {.n = 4, .at = at};
-    struct config c = config;
-    c.write_consistency = CONSISTENCY_DC_QUORUM;
     actor_init(&worker, &bare_ops, NULL);
     actor_init(&writer, &bare_ops, NULL);
     struct requests rs = {.worker = &worker,
                           .writer = &writer,
-                          .config = &c,
+                          .config = &config,
                           .topology = &t,
                           .peers = &peers,
                           .own_state = &own_state,
@@ -796,6 +794,7 @@ static void refused_by_two(char reply[200])
     struct resp_command cmd = {.argv = argv, .argc = 3};
     struct operation op = {.spec = command_find(argv[0]),
                            .cmd = &cmd,
+                           .level = CONSISTENCY_DC_QUORUM,
                            .token = request_token(&rs, argv[1]),
                            .done = keep_reply,
                            .arg = reply};

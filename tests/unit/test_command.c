@@ -463,6 +463,8 @@ static const struct {
     {"XCLAIM k g c 9 1-1 IDLE 7 TIME 8", "XCLAIM k g c 9 1-1 IDLE 7 TIME 8"},
     {"XCLAIM k g c 9 1-1 IDLE -7", "XCLAIM k g c 9 1-1 IDLE -7 TIME 1700000000000"},
     {"XCLAIM k g c 9 1-1 IDLE x", "XCLAIM k g c 9 1-1 IDLE x"},
+    {"XCLAIM k g c 0 1-1 IDLE x FORCE", "XCLAIM k g c 0 1-1 IDLE x FORCE"},
+    {"XCLAIM k g c 0 1-1 FORCE", "XCLAIM k g c 0 1-1 FORCE TIME 1700000000000"},
 
     {"XADD k * f v", "XADD k * f v"},
     {"XADD k NOMKSTREAM maxlen ~ 5 * f ~", "XADD k NOMKSTREAM maxlen = 5 * f ~"},

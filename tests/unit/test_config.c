@@ -1,5 +1,6 @@
 /* The configuration: every option by file, by flag and by default; every kind of mistake with its
  * exact line; the example in conf/; and that no file crashes the reader. */
+#include "config/buckets.h"
 #include "config/config.h"
 #include "core/buf.h"
 #include "core/mem.h"
@@ -129,6 +130,11 @@ static const struct {
     {"hash_tag", "'{}'", "'{}'", "''", NULL},
     {"read_consistency", "dc_quorum", "DC_QUORUM", "DC_ONE", NULL},
     {"write_consistency", "DC_Quorum", "DC_QUORUM", "DC_ONE", NULL},
+    {"read_consistency", "DC_SAFE_QUORUM", "DC_SAFE_QUORUM", "DC_ONE", NULL},
+    {"write_consistency", "dc_each_safe_quorum", "DC_EACH_SAFE_QUORUM", "DC_ONE", NULL},
+    {"bucket_types", "'a:dc_quorum:DC_ONE'", "['a:DC_QUORUM:DC_ONE']", "[]", NULL},
+    {"bucket_types", "\"a:b:DC_ONE:DC_EACH_SAFE_QUORUM, x,y:DC_ONE:DC_ONE\"",
+     "['a:b:DC_ONE:DC_EACH_SAFE_QUORUM', 'x,y:DC_ONE:DC_ONE']", "[]", NULL},
     {"sloppy_quorum", "off", "false", "true", NULL},
     {"timeout", "1", "1", "5000", NULL},
     {"workers", "256", "256", "0", NULL},
@@ -147,6 +153,8 @@ static const struct {
     {"hint_drain_rate", "1000000", "1000000", "0", NULL},
     {"hint_drain_interval_ms", "50", "50", "1000", NULL},
     {"send_window", "65536", "65536", "4194304", NULL},
+    {"dc_compression", "lz4", "lz4", "none", NULL},
+    {"dc_rate", "5000000", "5000000", "0", NULL},
     {"stamp_table_bytes", "1048576", "1048576", "67108864", NULL},
     {"secure_server_option", "none", "none", "none", NULL},
     {"store_sync", "never", "never", "always", NULL},
@@ -415,7 +423,10 @@ END_TEST
 #define SEED_ALLOWED    "allowed host:port:rack:dc:tokens, tokens comma separated"
 #define HOST_ALLOWED    "allowed host or host:port with port 1..65535"
 #define URL_ALLOWED     "allowed a URL that begins with http:// or https://"
-#define UNKNOWN         "found an unknown key; allowed are those in --help"
+#define LEVELS          "DC_ONE, DC_QUORUM, DC_SAFE_QUORUM, DC_EACH_SAFE_QUORUM"
+#define BUCKET_ALLOWED                                                                             \
+    "allowed prefix:read level:write level, the prefix of 1..255 bytes, the levels from " LEVELS
+#define UNKNOWN "found an unknown key; allowed are those in --help"
 
 /* A line in a pool, and what is said of it after "t.yaml:". */
 static const struct {
@@ -517,13 +528,17 @@ static const struct {
                              "not supported yet)"},
     {"data_store: 1", "2: data_store: found 1; allowed embedded, redis (1 is not supported yet)"},
     {"data_store: 3", "2: data_store: found 3; allowed embedded, redis"},
-    {"read_consistency: dc_safe_quorum",
-     "2: read_consistency: found DC_SAFE_QUORUM; allowed DC_ONE, DC_QUORUM (DC_SAFE_QUORUM is not "
-     "supported yet)"},
-    {"write_consistency: DC_EACH_SAFE_QUORUM",
-     "2: write_consistency: found DC_EACH_SAFE_QUORUM; allowed DC_ONE, DC_QUORUM "
-     "(DC_EACH_SAFE_QUORUM is not supported yet)"},
-    {"write_consistency: ALL", "2: write_consistency: found ALL; allowed DC_ONE, DC_QUORUM"},
+    {"write_consistency: ALL", "2: write_consistency: found ALL; allowed " LEVELS},
+    {"bucket_types: x", "2: bucket_types: found x; " BUCKET_ALLOWED},
+    {"bucket_types: [a:DC_ONE]", "2: bucket_types: found a:DC_ONE; " BUCKET_ALLOWED},
+    {"bucket_types: ['a:DC_ONE:']", "2: bucket_types: found a:DC_ONE:; " BUCKET_ALLOWED},
+    {"bucket_types: ['a:ALL:DC_ONE']", "2: bucket_types: found a:ALL:DC_ONE; " BUCKET_ALLOWED},
+    {"bucket_types: [':DC_ONE:DC_ONE']", "2: bucket_types: found :DC_ONE:DC_ONE; " BUCKET_ALLOWED},
+    {"bucket_types: ['DC_ONE:DC_ONE']", "2: bucket_types: found DC_ONE:DC_ONE; " BUCKET_ALLOWED},
+    {"bucket_types: ['a:DC_ONE:DC_ONE,']", "2: bucket_types: found ''; " BUCKET_ALLOWED},
+    {"bucket_types: ['a:DC_ONE:DC_ONE', 'b:DC_ONE:DC_ONE', 'a:DC_QUORUM:DC_ONE']",
+     "2: bucket_types: found a:DC_QUORUM:DC_ONE, of a prefix that has levels already; allowed each "
+     "prefix once"},
     {"secure_server_option: datacenter",
      "2: secure_server_option: found datacenter; allowed none " LATER},
 };
@@ -533,9 +548,9 @@ static const struct {
 static const struct {
     const char *key, *value;
 } later[] = {
-    {"bucket_types", "[]"}, {"bucket_types", "a:b:c"}, {"read_repairs_enabled", "no"},
-    {"requirepass", "x"},   {"allow_flush", "false"},  {"dc_compression", "none"},
-    {"dc_rate", "0"},
+    {"read_repairs_enabled", "no"},
+    {"requirepass", "x"},
+    {"allow_flush", "false"},
 };
 
 static void expect_error(struct run *r, const char *prefix, const char *said)
@@ -799,6 +814,12 @@ START_TEST(a_file_for_netflix_dynomite_loads)
 }
 END_TEST
 
+static uint32_t random_next(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
 /* --- while it runs -----------------------------------------------------------------------------
  */
 
@@ -843,12 +864,18 @@ START_TEST(dump_shows_all_but_secrets)
 }
 END_TEST
 
-static const char *const live[] = {"hint_sync",
+static const char *const live[] = {"read_consistency",
+                                   "write_consistency",
+                                   "bucket_types",
+                                   "sloppy_quorum",
+                                   "hint_sync",
                                    "hint_ttl_seconds",
                                    "hint_store_max_bytes",
                                    "hint_store_max_bytes_per_peer",
                                    "hint_drain_rate",
-                                   "hint_drain_interval_ms"};
+                                   "hint_drain_interval_ms",
+                                   "dc_compression",
+                                   "dc_rate"};
 
 static bool is_live(const char *key)
 {
@@ -886,7 +913,12 @@ START_TEST(set_is_checked)
         {"hint_ttl_seconds", "0", "hint_ttl_seconds: found 0; allowed 1..315360000"},
         {"hint_drain_rate", "-1", "hint_drain_rate: found -1; allowed 0..9223372036854775807"},
         {"hint_drain_rate", "", "hint_drain_rate: found ''; allowed 0..9223372036854775807"},
+        {"sloppy_quorum", "perhaps", "sloppy_quorum: found perhaps; allowed true, false"},
+        {"bucket_types", "a:DC_ONE:DC_ONE,b:DC_ONE:ONE",
+         "bucket_types: found b:DC_ONE:ONE; " BUCKET_ALLOWED},
         {"hint_sync", "often", "hint_sync: found often; allowed always, interval, never"},
+        {"dc_compression", "zip", "dc_compression: found zip; allowed none, lz4"},
+        {"dc_rate", "-1", "dc_rate: found -1; allowed 0..9223372036854775807"},
         {"nonsense", "1", "there is no option 'nonsense'"},
         {"hint-drain-rate", "1", "there is no option 'hint-drain-rate'"},
         {"", "1", "there is no option ''"},
@@ -910,6 +942,113 @@ START_TEST(set_is_checked)
 }
 END_TEST
 
+/* Of n prefixes p0, p1, ... */
+static char *many_buckets(unsigned n)
+{
+    struct buf b = BUF_INIT;
+    for (unsigned i = 0; i < n; i++)
+        buf_printf(&b, "%sp%u:DC_ONE:DC_ONE", i ? "," : "", i);
+    char *text = mem_printf("%.*s", (int)b.len, (const char *)buf_head(&b));
+    buf_fini(&b);
+    return text;
+}
+
+START_TEST(buckets_are_bounded)
+{
+    struct run r = run_flags(NULL, NULL);
+    struct error e;
+    char *most = many_buckets(BUCKETS_MAX), *more = many_buckets(BUCKETS_MAX + 1);
+    char prefix[BUCKET_PREFIX_MAX + 2];
+    memset(prefix, 'x', sizeof prefix - 1);
+    prefix[sizeof prefix - 1] = 0;
+    char *fits = mem_printf("%s:DC_ONE:DC_ONE", prefix + 1);
+    char *longer = mem_printf("%s:DC_ONE:DC_ONE", prefix);
+    ck_assert(config_set(&r.c, "bucket_types", fits, "test", &e));
+    ck_assert(!config_set(&r.c, "bucket_types", longer, "test", &e));
+    ck_assert_ptr_nonnull(strstr(e.text, "; " BUCKET_ALLOWED));
+    ck_assert_uint_eq(r.c.bucket_types->n, 1);
+    ck_assert(config_set(&r.c, "bucket_types", most, "test", &e));
+    ck_assert_uint_eq(r.c.bucket_types->n, BUCKETS_MAX);
+    ck_assert(!config_set(&r.c, "bucket_types", more, "test", &e));
+    ck_assert_str_eq(e.text, "bucket_types: found more than 1024; allowed at most 1024");
+    char *commas = mem_calloc(1, 1 << 20);
+    memset(commas, ',', (1 << 20) - 1);
+    ck_assert(!config_set(&r.c, "bucket_types", commas, "test", &e)); /* and quickly */
+    ck_assert_uint_eq(r.c.bucket_types->n, BUCKETS_MAX);
+    ck_assert(config_set(&r.c, "bucket_types", "", "test", &e));
+    ck_assert_ptr_null(r.c.bucket_types);
+    mem_free(commas);
+    mem_free(most);
+    mem_free(more);
+    mem_free(fits);
+    mem_free(longer);
+    done(&r);
+}
+END_TEST
+
+START_TEST(the_longest_prefix_counts)
+{
+    static const struct {
+        const char *key;
+        enum consistency read, write;
+    } cases[] = {
+        {"", CONSISTENCY_DC_ONE, CONSISTENCY_DC_ONE},
+        {"b", CONSISTENCY_DC_ONE, CONSISTENCY_DC_ONE},
+        {"u", CONSISTENCY_DC_QUORUM, CONSISTENCY_DC_ONE},
+        {"us", CONSISTENCY_DC_QUORUM, CONSISTENCY_DC_ONE},
+        {"user:", CONSISTENCY_DC_SAFE_QUORUM, CONSISTENCY_DC_QUORUM},
+        {"user:a", CONSISTENCY_DC_SAFE_QUORUM, CONSISTENCY_DC_QUORUM},
+        {"user:x:1", CONSISTENCY_DC_EACH_SAFE_QUORUM, CONSISTENCY_DC_SAFE_QUORUM},
+        {"user:y", CONSISTENCY_DC_SAFE_QUORUM, CONSISTENCY_DC_QUORUM},
+        {"user:\xff", CONSISTENCY_DC_SAFE_QUORUM, CONSISTENCY_DC_QUORUM},
+        {"user;", CONSISTENCY_DC_QUORUM, CONSISTENCY_DC_ONE},
+        {"v", CONSISTENCY_DC_ONE, CONSISTENCY_DC_ONE},
+        {"{u}ser:", CONSISTENCY_DC_ONE, CONSISTENCY_DC_ONE},
+    };
+    struct run r =
+        run_flags("--bucket-types", "user:x:DC_EACH_SAFE_QUORUM:DC_SAFE_QUORUM", "--bucket-types",
+                  "u:DC_QUORUM:DC_ONE", "--bucket-types", "user::DC_SAFE_QUORUM:DC_QUORUM", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct slice key = slice_str(cases[i].key);
+        ck_assert_msg(config_read_level(&r.c, key) == cases[i].read, "%s", cases[i].key);
+        ck_assert_msg(config_write_level(&r.c, key) == cases[i].write, "%s", cases[i].key);
+    }
+    done(&r);
+}
+END_TEST
+
+/* Prefixes of a small alphabet, in any order, against looking at each of them. */
+START_TEST(prefixes_are_found_as_by_looking_at_each)
+{
+    uint32_t state = (uint32_t)_i + 1;
+    struct buckets *b = NULL;
+    for (unsigned i = 0; i < 60; i++) {
+        char text[5] = "";
+        size_t len = 1 + random_next(&state) % 4;
+        for (size_t k = 0; k < len; k++)
+            text[k] = (char)('a' + random_next(&state) % 3);
+        bool there = false;
+        for (size_t k = 0; b && k < b->n; k++)
+            there |= b->bucket[k].len == len && memcmp(b->bucket[k].prefix, text, len) == 0;
+        ck_assert(buckets_add(&b, slice_of(text, len), 0, 0) == !there);
+    }
+    for (unsigned i = 0; i < 500; i++) {
+        char key[6];
+        size_t len = random_next(&state) % 7;
+        const struct bucket *best = NULL;
+        for (size_t k = 0; k < len; k++)
+            key[k] = (char)('a' + random_next(&state) % 4);
+        for (size_t k = 0; k < b->n; k++)
+            if (b->bucket[k].len <= len &&
+                memcmp(key, b->bucket[k].prefix, b->bucket[k].len) == 0 &&
+                (!best || b->bucket[k].len > best->len))
+                best = &b->bucket[k];
+        ck_assert_ptr_eq(buckets_find(b, slice_of(key, len)), best);
+    }
+    buckets_free(b);
+}
+END_TEST
+
 START_TEST(reload_changes_what_may_change)
 {
     static const char first[] = "p:\n  hint_drain_rate: 5\n";
@@ -920,14 +1059,20 @@ START_TEST(reload_changes_what_may_change)
     struct run r = run_argv(ARRAY_LEN(argv), argv);
     struct error e;
     ck_assert_uint_eq(r.c.hint_drain_rate, 5);
-    static const char text[] = "p:\n  hint_drain_rate: 6\n  hint_ttl_seconds: 8\n  timeout: 9\n"
-                               "  hint_sync: never\n";
+    static const char text[] =
+        "p:\n  hint_drain_rate: 6\n  hint_ttl_seconds: 8\n  timeout: 9\n"
+        "  hint_sync: never\n  sloppy_quorum: no\n  read_consistency: DC_QUORUM\n"
+        "  bucket_types: ['a:DC_ONE:DC_QUORUM']\n";
     write_file(text, sizeof text - 1);
     ck_assert(config_reload(ARRAY_LEN(argv), argv, &r.c, &e));
     ck_assert_uint_eq(r.c.hint_drain_rate, 6);
     ck_assert_uint_eq(r.c.hint_ttl_seconds, 7); /* a flag wins */
     ck_assert_uint_eq(r.c.timeout, 5000);       /* needs a restart */
     ck_assert_int_eq(r.c.hint_sync, SYNC_NEVER);
+    ck_assert(!r.c.sloppy_quorum);
+    ck_assert_int_eq(config_read_level(&r.c, slice_str("b")), CONSISTENCY_DC_QUORUM);
+    ck_assert_int_eq(config_read_level(&r.c, slice_str("a")), CONSISTENCY_DC_ONE);
+    ck_assert_int_eq(config_write_level(&r.c, slice_str("a")), CONSISTENCY_DC_QUORUM);
     write_file(broken, sizeof broken - 1);
     ck_assert(!config_reload(ARRAY_LEN(argv), argv, &r.c, &e));
     ck_assert_str_eq(e.text,
@@ -960,7 +1105,7 @@ START_TEST(help_names_every_flag)
     ck_assert_ptr_nonnull(strstr(r.out, "  -v, --verbosity N"));
     ck_assert_ptr_nonnull(strstr(r.out, "(default 5)"));
     ck_assert_ptr_nonnull(strstr(r.out, "(only none so far)"));
-    ck_assert_ptr_nonnull(strstr(r.out, ": DC_ONE, DC_QUORUM (default DC_ONE)"));
+    ck_assert_ptr_nonnull(strstr(r.out, ": " LEVELS " (default DC_ONE)"));
     done(&r);
 }
 END_TEST
@@ -1070,12 +1215,6 @@ END_TEST
 /* --- garbage -----------------------------------------------------------------------------------
  */
 
-static uint32_t random_next(uint32_t *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
-}
-
 /* One line or none, and a result: whatever the bytes are. */
 static void expect_sane(const void *text, size_t len)
 {
@@ -1151,6 +1290,7 @@ END_TEST
 static TCase *add_case(Suite *s, const char *name)
 {
     TCase *t = tcase_create(name);
+    tcase_add_checked_fixture(t, rcu_start, rcu_stop);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     return t;
@@ -1199,6 +1339,9 @@ static Suite *suite(void)
     tcase_add_test(t, dump_shows_all_but_secrets);
     tcase_add_loop_test(t, set_of_each_key, 0, (int)ARRAY_LEN(keys));
     tcase_add_test(t, set_is_checked);
+    tcase_add_test(t, buckets_are_bounded);
+    tcase_add_test(t, the_longest_prefix_counts);
+    tcase_add_loop_test(t, prefixes_are_found_as_by_looking_at_each, 0, 20);
     tcase_add_test(t, reload_changes_what_may_change);
     tcase_add_test(t, print_conf_reads_back);
     tcase_add_test(t, print_conf_says_when_it_cannot);

@@ -4,6 +4,7 @@
 #include "core/rcu.h"
 #include "hint/numbers.h"
 #include "peer.h"
+#include "peer/bucket.h"
 #include "peer/delivery.h"
 #include "unit.h"
 #include "wire/frame.h"
@@ -55,10 +56,10 @@ static uint64_t skip_from(const struct frame *f)
     return v;
 }
 
-static enum delivery_stop pump(struct delivery *d, struct buf *out, uint64_t ms, bool hints)
+static enum delivery_stop pump(struct delivery *d, struct buf *out)
 {
     uint64_t expired = 0;
-    struct delivery_now now = {.mono_ms = ms, .hints = hints};
+    struct delivery_now now = {.allowed = SIZE_MAX};
     return delivery_pump(d, out, OUT_MAX, &now, &expired);
 }
 
@@ -72,12 +73,16 @@ static void acked(struct delivery *d, uint64_t seq, uint64_t delivered, uint64_t
     ck_assert_uint_eq(f.expired, expired);
 }
 
-/* Hints, at a rate. */
-static enum delivery_stop pump_at(struct delivery *d, struct buf *out, uint64_t ms, uint64_t rate)
+/* At a rate, as a sender does it. */
+static enum delivery_stop pump_at(struct delivery *d, struct buf *out, struct bucket *b,
+                                  uint64_t ms, uint64_t rate)
 {
     uint64_t expired = 0;
-    struct delivery_now now = {.mono_ms = ms, .hints = true, .rate = rate};
-    return delivery_pump(d, out, OUT_MAX, &now, &expired);
+    size_t before = out->len;
+    struct delivery_now now = {.allowed = bucket_left(b, rate, ms)};
+    enum delivery_stop why = delivery_pump(d, out, OUT_MAX, &now, &expired);
+    bucket_take(b, out->len - before);
+    return why;
 }
 
 /* What the writer hasn't told of doesn't go out, also if it lies in the log. */
@@ -90,14 +95,14 @@ START_TEST(nothing_goes_out_untold)
     delivery_init(&d, l, OUT_MAX);
     ck_assert(delivery_go_on_from(&d, 0));
     uint64_t first = put(l, 10, 0);
-    ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_EMPTY);
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_EMPTY);
     ck_assert(take(&out, &f)); /* the step to the first upper half */
     ck_assert_int_eq(f.kind, FRAME_SKIP);
     ck_assert_uint_eq(f.seq, UPPER);
     ck_assert(!take(&out, &f));
     delivery_allow(&d, first);
     put(l, 10, 0);
-    ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_EMPTY);
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_EMPTY);
     ck_assert(take(&out, &f));
     ck_assert_uint_eq(f.seq, first);
     ck_assert(!take(&out, &f));
@@ -117,16 +122,16 @@ START_TEST(window_and_acknowledgements)
     for (int i = 0; i < 100; i++)
         delivery_allow(&d, put(l, 1000, 0));
     ck_assert(delivery_go_on_from(&d, UPPER));
-    ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_WINDOW);
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_WINDOW);
     ck_assert_uint_ge(out.len, 40000);
     ck_assert_uint_lt(out.len, 40000 + 1000 + FRAME_HEAD);
     while (take(&out, &f))
         ;
-    ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_WINDOW);
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_WINDOW);
     ck_assert_uint_eq(out.len, 0);
     delivery_acked(&d, f.seq);
     ck_assert_uint_eq(hint_log_acked(hint_peer_log(l)).seq, f.seq);
-    ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_WINDOW);
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_WINDOW);
     ck_assert(take(&out, &f));
     ck_assert_uint_eq(f.seq, hint_log_acked(hint_peer_log(l)).seq + 1);
     delivery_fini(&d);
@@ -140,20 +145,21 @@ START_TEST(rate_of_hints)
 {
     struct hint_peer *l = log_of_memory();
     struct delivery d;
+    struct bucket b = {0};
     struct buf out = BUF_INIT;
     delivery_init(&d, l, 1 << 20);
     for (int i = 0; i < 200; i++)
         delivery_allow(&d, put(l, 500 - FRAME_HEAD, 0));
     ck_assert(delivery_go_on_from(&d, UPPER));
     uint64_t ms = 1000;
-    ck_assert_int_eq(pump_at(&d, &out, ms, 10000), DELIVERY_RATE);
+    ck_assert_int_eq(pump_at(&d, &out, &b, ms, 10000), DELIVERY_RATE);
     ck_assert_uint_le(out.len, 1000 + 500);
     size_t burst = out.len;
     for (; ms <= 6000; ms += 20)
-        ck_assert_int_eq(pump_at(&d, &out, ms, 10000), DELIVERY_RATE);
+        ck_assert_int_eq(pump_at(&d, &out, &b, ms, 10000), DELIVERY_RATE);
     ck_assert_uint_ge(out.len - burst, 49000);
     ck_assert_uint_le(out.len - burst, 51000);
-    ck_assert_int_eq(pump(&d, &out, ms, false), DELIVERY_WINDOW); /* live traffic: up to OUT_MAX */
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_WINDOW); /* without one: up to OUT_MAX */
     delivery_fini(&d);
     unit_hints_close(l);
     buf_fini(&out);
@@ -165,6 +171,7 @@ START_TEST(rate_changes_under_way)
 {
     struct hint_peer *l = log_of_memory();
     struct delivery d;
+    struct bucket b = {0};
     struct buf out = BUF_INIT;
     delivery_init(&d, l, 1 << 20);
     for (int i = 0; i < 1000; i++)
@@ -172,32 +179,32 @@ START_TEST(rate_changes_under_way)
     ck_assert(delivery_go_on_from(&d, UPPER));
     uint64_t ms = 1000;
     for (; ms < 2000; ms += 20)
-        pump_at(&d, &out, ms, 1000);
+        pump_at(&d, &out, &b, ms, 1000);
     ck_assert_uint_le(out.len, 2000); /* the burst, a second's worth, and a record */
     size_t slow = out.len;
     for (; ms < 3000; ms += 20)
-        pump_at(&d, &out, ms, 50000);
+        pump_at(&d, &out, &b, ms, 50000);
     ck_assert_uint_ge(out.len - slow, 47000);
     ck_assert_uint_le(out.len - slow, 55500);
     size_t fast = out.len;
     for (; ms < 4000; ms += 20)
-        pump_at(&d, &out, ms, 1000);
+        pump_at(&d, &out, &b, ms, 1000);
     ck_assert_uint_le(out.len - fast, 2000);
-    ck_assert_int_eq(pump_at(&d, &out, ms, 0), DELIVERY_WINDOW);
+    ck_assert_int_eq(pump_at(&d, &out, &b, ms, 0), DELIVERY_WINDOW);
     delivery_fini(&d);
     unit_hints_close(l);
     buf_fini(&out);
 }
 END_TEST
 
-/* The pace narrows the window for hints, and for nothing else. */
-START_TEST(pace_narrows_the_window_of_hints)
+/* As long as there is one. */
+START_TEST(pace_narrows_the_window)
 {
     struct hint_peer *l = log_of_memory();
     struct delivery d;
     struct buf out = BUF_INIT;
     uint64_t expired = 0;
-    struct delivery_now now = {.mono_ms = 1, .hints = true, .pace = 5000};
+    struct delivery_now now = {.allowed = SIZE_MAX, .pace = 5000};
     delivery_init(&d, l, 40000);
     for (int i = 0; i < 100; i++)
         delivery_allow(&d, put(l, 1000, 0));
@@ -205,7 +212,7 @@ START_TEST(pace_narrows_the_window_of_hints)
     ck_assert_int_eq(delivery_pump(&d, &out, OUT_MAX, &now, &expired), DELIVERY_WINDOW);
     ck_assert_uint_ge(out.len, 5000);
     ck_assert_uint_lt(out.len, 5000 + 1000 + FRAME_HEAD);
-    now.hints = false;
+    now.pace = 0;
     ck_assert_int_eq(delivery_pump(&d, &out, OUT_MAX, &now, &expired), DELIVERY_WINDOW);
     ck_assert_uint_ge(out.len, 40000);
     delivery_fini(&d);
@@ -225,7 +232,7 @@ START_TEST(a_cut_skips_what_is_not_out)
     for (int i = 0; i < 20; i++)
         delivery_allow(&d, put(l, 1000, 0));
     ck_assert(delivery_go_on_from(&d, UPPER));
-    ck_assert_int_eq(pump(&d, &out, 0, true), DELIVERY_WINDOW);
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_WINDOW);
     uint64_t gone_out = delivery_cut(&d, d.upto);
     ck_assert_uint_gt(gone_out, UPPER);
     ck_assert_uint_lt(gone_out, UPPER + 20);
@@ -236,7 +243,7 @@ START_TEST(a_cut_skips_what_is_not_out)
     ck_assert_uint_eq(hint_log_acked(hint_peer_log(l)).records, gone_out - UPPER);
     hint_peer_ack(l, UPPER + 20);
     delivery_allow(&d, put(l, 1000, 0));
-    ck_assert_int_eq(pump(&d, &out, 0, true), DELIVERY_EMPTY);
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_EMPTY);
     ck_assert(take(&out, &f));
     ck_assert_int_eq(f.kind, FRAME_SKIP);
     ck_assert_uint_eq(skip_from(&f), gone_out);
@@ -257,7 +264,7 @@ START_TEST(expired_are_skipped_and_counted_once)
     struct buf out = BUF_INIT;
     struct frame f;
     uint64_t expired = 0;
-    struct delivery_now now = {.steady_ms = 1000};
+    struct delivery_now now = {.allowed = SIZE_MAX, .steady_ms = 1000};
     delivery_init(&d, l, 1 << 20);
     for (int i = 0; i < 9; i++)
         delivery_allow(&d, put(l, 10, i % 3 == 1 ? 999 : 1001)); /* 2, 5 and 8 have expired */
@@ -294,7 +301,7 @@ START_TEST(expired_in_a_row)
     struct delivery d;
     struct buf out = BUF_INIT;
     uint64_t expired = 0;
-    struct delivery_now now = {.steady_ms = 1000};
+    struct delivery_now now = {.allowed = SIZE_MAX, .steady_ms = 1000};
     delivery_init(&d, l, 1 << 20);
     for (int i = 0; i < 9; i++)
         delivery_allow(&d, put(l, 10, i == 4 ? 1500 : 999));
@@ -325,7 +332,7 @@ START_TEST(a_receiver_that_went_back_in_time)
         delivery_allow(&d, put(l, 10, 0));
     ck_assert(delivery_go_on_from(&d, UPPER + 3));
     ck_assert(!delivery_go_on_from(&d, UPPER + 1)); /* 2 and 3 are gone for it */
-    ck_assert_int_eq(pump(&d, &out, 0, false), DELIVERY_EMPTY);
+    ck_assert_int_eq(pump(&d, &out), DELIVERY_EMPTY);
     ck_assert(take(&out, &f));
     ck_assert_int_eq(f.kind, FRAME_SKIP);
     ck_assert_uint_eq(skip_from(&f), UPPER + 1);
@@ -420,7 +427,7 @@ START_TEST(once_and_in_order_over_any_link)
         for (int step = 0; !all; step++) {
             ck_assert_int_lt(step, 200000);
             write_some(w);
-            struct delivery_now now = {.steady_ms = w->steady_ms};
+            struct delivery_now now = {.allowed = SIZE_MAX, .steady_ms = w->steady_ms};
             delivery_pump(&w->d, &w->link, OUT_MAX, &now, &w->expired);
             receive_some(w);
             if (dice(w, 40) == 0)
@@ -452,7 +459,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, window_and_acknowledgements);
     tcase_add_test(c, rate_of_hints);
     tcase_add_test(c, rate_changes_under_way);
-    tcase_add_test(c, pace_narrows_the_window_of_hints);
+    tcase_add_test(c, pace_narrows_the_window);
     tcase_add_test(c, a_cut_skips_what_is_not_out);
     tcase_add_test(c, expired_are_skipped_and_counted_once);
     tcase_add_test(c, expired_in_a_row);

@@ -146,7 +146,7 @@ static void connect_link(struct world *w)
 static void pump(struct world *w)
 {
     uint64_t expired = 0;
-    struct delivery_now now = {.steady_ms = clock_steady_ms(), .hints = true};
+    struct delivery_now now = {.steady_ms = clock_steady_ms(), .allowed = SIZE_MAX};
     if (!w->up)
         return;
     (void)delivery_pump(&w->delivery, &w->link, OUT_MAX, &now, &expired);

@@ -50,6 +50,27 @@ START_TEST(without_a_usual_time_the_lowest_counts)
 }
 END_TEST
 
+/* A peer far away, looked at each PACE_EVERY_MS: what has been waited for so far isn't its reply
+ * time. */
+START_TEST(a_reply_on_its_way_says_nothing_good)
+{
+    struct pace p;
+    pace_init(&p, MAX);
+    pace_begin(&p);
+    for (int i = 0; i < 20; i++) {
+        pace_waited(&p, 50000);
+        pace_waited(&p, 100000);
+        pace_sample(&p, 120000);
+    }
+    ck_assert_uint_eq(p.window, MAX);
+    pace_waited(&p, 2 * 120000 + PACE_SLACK_US + 1);
+    ck_assert_uint_eq(p.window, MAX / 2);
+    for (int i = 0; i < 20; i++)
+        pace_waited(&p, 50000);
+    ck_assert_uint_eq(p.window, MAX / 2);
+}
+END_TEST
+
 /* A usual time is smoothed: one slow reply doesn't make all that follow look fast. */
 START_TEST(the_usual_time_is_smoothed)
 {
@@ -123,6 +144,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, it_begins_wide_open);
     tcase_add_test(c, it_halves_while_replies_are_slow);
     tcase_add_test(c, without_a_usual_time_the_lowest_counts);
+    tcase_add_test(c, a_reply_on_its_way_says_nothing_good);
     tcase_add_test(c, the_usual_time_is_smoothed);
     tcase_add_test(c, a_small_send_window_is_kept);
     tcase_add_test(c, it_settles_at_what_the_peer_takes);

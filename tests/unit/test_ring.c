@@ -48,7 +48,10 @@ START_TEST(nearest_first)
     ck_assert_uint_eq(out[1], 1);
     ck_assert_uint_eq(out[2], 0);
     ck_assert_uint_eq(out[3], 3);
-    ck_assert(topology_is_local(t, 1) && !topology_is_local(t, 0));
+    ck_assert_uint_eq(topology_datacenter(t, 1), 0);
+    ck_assert_uint_eq(topology_datacenter(t, 2), 0);
+    ck_assert_uint_eq(topology_datacenter(t, 0), 1);
+    ck_assert_uint_eq(topology_datacenter(t, 3), 1);
     ck_assert_int_eq(topology_find_place(t, "far", "d", (uint32_t[]){300, 5}, 2), 3);
     ck_assert_int_eq(topology_find_place(t, "far", "d", t0, 1), -1);
     ck_assert(topology_share(t, 2, 0) == 1.0);
