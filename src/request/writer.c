@@ -69,9 +69,7 @@ void writer_forget_gathered(struct writer *w, unsigned node)
 
 void writer_answer_greetings(struct writer *w)
 {
-    /* what this node wrote stands in its own store before what others wrote on top of it */
-    bool replays = own_is_behind(&w->own) && writer_serving(w);
-    if (w->at_store || replays)
+    if (w->at_store)
         return;
     for (unsigned i = 0; i < w->sources.n; i++)
         if (writer_source(w, i)->greet_due)
