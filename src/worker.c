@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define TICK_MS      20 /* while requests are in flight */
+#define HOLD_TICK_MS 1  /* while one of them waits for acknowledgements */
 #define IDLE_TICK_MS 250
 #define LINK_TICK_MS 1000
 #define DRAIN_MS     5000
@@ -154,6 +155,9 @@ static bool serve(void *self, const struct frame *f, store_read_fn *fn, void *ar
     case FRAME_MEND:
         copies_serve(&w->copies, f, fn, arg);
         return true;
+    case FRAME_EXECUTE:
+        request_serve_execute(&w->requests, f, fn, arg);
+        return true;
     default:
         return false;
     }
@@ -234,6 +238,9 @@ static void on_reads(struct worker *w, struct mail_reads *m)
         case FRAME_COPY:
         case FRAME_MEND:
             repairs_mail_read(&w->repairs, m->node, &it);
+            break;
+        case FRAME_EXECUTE:
+            request_mail_executed(&w->requests, m->node, &it);
             break;
         default:
             request_mail_read(&w->requests, m->node, &it);
@@ -321,8 +328,9 @@ static void turn_end(void *self)
     requests_flush(&w->requests);
     answer_settled(w);
     set_hedge(w);
+    bool holds = requests_hold_back(&w->requests);
     if (w->requests.oldest || w->clients.later || repairs_busy(&w->repairs))
-        tick_every(w, TICK_MS);
+        tick_every(w, holds ? HOLD_TICK_MS : TICK_MS);
 }
 
 static void stop(void *self)
