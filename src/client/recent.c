@@ -124,15 +124,17 @@ int recent_second(const struct recent *r, const struct requests *rs, uint32_t to
     return second != first ? second : -1;
 }
 
-/* Has it acknowledged all that was forgotten; or all that there is, and so what isn't forgotten? */
+/* Has it acknowledged all that was forgotten; or all that there is, and so what isn't forgotten?
+ * One that needs repair may lack what its log no longer has. Within a read section. */
 static bool has_come(const struct recent *r, const struct requests *rs, unsigned node,
                      bool forgotten)
 {
     if (node == rs->peers->self)
         return own_has_all(rs);
-    if (forgotten && node >= r->n)
-        return false; /* it came later */
-    const struct hint_log *log = rs->peers->at[node]->log;
+    const struct peer *p = rs->peers->at[node];
+    if ((forgotten && node >= r->n) || RCU_GET(p->repair)) /* it came later, or lacks writes */
+        return false;
+    const struct hint_log *log = p->log;
     uint64_t upto = forgotten ? r->floors[node] : hint_log_appended(log).seq;
     return hint_log_acked(log).seq >= upto;
 }

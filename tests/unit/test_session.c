@@ -192,6 +192,7 @@ END_TEST
 /* What isn't forgotten has come when all has: and then it stays so. */
 START_TEST(what_is_remembered_is_thin_until_all_has_come)
 {
+    struct peer_repair lacking = {0};
     t.thin = true;
     write_one(1, 2);
     acknowledge_all(1);
@@ -200,6 +201,9 @@ START_TEST(what_is_remembered_is_thin_until_all_has_come)
     acknowledge_all(2);
     ck_assert(recent_is_thin(&t.recent, &t.rs, 1)); /* the first lacks the other one */
     acknowledge_all(1);
+    t.peer[1].repair = &lacking; /* of that one: its log may have refused it */
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1));
+    t.peer[1].repair = NULL;
     ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
     write_one(3, 2);
     ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
