@@ -334,6 +334,8 @@ void requests_ask_on(struct requests *rs, uint64_t now_ms)
         next = r->newer;
         if (!r->write && r->asked < r->can && r->ask_on_ms <= now_ms)
             ask_on(r, now_ms);
+        else if (r->write && r->everywhere && r->ask_on_ms <= now_ms)
+            request_linger_no_more(r);
     }
 }
 
@@ -391,6 +393,8 @@ void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it
 
 void requests_flush(struct requests *rs)
 {
+    if (rs->held_back)
+        requests_let_go(rs);
     if (!rs->asking)
         return;
     rs->asking = false;
