@@ -6,6 +6,15 @@
 #include "wire/frame.h"
 #include <string.h>
 
+/* At DC_ONE it would have answered, if it is a replica. */
+static bool own_is_missed(const struct request *r)
+{
+    bool own = false;
+    for (unsigned i = 0; i < r->n; i++)
+        own |= r->node[i] == r->rs->peers->self;
+    return own && r->level == CONSISTENCY_DC_ONE && !store_is_up(r->rs->store);
+}
+
 /* Nobody answers a read. At DC_ONE, where the own store was asked or would have been, its reason is
  * the one to name. */
 static void fail_read(struct request *r, const struct shortfall *lacking, bool beforehand)
@@ -15,7 +24,7 @@ static void fail_read(struct request *r, const struct shortfall *lacking, bool b
         good[i] = beforehand ? i < r->can : r->reads[i].reply != NULL;
     if (r->level == CONSISTENCY_DC_ONE && r->own_failure) {
         request_finish(r, blob_slice(r->own_failure), -1);
-    } else if (r->level == CONSISTENCY_DC_ONE && !store_is_up(r->rs->store)) {
+    } else if (own_is_missed(r)) {
         request_add_backend_error(r->rs, "");
         request_finish_error(r);
     } else {
@@ -325,6 +334,8 @@ void requests_ask_on(struct requests *rs, uint64_t now_ms)
         next = r->newer;
         if (!r->write && r->asked < r->can && r->ask_on_ms <= now_ms)
             ask_on(r, now_ms);
+        else if (r->write && r->everywhere && r->ask_on_ms <= now_ms)
+            request_linger_no_more(r);
     }
 }
 
@@ -382,6 +393,8 @@ void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it
 
 void requests_flush(struct requests *rs)
 {
+    if (rs->held_back)
+        requests_let_go(rs);
     if (!rs->asking)
         return;
     rs->asking = false;

@@ -864,19 +864,12 @@ START_TEST(dump_shows_all_but_secrets)
 }
 END_TEST
 
-static const char *const live[] = {"read_consistency",
-                                   "write_consistency",
-                                   "bucket_types",
-                                   "sloppy_quorum",
-                                   "read_repairs_enabled",
-                                   "hint_sync",
-                                   "hint_ttl_seconds",
-                                   "hint_store_max_bytes",
-                                   "hint_store_max_bytes_per_peer",
-                                   "hint_drain_rate",
-                                   "hint_drain_interval_ms",
-                                   "dc_compression",
-                                   "dc_rate"};
+static const char *const live[] = {
+    "read_consistency", "write_consistency",      "bucket_types",
+    "sloppy_quorum",    "read_repairs_enabled",   "hint_sync",
+    "hint_ttl_seconds", "hint_store_max_bytes",   "hint_store_max_bytes_per_peer",
+    "hint_drain_rate",  "hint_drain_interval_ms", "dc_compression",
+    "dc_rate"};
 
 static bool is_live(const char *key)
 {
