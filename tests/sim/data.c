@@ -410,9 +410,13 @@ static void fail_replaced(unsigned node)
     for (unsigned i = 0; i < world.nops; i++)
         if (world.ops[i].node == node && world.ops[i].what != OP_GET)
             world.keys[world.ops[i].key].repair = true;
-    for (unsigned i = 0; i < world.nkeys; i++)
-        if (world.sessions[world.keys[i].session].node == node && world.keys[i].kind >= KEY_LIST)
-            world.keys[i].repair = true; /* its clock may lie behind the one before */
+    for (unsigned i = 0; i < world.nkeys; i++) {
+        struct key *k = &world.keys[i];
+        bool writes = world.sessions[k->session].node == node;  /* its clock may lie behind the one
+                                                                   before */
+        bool runs = k->in_dc[world.nodes[node].dc] >> node & 1; /* on a copy that lacks all */
+        k->repair |= (writes && k->kind >= KEY_LIST) || (runs && k->kind >= KEY_POOL);
+    }
     world.nodes[node].replaced = true;
     world.clean = false;
     world.replaced = true;

@@ -123,12 +123,6 @@ static void run_dump(const struct resp_command *cmd, struct cell *c, struct buf 
         resp_add_nil(reply);
 }
 
-static void run_pexpiretime(const struct resp_command *cmd, struct cell *c, struct buf *reply)
-{
-    (void)cmd;
-    resp_add_int(reply, c->exists ? -1 : -2);
-}
-
 static void run_restore(const struct resp_command *cmd, struct cell *c, struct buf *reply)
 {
     c->value = cmd->argv[3];
@@ -144,10 +138,8 @@ static const struct {
     const char *name;
     size_t args; /* at least, its name one of them */
     fn *run;
-} commands[] = {
-    {"SADD", 3, run_sadd},      {"SREM", 3, run_srem}, {"SRANDMEMBER", 3, run_srandmember},
-    {"EVAL", 5, run_eval},      {"DUMP", 2, run_dump}, {"PEXPIRETIME", 2, run_pexpiretime},
-    {"RESTORE", 4, run_restore}};
+} commands[] = {{"SADD", 3, run_sadd}, {"SREM", 3, run_srem}, {"SRANDMEMBER", 3, run_srandmember},
+                {"EVAL", 5, run_eval}, {"DUMP", 2, run_dump}, {"RESTORE", 4, run_restore}};
 
 size_t data_command_key(const struct resp_command *cmd)
 {

@@ -4,7 +4,7 @@
  *
  *     SADD SREM SRANDMEMBER     a set is its members, which are numbers, ascending: "3,17,"
  *     EVAL any 1 key piece      "<piece><letter>,"
- *     DUMP RESTORE PEXPIRETIME  a copy is the value as it is; nothing expires
+ *     DUMP RESTORE              a copy is the value as it is; nothing expires
  *
  * Types aren't looked at: a key has only commands of one kind. */
 #ifndef SIM_DATA_COMMANDS_H

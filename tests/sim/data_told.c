@@ -151,10 +151,13 @@ static bool has_replica(const struct op *w)
 }
 
 /* A connection reads its own writes, those before it that were on their way when it was asked, too.
- * That a replica which has them can be asked is sure only before anything has failed. */
+ * That a replica which has them can be asked is sure only before anything has failed; and one that
+ * is silent for a while isn't waited for alone (client/dispatch, request_read). */
 static void note_own(struct op *op)
 {
     unsigned id = (unsigned)(op - world.ops);
+    if (op->told_at - op->asked_at > world.timeout_ms * (uint64_t)NET_MS / 5)
+        return;
     for (unsigned i = 0; op->checked && !world.r->faults && i < id; i++) {
         const struct op *w = &world.ops[i];
         if (w->key == op->key && w->session == op->session && has_replica(w) && told_names_op(w))
@@ -322,6 +325,15 @@ static void check_timeout(unsigned id, const char *text)
                     text);
 }
 
+/* The cap is the one that there is. */
+static void check_nohint(unsigned id, const char *text)
+{
+    unsigned long long cap = 0;
+    if (sscanf(text, "-NOHINT hint store is full (%llu bytes)", &cap) == 1 &&
+        (!world.caps || cap != world.cap))
+        world_wrong("op %u: the cap is %llu bytes: '%s'", id, (unsigned long long)world.cap, text);
+}
+
 static void check_error(unsigned id, struct slice reply)
 {
     static const char *const known[] = {"NOQUORUM ", "TIMEOUT ", "NOHINT ", "BACKEND ",
@@ -337,6 +349,7 @@ static void check_error(unsigned id, struct slice reply)
     if (strncmp(text, "-NOQUORUM ", 10) == 0 && !lack_is_true(op, text))
         world_wrong("op %u: %s, dc%u: '%s'", id, consistency_name(level_of(op)), dc_of(op), text);
     check_timeout(id, text);
+    check_nohint(id, text);
 }
 
 /* ---- each answer --------------------------------------------------------------------------------
