@@ -326,11 +326,15 @@ class Storm:
                         client.get(key)
                     except redis.ResponseError:  # no majority agrees, as yet
                         pass
-            left = [k for k in left if len(set(rig.copies(one, k))) > 1]
+            left = [k for k in left if self.is_left(rig.copies(one, k))]
         self.history.repaired = True
         self.look_until(lambda: True)
         if keys:
             rig.note(f"storm: read repair made {len(keys) - len(left)} of {len(keys)} keys equal")
+
+    @staticmethod
+    def is_left(copies):
+        return len(set(copies)) > 1 and not checker.is_undecided([exists or None for exists, *_ in copies])
 
     def set(self, option, value):
         for node in self.cluster.nodes:
