@@ -1,4 +1,5 @@
 #include "worker.h"
+#include "core/alarm.h"
 #include "core/clock.h"
 #include "core/listener.h"
 #include "core/log.h"
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #define TICK_MS      20 /* while requests are in flight */
+#define HOLD_TICK_MS 1  /* while one of them waits for acknowledgements */
 #define IDLE_TICK_MS 250
 #define LINK_TICK_MS 1000
 #define DRAIN_MS     5000
@@ -20,8 +22,8 @@ struct worker {
     struct listener client_port, peer_port;
     unsigned next; /* whose turn it is to get a socket */
     uv_timer_t tick;
-    uv_timer_t hedge;  /* runs while a read may have to be hedged */
-    uint64_t hedge_ms; /* when it rings, on the loop's clock */
+    struct alarm hedge; /* rings when a read may have to be hedged */
+    bool hedge_rang;
     uint64_t link_tick_ms, drain_until_ms;
     bool draining;
     struct mail_settle *settling; /* to be answered when no write is on its way past the writer */
@@ -88,10 +90,11 @@ static void close_all(struct worker *w)
     clients_close(&w->clients);
     receivers_close(&w->receivers);
     uv_close((uv_handle_t *)&w->tick, NULL);
-    uv_close((uv_handle_t *)&w->hedge, NULL);
+    alarm_close(&w->hedge);
 }
 
 static void on_tick(uv_timer_t *t);
+static void on_hedge(void *arg);
 
 static void tick_every(struct worker *w, uint64_t ms)
 {
@@ -152,6 +155,9 @@ static bool serve(void *self, const struct frame *f, store_read_fn *fn, void *ar
     case FRAME_MEND:
         copies_serve(&w->copies, f, fn, arg);
         return true;
+    case FRAME_EXECUTE:
+        request_serve_execute(&w->requests, f, fn, arg);
+        return true;
     default:
         return false;
     }
@@ -204,8 +210,8 @@ static void start(void *self)
     w->repairs = (struct repairs){.requests = &w->requests, .copies = &w->copies};
     w->requests.repairs = &w->repairs;
     uv_timer_init(&w->actor.loop, &w->tick);
-    uv_timer_init(&w->actor.loop, &w->hedge);
-    w->tick.data = w->hedge.data = w;
+    alarm_init(&w->hedge, &w->actor.loop, on_hedge, w);
+    w->tick.data = w;
     tick_every(w, IDLE_TICK_MS);
     open_ports(w);
 }
@@ -232,6 +238,9 @@ static void on_reads(struct worker *w, struct mail_reads *m)
         case FRAME_COPY:
         case FRAME_MEND:
             repairs_mail_read(&w->repairs, m->node, &it);
+            break;
+        case FRAME_EXECUTE:
+            request_mail_executed(&w->requests, m->node, &it);
             break;
         default:
             request_mail_read(&w->requests, m->node, &it);
@@ -289,36 +298,39 @@ static void answer_settled(struct worker *w)
     w->settling = NULL;
 }
 
-static void on_hedge(uv_timer_t *t)
+/* The answers that have come in the same turn are read first. */
+static void on_hedge(void *arg)
 {
-    struct worker *w = t->data;
-    requests_hedge(&w->requests);
+    struct worker *w = arg;
+    w->hedge_rang = true;
 }
 
-/* One that rings too early costs a turn, and is set again at its end. */
+static void hedge(struct worker *w)
+{
+    if (w->hedge_rang)
+        requests_hedge(&w->requests);
+    w->hedge_rang = false;
+}
+
 static void set_hedge(struct worker *w)
 {
-    uint64_t due_us = requests_hedge_due(&w->requests), now_ms = uv_now(&w->actor.loop);
-    uint64_t ms = due_us / 1000 + 1;
-    bool runs = uv_is_active((uv_handle_t *)&w->hedge);
-    if (due_us == HEDGE_NEVER) {
-        uv_timer_stop(&w->hedge);
-    } else if (!runs || ms < w->hedge_ms) {
-        w->hedge_ms = ms;
-        uv_timer_start(&w->hedge, on_hedge, ms > now_ms ? ms - now_ms : 0, 0);
-    }
+    uint64_t due_us = requests_hedge_due(&w->requests);
+    if (due_us != HEDGE_NEVER)
+        alarm_set(&w->hedge, due_us);
 }
 
 static void turn_end(void *self)
 {
     struct worker *w = self;
+    hedge(w);
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
     answer_settled(w);
     set_hedge(w);
+    bool holds = requests_hold_back(&w->requests);
     if (w->requests.oldest || w->clients.later || repairs_busy(&w->repairs))
-        tick_every(w, TICK_MS);
+        tick_every(w, holds ? HOLD_TICK_MS : TICK_MS);
 }
 
 static void stop(void *self)

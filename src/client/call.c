@@ -39,9 +39,10 @@ bool call_too_large(const struct call *call)
     return call->nparts > 1 && call->bytes > call->max;
 }
 
-static void free_call(struct call *call)
+void call_free(struct call *call)
 {
     buf_fini(&call->reply);
+    mem_free(call->tokens);
     mem_free(call);
 }
 
@@ -50,7 +51,7 @@ void call_orphan(struct call *call)
     call->client->all->pending -= call->done ? 0 : call->size;
     call->client = NULL; /* frees itself with its last part */
     if (call->done)
-        free_call(call);
+        call_free(call);
 }
 
 #define NOTHING "; nothing was written"
@@ -162,7 +163,7 @@ static void complete(struct call *call)
     for (size_t i = 0; i < call->nparts; i++)
         buf_fini(&call->parts[i].reply);
     if (!call->client) {
-        free_call(call);
+        call_free(call);
         return;
     }
     size_t n = call->reply.len;
@@ -197,25 +198,34 @@ static void take_part(struct part *p, struct slice reply)
         buf_add(&p->reply, reply.ptr, reply.len);
 }
 
-static struct in_flight *in_flight(struct call *call)
+static void count_part(struct in_flight *f, const struct call *call, uint32_t token, int by)
 {
-    return call->write ? &call->client->writes : &call->client->reads;
+    f->bucket[token % HAZARDS] += (uint32_t)by;
+    f->all += (uint32_t)by;
+    if (call->wide)
+        f->wide += (uint32_t)by;
+}
+
+static void count_in(struct call *call, uint32_t token, int by)
+{
+    struct client *c = call->client;
+    count_part(call->write ? &c->writes : &c->reads, call, token, by);
+    if (call->carried)
+        count_part(&c->reads, call, token, by);
 }
 
 void call_part_starts(struct call *call, uint32_t token)
 {
-    struct in_flight *f = in_flight(call);
-    f->bucket[token % HAZARDS]++;
-    f->all++;
-    f->wide += call->wide;
+    count_in(call, token, 1);
 }
 
-static void part_ends(struct call *call, uint32_t token)
+/* A later read goes where the write was done. */
+static void note_write(struct call *call, uint32_t token, const struct request_result *r)
 {
-    struct in_flight *f = in_flight(call);
-    f->bucket[token % HAZARDS]--;
-    f->all--;
-    f->wide -= call->wide;
+    struct client *c = call->client;
+    recent_note(&c->recent, c->all->requests, token, r);
+    for (size_t i = 0; i < call->ntokens; i++)
+        recent_note(&c->recent, c->all->requests, call->tokens[i], r);
 }
 
 void call_part_done(void *arg, const struct request_result *r)
@@ -223,9 +233,9 @@ void call_part_done(void *arg, const struct request_result *r)
     struct part *p = arg;
     struct call *call = p->call;
     if (call->client) {
-        part_ends(call, p->token);
+        count_in(call, p->token, -1);
         if (call->write)
-            recent_note(&call->client->recent, call->client->all->requests, p->token, r);
+            note_write(call, p->token, r);
     }
     call->left--;
     if (goes_straight(call, r->reply)) {

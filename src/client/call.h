@@ -23,7 +23,10 @@ struct call {
     const struct command_spec *spec;
     enum merge merge;
     bool write, done;
-    bool wide;   /* it has keys of many tokens in one part */
+    bool wide;        /* it has keys of many tokens in one part */
+    bool carried;     /* a write that another node runs: later reads and writes both wait for it */
+    uint32_t *tokens; /* of a carried one's keys, if they are several */
+    size_t ntokens;
     bool failed; /* its reply is an error */
     uint64_t started_us;
     size_t size;  /* of a write: bytes of its command, counted in the client's `pending` */
@@ -65,6 +68,7 @@ struct client {
 struct call *call_new(struct client *c, const struct command_spec *spec, size_t nparts);
 /* It is a write, of a command of this size. */
 void call_is_write(struct call *call, size_t size);
+void call_free(struct call *call);
 /* Its client has gone. */
 void call_orphan(struct call *call);
 /* A part's answer; the last one makes the call's. The callback of the request, arg is the part. */

@@ -60,8 +60,7 @@ static void send_replies(struct client *c)
         c->ncalls--;
         client_count(c->all, call->spec, call->failed);
         histogram_add(&c->all->stats->duration, c->all->now_us - call->started_us, 1);
-        buf_fini(&call->reply);
-        mem_free(call);
+        call_free(call);
     }
     if (!c->first_call)
         c->last_call = NULL;

@@ -90,6 +90,19 @@ static bool not_yet(struct client *c, uint32_t token, bool write, bool wide)
     return must_wait(c, token, write, wide) || (!write && lags(c, token));
 }
 
+/* A peer runs another client's write to one of these keys: its answer isn't awaited by the client.
+ */
+static bool meets_carried(struct client *c, const size_t *keys, size_t n)
+{
+    const struct requests *rs = c->all->requests;
+    bool meets = false;
+    for (size_t i = 0; requests_carry_any(rs) && i < n && !meets; i++)
+        meets = request_is_carried(rs, request_token(rs, c->cmd.argv[keys[i]]));
+    if (meets)
+        c->lagging = c->all->later = true;
+    return meets;
+}
+
 /* The level of a command with these keys: the strictest of theirs. */
 static enum consistency level_of(const struct client *c, const size_t *keys, size_t n, bool write)
 {
@@ -114,10 +127,11 @@ static void start_read(struct client *c, struct part *p, const struct command_sp
                            .level = level,
                            .token = p->token,
                            .prefer = prefer == RECENT_WAIT ? RECENT_ANY : prefer,
-                           .anchor = prefer >= 0 && recent_is_thin(&c->recent, p->token),
                            .done = call_part_done,
                            .arg = p};
     op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;
+    op.anchor = op.prefer >= 0 && level != CONSISTENCY_DC_ONE &&
+                recent_is_thin(&c->recent, c->all->requests, p->token);
     request_read(c->all->requests, &op);
 }
 
@@ -192,10 +206,82 @@ static bool run_whole(struct client *c, const struct command_spec *spec, const s
 {
     uint32_t token = request_token(c->all->requests, c->cmd.argv[keys[0]]);
     bool wide = n > 1;
-    if (not_yet(c, token, write, wide))
+    if (not_yet(c, token, write, wide) || (write && meets_carried(c, keys, n)))
         return false;
     enum consistency level = level_of(c, keys, n, write);
     return write ? run_write(c, spec, token, level, wide) : run_read(c, spec, token, level, wide);
+}
+
+/* ---- writes that one replica runs --------------------------------------------------------------
+ */
+
+static void keep_tokens(struct call *call, const struct resp_command *cmd, const size_t *keys,
+                        size_t n)
+{
+    call->tokens = mem_calloc(n, sizeof *call->tokens);
+    call->ntokens = n;
+    for (size_t i = 0; i < n; i++)
+        call->tokens[i] = request_token(call->client->all->requests, cmd->argv[keys[i]]);
+}
+
+/* One that another node runs doesn't go the way of this node's writes: it waits for the earlier
+ * ones, too, and they for it. */
+static bool run_effect(struct client *c, const struct command_spec *spec, const size_t *keys,
+                       size_t n)
+{
+    struct requests *rs = c->all->requests;
+    struct error e;
+    uint32_t token = request_token(rs, c->cmd.argv[keys[0]]);
+    int node = request_executor(rs, token);
+    bool wide = n > 1, elsewhere = node >= 0 && node != (int)rs->peers->self;
+    if (not_yet(c, token, true, wide) || (elsewhere && not_yet(c, token, false, wide)))
+        return false;
+    if (!elsewhere && meets_carried(c, keys, n))
+        return false;
+    struct mail_write *m = requests_new_mail(rs);
+    if (!command_normalize(spec, &c->cmd, c->all->wall_ms, &m->command, &e)) {
+        requests_put_mail(rs, m);
+        return fail(c, spec, e.text);
+    }
+    struct call *call = call_new(c, spec, 1);
+    call->wide = wide;
+    call->carried = elsewhere;
+    call_is_write(call, c->cmd.size);
+    call->parts[0].token = token;
+    if (wide && elsewhere)
+        keep_tokens(call, &c->cmd, keys, n);
+    call_part_starts(call, token);
+    struct operation op = {.spec = spec,
+                           .cmd = &c->cmd,
+                           .level = level_of(c, keys, n, true),
+                           .token = token,
+                           .done = call_part_done,
+                           .arg = &call->parts[0]};
+    request_execute(rs, &op, m);
+    return true;
+}
+
+/* A script without keys has no owner, and nothing to tell others: it may read this node's store. */
+static void on_keyless(void *arg, const struct store_read_reply *r)
+{
+    call_reply(arg, r->reply);
+}
+
+static bool run_keyless(struct client *c, const struct command_spec *spec)
+{
+    bool by_sha = strncmp(spec->name, "EVALSHA", 7) == 0;
+    struct slice name = slice_str(by_sha ? "EVALSHA_RO" : "EVAL_RO");
+    struct resp_command cmd = c->cmd;
+    if (c->first_call)
+        return false; /* the client's earlier writes count */
+    struct call *call = call_new(c, spec, 0);
+    cmd.whole = slice_of(NULL, 0);
+    cmd.argv = mem_calloc(cmd.argc, sizeof *cmd.argv);
+    memcpy(cmd.argv, c->cmd.argv, cmd.argc * sizeof *cmd.argv);
+    cmd.argv[0] = name;
+    store_read(c->all->requests->reader, command_find(name), &cmd, on_keyless, call);
+    mem_free(cmd.argv);
+    return true;
 }
 
 /* Everything of this connection goes to the one store in the order in which it came. */
@@ -250,6 +336,8 @@ static bool run_split(struct client *c, const struct command_spec *spec, const s
     for (size_t i = 0; i < n && !requests_direct(c->all->requests); i++)
         if (not_yet(c, request_token(c->all->requests, c->cmd.argv[keys[i]]), write, false))
             return false;
+    if (write && !requests_direct(c->all->requests) && meets_carried(c, keys, n))
+        return false;
     struct call *call = call_new(c, spec, n);
     call->merge = merge_of(spec);
     if (write)
@@ -286,9 +374,22 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
         return fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
+    if (write && command_stays_undetermined(spec, &c->cmd))
+        return run_effect(c, spec, keys, n);
     if (n > 1 && !write)
         recent_join(&c->recent, c->all->requests, &c->cmd, keys, n);
     return run_whole(c, spec, keys, n, write);
+}
+
+/* Only scripts may. */
+static bool without_keys(struct client *c, const struct command_spec *spec)
+{
+    bool write = spec->class_ == COMMAND_CHANGE;
+    if (strncmp(spec->name, "EVAL", 4) != 0)
+        return fail(c, spec, "ERR this command names no key and isn't supported");
+    if (!requests_direct(c->all->requests))
+        return run_keyless(c, spec);
+    return run_direct(c, spec, write);
 }
 
 static bool with_keys(struct client *c, const struct command_spec *spec)
@@ -297,8 +398,7 @@ static bool with_keys(struct client *c, const struct command_spec *spec)
     if (max > ARRAY_LEN(few))
         keys = mem_calloc(max, sizeof *keys);
     size_t n = command_keys(spec, &c->cmd, keys, max);
-    bool done = n ? run_keys(c, spec, keys, n)
-                  : fail(c, spec, "ERR this command names no key and isn't supported");
+    bool done = n ? run_keys(c, spec, keys, n) : without_keys(c, spec);
     if (keys != few)
         mem_free(keys);
     return done;
@@ -319,10 +419,5 @@ bool dispatch_command(struct client *c)
         return session_command(c, spec);
     if (embedded && !(spec->flags & COMMAND_EMBEDDED))
         return fail_unknown(c);
-    if (peers_count(c->all->requests->peers) > 1 && command_undetermined(spec, &c->cmd))
-        return fail(
-            c, spec,
-            "ERR the effect of this command isn't determined by its arguments; it is refused "
-            "while the node has peers");
     return with_keys(c, spec);
 }

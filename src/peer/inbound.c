@@ -53,12 +53,21 @@ static bool has_hidden_key(const struct command_spec *spec, const struct resp_co
     return found;
 }
 
-bool inbound_is_write(const struct command_spec *spec, const struct resp_command *cmd)
+static bool may_write(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct error ignored;
     if (!command_arity_ok(spec, cmd, &ignored))
         return false;
     enum command_class class_ = command_class_of(spec, cmd);
-    return (class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE) &&
-           !command_undetermined(spec, cmd) && !has_hidden_key(spec, cmd);
+    return (class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE) && !has_hidden_key(spec, cmd);
+}
+
+bool inbound_is_write(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    return may_write(spec, cmd) && !command_undetermined(spec, cmd);
+}
+
+bool inbound_is_undetermined(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    return may_write(spec, cmd) && command_undetermined(spec, cmd);
 }

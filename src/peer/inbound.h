@@ -19,4 +19,7 @@ bool inbound_batch_ok(struct slice frames, uint64_t start_mark, struct error *e)
  * server's own? */
 bool inbound_is_write(const struct command_spec *spec, const struct resp_command *cmd);
 
+/* Is it one that this node may be asked to run, for what it does isn't in its arguments? */
+bool inbound_is_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
+
 #endif

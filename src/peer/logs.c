@@ -263,8 +263,10 @@ static void look_for_left_behind(const struct logs *l)
 bool logs_open(struct logs *l, struct error *e)
 {
     unsigned n = l->topology->n, self = l->topology->self;
-    l->peers =
-        (struct peers){.n = n, .self = self, .at = mem_calloc(RING_NODES_MAX, sizeof *l->peers.at)};
+    l->peers = (struct peers){.n = n,
+                              .self = self,
+                              .at = mem_calloc(RING_NODES_MAX, sizeof *l->peers.at),
+                              .carried = mem_calloc(PEERS_CARRIED + 1, sizeof *l->peers.carried)};
     l->dirs = mem_calloc(RING_NODES_MAX, sizeof *l->dirs);
     char *root = hints_root(l->config);
     bool ok = !root || dir_make(root, e);
@@ -372,6 +374,7 @@ void logs_close(struct logs *l)
     if (!hint_store_close(l->peers.store, &e))
         log_error("hints: %s", e.text);
     mem_free(l->peers.at);
+    mem_free(l->peers.carried);
     mem_free(l->dirs);
 }
 

@@ -91,10 +91,15 @@ struct mail_write {
     struct mail_write *next; /* the worker's, while it is none's */
     struct actor *worker;
     uint64_t ticket;
-    struct buf command;      /* normalized, RESP */
-    uint32_t token;          /* of its key */
-    unsigned nodes;          /* of the ring in which its replicas were looked up */
-    bool want_replies;       /* the level needs more than this node's own word */
+    struct buf command; /* normalized, RESP */
+    uint32_t token;     /* of its key */
+    unsigned nodes;     /* of the ring in which its replicas were looked up */
+    uint64_t stamp;     /* the newest that the worker has heard of from those that ran its clients'
+                           writes; the writer's answer: its own */
+    bool effect;       /* what it does, only the store that runs it knows: the own one does, and the
+                          others get what it did */
+    struct buf chosen; /* its reply unless it fails, where what it became gives another */
+    bool want_replies; /* the level needs more than this node's own word */
     uint8_t room, nreplicas; /* those that join are among them */
     /* the writer's answer */
     bool own_down; /* the own store, which has no log, can't serve: nothing was written */

@@ -16,6 +16,7 @@ struct mail_write *mail_write_new(unsigned replicas)
 void mail_write_free(struct mail_write *m)
 {
     buf_fini(&m->command);
+    buf_fini(&m->chosen);
     buf_fini(&m->own_reply);
     mem_free(m);
 }
@@ -72,8 +73,9 @@ void batch_remove(struct batch *b, bool (*drop)(void *arg, struct item *it), voi
 
 static void fill_write(struct item *it, struct store_write *to)
 {
+    bool own = it->kind == ITEM_OWN || it->kind == ITEM_PROBE;
     *to = (struct store_write){.skip = it->kind == ITEM_SKIP || !it->spec,
-                               .source = it->kind == ITEM_OWN ? 0 : it->node + 1u,
+                               .source = own ? 0 : it->node + 1u,
                                .mend = it->mend ? &it->mend->mend : NULL,
                                .seq = it->seq,
                                .stamp = it->stamp,

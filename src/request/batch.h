@@ -11,13 +11,14 @@ enum item_kind {
     ITEM_OWN,    /* of a client of this node */
     ITEM_WRITE,  /* of a peer */
     ITEM_SKIP,   /* of a peer: numbers that will not come */
+    ITEM_PROBE,  /* a question to the own store (request/writer_effects.c) */
     ITEM_HANDED, /* a hint of a node that has left (request/handoff.h) */
     ITEM_MEND,   /* of a read repair (request/mend.h); node: STORE_SOURCE_MENDS - 1 */
 };
 
 struct item {
     enum item_kind kind;
-    uint16_t node;            /* whose number; not of ITEM_OWN */
+    uint16_t node;            /* whose number; not of ITEM_OWN and ITEM_PROBE */
     bool want_reply, passing; /* passing: not for the own store */
     uint64_t seq, stamp;
     uint16_t tag;

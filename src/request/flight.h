@@ -3,6 +3,7 @@
  *     request_read.c   whom a read asks, and which answer counts
  *     request_hedge.c  whom else, since the first is slow
  *     request_write.c  a write's way to the writer, and what is known of it on each replica
+ *     request_execute.c  a write that only one replica can run, here or at a peer
  * The worker's thread. */
 #ifndef REQUEST_FLIGHT_H
 #define REQUEST_FLIGHT_H
@@ -30,7 +31,11 @@ struct request {
     const char *blind;
     struct write_word *words; /* n */
     uint8_t *why;             /* n; enum refusal */
-    bool unsure; /* a sender has thrown away what a log had: it may have gone out before */
+    bool everywhere;     /* not answered before all replicas that are up have it, up to ask_on_ms */
+    struct carry *carry; /* a peer runs it (request_execute.c) */
+    struct blob *known;  /* its reply, where no replica gives it */
+    bool effect;         /* the own store's reply is the only one: the others get what it did */
+    bool unsure;         /* a sender has thrown away what a log had: it may have gone out before */
     /* read */
     const struct command_spec *spec;
     const struct resp_command *cmd; /* while request_read runs */
@@ -79,6 +84,12 @@ unsigned request_view_replicas(const struct requests *rs, uint32_t token,
 /* The same, and behind them those that join and get its writes. *nodes: how many that ring has. */
 unsigned request_view_writes(const struct requests *rs, uint32_t token,
                              struct replica_view v[RING_WRITES_MAX], unsigned *nodes);
+/* At a turn's end: those that needn't wait any more are asked. */
+void requests_let_go(struct requests *rs);
+/* Of a request that a peer runs. */
+void request_carry_free(struct request *r);
+/* A write that was to be everywhere has waited long enough. */
+void request_linger_no_more(struct request *r);
 /* Reads that have waited for long ask other replicas too. */
 void requests_ask_on(struct requests *rs, uint64_t now_ms);
 /* Of the mails that are kept for writes. */

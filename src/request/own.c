@@ -76,11 +76,23 @@ void own_order(struct own *o, struct mail_order *m)
 
 static void acknowledge(struct own *o, uint64_t seq)
 {
-    if (o->syncing) {
-        o->ack_due = seq > o->ack_due ? seq : o->ack_due;
+    o->ack_due = seq > o->ack_due ? seq : o->ack_due;
+    if (o->syncing || o->held)
         return;
-    }
-    hint_peer_ack(o->peer->hints, seq);
+    hint_peer_ack(o->peer->hints, o->ack_due);
+    o->ack_due = 0;
+}
+
+void own_hold(struct own *o)
+{
+    o->held = true;
+}
+
+void own_release(struct own *o)
+{
+    o->held = false;
+    if (o->ack_due)
+        acknowledge(o, o->ack_due);
 }
 
 void own_replied(struct own *o, uint64_t seq, struct slice reply)
@@ -167,7 +179,9 @@ static void add_record(struct batch *b, const struct frame *f)
     buf_add(&it->order->command, f->payload.ptr, f->payload.len);
     if (resp_command_parse(buf_slice(&it->order->command), &it->cmd) && it->cmd.argc)
         it->spec = command_find(it->cmd.argv[0]);
-    if (!it->spec)
+    if (it->spec && command_undetermined(it->spec, &it->cmd))
+        it->spec = NULL;
+    else if (!it->spec)
         log_error("a write of %zu bytes in the own log isn't one and is passed over",
                   f->payload.len);
 }
@@ -242,7 +256,6 @@ static void on_sync_end(uv_work_t *work, int status)
     on_synced(o);
     if (o->ack_due)
         acknowledge(o, o->ack_due);
-    o->ack_due = 0;
 }
 
 static void start_sync(struct own *o)

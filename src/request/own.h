@@ -39,11 +39,11 @@ struct own {
     struct orders waits; /* for its hints to be gone */
     uint64_t sent;       /* the last number that was put into a batch */
     uint64_t heard;      /* the highest that the store is known to have */
-    uint64_t ack_due;    /* to be acknowledged when the sync has ended */
+    uint64_t ack_due;    /* to be acknowledged when the sync has ended, and nothing is held */
     uint64_t unkept;     /* who waited for numbers up to this one knows that they aren't on disk */
     uint64_t damaged;    /* of the log's damage: what the mark knows of */
     uint64_t expired_upto; /* the newest record counted as expired */
-    bool sync_wanted, syncing;
+    bool sync_wanted, syncing, held;
     uv_work_t work;
     struct { /* what the pool's thread found */
         bool ok;
@@ -75,8 +75,13 @@ bool own_wait(struct own *o, uint64_t seq, const struct mail_write *m) MUST_USE;
 void own_stands_at(struct own *o, uint64_t seq);
 /* While BEHIND and the store serves: what comes next in the log goes to the end of this batch, as
  * far as there is room; with the last of it the mode becomes DIRECT. trusted: records may expire.
- */
+ * A record whose effect its arguments don't tell is passed over: it didn't happen, and its client
+ * has been told that it may not. */
 void own_fill(struct own *o, struct batch *b, size_t room, bool trusted);
+/* Nothing is acknowledged until it is released: what the store has may not be with the others yet,
+ * and a start after a kill must find the records of it. */
+void own_hold(struct own *o);
+void own_release(struct own *o);
 /* A replayed write was applied; with this reply. */
 void own_replied(struct own *o, uint64_t seq, struct slice reply);
 /* A batch is done: the store has everything up to this number. all: nothing of it failed. If not,

@@ -98,6 +98,11 @@ static void want_repair(struct peer *p, const char *reason)
     actor_send(p->sender, &m->msg);
 }
 
+void replicate_want_repair(struct replicate *r, unsigned node, const char *reason)
+{
+    want_repair(r->peers->at[node], reason);
+}
+
 static enum refusal reject(struct peer *p, enum peer_reject why, enum refusal refusal,
                            const char *reason)
 {
@@ -176,7 +181,7 @@ enum verdict replicate_to(struct replicate *r, unsigned node, const struct repli
         return v;
     struct mail_waiter waiter = {
         .seq = *seq, .ticket = w->ticket, .worker = w->worker, .hint = hint};
-    tell_sender(r, node, hint || w->want_replies ? &waiter : NULL);
+    tell_sender(r, node, w->worker && (hint || w->want_replies) ? &waiter : NULL);
     return v;
 }
 

@@ -26,7 +26,7 @@ void replicate_fini(struct replicate *r);
 
 /* A stamped write, and who wants to hear of it. */
 struct replicate_write {
-    struct actor *worker;
+    struct actor *worker; /* NULL: nobody waits for it */
     uint64_t ticket;
     bool want_replies;
     struct slice command; /* copied */
@@ -44,6 +44,8 @@ enum verdict replicate_to_own(struct replicate *r, const struct replicate_write 
                               enum refusal *why);
 /* A verdict is wanted after all on what was VERDICT_LOGGED. */
 void replicate_await(struct replicate *r, unsigned node, const struct mail_waiter *waiter);
+/* The peer lacks something that it should have got: its sender marks it. */
+void replicate_want_repair(struct replicate *r, unsigned node, const char *reason);
 /* A log whose numbers run out goes on at a new upper half. */
 void replicate_renew_numbers(struct replicate *r, struct hint_log *log);
 /* Appends a record of another log as it is; its sender isn't told before replicate_release, also

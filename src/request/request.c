@@ -54,7 +54,10 @@ void request_free(struct request *r)
     rs->again -= r->again;
     for (unsigned i = 0; i < r->n; i++)
         blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
+    if (r->carry)
+        request_carry_free(r);
     blob_unref(r->command);
+    blob_unref(r->known);
     blob_unref(r->own_failure);
     r->over = true;
     if (!r->own_asked)

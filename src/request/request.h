@@ -4,6 +4,7 @@
  *
  *     client --> request_read  --> own store, or senders --> replies --> quorum --> done
  *     client --> request_write --> writer --> verdicts of writer and senders --> quorum --> done
+ *     client --> request_execute --> the same, or a peer does it and answers --> done
  *
  * `done` comes exactly once, in the worker's thread, possibly before the call returns; after
  * `timeout` ms at the latest. What comes later finds no request and is thrown away. */
@@ -18,6 +19,7 @@
 #include "request/hedge.h"
 #include "request/stats.h"
 #include "ring/hash.h"
+#include "wire/frame.h"
 
 struct request;
 struct repairs;
@@ -43,8 +45,10 @@ struct requests {
     struct buf scratch;
     struct mail_reads **asks; /* by node: reads that this turn has for peers */
     bool asking;
-    unsigned ndirect; /* writes on their way past the writer */
-    unsigned again;   /* reads whose replicas differed, and that will soon ask them again */
+    struct request *held_back; /* writes that wait before a peer is asked to run them */
+    uint64_t newest_stamp;     /* of writes of this worker's clients, also those that peers ran */
+    unsigned ndirect;          /* writes on their way past the writer */
+    unsigned again; /* reads whose replicas differed, and that will soon ask them again */
     struct hedges hedges;
     uint64_t turn_us; /* when this turn began, for hedges; 0: not looked at yet */
 };
@@ -64,6 +68,8 @@ struct operation {
     int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
     int second;     /* where there is such a wish: one that has it too; -1: none is known */
     bool anchor; /* a majority may lack that write: its answer isn't outvoted, but by newer ones */
+    bool everywhere; /* of a write: answered when all replicas that are up have it, unless that
+                         takes long */
     request_done *done;
     void *arg;
 };
@@ -80,6 +86,34 @@ struct mail_write *requests_new_mail(struct requests *rs);
 void requests_put_mail(struct requests *rs, struct mail_write *m);
 /* spec and cmd: as the client gave it. */
 void request_write(struct requests *rs, const struct operation *op, struct mail_write *m);
+
+/* A write whose effect its arguments don't tell (command_undetermined). One replica runs it, and
+ * the others get what it did: this node, or a peer that this node asks to (FRAME_EXECUTE). The peer
+ * is asked once: when it doesn't answer, the effect is unknown. Takes the mail, as request_write.
+ */
+void request_execute(struct requests *rs, const struct operation *op, struct mail_write *m);
+/* Which node would: a replica in this datacenter whose store is up and lacks nothing, this one or
+ * the nearest. -1: none. */
+int request_executor(const struct requests *rs, uint32_t token);
+/* What a peer runs meets this node's own writes to the same key at no single place. So the peer is
+ * asked when the replicas that are up have acknowledged what this node has written (or that takes
+ * long), and until it has answered no other write to such a key may start: true. Any worker's. */
+bool request_is_carried(const struct requests *rs, uint32_t token);
+static inline bool requests_carry_any(const struct requests *rs)
+{
+    return rs->peers->carried &&
+           __atomic_load_n(&rs->peers->carried[PEERS_CARRIED], __ATOMIC_RELAXED);
+}
+/* While some wait for that; in each turn. */
+static inline bool requests_hold_back(const struct requests *rs)
+{
+    return rs->held_back != NULL;
+}
+/* A peer asks this node to run one: fn(arg, reply) once, now or later. */
+void request_serve_execute(struct requests *rs, const struct frame *f, store_read_fn *fn,
+                           void *arg);
+/* The answer to what request_execute asked of a peer. */
+void request_mail_executed(struct requests *rs, uint16_t node, const struct read_item *it);
 
 /* This node is alone and its store orders writes by itself: what a connection asks for, reads and
  * writes, goes to the store as it came and in this order, past the writer (DESIGN.md section 3). */

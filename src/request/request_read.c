@@ -6,6 +6,15 @@
 #include "wire/frame.h"
 #include <string.h>
 
+/* At DC_ONE it would have answered, if it is a replica. */
+static bool own_is_missed(const struct request *r)
+{
+    bool own = false;
+    for (unsigned i = 0; i < r->n; i++)
+        own |= r->node[i] == r->rs->peers->self;
+    return own && r->level == CONSISTENCY_DC_ONE && !store_is_up(r->rs->store);
+}
+
 /* Nobody answers a read. At DC_ONE, where the own store was asked or would have been, its reason is
  * the one to name. */
 static void fail_read(struct request *r, const struct shortfall *lacking, bool beforehand)
@@ -15,7 +24,7 @@ static void fail_read(struct request *r, const struct shortfall *lacking, bool b
         good[i] = beforehand ? i < r->can : r->reads[i].reply != NULL;
     if (r->level == CONSISTENCY_DC_ONE && r->own_failure) {
         request_finish(r, blob_slice(r->own_failure), -1);
-    } else if (r->level == CONSISTENCY_DC_ONE && !store_is_up(r->rs->store)) {
+    } else if (own_is_missed(r)) {
         request_add_backend_error(r->rs, "");
         request_finish_error(r);
     } else {
@@ -272,6 +281,16 @@ static bool has_second(const struct operation *op)
     return op->prefer >= 0 && op->second >= 0;
 }
 
+/* May the second of them answer in the first one's place? What the client has written it must have
+ * as well; and of what equal replicas tell in ways of their own a cursor is only the first one's.
+ */
+static bool may_hedge(const struct read_plan *plan, const struct operation *op)
+{
+    if (plan->first < 2 || op->spec->compare == REPLY_KIND)
+        return false;
+    return op->prefer < 0 || (has_second(op) && plan->node[1] == (uint16_t)op->second);
+}
+
 void request_read(struct requests *rs, const struct operation *op)
 {
     struct replica_view v[RING_REPLICAS_MAX];
@@ -285,7 +304,7 @@ void request_read(struct requests *rs, const struct operation *op)
     struct request *r = request_new(rs, op, false, plan.n);
     fill_words(r, &plan, op);
     r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
-    r->may_hedge = plan.first > 1 && (op->prefer < 0 || has_second(op));
+    r->may_hedge = may_hedge(&plan, op);
     if (possible)
         start_reading(r);
     else
@@ -315,6 +334,8 @@ void requests_ask_on(struct requests *rs, uint64_t now_ms)
         next = r->newer;
         if (!r->write && r->asked < r->can && r->ask_on_ms <= now_ms)
             ask_on(r, now_ms);
+        else if (r->write && r->everywhere && r->ask_on_ms <= now_ms)
+            request_linger_no_more(r);
     }
 }
 
@@ -372,6 +393,8 @@ void requests_ask(struct requests *rs, uint16_t node, const struct read_item *it
 
 void requests_flush(struct requests *rs)
 {
+    if (rs->held_back)
+        requests_let_go(rs);
     if (!rs->asking)
         return;
     rs->asking = false;

@@ -61,6 +61,7 @@ static int applied_node(const struct request *r)
 static void finish_write(struct request *r)
 {
     struct blob *reply = quorum_write_reply(r->level, r->words, r->n);
+    reply = reply ? reply : r->known;
     if (reply) {
         request_finish(r, blob_slice(reply), applied_node(r));
         return;
@@ -95,6 +96,16 @@ static void fail_quorum(struct request *r, const struct shortfall *lacking)
     }
 }
 
+/* A peer's client that goes on when it is answered goes on with writes which that peer coordinates:
+ * they would meet this one on its way to the replicas. */
+static bool lingers(const struct request *r)
+{
+    bool on_its_way = false;
+    for (unsigned i = 0; i < r->n; i++)
+        on_its_way |= r->words[i].verdict <= VERDICT_LOGGED;
+    return r->everywhere && on_its_way;
+}
+
 static void weigh_write(struct request *r)
 {
     struct shortfall lacking;
@@ -103,7 +114,8 @@ static void weigh_write(struct request *r)
         break;
     case QUORUM_DONE:
     case QUORUM_BLIND:
-        finish_write(r);
+        if (!lingers(r))
+            finish_write(r);
         break;
     case QUORUM_NOHINT:
         fail_nohint(r);
@@ -112,6 +124,12 @@ static void weigh_write(struct request *r)
         fail_quorum(r, &lacking);
         break;
     }
+}
+
+void request_linger_no_more(struct request *r)
+{
+    r->everywhere = false;
+    weigh_write(r);
 }
 
 static void take_verdict(struct request *r, uint16_t node, uint8_t verdict, uint8_t why,
@@ -149,7 +167,7 @@ static bool ends_with_own(struct request *r, struct slice reply)
     for (unsigned i = 0; i < r->n; i++)
         if (r->words[i].reply || (r->words[i].own && i >= r->replicas))
             return false; /* who joins may lack what the reply depends on */
-    if (!reply.len ||
+    if (!reply.len || r->everywhere ||
         quorum_write(r->level, r->sloppy, r->blind, r->words, r->n, &lacking) != QUORUM_DONE)
         return false;
     request_finish(r, reply, applied_node(r));
@@ -165,6 +183,7 @@ static void take_own_answer(struct request *r, const struct mail_write *m)
     }
     for (unsigned i = 0; i < m->nreplicas; i++)
         take_verdict(r, m->replica[i].node, m->replica[i].verdict, m->replica[i].why, NULL);
+    r->known = m->chosen.len ? blob_new(buf_head(&m->chosen), m->chosen.len) : NULL;
     if (ends_with_own(r, reply))
         return;
     for (unsigned i = 0; i < r->n; i++)
@@ -176,6 +195,7 @@ static void take_own_answer(struct request *r, const struct mail_write *m)
 void request_mail_write(struct requests *rs, struct mail_write *m)
 {
     struct request *r = slots_get(&rs->live, m->ticket);
+    rs->newest_stamp = m->stamp > rs->newest_stamp ? m->stamp : rs->newest_stamp;
     if (r)
         take_own_answer(r, m);
     requests_put_mail(rs, m);
@@ -200,7 +220,8 @@ void request_mail_verdicts(struct requests *rs, struct mail_verdicts *m)
         if (!r || !r->write)
             continue;
         r->unsure |= v->verdict == VERDICT_REFUSED;
-        take_verdict(r, v->node, v->verdict, v->why, reply_blob(r, mail_verdict_reply(m, v)));
+        struct slice reply = r->effect ? slice_of(NULL, 0) : mail_verdict_reply(m, v);
+        take_verdict(r, v->node, v->verdict, v->why, reply_blob(r, reply));
         weigh_write(r);
     }
     buf_fini(&m->replies);
@@ -230,7 +251,9 @@ void requests_put_mail(struct requests *rs, struct mail_write *m)
     }
     buf_reset(&m->command, SPARE_BYTES);
     buf_reset(&m->own_reply, SPARE_BYTES);
-    m->own_down = false;
+    buf_fini(&m->chosen);
+    m->own_down = m->effect = false;
+    m->stamp = 0;
     m->next = rs->spare;
     rs->spare = m;
     rs->nspare++;
@@ -252,6 +275,7 @@ static struct mail_write *with_room(struct mail_write *m, unsigned n)
         return m;
     struct mail_write *larger = mail_write_new(n);
     larger->command = m->command;
+    larger->effect = m->effect;
     m->command = (struct buf)BUF_INIT;
     mail_write_free(m);
     return larger;
@@ -262,6 +286,7 @@ static void send_to_writer(struct request *r, struct mail_write *m, bool want_re
     m->worker = r->rs->worker;
     m->ticket = request_ticket(r);
     m->want_replies = want_replies;
+    m->stamp = r->rs->newest_stamp;
     m->nreplicas = (uint8_t)r->n;
     for (unsigned i = 0; i < r->n; i++) {
         m->replica[i].node = r->node[i];
@@ -312,6 +337,9 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
     unsigned nodes, n = request_view_writes(rs, op->token, v, &nodes);
     struct request *r = request_new(rs, op, true, n);
     r->blind = command_blind_reply(op->spec, op->cmd);
+    r->effect = m->effect;
+    r->everywhere = op->everywhere;
+    r->ask_on_ms = r->deadline_ms - rs->config->timeout + rs->config->timeout / 8;
     r->sloppy = CONFIG_LIVE(rs->config, sloppy_quorum);
     fill_words(r, v);
     if (!plan_write(r->level, r->sloppy, hints_count(rs->config), r->blind, v, n, &lacking)) {
@@ -319,11 +347,11 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
         requests_put_mail(rs, m);
     } else {
         /* a reply that isn't known must come from another replica if the own store goes away */
-        bool must_know = peers_own(rs->peers) && !r->blind;
+        bool must_know = peers_own(rs->peers) && !r->blind && !r->effect;
         m = with_room(m, n);
         m->token = op->token;
         m->nodes = nodes;
-        send_to_writer(r, m, !own_decides(r) || must_know);
+        send_to_writer(r, m, !own_decides(r) || must_know || r->everywhere);
     }
 }
 

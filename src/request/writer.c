@@ -351,6 +351,7 @@ void writer_free(struct writer *w)
     sources_fini(&w->sources);
     replicate_fini(&w->replicate);
     handoff_free(w->handoff);
+    writer_effects_fini(w);
     standby_fini(&w->standby);
     own_fini(&w->own);
     writer_members_fini(w);

@@ -1,8 +1,8 @@
 /* request/writer_internal: what the writer's files share. writer.c is the actor and what it tells
  * the peers, writer_peers.c who they are and what they send, writer_members.c what membership says
  * of them, writer_mend.c read repair, writer_orders.c what dyn-admin asks for, writer_writes.c what
- * clients send, writer_store.c the batches at the own store. Nobody else includes it; all of it is
- * the writer's thread. */
+ * clients send, writer_effects.c those of their writes whose effect is awaited, writer_store.c the
+ * batches at the own store. Nobody else includes it; all of it is the writer's thread. */
 #ifndef REQUEST_WRITER_INTERNAL_H
 #define REQUEST_WRITER_INTERNAL_H
 
@@ -15,6 +15,7 @@
 #include "request/replicate.h"
 #include "request/sources.h"
 #include "request/writer.h"
+#include "request/writer_effects.h"
 
 #define WRITER_BATCH_MAX 4096 /* writes in one batch */
 
@@ -39,6 +40,7 @@ struct writer {
     bool now_known;
     struct standby standby;
     struct handoff *handoff;
+    struct effects effects;
     enum node_state state; /* what is told: also STANDBY while the own log has to be replayed */
     uint64_t forbidden;    /* of the store's count of such writes: what the mark knows of */
     struct mail_member **later; /* members that have to wait, one message each */
@@ -118,6 +120,13 @@ void writer_order(struct writer *w, struct mail_order *m); /* takes it */
  */
 
 void writer_write(struct writer *w, struct mail_write *m);
+/* Where the own store has a log: into all logs, and the next batch. */
+void writer_log(struct writer *w, struct mail_write *m);
+uint64_t writer_next_stamp(struct writer *w);
+struct replicate_write;
+/* Nodes that came into the ring while the write was on its way here get it too. */
+void writer_pass_to_newer(struct writer *w, const struct mail_write *m,
+                          const struct replicate_write *write);
 void writer_answer(struct mail_write *m);
 /* The own store doesn't have the write, or perhaps: the worker is told where else it lies, and
  * hears the rest by verdicts. */

@@ -313,7 +313,8 @@ static bool change_own(struct writer *w, const struct mail_member *m)
     w->leaves = m->node.role == RING_GONE;
     if (n.role == m->node.role)
         return true;
-    if (w->leaves && (has_clients_write(w->at_store) || has_clients_write(w->gathering)))
+    if (w->leaves && (has_clients_write(w->at_store) || has_clients_write(w->gathering) ||
+                      w->effects.n || w->effects.lost))
         return false;
     n.role = m->node.role;
     if (change_node(w, w->self, m, &n))

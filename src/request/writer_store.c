@@ -32,6 +32,8 @@ void writer_submit(struct writer *w)
                  __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED));
     if (b->n == 0 || (w->at_store && !w->store_up))
         pass_gathered(w);
+    if (own_has_log(&w->own) && !w->at_store)
+        writer_effects_gather(w, b);
     if (w->at_store || b->n == 0)
         return;
     writer_answer_greetings(w);
@@ -71,6 +73,7 @@ static void go_behind(struct writer *w)
 {
     own_go_behind(&w->own);
     batch_remove(w->gathering, leave_gathered, w);
+    writer_effects_refuse(w);
     writer_decide_state(
         w); /* before anybody can be told that a write is done without the own store */
 }
@@ -118,8 +121,10 @@ static void on_store_done(void *arg, struct store_batch *sb)
     struct batch *b = w->at_store;
     bool was_refusing = w->refusing, took = false;
     (void)sb;
-    if (own_has_log(&w->own))
+    if (own_has_log(&w->own)) {
+        writer_effects_done(w, b);
         finish_all_logged(w, b, &took);
+    }
     for (size_t i = 0; i < b->n; i++) {
         struct item *it = &b->items[i];
         if (it->kind == ITEM_OWN && it->order)
@@ -128,7 +133,7 @@ static void on_store_done(void *arg, struct store_batch *sb)
             writer_finish_mend(it);
         else if (it->kind == ITEM_HANDED)
             handoff_applied(w->handoff, it->at_store);
-        else if (it->kind != ITEM_OWN)
+        else if (it->kind == ITEM_WRITE || it->kind == ITEM_SKIP)
             took |= writer_finish_inbound(w, it);
     }
     w->at_store = NULL;
@@ -142,6 +147,7 @@ static void on_store_done(void *arg, struct store_batch *sb)
     } else if (w->greetings_due && !w->refusing && took) {
         writer_ask_for_greetings(w);
     }
+    writer_effects_end(w);
     replicate_nudge(&w->replicate, NUDGE_DUE);
 }
 
@@ -169,10 +175,12 @@ static void on_store_up(void *arg)
             source_stands_at(writer_source(w, i), store_last(w->o.store, i + 1, id));
     }
     uint64_t own = store_last(w->o.store, 0, w->o.me->id);
-    if (own_has_log(&w->own))
+    if (own_has_log(&w->own)) {
+        writer_effects_stand_at(w, own);
         own_stands_at(&w->own, own);
-    else if (own > w->own_seq)
+    } else if (own > w->own_seq) {
         w->own_seq = own;
+    }
     log_notice("the store is up");
     if (w->greetings_due)
         writer_ask_for_greetings(w);

@@ -20,7 +20,7 @@ static bool is_named(const struct mail_write *m, unsigned node)
 
 /* Nodes that came into the ring while the write was on its way here: they don't count for it, but
  * what is answered from now on is in their logs. New ones stand behind those that were there. */
-static void pass_to_newer(struct writer *w, const struct mail_write *m,
+void writer_pass_to_newer(struct writer *w, const struct mail_write *m,
                           const struct replicate_write *write)
 {
     const struct topology *t = *w->o.topology;
@@ -58,7 +58,7 @@ static void pass_to_replicas(struct writer *w, struct mail_write *m, uint64_t st
             m->replica[i].verdict = VERDICT_APPLIED;
         m->replica[i].why = (uint8_t)why;
     }
-    pass_to_newer(w, m, &write);
+    writer_pass_to_newer(w, m, &write);
 }
 
 /* The index of the own store among the replicas of a write; -1: it isn't one. */
@@ -97,7 +97,7 @@ void writer_leave_to_log(struct writer *w, struct mail_write *m)
 }
 
 /* A start after a kill goes on at the bound that is kept: no stamp is given above it. */
-static uint64_t next_stamp(struct writer *w)
+uint64_t writer_next_stamp(struct writer *w)
 {
     uint64_t stamp = hlc_next(&w->clock, clock_wall_us()); /* not the turn's: others stamp too */
     if (hlc_ms(stamp) >= __atomic_load_n(w->o.clock_kept, __ATOMIC_ACQUIRE))
@@ -106,9 +106,9 @@ static uint64_t next_stamp(struct writer *w)
 }
 
 /* All logs first; then the own store, if it can take it. */
-static void log_write(struct writer *w, struct mail_write *m)
+void writer_log(struct writer *w, struct mail_write *m)
 {
-    uint64_t stamp = next_stamp(w);
+    uint64_t stamp = m->stamp = writer_next_stamp(w);
     int own = own_place(w, m);
     /* nothing against it: its memory may be that of a refused one */
     m->own_outcome = STORE_APPLIED;
@@ -156,8 +156,12 @@ void writer_write(struct writer *w, struct mail_write *m)
         return;
     if (w->o.serves && !__atomic_load_n(w->o.serves, __ATOMIC_RELAXED))
         __atomic_store_n(w->o.serves, 1, __ATOMIC_RELEASE);
+    if (m->stamp > w->clock.last) /* what comes behind another node's write is newer */
+        hlc_follow(&w->clock, m->stamp, clock_wall_ms());
+    if (effects_concern(&w->effects, m) && writer_effects_take(w, m))
+        return;
     if (own_has_log(&w->own)) {
-        log_write(w, m);
+        writer_log(w, m);
         return;
     }
     bool own = own_place(w, m) >= 0;
@@ -171,7 +175,7 @@ void writer_write(struct writer *w, struct mail_write *m)
     it->passing = !own;
     it->order = m;
     it->tag = w->tag;
-    it->stamp = next_stamp(w);
+    it->stamp = writer_next_stamp(w);
     if (own) {
         it->seq = ++w->own_seq;
         if (!resp_command_parse(buf_slice(&m->command), &it->cmd))
@@ -197,7 +201,9 @@ void writer_note_refusal(struct writer *w, const struct store_write *at_store)
 static void take_own_word(struct mail_write *m, const struct store_write *at_store)
 {
     m->own_outcome = at_store ? at_store->outcome : STORE_APPLIED;
-    if (at_store)
+    if (at_store && m->chosen.len && !resp_reply_is_error(at_store->reply))
+        buf_add(&m->own_reply, buf_head(&m->chosen), m->chosen.len);
+    else if (at_store)
         buf_add(&m->own_reply, at_store->reply.ptr, at_store->reply.len);
 }
 
@@ -210,6 +216,8 @@ void writer_finish_logged(struct writer *w, struct item *it)
         return;
     if (!m->worker) {
         mail_write_free(m);
+    } else if (m->effect) {
+        writer_answer(m); /* as writer_effects_done has found */
     } else if (writer_has_effect(it->at_store->outcome)) {
         take_own_word(m, it->at_store);
         m->replica[own_place(w, m)].verdict = VERDICT_APPLIED;

@@ -23,6 +23,8 @@ struct store_ops {
     uint64_t (*last)(struct store *s, unsigned source, const char *node_id);
     void (*apply)(struct store *s, struct store_batch *batch);
     void (*forget_below)(struct store *s, uint64_t stamp);
+    void (*note_overwrite)(struct store *s, struct slice key, uint64_t stamp,
+                           uint16_t tag); /* NULL: there is nothing to note */
     struct store_reader *(*reader_new)(struct store *s, uv_loop_t *loop);
     void (*reader_free)(struct store_reader *r);
     void (*read)(struct store_reader *r, const struct command_spec *spec,

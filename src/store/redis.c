@@ -27,6 +27,22 @@ static void forget_below(struct store *s, uint64_t stamp)
     STORE_SHOW(s->stats.stamps, stamps_count(r->stamps));
 }
 
+static bool always(void *arg, const struct stamp_intent *in)
+{
+    (void)arg;
+    (void)in;
+    return true;
+}
+
+/* No transaction is on its way, so nothing else is intended. */
+static void note_overwrite(struct store *s, struct slice key, uint64_t stamp, uint16_t tag)
+{
+    struct redis *r = redis_of(s);
+    struct stamp_intent in = {.hash = stamps_hash(key), .stamp = stamp, .tag = tag};
+    if (stamps_intend(r->stamps, &in))
+        stamps_settle(r->stamps, always, r);
+}
+
 /* ---- up and down
  * ------------------------------------------------------------------------------------- */
 
@@ -135,6 +151,7 @@ static const struct store_ops redis_ops = {.close = close_redis,
                                            .last = last,
                                            .apply = redis_apply,
                                            .forget_below = forget_below,
+                                           .note_overwrite = note_overwrite,
                                            .reader_new = redis_reader_new,
                                            .reader_free = redis_reader_free,
                                            .read = redis_read,

@@ -220,6 +220,8 @@ static enum due judge_due(struct redis *r, size_t i)
             redis_numbers_move(&r->numbers, w->source, w->seq);
         return DUE_NOT;
     }
+    if (w->spec->class_ == COMMAND_READ)
+        return DUE_NOW;
     switch (judge(r, w)) {
     case STAMP_PENDING:
         return DUE_LATER;
@@ -479,6 +481,13 @@ static void on_unwatch(void *arg, const struct slice *reply)
     (void)reply; /* WATCH behind it tells */
 }
 
+/* What a script can't pass on: too much, or another script. */
+static bool is_too_much(const struct resp_command *cmd)
+{
+    return cmd->argc > REDIS_SCRIPT_ARGS_MAX || slice_is(cmd->argv[0], "EVAL") ||
+           slice_is(cmd->argv[0], "EVALSHA");
+}
+
 /* One write. False: there was nothing to send. */
 static bool send_script(struct redis *r)
 {
@@ -490,7 +499,7 @@ static bool send_script(struct redis *r)
         r->pos++;
         return false;
     }
-    if (r->script_cmd && w->cmd->argc > REDIS_SCRIPT_ARGS_MAX) {
+    if (r->script_cmd && is_too_much(w->cmd)) {
         no_room(r);
         return false;
     }

@@ -82,6 +82,12 @@ void store_apply(struct store *s, struct store_batch *batch)
     s->ops->apply(s, batch);
 }
 
+void store_note_overwrite(struct store *s, struct slice key, uint64_t stamp, uint16_t tag)
+{
+    if (s->ops->note_overwrite)
+        s->ops->note_overwrite(s, key, stamp, tag);
+}
+
 void store_forget_below(struct store *s, uint64_t stamp)
 {
     s->ops->forget_below(s, stamp);

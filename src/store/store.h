@@ -55,7 +55,8 @@ struct store_write {
     bool skip;                     /* only moves the number (FRAME_SKIP) */
     const struct store_mend *mend; /* NULL: it isn't one. Its source is STORE_SOURCE_MENDS, seq 0 */
     unsigned source;               /* whose number */
-    uint64_t seq;                  /* its number afterwards; 0: leave the number alone */
+    uint64_t seq; /* its number afterwards; 0: leave the number alone. A COMMAND_READ without number
+                     is asked in its place among the writes */
     uint64_t stamp;
     uint16_t tag;
     const struct command_spec *spec; /* not for skips */
@@ -129,6 +130,10 @@ void store_writer_stop(
  * `down`. Sources are numbered by the caller; ids are up to 64 bytes. */
 uint64_t store_last(struct store *s, unsigned source, const char *node_id);
 void store_apply(struct store *s, struct store_batch *batch);
+/* A key of this store was overwritten by a write that it was given as a change (a script): from now
+ * on, and for who reads it, that stamp counts. Between two batches only. Nothing where stamps stand
+ * in the records. */
+void store_note_overwrite(struct store *s, struct slice key, uint64_t stamp, uint16_t tag);
 /* No write below this stamp comes any more: what was kept only to guard against such (tombstones,
  * the stamps of external stores) is free to go, and goes little by little. One that comes all the
  * same, to a key of which nothing is known any more, is applied and counted as `unguarded`. At any

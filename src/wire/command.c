@@ -105,11 +105,24 @@ static bool sub_arity_ok(const struct command_spec *spec, const struct resp_comm
     return count_ok(cmd->argc, sub->arity) || arity_error(e, spec->name, sub->name);
 }
 
+/* What EVAL says of its number of keys, in Redis's words. */
+static bool key_count_ok(const struct resp_command *cmd, struct error *e)
+{
+    int64_t n;
+    if (!slice_to_i64(cmd->argv[2], &n))
+        return error_set(e, "ERR value is not an integer or out of range");
+    if (n > (int64_t)cmd->argc - 3)
+        return error_set(e, "ERR Number of keys can't be greater than number of args");
+    return n >= 0 || error_set(e, "ERR Number of keys can't be negative");
+}
+
 bool command_arity_ok(const struct command_spec *spec, const struct resp_command *cmd,
                       struct error *e)
 {
     if (!count_ok(cmd->argc, spec->arity))
         return arity_error(e, spec->name, NULL);
+    if (spec->rule == RULE_EVAL)
+        return key_count_ok(cmd, e);
     if (spec->rule == RULE_PAIRS && cmd->argc % 2 == 0)
         return arity_error(e, spec->name, NULL);
     return spec->rule != RULE_SUBCOMMAND || sub_arity_ok(spec, cmd, e);
@@ -172,28 +185,57 @@ static bool other_database(const struct resp_command *cmd)
     return false;
 }
 
-/* The id is *, or a time whose sequence number the stream chooses, or as many entries go as the
- * store finds convenient (~). */
-static bool xadd_undetermined(const struct resp_command *cmd)
+void command_xadd_parts(const struct resp_command *cmd, struct xadd_parts *p)
 {
     size_t i = 2;
+    *p = (struct xadd_parts){.id = 0};
     while (i + 1 < cmd->argc) {
         struct slice next = cmd->argv[i + 1];
-        if (slice_is(cmd->argv[i], "NOMKSTREAM"))
+        if (slice_is(cmd->argv[i], "NOMKSTREAM")) {
             i++;
-        else if (slice_is(cmd->argv[i], "LIMIT"))
+        } else if (slice_is(cmd->argv[i], "LIMIT")) {
             i += 2;
-        else if (!slice_is(cmd->argv[i], "MAXLEN") && !slice_is(cmd->argv[i], "MINID"))
+        } else if (slice_is(cmd->argv[i], "MAXLEN") || slice_is(cmd->argv[i], "MINID")) {
+            p->trim = i;
+            p->about = slice_is(next, "~");
+            p->threshold = i + (p->about || slice_is(next, "=") ? 2 : 1);
+            i = p->threshold + 1;
+        } else {
             break;
-        else if (slice_is(next, "~"))
-            return true;
-        else
-            i += slice_is(next, "=") ? 3 : 2;
+        }
     }
-    if (i >= cmd->argc)
-        return false;
-    struct slice id = cmd->argv[i];
+    p->id = i < cmd->argc ? i : 0;
+}
+
+/* The id is *, or a time whose sequence number the stream chooses, or as many entries go as the
+ * store finds convenient (~). */
+static bool xadd_undetermined(const struct resp_command *cmd, bool about)
+{
+    struct xadd_parts p;
+    command_xadd_parts(cmd, &p);
+    if (about || p.id == 0)
+        return about;
+    struct slice id = cmd->argv[p.id];
     return slice_is(id, "*") || (id.len >= 2 && memcmp(id.ptr + id.len - 2, "-*", 2) == 0);
+}
+
+/* Whether an entry has been pending for long enough, each replica's clock says: determined is only
+ * a claim that takes all that it names, from the same moment, or none of it. */
+static bool xclaim_undetermined(const struct resp_command *cmd, bool has_time)
+{
+    if (slice_is(cmd->argv[4], COMMAND_CLAIM_NONE))
+        return false;
+    return !slice_is(cmd->argv[4], "0") || !has_option(cmd, 6, "FORCE") || !has_time;
+}
+
+/* The time is given, or command_normalize can give it. */
+static bool xclaim_gets_time(const struct resp_command *cmd)
+{
+    int64_t ignored;
+    for (size_t i = 6; i + 1 < cmd->argc; i++)
+        if (slice_is(cmd->argv[i], "IDLE") && !slice_to_i64(cmd->argv[i + 1], &ignored))
+            return has_option(cmd, 6, "TIME");
+    return true;
 }
 
 /* ---- keys ----------------------------------------------------------------------------------- */
@@ -219,6 +261,15 @@ static void add_fixed_keys(const struct command_spec *spec, size_t argc, struct 
         key_add(l, (size_t)i);
 }
 
+static void add_counted_keys(const struct resp_command *cmd, struct key_list *l)
+{
+    int64_t n;
+    if (cmd->argc < 3 || !slice_to_i64(cmd->argv[2], &n))
+        return;
+    for (size_t i = 3; i < cmd->argc && n > 0; i++, n--)
+        key_add(l, i);
+}
+
 size_t command_keys(const struct command_spec *spec, const struct resp_command *cmd,
                     size_t *indexes, size_t max)
 {
@@ -227,6 +278,10 @@ size_t command_keys(const struct command_spec *spec, const struct resp_command *
         const struct command_sub *sub = find_sub(spec, cmd);
         if (sub && sub->key && (size_t)sub->key < cmd->argc)
             key_add(&l, (size_t)sub->key);
+        return l.n;
+    }
+    if (spec->rule == RULE_EVAL) {
+        add_counted_keys(cmd, &l);
         return l.n;
     }
     add_fixed_keys(spec, cmd->argc, &l);
@@ -309,11 +364,28 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
 
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd)
 {
-    if (spec->rule == RULE_XADD)
-        return xadd_undetermined(cmd);
+    struct xadd_parts p;
+    if (spec->rule == RULE_XADD) {
+        command_xadd_parts(cmd, &p);
+        return xadd_undetermined(cmd, p.about);
+    }
     if (spec->rule == RULE_XTRIM)
         return cmd->argc > 3 && slice_is(cmd->argv[3], "~");
+    if (spec->rule == RULE_XCLAIM)
+        return xclaim_undetermined(cmd, has_option(cmd, 6, "TIME"));
     return spec->flags & COMMAND_UNDETERMINED;
+}
+
+bool command_stays_undetermined(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct xadd_parts p;
+    if (spec->rule == RULE_XADD) {
+        command_xadd_parts(cmd, &p);
+        return xadd_undetermined(cmd, p.about && p.id != p.threshold + 1);
+    }
+    if (spec->rule == RULE_XCLAIM)
+        return xclaim_undetermined(cmd, xclaim_gets_time(cmd));
+    return command_undetermined(spec, cmd) && (spec->rule != RULE_XTRIM || cmd->argc != 5);
 }
 
 const char *command_blind_reply(const struct command_spec *spec, const struct resp_command *cmd)

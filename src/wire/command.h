@@ -56,6 +56,17 @@ size_t command_keys(const struct command_spec *spec, const struct resp_command *
 enum command_class command_class_of(const struct command_spec *spec,
                                     const struct resp_command *cmd);
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
+/* Also when command_normalize is through with it. */
+bool command_stays_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
+#define COMMAND_CLAIM_NONE                                                                         \
+    "9223372036854775807" /* as the min-idle-time of XCLAIM: nothing has been idle for so long */
+/* Where an XADD has what; 0: nowhere. */
+struct xadd_parts {
+    size_t trim, threshold; /* MAXLEN or MINID, and its value */
+    bool about;             /* with ~ in between */
+    size_t id;
+};
+void command_xadd_parts(const struct resp_command *cmd, struct xadd_parts *p);
 /* Those of its keys that a COMMAND_OVERWRITE overwrites, and so the ones whose stamp it sets:
  * SUNIONSTORE only reads the others. As command_keys; 0 for all other classes. */
 size_t command_overwritten(const struct command_spec *spec, const struct resp_command *cmd,
@@ -63,10 +74,11 @@ size_t command_overwritten(const struct command_spec *spec, const struct resp_co
 
 /* Rewrites a write so that it means the same on every replica at any time: lifetimes become
  * absolute (SET EX|PX|EXAT -> PXAT, SETEX/PSETEX -> SET PXAT, EXPIRE/PEXPIRE/EXPIREAT -> PEXPIREAT,
- * GETEX EX -> PXAT, RESTORE ttl -> ABSTTL). Appends the resulting RESP command to `out` in any case
- * (unchanged commands are re-encoded as an array). False with Redis's error text when an argument
- * is wrong ("ERR invalid expire time in 'set' command", "ERR value is not an integer or out of
- * range", "ERR syntax error"). now_ms: wall clock. */
+ * GETEX EX -> PXAT, RESTORE ttl -> ABSTTL, XCLAIM IDLE -> TIME), and what is trimmed to about
+ * so much (~ without LIMIT) is trimmed exactly. Appends the resulting RESP command
+ * to `out` in any case (unchanged commands are re-encoded as an array). False with Redis's error
+ * text when an argument is wrong ("ERR invalid expire time in 'set' command", "ERR value is not an
+ * integer or out of range", "ERR syntax error"). now_ms: wall clock. */
 bool command_normalize(const struct command_spec *spec, const struct resp_command *cmd,
                        uint64_t now_ms, struct buf *out, struct error *e) MUST_USE;
 

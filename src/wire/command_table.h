@@ -20,6 +20,8 @@ enum command_rule {
     RULE_RESTORE,     /* an overwrite with REPLACE; lifetime */
     RULE_XADD,        /* undetermined with * as the id, or with ~ */
     RULE_XTRIM,       /* undetermined with ~ */
+    RULE_XCLAIM,      /* undetermined, unless it claims all of its entries or none; lifetimes */
+    RULE_EVAL,        /* its second argument says how many keys follow */
     RULE_SORT,        /* STORE names one more key; patterns are refused */
     RULE_GEORADIUS,   /* STORE and STOREDIST name one more key */
     RULE_COPY,        /* an overwrite with REPLACE; other databases are refused */

@@ -335,6 +335,71 @@ static bool normalize_restore(const struct resp_command *cmd, uint64_t now_ms, s
     return write_out(&l, out);
 }
 
+/* ---- XCLAIM --------------------------------------------------------------------------------- */
+
+/* When its entries count as delivered: what stands last counts, IDLE or TIME; neither: now. False:
+ * a TIME, or something that Redis will refuse. */
+static bool delivered(const struct resp_command *cmd, uint64_t now_ms, int64_t *at)
+{
+    int64_t now = (int64_t)now_ms, idle = 0;
+    bool given = false;
+    for (size_t i = 6; i + 1 < cmd->argc; i++) {
+        if (slice_is(cmd->argv[i], "TIME"))
+            given = true;
+        else if (!slice_is(cmd->argv[i], "IDLE"))
+            continue;
+        else if (given = false, !slice_to_i64(cmd->argv[i + 1], &idle))
+            return false;
+        i++;
+    }
+    *at = idle >= 0 && idle <= now ? now - idle : now;
+    return !given;
+}
+
+static bool normalize_xclaim(const struct resp_command *cmd, uint64_t now_ms, struct buf *out)
+{
+    int64_t at;
+    char number[24];
+    if (!delivered(cmd, now_ms, &at))
+        return pass_on(cmd, out);
+    snprintf(number, sizeof number, "%" PRId64, at);
+    resp_add_array(out, cmd->argc + 2);
+    for (size_t i = 0; i < cmd->argc; i++)
+        resp_add_bulk(out, cmd->argv[i]);
+    resp_add_bulk_str(out, "TIME");
+    resp_add_bulk_str(out, number);
+    return true;
+}
+
+/* ---- XADD, XTRIM ---------------------------------------------------------------------------- */
+
+/* About so many is what each replica's store finds convenient; exactly so many is allowed, too. But
+ * where a LIMIT says how much work it may be. */
+static bool trim_exactly(const struct resp_command *cmd, size_t about, struct buf *out)
+{
+    resp_add_array(out, cmd->argc);
+    for (size_t i = 0; i < cmd->argc; i++)
+        resp_add_bulk(out, i == about ? slice_str("=") : cmd->argv[i]);
+    return true;
+}
+
+static bool normalize_xadd(const struct resp_command *cmd, struct buf *out)
+{
+    struct xadd_parts p;
+    command_xadd_parts(cmd, &p);
+    if (!p.about || p.id != p.threshold + 1)
+        return pass_on(cmd, out);
+    return trim_exactly(cmd, p.threshold - 1, out);
+}
+
+static bool normalize_xtrim(const struct command_spec *spec, const struct resp_command *cmd,
+                            struct buf *out)
+{
+    if (!command_undetermined(spec, cmd) || cmd->argc != 5)
+        return pass_on(cmd, out);
+    return trim_exactly(cmd, 3, out);
+}
+
 bool command_normalize(const struct command_spec *spec, const struct resp_command *cmd,
                        uint64_t now_ms, struct buf *out, struct error *e)
 {
@@ -356,6 +421,12 @@ bool command_normalize(const struct command_spec *spec, const struct resp_comman
         return normalize_expire(spec, cmd, &(struct lifetime){1, false}, now_ms, out, e);
     case RULE_RESTORE:
         return normalize_restore(cmd, now_ms, out, e);
+    case RULE_XADD:
+        return normalize_xadd(cmd, out);
+    case RULE_XTRIM:
+        return normalize_xtrim(spec, cmd, out);
+    case RULE_XCLAIM:
+        return normalize_xclaim(cmd, now_ms, out);
     default:
         return pass_on(cmd, out);
     }

@@ -61,7 +61,6 @@ def test_redis_types_are_replicated(cluster):
 
 
 @pytest.mark.parametrize("words,reason", [
-    (("SPOP", "s"), "isn't determined"), (("XADD", "st", "*", "f", "v"), "isn't determined"),
     (("BLPOP", "q", "0"), "blocks"), (("WATCH", "k"), ""), (("SUBSCRIBE", "c"), ""),
     (("KEYS", "*"), "isn't supported"), (("RANDOMKEY",), "isn't supported"),
     (("COPY", "k", "other", "DB", "1"), "only database 0"), (("SORT", "l", "BY", "w_*"), "pattern"),

@@ -117,6 +117,7 @@ static void choose_options(void)
         world.max_ops = OPS_MAX - 1;
         world.workers = 1;
     }
+    world.mends = coin(0.5) || world.o->damage == DAMAGE_CUT;
     world.packed = coin(0.5);
     world.rate = coin(0.1) ? pick(rates, 2) : 0;
     world.nsessions = world.n * (1 + (unsigned)draw(2));
@@ -239,7 +240,7 @@ static void configure(unsigned node, struct args *a)
     if (levels_buckets(node))
         add(a, "--bucket-types=%s", levels_buckets(node));
     add(a, "--sloppy-quorum=%s", world.sloppy ? "true" : "false");
-    add(a, "--read-repairs-enabled=%s", world.o->seed % 2 ? "true" : "false");
+    add(a, "--read-repairs-enabled=%s", world.mends ? "true" : "false");
     add(a, "--timeout=%u", world.timeout_ms);
     add(a, "--workers=%u", world.workers);
     add(a, "--send-window=%llu", (unsigned long long)world.window);
@@ -673,7 +674,7 @@ static void begin(uint64_t seed)
     find_copies();
     /* the nodes need not find each other before there is work */
     clients_begin();
-    net_at(world.net, some_time(4000), on_fault, NULL, 0);
+    net_at(world.net, coin(0.3) ? world.busy_us / 2 : some_time(4000), on_fault, NULL, 0);
     if (coin(0.3))
         net_at(world.net, some_time(4000), on_change, NULL, 0);
 }

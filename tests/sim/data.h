@@ -35,6 +35,7 @@ enum data_damage {
     DAMAGE_SENT,    /* what was sent counts as acknowledged */
     DAMAGE_QUORUM,  /* a write at DC_QUORUM is answered at the first word */
     DAMAGE_FOREIGN, /* a replica of another datacenter counts for a quorum */
+    DAMAGE_OWN,     /* a connection forgets who has what it has written */
     DAMAGE_DOWN,    /* one that is down counts for a quorum as if it had answered */
     DAMAGES
 };

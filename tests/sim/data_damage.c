@@ -1,5 +1,6 @@
 /* Where the simulator reaches into the servers, by the linker's --wrap: to see what a log refused
  * or a power cut took, and to break on purpose what the checks then must find. */
+#include "client/recent.h"
 #include "core/mem.h"
 #include "data_world.h"
 #include "gossip/words.h"
@@ -76,10 +77,15 @@ void __wrap_hedges_ask(struct hedges *h, struct hedge_wait *w, uint16_t node, bo
 struct hedge_wait *__real_hedges_next(struct hedges *h, uint64_t now_us);
 struct hedge_wait *__wrap_hedges_next(struct hedges *h, uint64_t now_us);
 
+void __real_recent_note(struct recent *r, const struct requests *rs, uint32_t token,
+                        const struct request_result *result);
+void __wrap_recent_note(struct recent *r, const struct requests *rs, uint32_t token,
+                        const struct request_result *result);
+
 const char *data_damage_name(enum data_damage d)
 {
-    static const char *const names[] = {"none",   "cut",  "numbers", "early",   "forget",
-                                        "stamps", "sent", "quorum",  "foreign", "down"};
+    static const char *const names[] = {"none", "cut",    "numbers", "early", "forget", "stamps",
+                                        "sent", "quorum", "foreign", "own",   "down"};
     return names[d];
 }
 
@@ -436,6 +442,13 @@ enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, siz
     if (world.o->damage == DAMAGE_SENT)
         delivery_acked(d, d->sent);
     return s;
+}
+
+void __wrap_recent_note(struct recent *r, const struct requests *rs, uint32_t token,
+                        const struct request_result *result)
+{
+    if (world.o->damage != DAMAGE_OWN)
+        __real_recent_note(r, rs, token, result);
 }
 
 /* What a replica of another datacenter has applied, one of ours has. */

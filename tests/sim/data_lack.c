@@ -82,6 +82,9 @@ static const char *read_place(const char *p, const struct key *k, struct place *
     *at = (struct place){0};
     if (sscanf(p, "; in dc%u:%n", &at->dc, &n) != 1 || n == 0 || at->dc >= world.dcs)
         return NULL;
+    const char *none = after(p + n, " no replica");
+    if (none)
+        return world_somebody_joins() ? none : NULL;
     const char *q = read_racks(p + n, k, at, &racks);
     if (!q || !racks)
         return NULL;

@@ -65,6 +65,7 @@ static void check_answered(unsigned id)
     const struct op *op = &world.ops[id];
     unsigned own = dc_of(op);
     bool hint = level_of(op) == CONSISTENCY_DC_ONE && world.sloppy; /* may be enough */
+    world.ops[id].in_own = op->applied >> op->node & 1;
     if (!told_names_op(op) || world_somebody_joins())
         return;
     for (unsigned dc = 0; dc < world.dcs; dc++) {
@@ -143,10 +144,10 @@ void told_level(unsigned id)
     op->must_piece = 0;
 }
 
-/* It was answered by a replica, not by hints alone. */
+/* It was answered by a replica, not by hints alone, as far as can be told. */
 static bool has_replica(const struct op *w)
 {
-    return w->told == TOLD_OK && (level_of(w) != CONSISTENCY_DC_ONE || !world.sloppy);
+    return w->told == TOLD_OK && (level_of(w) != CONSISTENCY_DC_ONE || !world.sloppy || w->in_own);
 }
 
 /* A connection reads its own writes, those before it that were on their way when it was asked, too.
@@ -154,8 +155,6 @@ static bool has_replica(const struct op *w)
 static void note_own(struct op *op)
 {
     unsigned id = (unsigned)(op - world.ops);
-    if (level_of(op) != CONSISTENCY_DC_ONE)
-        return;
     for (unsigned i = 0; op->checked && !world.r->faults && i < id; i++) {
         const struct op *w = &world.ops[i];
         if (w->key == op->key && w->session == op->session && has_replica(w) && told_names_op(w))

@@ -42,6 +42,7 @@ struct op {
                                   stamp of those answered before it, whose value or a newer one it
                                   must bring */
     uint16_t tag, must_tag;
+    bool in_own;         /* a write: its node's own store had it when it was answered */
     unsigned must_piece; /* a GET of a LIST: it must have this piece, plus one; 0: none */
     bool checked;        /* this GET is looked at for what it must have */
 };
@@ -108,6 +109,7 @@ struct world {
     bool external, sloppy, caps, power, lapse, lazy_sync;
     bool clean;    /* nothing may need repair */
     bool reading;  /* little is written, so much is read that reads may be hedged */
+    bool mends;    /* read_repairs_enabled */
     bool packed;   /* dc_compression */
     uint64_t rate; /* dc_rate */
     unsigned timeout_ms, workers;

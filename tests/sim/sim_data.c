@@ -31,7 +31,7 @@
 #define SECONDS 60
 #define DAMAGED 1
 #endif
-#define FOUND_WITHIN 300 /* seeds: a damage */
+#define FOUND_WITHIN 600 /* seeds: a damage */
 
 static double seconds(void)
 {

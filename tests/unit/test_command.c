@@ -82,7 +82,7 @@ START_TEST(test_rows_are_complete)
         ck_assert_msg(!c->refusal || strstr(c->refusal, c->name) == c->refusal + 1,
                       "%s: the reason doesn't name it", c->name);
         ck_assert_msg((c->class_ == COMMAND_LOCAL) == (c->first == 0) || refused ||
-                          c->rule == RULE_SUBCOMMAND,
+                          c->rule == RULE_SUBCOMMAND || c->rule == RULE_EVAL,
                       "%s: keys", c->name);
     }
 }
@@ -115,7 +115,7 @@ START_TEST(test_flags)
          "PTTL SET SETEX SETNX SETRANGE STRLEN SUBSTR TOUCH TTL TYPE UNLINK "},
         {COMMAND_SPLIT, "DEL EXISTS MGET MSET TOUCH UNLINK "},
         {COMMAND_NODE_STORE, "DBSIZE SCAN "},
-        {COMMAND_UNDETERMINED, "SPOP XAUTOCLAIM XCLAIM "},
+        {COMMAND_UNDETERMINED, "EVAL EVALSHA SPOP XAUTOCLAIM XCLAIM "},
     };
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
         char *found = names_with(sets[i].flag);
@@ -150,6 +150,16 @@ static const struct {
     {"XGROUP CREATECONSUMER k g",
      "ERR wrong number of arguments for 'xgroup|createconsumer' command"},
     {"XGROUP CREATE k g $ MKSTREAM", NULL},
+    {"EVAL", "ERR wrong number of arguments for 'eval' command"},
+    {"EVAL s", "ERR wrong number of arguments for 'eval' command"},
+    {"EVAL s 0", NULL},
+    {"EVAL s 2 k l a", NULL},
+    {"eval s 2 k", "ERR Number of keys can't be greater than number of args"},
+    {"EVALSHA s -1 k", "ERR Number of keys can't be negative"},
+    {"EVAL_RO s x k", "ERR value is not an integer or out of range"},
+    {"EVALSHA_RO s 9223372036854775807 k",
+     "ERR Number of keys can't be greater than number of args"},
+    {"EVALSHA_RO s 9223372036854775808 k", "ERR value is not an integer or out of range"},
 };
 
 START_TEST(test_arity)
@@ -267,6 +277,12 @@ static const struct {
 
     {"SPOP k", C, "1", "", true, false},
     {"XCLAIM k g c 0 1-1", C, "1", "", true, false},
+    {"XCLAIM k g c 0 1-1 2-1 TIME 5 FORCE", C, "1", "", false, false},
+    {"XCLAIM k g c 0 1-1 2-1 force time 5 JUSTID", C, "1", "", false, false},
+    {"XCLAIM k g c 1 1-1 2-1 TIME 5 FORCE", C, "1", "", true, false},
+    {"XCLAIM k g c 0 1-1 2-1 IDLE 5 FORCE", C, "1", "", true, false},
+    {"XCLAIM k g c 0 1-1 2-1 TIME 5", C, "1", "", true, false},
+    {"XCLAIM k g c 9223372036854775807 1-1 JUSTID", C, "1", "", false, false},
     {"XAUTOCLAIM k g c 0 0", C, "1", "", true, false},
     {"XADD k * f v", C, "1", "", true, false},
     {"XADD k 1-1 f v", C, "1", "", false, false},
@@ -290,7 +306,12 @@ static const struct {
     {"SCAN 0", L, "", "", false, false},
     {"BLPOP a b 0", X, "1 2", "", false, false},
     {"WATCH k", X, "1", "", false, false},
-    {"EVAL x 0", X, "", "", false, false},
+    {"EVAL x 0", C, "", "", true, false},
+    {"EVAL x 2 a b c", C, "3 4", "", true, false},
+    {"EVALSHA x 1 a b c", C, "3", "", true, false},
+    {"EVAL_RO x 1 a b c", R, "3", "", false, false},
+    {"EVALSHA_RO x 3 a b c", R, "3 4 5", "", false, false},
+    {"FCALL f 1 a", X, "", "", false, false},
     {"XREAD STREAMS k 0", X, "", "", false, false},
     {"ZUNIONSTORE d 1 a", X, "1", "", false, false},
     {"FLUSHALL", X, "", "", false, false},
@@ -435,6 +456,26 @@ static const struct {
     {"RESTORE k 10 x FREQ", SYNTAX},
     {"RESTORE k 10 x KEEPTTL", SYNTAX},
 
+    {"XCLAIM k g c 9 1-1", "XCLAIM k g c 9 1-1 TIME 1700000000000"},
+    {"xclaim k g c 9 1-1 IDLE 10 FORCE", "xclaim k g c 9 1-1 IDLE 10 FORCE TIME 1699999999990"},
+    {"XCLAIM k g c 9 1-1 TIME 7", "XCLAIM k g c 9 1-1 TIME 7"},
+    {"XCLAIM k g c 9 1-1 TIME 7 idle 10", "XCLAIM k g c 9 1-1 TIME 7 idle 10 TIME 1699999999990"},
+    {"XCLAIM k g c 9 1-1 IDLE 7 TIME 8", "XCLAIM k g c 9 1-1 IDLE 7 TIME 8"},
+    {"XCLAIM k g c 9 1-1 IDLE -7", "XCLAIM k g c 9 1-1 IDLE -7 TIME 1700000000000"},
+    {"XCLAIM k g c 9 1-1 IDLE x", "XCLAIM k g c 9 1-1 IDLE x"},
+    {"XCLAIM k g c 0 1-1 IDLE x FORCE", "XCLAIM k g c 0 1-1 IDLE x FORCE"},
+    {"XCLAIM k g c 0 1-1 FORCE", "XCLAIM k g c 0 1-1 FORCE TIME 1700000000000"},
+
+    {"XADD k * f v", "XADD k * f v"},
+    {"XADD k NOMKSTREAM maxlen ~ 5 * f ~", "XADD k NOMKSTREAM maxlen = 5 * f ~"},
+    {"XADD k MINID ~ 5 7-7 f v", "XADD k MINID = 5 7-7 f v"},
+    {"XADD k MAXLEN ~ 5 LIMIT 10 * f v", "XADD k MAXLEN ~ 5 LIMIT 10 * f v"},
+    {"XADD k MAXLEN 5 * f v", "XADD k MAXLEN 5 * f v"},
+    {"XADD k MAXLEN ~ 5", "XADD k MAXLEN ~ 5"},
+    {"XTRIM k MAXLEN ~ 5", "XTRIM k MAXLEN = 5"},
+    {"XTRIM k MINID ~ 5 LIMIT 7", "XTRIM k MINID ~ 5 LIMIT 7"},
+    {"XTRIM k MAXLEN 5", "XTRIM k MAXLEN 5"},
+
     {"INCRBY k x", "INCRBY k x"},
     {"DEL a b", "DEL a b"},
 };
@@ -462,6 +503,13 @@ START_TEST(test_normalize)
     struct buf out = BUF_INIT;
     struct error e;
     bool ok = command_normalize(l.spec, &l.cmd, NOW, &out, &e);
+    struct resp_command made = {0};
+    if (ok) {
+        ck_assert(resp_command_parse(buf_slice(&out), &made));
+        ck_assert(command_undetermined(command_find(made.argv[0]), &made) ==
+                  command_stays_undetermined(l.spec, &l.cmd));
+    }
+    resp_command_fini(&made);
     char *found = ok ? join(buf_slice(&out)) : mem_printf("-%s", e.text);
     ck_assert_msg(strcmp(found, normal[_i].result) == 0, "%s: %s", normal[_i].line, found);
     ck_assert(ok || out.len == 0);

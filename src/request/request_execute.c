@@ -1,0 +1,266 @@
+/* A write that one replica runs and the others get the effect of. */
+#include "core/clock.h"
+#include "core/mem.h"
+#include "hint/log.h"
+#include "peer/inbound.h"
+#include "request/flight.h"
+
+/* ---- who runs it -------------------------------------------------------------------------------
+ */
+
+/* It has all that is known to be written, so that what it does rests on that. */
+static bool can_run(const struct replica_view *v)
+{
+    return v->datacenter == 0 && v->up && !v->behind && v->normal && !v->told_down &&
+           !v->told_standby && !v->joining;
+}
+
+int request_executor(const struct requests *rs, uint32_t token)
+{
+    struct replica_view v[RING_REPLICAS_MAX];
+    unsigned n = request_view_replicas(rs, token, v);
+    int best = -1;
+    for (unsigned i = 0; i < n; i++)
+        if (can_run(&v[i]) && (best < 0 || v[i].own))
+            best = v[i].node;
+    return best;
+}
+
+/* ---- at a peer ---------------------------------------------------------------------------------
+ */
+
+static void refuse(struct request *r)
+{
+    resp_add_error(
+        request_scratch(r->rs),
+        "NOQUORUM 0 of 1 needed replicas answered (%s write); nothing was written; it takes "
+        "one in this datacenter that lacks no writes to run it",
+        consistency_name(r->level));
+    request_finish_error(r);
+}
+
+/* What has to have come about before the peer is asked. */
+struct carry {
+    struct request *next; /* of requests.held_back */
+    bool held_back;
+    uint64_t until_ms;
+    unsigned nowed;
+    struct owed {
+        uint16_t node;
+        uint64_t seq;
+    } owed[RING_REPLICAS_MAX]; /* of each replica's log, what stood there */
+    size_t ntokens;
+    uint32_t tokens[];
+};
+
+static void count_tokens(const struct requests *rs, const struct carry *c, int by)
+{
+    uint32_t *carried = rs->peers->carried;
+    for (size_t i = 0; i < c->ntokens; i++)
+        __atomic_fetch_add(&carried[c->tokens[i] % PEERS_CARRIED], (uint32_t)by, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&carried[PEERS_CARRIED], (uint32_t)by * (uint32_t)c->ntokens,
+                       __ATOMIC_RELAXED);
+}
+
+bool request_is_carried(const struct requests *rs, uint32_t token)
+{
+    return __atomic_load_n(&rs->peers->carried[token % PEERS_CARRIED], __ATOMIC_RELAXED);
+}
+
+static struct carry *carry_new(struct requests *rs, const struct operation *op)
+{
+    size_t *keys = mem_calloc(op->cmd->argc, sizeof *keys);
+    size_t n = command_keys(op->spec, op->cmd, keys, op->cmd->argc);
+    struct carry *c = mem_calloc(1, sizeof *c + n * sizeof c->tokens[0]);
+    for (size_t i = 0; i < n; i++)
+        c->tokens[c->ntokens++] = request_token(rs, op->cmd->argv[keys[i]]);
+    mem_free(keys);
+    count_tokens(rs, c, 1);
+    return c;
+}
+
+static struct request **place_of(struct request *r)
+{
+    struct request **p = &r->rs->held_back;
+    while (*p != r)
+        p = &(*p)->carry->next;
+    return p;
+}
+
+void request_carry_free(struct request *r)
+{
+    if (r->carry->held_back)
+        *place_of(r) = r->carry->next;
+    count_tokens(r->rs, r->carry, -1);
+    mem_free(r->carry);
+}
+
+/* It has said that it has them; or it is away, and gets them later. */
+static bool has_its_due(const struct requests *rs, const struct owed *o)
+{
+    const struct peer *p = rs->peers->at[o->node];
+    return !PEER_LOAD(p, link_up) || peer_hinting(p) || hint_log_acked(p->log).seq >= o->seq;
+}
+
+static bool may_go(const struct request *r, uint64_t now_ms)
+{
+    const struct carry *c = r->carry;
+    for (unsigned i = 0; i < c->nowed && now_ms < c->until_ms; i++)
+        if (!has_its_due(r->rs, &c->owed[i]))
+            return false;
+    return true;
+}
+
+static void ask(struct request *r)
+{
+    requests_ask(r->rs, r->node[0],
+                 &(struct read_item){.ticket = request_ticket(r),
+                                     .tag = (uint16_t)r->level,
+                                     .kind = FRAME_EXECUTE,
+                                     .bytes = blob_slice(r->command)});
+}
+
+void requests_let_go(struct requests *rs)
+{
+    uint64_t now_ms = clock_mono_ms();
+    for (struct request **p = &rs->held_back, *r; (r = *p);) {
+        if (!may_go(r, now_ms)) {
+            p = &r->carry->next;
+            continue;
+        }
+        r->carry->held_back = false;
+        *p = r->carry->next;
+        ask(r);
+    }
+}
+
+static void note_owed(struct request *r, uint32_t token)
+{
+    struct replica_view v[RING_REPLICAS_MAX];
+    unsigned n = request_view_replicas(r->rs, token, v);
+    struct carry *c = r->carry;
+    for (unsigned i = 0; i < n; i++) {
+        if (v[i].own)
+            continue;
+        struct hint_log *log = r->rs->peers->at[v[i].node]->log;
+        c->owed[c->nowed++] = (struct owed){v[i].node, hint_log_appended(log).seq};
+    }
+}
+
+static void carry(struct requests *rs, const struct operation *op, const struct mail_write *m,
+                  int node)
+{
+    struct request *r = request_new(rs, op, true, 1);
+    r->node[0] = (uint16_t)node;
+    r->command = blob_new(buf_head(&m->command), m->command.len);
+    r->carry = carry_new(rs, op);
+    r->carry->until_ms = clock_mono_ms() + rs->config->timeout / 8;
+    note_owed(r, op->token);
+    r->carry->held_back = true;
+    r->carry->next = rs->held_back;
+    rs->held_back = r;
+}
+
+void request_execute(struct requests *rs, const struct operation *op, struct mail_write *m)
+{
+    int node = request_executor(rs, op->token);
+    if (node == (int)rs->peers->self) {
+        m->effect = true;
+        request_write(rs, op, m);
+        return;
+    }
+    if (node < 0)
+        refuse(request_new(rs, op, true, 1));
+    else
+        carry(rs, op, m, node);
+    requests_put_mail(rs, m);
+}
+
+/* What an error says of it stands before where it was (request_fail_quorum). */
+static bool says(struct slice error, const char *part)
+{
+    return memmem(error.ptr, error.len, part, strlen(part)) != NULL;
+}
+
+void request_mail_executed(struct requests *rs, uint16_t node, const struct read_item *it)
+{
+    struct request *r = slots_get(&rs->live, it->ticket);
+    rs->newest_stamp = it->stamp > rs->newest_stamp ? it->stamp : rs->newest_stamp;
+    if (!r)
+        return;
+    if (it->failed) {
+        resp_add_error(request_scratch(rs), "BACKEND the node that was to run it can't be reached; "
+                                            "the write may still take effect");
+        request_finish_error(r);
+        return;
+    }
+    bool nothing = resp_reply_is_error(it->bytes) && says(it->bytes, "; nothing was written");
+    request_finish(r, it->bytes, nothing ? -1 : node);
+}
+
+/* ---- for a peer --------------------------------------------------------------------------------
+ */
+
+struct served {
+    const struct requests *rs;
+    store_read_fn *fn;
+    void *arg;
+};
+
+static void on_served(void *arg, const struct request_result *result)
+{
+    struct served *s = arg;
+    s->fn(s->arg, &(struct store_read_reply){
+                      .ok = true, .reply = result->reply, .stamp = s->rs->newest_stamp});
+    mem_free(s);
+}
+
+static void serve_error(struct served *s, const char *error)
+{
+    on_served(s, &(struct request_result){.reply = slice_str(error), .node = -1});
+}
+
+/* Are they its to run, all of them? */
+static bool same_owner(struct requests *rs, const struct command_spec *spec,
+                       const struct resp_command *cmd, uint32_t *token)
+{
+    size_t *keys = mem_calloc(cmd->argc, sizeof *keys);
+    size_t n = command_keys(spec, cmd, keys, cmd->argc);
+    bool same = n && request_same_owner(rs, cmd, keys, n);
+    *token = n ? request_token(rs, cmd->argv[keys[0]]) : 0;
+    mem_free(keys);
+    return same;
+}
+
+static void run_for_peer(struct requests *rs, const struct frame *f, struct resp_command *cmd,
+                         struct served *s)
+{
+    const struct command_spec *spec = NULL;
+    struct operation op = {.cmd = cmd,
+                           .level = (enum consistency)f->tag,
+                           .everywhere = true,
+                           .done = on_served,
+                           .arg = s};
+    if (resp_command_parse(f->payload, cmd) && cmd->argc)
+        spec = op.spec = command_find(cmd->argv[0]);
+    if (!spec || !inbound_is_undetermined(spec, cmd) || f->tag > CONSISTENCY_DC_EACH_SAFE_QUORUM) {
+        serve_error(s, "-ERR this node doesn't run such a command; nothing was written\r\n");
+    } else if (!same_owner(rs, spec, cmd, &op.token) ||
+               request_executor(rs, op.token) != (int)rs->peers->self) {
+        serve_error(s,
+                    "-NOQUORUM the replica that was to run it can't now; nothing was written\r\n");
+    } else {
+        struct mail_write *m = requests_new_mail(rs);
+        buf_add(&m->command, f->payload.ptr, f->payload.len);
+        request_execute(rs, &op, m);
+    }
+}
+
+void request_serve_execute(struct requests *rs, const struct frame *f, store_read_fn *fn, void *arg)
+{
+    struct served *s = MEM_NEW(struct served);
+    struct resp_command cmd = {0};
+    *s = (struct served){.rs = rs, .fn = fn, .arg = arg};
+    run_for_peer(rs, f, &cmd, s);
+    resp_command_fini(&cmd);
+}

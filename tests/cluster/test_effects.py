@@ -1,0 +1,497 @@
+"""Commands whose effect only the store knows: one replica runs them, and all have the same."""
+import os
+import random
+import threading
+import time
+
+import pytest
+import redis
+import rig
+from wire import Wire, command
+
+SCRIPT = """
+redis.call('SET', KEYS[1], ARGV[1], 'PX', 10000000)
+redis.call('RPUSH', KEYS[2], ARGV[1], redis.call('TIME')[2])
+redis.call('HSET', KEYS[3], ARGV[1], math.random(1000000))
+redis.call('SADD', KEYS[4], redis.call('TIME')[2])
+redis.call('ZADD', KEYS[5], redis.call('TIME')[2], ARGV[1])
+redis.call('XADD', KEYS[6], '*', 'f', ARGV[1])
+redis.call('PEXPIRE', KEYS[2], 20000000)
+redis.call('DEL', KEYS[7])
+return redis.call('GET', KEYS[8])
+"""
+
+
+def strings(value):
+    return [strings(v) for v in value] if isinstance(value, list) else value
+
+
+def content(client, key):
+    """A key of one Redis as it is: type, value, groups of a stream with their pending entries, expiry."""
+    kind = client.type(key)
+    read = {b"none": lambda: None, b"string": lambda: client.get(key), b"list": lambda: client.lrange(key, 0, -1),
+            b"hash": lambda: client.hgetall(key), b"set": lambda: sorted(client.smembers(key)),
+            b"zset": lambda: client.zrange(key, 0, -1, withscores=True),
+            b"stream": lambda: (client.execute_command("XRANGE", key, "-", "+"), pending(client, key))}
+    return kind, read[kind](), client.execute_command("PEXPIRETIME", key)
+
+
+def pending(client, key):
+    """(group, consumer, id, when delivered, how often): of XINFO STREAM FULL, raw."""
+    with Wire(client.connection_pool.connection_kwargs["path"]) as w:
+        raw = w.ask("XINFO", "STREAM", key, "FULL", "COUNT", "0")
+    groups = raw[raw.index(b"groups\r\n"):]
+    seen = groups.find(b"seen-time")
+    return groups if seen < 0 else b"".join(part.split(b"\r\n", 3)[-1] for part in groups.split(b"seen-time"))
+
+
+def equal(c, *keys):
+    """All stores have the same of these keys, at last."""
+    def same():
+        return all(len({repr(content(b.client(), key)) for b in c.backends if b.process}) == 1 for key in keys)
+    rig.wait_until(same, f"equal copies of {keys}")
+
+
+def linked(n=3, **flags):
+    return rig.Cluster(n, store="redis", flags=flags)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with linked() as c:
+        yield c
+
+
+def flush(c):
+    for b in c.backends:
+        own = b.client()
+        for key in own.scan_iter():
+            if not key.startswith(b"__dynomited"):
+                own.delete(key)
+
+
+# ---- each of them ---------------------------------------------------------------------------------
+
+
+def test_effects_of_sets_are_the_same_everywhere(cluster):
+    a = cluster.nodes[0].client()
+    a.sadd("set", *range(100))
+    popped = [a.spop("set") for _ in range(10)] + a.spop("set", 20)
+    assert len(set(popped)) == 30 and not set(popped) & a.smembers("set")
+    assert a.execute_command("SPOP", "set", "0") == []
+    equal(cluster, "set")
+    assert len(a.spop("set", 1000)) == 70 and a.spop("set") is None and a.spop("set", 5) == []
+    a.set("string", "x")
+    for words, error in ((("SPOP", "string"), "WRONGTYPE"), (("SPOP", "set", "-1"), "out of range"), (("SPOP", "set", "1", "2"), "syntax")):
+        with pytest.raises(redis.ResponseError, match=error):
+            a.execute_command(*words)
+    equal(cluster, "set", "string")
+
+
+def test_effects_of_streams_are_the_same_everywhere(cluster):
+    a = cluster.nodes[0].client()
+    ids = [a.execute_command("XADD", "stream", "*", "n", i) for i in range(50)]
+    assert ids == sorted(ids, key=lambda i: [int(x) for x in i.split(b"-")]) and len(set(ids)) == 50
+    assert [i for i, _ in a.xrange("stream")] == ids
+    assert a.execute_command("XADD", "stream", "99999999999999-*", "f", "v") == b"99999999999999-0"
+    assert a.execute_command("XADD", "stream", "*", "f", "v") == b"99999999999999-1"
+    assert a.execute_command("XADD", "none", "NOMKSTREAM", "*", "f", "v") is None
+    for _ in range(250):
+        a.execute_command("XADD", "capped", "MAXLEN", "~", "120", "*", "f", "v")
+    assert a.xlen("capped") == 120
+    for _ in range(250):
+        a.execute_command("XADD", "lazy", "MAXLEN", "~", "120", "LIMIT", "100", "*", "f", "v")
+    assert 120 <= a.xlen("lazy") < 250
+    assert a.execute_command("XTRIM", "lazy", "MAXLEN", "~", "10", "LIMIT", "100") >= 0
+    assert a.execute_command("XTRIM", "capped", "MAXLEN", "~", "10") == 110
+    with pytest.raises(redis.ResponseError, match="exactly|syntax|WRONGTYPE|wrong number"):
+        a.execute_command("XADD", "stream", "*", "f")
+    equal(cluster, "stream", "none", "capped", "lazy")
+    for key in ("stream", "capped", "lazy"):
+        assert len(set(rig.copies(cluster.nodes[0], key))) == 1
+
+
+def test_effects_of_claims_are_the_same_everywhere(cluster):
+    a = cluster.nodes[0].client()
+    for i in range(1, 6):
+        a.execute_command("XADD", "jobs", f"{i}-0", "f", "v")
+    a.execute_command("XGROUP", "CREATE", "jobs", "g", "0")
+    assert [e[0] for e in a.execute_command("XCLAIM", "jobs", "g", "one", 0, *[f"{i}-0" for i in range(1, 6)], "FORCE")] == \
+        [b"1-0", b"2-0", b"3-0", b"4-0", b"5-0"]
+    equal(cluster, "jobs")
+    a.xdel("jobs", "2-0")
+    assert a.execute_command("XCLAIM", "jobs", "g", "two", 3600000, "1-0", "2-0", "JUSTID") == []
+    equal(cluster, "jobs")
+    with Wire(cluster.nodes[0].client_port) as w:
+        assert w.ask("XCLAIM", "jobs", "g", "two", 0, "1-0", "3-0", "IDLE", 5000, "RETRYCOUNT", 7, "JUSTID") == b"*2\r\n$3\r\n1-0\r\n$3\r\n3-0\r\n"
+    equal(cluster, "jobs")
+    a.xdel("jobs", "4-0")
+    got = a.execute_command("XAUTOCLAIM", "jobs", "g", "three", 1000, "0")
+    assert [e[0] for e in got[1]] == [b"1-0", b"3-0"] and got[2] == [b"4-0"]
+    equal(cluster, "jobs")
+    got = a.execute_command("XAUTOCLAIM", "jobs", "g", "four", 0, "2", "COUNT", 10)
+    assert [e[0] for e in got[1]] == [b"3-0", b"5-0"]
+    equal(cluster, "jobs")
+    with Wire(cluster.backends[1].path) as w:
+        rows = w.ask("XPENDING", "jobs", "g", "-", "+", 10).split(b"\r\n")
+    assert [(rows[i], rows[i + 2]) for i in (3, 10, 17)] == [(b"1-0", b"three"), (b"3-0", b"four"), (b"5-0", b"four")]
+    with pytest.raises(redis.ResponseError, match="NOGROUP"):
+        a.execute_command("XAUTOCLAIM", "jobs", "nosuch", "c", 0, "0")
+    equal(cluster, "jobs")
+
+
+def test_effects_of_scripts_are_the_same_everywhere(cluster):
+    a = cluster.nodes[0].client()
+    keys = [f"{{t}}{kind}" for kind in ("string", "list", "hash", "set", "zset", "stream", "gone", "read")]
+    a.set(keys[6], "is here")
+    a.set(keys[7], "only read", px=5000000)
+    equal(cluster, *keys)
+    assert a.eval(SCRIPT, 8, *keys, "1") == b"only read"
+    assert a.eval(SCRIPT, 8, *keys, "2") == b"only read"
+    equal(cluster, *keys)
+    assert a.execute_command("EVAL_RO", "return redis.call('GET', KEYS[1])", 1, keys[0]) == b"2"
+    assert not a.exists(keys[6]) and a.llen(keys[1]) == 4
+    for key in keys[:3] + keys[4:]:
+        assert len(set(rig.copies(cluster.nodes[0], key))) == 1
+    # half way
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        a.eval("redis.call('SET', KEYS[1], 'half'); return redis.call('INCR', KEYS[2])", 2, keys[0], keys[1])
+    assert a.get(keys[0]) == b"half"
+    equal(cluster, *keys)
+    # by its hash: where it isn't known, clients are told so
+    script = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
+    sha = cluster.backends[2].client().script_load("return 1")  # of another node alone
+    with pytest.raises(redis.exceptions.NoScriptError):
+        a.evalsha(sha, 1, "n")
+    registered = a.register_script(script)
+    assert a.eval(script, 1, "n", 3) == 3 and a.evalsha(registered.sha, 1, "n", 4) == 7
+    equal(cluster, "n", *keys)
+
+
+def test_effects_of_scripts_without_keys(cluster):
+    a = cluster.nodes[0].client()
+    assert a.eval("return ARGV[1] + 1", 0, 41) == 42
+    with pytest.raises(redis.ResponseError, match="[Ww]rite commands are not allowed"):
+        a.eval("return redis.call('SET', 'k', 'v')", 0)
+    with pytest.raises(redis.exceptions.NoScriptError):
+        a.evalsha("0" * 40, 0)
+
+
+def test_effects_of_wrong_command_lines(cluster):
+    with Wire(cluster.nodes[0].client_port) as w:
+        assert w.ask("EVAL", "return 1", "2", "k") == b"-ERR Number of keys can't be greater than number of args\r\n"
+        assert w.ask("EVAL", "return 1", "-1", "k") == b"-ERR Number of keys can't be negative\r\n"
+        assert w.ask("EVALSHA", "x", "k", "k") == b"-ERR value is not an integer or out of range\r\n"
+        assert w.ask("EVAL", "return 1", "1", "__dynomited:seq").startswith(b"-ERR keys that begin with")
+        assert w.ask("EVAL", "this is no script", "1", "k").startswith(b"-ERR Error compiling script")
+        assert w.ask("XCLAIM", "k", "g", "c", "x", "1-1").startswith(b"-")
+        assert w.ask("PING") == b"+PONG\r\n"
+
+
+# ---- order ------------------------------------------------------------------------------------------
+
+
+def test_effects_keep_their_order_with_later_writes(cluster):
+    """What follows in a pipeline sees what stood before it, and all replicas have it in that order."""
+    n = 300
+    with Wire(cluster.nodes[0].client_port) as w:
+        lines = []
+        for i in range(n):
+            lines += [("SADD", "one", i), ("SPOP", "one"), ("SADD", "one", i), ("SPOP", "one", 5), ("RPUSH", "l", i),
+                      ("EVAL", "redis.call('RPUSH', KEYS[1], 'x'); return redis.call('RPOPLPUSH', KEYS[1], KEYS[1])", 1, "l"),
+                      ("RPUSH", "l", i), ("EVAL", "return redis.call('LPOP', KEYS[1])", 1, "l"), ("DEL", "l") if i % 50 == 0 else ("LLEN", "l"),
+                      ("XADD", "log", "*", "i", i), ("XADD", "log", f"{9 * 10**15 + i}-*", "i", i), ("XADD", "log", "*", "i", i)]
+        w.send(b"".join(command(*words) for words in lines))
+        answers = [w.reply() for _ in lines]
+    for i in range(n):
+        part = answers[12 * i:12 * i + 12]
+        value = b"$%d\r\n%d\r\n" % (len(str(i)), i)
+        assert part[:4] == [b":1\r\n", value, b":1\r\n", b"*1\r\n" + value], i
+        assert part[5] == b"$1\r\nx\r\n" and part[7][:1] == b"$" and not part[8].startswith(b"-")
+    ids = [tuple(map(int, a.split(b"\r\n")[1].split(b"-"))) for a in answers if b"-" in a and a[:1] == b"$"]
+    assert len(ids) == 3 * n and ids == sorted(set(ids))
+    equal(cluster, "one", "l", "log")
+
+
+def test_effects_of_many_connections_on_the_same_keys(cluster):
+    """No member is popped twice, no id given twice, no increment lost."""
+    cluster.nodes[0].client().sadd("many", *range(3000))
+    popped, ids, errors = [], [], []
+
+    def run(i):
+        try:
+            c = cluster.nodes[0].client()
+            for _ in range(50):
+                pipe = c.pipeline(transaction=False)
+                pipe.spop("many")
+                pipe.execute_command("XADD", "shared", "*", "i", i)
+                pipe.eval("return redis.call('INCR', KEYS[1])", 1, "count")
+                pipe.sadd("many", f"{i}-{_}")
+                got = pipe.execute()
+                popped.append(got[0])
+                ids.append(got[1])
+        except Exception as error:  # pylint: disable=broad-except
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(10)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors
+    assert len(set(popped)) == 500 and len(set(ids)) == 500
+    assert cluster.nodes[0].client().get("count") == b"500"
+    equal(cluster, "many", "shared", "count")
+
+
+# ---- elsewhere ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["DC_ONE", "DC_QUORUM"])
+def test_effects_through_a_node_that_is_no_replica(level):
+    places = [("dc1", "r1", "0"), ("dc1", "r1", "2147483648"), ("dc1", "r2", "0"), ("dc1", "r2", "2147483648")]
+    with rig.Cluster(places=places, store="redis",
+                     flags={"hash-tag": "{}", "write-consistency": level, "read-consistency": level}) as c:
+        a = c.nodes[0]
+        mine = a.admin("status")["node"]["address"]
+        far = next(t for t in (f"{{{i}}}" for i in range(100)) if mine not in [r["address"] for r in a.admin("key", t)["replicas"]])
+        near = next(t for t in (f"{{{i}}}" for i in range(100)) if mine in [r["address"] for r in a.admin("key", t)["replicas"]])
+        cl = a.client()
+        for i in range(30):   # a connection reads its own writes, and keeps their order
+            cl.sadd(far + "s", i)
+            assert cl.spop(far + "s") == b"%d" % i
+            assert cl.execute_command("XADD", far + "x", "*", "f", i) and cl.xlen(far + "x") == i + 1
+            assert cl.eval("redis.call('SET', KEYS[2], ARGV[1]); return redis.call('INCR', KEYS[1])", 2, far + "n", far + "v", i) == i + 1
+            assert cl.get(far + "v") == b"%d" % i and cl.get(far + "n") == b"%d" % (i + 1)
+        with Wire(a.client_port) as w:
+            w.send(b"".join(command("EVAL", "return redis.call('APPEND', KEYS[1], ARGV[1])", 1, far + "a", "x") + command("APPEND", far + "a", "y") +
+                            command("GET", far + "a") for _ in range(50)))
+            answers = [w.reply() for _ in range(150)]
+            assert answers[0::3] == [b":%d\r\n" % (2 * i + 1) for i in range(50)]
+            assert answers[2::3] == [b"$%d\r\n%s\r\n" % (2 * i + 2, b"xy" * (i + 1)) for i in range(50)]
+        with pytest.raises(redis.ResponseError, match="CROSSSLOT"):
+            cl.eval("return 1", 2, far + "s", near + "s")
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            cl.eval("return redis.call('INCR', KEYS[1])", 1, far + "x")
+        keys = [far + k for k in "sxnva"]
+        rig.wait_until(lambda: all(len(set(rig.copies(a, k))) == 1 for k in keys), "equal copies")
+        # where nobody is left who could run it
+        c.nodes[1].kill()
+        rig.down(a)
+        if level == "DC_ONE":
+            assert cl.execute_command("XADD", far + "x", "*", "f", "v")
+            c.nodes[3].kill()
+            rig.down(a, 2)
+            with pytest.raises(redis.ResponseError, match="NOQUORUM .*nothing was written"):
+                cl.spop(far + "s")
+            c.nodes[3].start()
+        c.nodes[1].start()
+        c.wait_linked()
+        c.wait_delivered()
+        rig.wait_until(lambda: all(len(set(rig.copies(a, k))) == 1 for k in keys), "equal copies")
+
+
+def test_effects_level_that_cant_be_met_is_refused_beforehand():
+    with linked(**{"write-consistency": "DC_SAFE_QUORUM", "gos-interval": "300"}) as c:
+        a = c.nodes[0]
+        a.client().sadd("s", 1, 2)
+        for n in c.nodes[1:]:
+            n.kill()
+        rig.down(a, 2)
+        for words in (("SPOP", "s"), ("XADD", "x", "*", "f", "v"), ("EVAL", "return redis.call('SET', KEYS[1], '1')", 1, "k")):
+            with pytest.raises(redis.ResponseError, match="NOQUORUM .*nothing was written"):
+                a.client().execute_command(*words)
+        own = c.backends[0].client()
+        assert own.scard("s") == 2 and not own.exists("x", "k")
+
+
+def test_effects_reach_a_replica_that_was_down():
+    with linked() as c:
+        a = c.nodes[0].client()
+        a.sadd("s", *range(50))
+        equal(c, "s")
+        c.nodes[2].kill()
+        rig.down(c.nodes[0])
+        popped = {a.spop("s") for _ in range(5)} | set(a.spop("s", 15))
+        assert len(popped) == 20
+        for i in range(20):
+            a.execute_command("XADD", "x", "*", "f", i)
+            a.eval("redis.call('SET', KEYS[1], ARGV[1], 'PX', 9000000); return redis.call('RPUSH', KEYS[2], ARGV[1])", 2, "{t}v", "{t}l", i)
+        assert c.backends[2].client().scard("s") == 50
+        c.nodes[2].start()
+        c.wait_linked()
+        c.wait_delivered()
+        equal(c, "s", "x", "{t}v", "{t}l")
+        # through that one, whose own store is away
+        c.backends[2].kill()
+        rig.wait_until(lambda: not c.nodes[2].metrics()["dynomite_backend_up"], "it is gone")
+        d = c.nodes[2].client()
+        assert d.spop("s") not in popped and d.execute_command("XADD", "x", "*", "f", "v")
+        assert d.eval("return redis.call('RPUSH', KEYS[1], 'y')", 1, "{t}l") == 21 and d.llen("{t}l") == 21
+        c.backends[2].start()
+        c.wait_linked()
+        c.wait_delivered()
+        equal(c, "s", "x", "{t}v", "{t}l")
+
+
+def test_effects_of_a_full_store_are_errors():
+    with linked() as c:
+        a, own = c.nodes[0].client(), c.backends[0].client()
+        a.sadd("s", 1, 2, 3)
+        a.set("k", "x")
+        equal(c, "s", "k")
+        own.config_set("maxmemory", "1mb")
+        with pytest.raises(redis.ResponseError, match="OOM"):
+            a.eval("return redis.call('SET', KEYS[1], 'y')", 1, "k")
+        own.config_set("maxmemory", "0")
+        c.wait_linked()
+        rig.wait_until(lambda: a.eval("return redis.call('APPEND', KEYS[1], 'y')", 1, "k") == 2, "it takes them again")
+        assert a.spop("s") in (b"1", b"2", b"3")
+        equal(c, "s", "k")
+
+
+def test_effects_of_a_node_that_gets_company():
+    """Alone, all go to its Redis as they are. From the first peer on, the peer has the same."""
+    c = rig.Cluster(2, store="redis", seeds=[[], [0]])
+    a, b = c.nodes
+    stop, errors = threading.Event(), []
+
+    def work():
+        with Wire(a.client_port) as w:
+            i = 0
+            while not stop.is_set() and not errors:
+                i += 1
+                w.send(command("SADD", "s", i) + command("SPOP", "s") + command("XADD", "x", "*", "i", i) +
+                       command("EVAL", "return redis.call('INCR', KEYS[1])", 1, "n") + command("INCR", "n"))
+                got = [w.reply() for _ in range(5)]
+                if got[1].split(b"\r\n")[1] != b"%d" % i or got[3:] != [b":%d\r\n" % (2 * i - 1), b":%d\r\n" % (2 * i)] or got[2][:1] != b"$":
+                    errors.append(got)
+
+    try:
+        for backend in c.backends:
+            backend.start()
+        a.start()
+        rig.wait_until(lambda: a.client().set("before", 1), "node 1 serves")
+        worker = threading.Thread(target=work)
+        worker.start()
+        rig.wait_until(lambda: c.backends[0].client().xlen("x") > 50, "work goes on")
+        b.start(wait=False)
+        rig.wait_until(lambda: "JOINING" in a.members().values(), "node 2 joins")
+        seen = c.backends[0].client().xlen("x")
+        rig.wait_until(lambda: c.backends[0].client().xlen("x") > seen + 100, "work goes on")
+        stop.set()
+        worker.join()
+        assert not errors
+        rig.wait_until(lambda: a.pending() == 0, "node 2 has what is for it")
+        mine, other = (backend.client() for backend in c.backends)
+        rig.wait_until(lambda: other.get("n") in (None, mine.get("n")), "scripts' keys are whole")
+        ids = [i for i, _ in mine.xrange("x")]
+        theirs = [i for i, _ in other.xrange("x")]
+        assert len(theirs) >= 100 and theirs == ids[-len(theirs):], "no entry is missing from the first on"
+        a.client().execute_command("EVAL", "return redis.call('INCR', KEYS[1])", 1, "n")
+        equal(c, "n")
+    finally:
+        stop.set()
+        c.end_all()
+
+
+# ---- kills --------------------------------------------------------------------------------------------
+
+
+class Client(threading.Thread):
+    """Pops, appends, runs scripts, through one node, one command at a time; remembers what was answered."""
+
+    def __init__(self, node, name, seed, keys):
+        super().__init__(daemon=True)
+        self.node, self.name, self.dice, self.keys = node, name, random.Random(seed), keys
+        self.popped, self.added, self.ran, self.errors, self.unsure = [], [], 0, [], 0
+        self.stop = False
+
+    def run(self):
+        while not self.stop:
+            try:
+                with Wire(self.node.client_port, timeout=30) as w:
+                    while not self.stop:
+                        self.step(w)
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+            except (OSError, AssertionError):
+                self.unsure += 1
+            except Exception as error:  # pylint: disable=broad-except
+                self.errors.append(error)
+                return
+
+    def step(self, w):
+        what = self.dice.choice(["pop", "pops", "add", "script", "set"])
+        words = {"pop": ("SPOP", self.keys["set"]), "pops": ("SPOP", self.keys["set"], 3), "add": ("XADD", self.keys["stream"], "*", "by", self.name),
+                 "script": ("EVAL", "redis.call('RPUSH', KEYS[2], ARGV[1]); return redis.call('INCR', KEYS[1])", 2,
+                            self.keys["count"], self.keys["list"], self.name),
+                 "set": ("SET", self.keys["plain"], self.dice.random())}[what]
+        got = w.ask(*words)
+        if not got:
+            raise OSError("closed")
+        if got.startswith(b"-"):
+            if not got.startswith((b"-BACKEND", b"-TIMEOUT", b"-NOQUORUM", b"-LOADING")):
+                raise ValueError(f"{words}: {got}")
+            self.unsure += b"may still take effect" in got or b"took effect" in got
+        elif what == "pop" and got[:2] != b"$-":
+            self.popped.append(got.split(b"\r\n")[1])
+        elif what == "pops":
+            self.popped += got.split(b"\r\n")[2::2]
+        elif what == "add":
+            self.added.append(got.split(b"\r\n")[1])
+        elif what == "script":
+            self.ran += 1
+
+
+def killed(c, victim, start, clients, rounds, dice):
+    for t in clients:
+        t.start()
+    try:
+        for _ in range(rounds):
+            before = sum(len(t.added) for t in clients)
+            rig.wait_until(lambda b=before: sum(len(t.added) for t in clients) > b + 20 or any(t.errors for t in clients), "work goes on", 60)
+            time.sleep(dice.random() * 0.05)
+            victim()
+            start()
+    finally:
+        for t in clients:
+            t.stop = True
+        for t in clients:
+            t.join()
+    for t in clients:
+        assert not t.errors, t.errors
+    c.wait_linked()
+    c.wait_delivered(40)
+
+
+def check(c, clients, keys):
+    """Of one executor: nothing answered is missing, nothing popped twice."""
+    equal(c, *keys.values())
+    own = c.backends[0].client()
+    popped = [m for t in clients for m in t.popped]
+    assert len(popped) == len(set(popped)), "popped twice"
+    assert not set(popped) & own.smembers(keys["set"]), "popped, and there again"
+    ids = {i for i, _ in own.xrange(keys["stream"])}
+    assert all(i in ids for t in clients for i in t.added), "an answered entry is missing"
+    ran, unsure = sum(t.ran for t in clients), sum(t.unsure for t in clients)
+    count = int(own.get(keys["count"]) or 0)
+    assert ran <= count <= ran + unsure and own.llen(keys["list"]) == count
+
+
+@pytest.mark.parametrize("what", ["node", "redis"])
+def test_effects_killed_in_the_middle(what):
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    print(f"seed {seed} (SEED={seed} replays)")
+    dice = random.Random(seed)
+    keys = {k: "{t}" + k for k in ("set", "stream", "count", "list", "plain")}
+    with linked() as c:
+        a = c.nodes[0]
+        for i in range(0, 20000, 1000):
+            a.client().sadd(keys["set"], *range(i, i + 1000))
+        clients = [Client(a, f"a{i}", dice.random(), keys) for i in range(4)]
+        if what == "node":
+            killed(c, a.kill, a.start, clients, 12 if rig.LONG else 4, dice)
+        else:
+            killed(c, c.backends[0].kill, c.backends[0].start, clients, 12 if rig.LONG else 4, dice)
+        check(c, clients, keys)
