@@ -312,12 +312,24 @@ def test_bad_input_any_kind_before_the_handshake(place):
 
 
 def test_bad_input_any_kind_after_the_handshake(place):
-    allowed = (lp.WRITE, lp.SKIP, lp.READ, lp.INSPECT, lp.BEAT, lp.REFUSE)
+    allowed = (lp.WRITE, lp.SKIP, lp.PACKED, lp.READ, lp.INSPECT, lp.EXECUTE, lp.COPY, lp.MEND, lp.BEAT, lp.REFUSE)
     for kind in [k for k in range(256) if k not in allowed][::9] + [lp.HELLO, lp.PROOF, lp.WELCOME, lp.ACK]:
         with place.dial().link() as peer:
             peer.send(lp.frame(kind, b"x" * 8, seq=kind))
             with pytest.raises(lp.Refused, match="a frame that doesn't belong here"):
                 peer.expect(-1)
+    place.good()
+
+
+def test_bad_input_what_peers_are_not_asked_to_execute(place):
+    commands = [b"", b"\xff" * 8, b"PING\r\n", lp.resp("SET", "k", "v"), lp.resp("GET", "k"), lp.resp("SPOP"), lp.resp("SPOP", "__dynomited:seq"),
+                lp.resp("NONSENSE", "k"), lp.resp("EVAL", "return 1", "99999999999", "k")]
+    with place.dial().link() as peer:
+        for i, command in enumerate(commands):
+            for level in (0, 3, 4, 0xffff):
+                peer.send(lp.frame(lp.EXECUTE, command, seq=10 * i + level % 10, tag=level))
+                answer = peer.expect(lp.READ_REPLY)
+                assert answer[2].startswith(b"-"), (command, level, answer)
     place.good()
 
 
