@@ -60,6 +60,7 @@ FAULT_ROUNDS = 2
 check-faults: dynomited dynomited_glibc dynomited_damaged dyn-admin dyn-hash-tool sim_gossip sim_data
 	SIM_NEW=1 ./sim_gossip
 	GOSSIP=1 SIM_DATA_SECONDS=120 ./sim_data 100000000 `date +%s`000
+	SIM_DATA_SECONDS=60 ./sim_data 100000000 `date +%s`000
 	DYN_BUILD='$(abs_top_builddir)' MAKE='$(MAKE)' \
 		$(SHELL) $(srcdir)/tests/cluster/faults.sh '$(abs_top_srcdir)' $(FAULT_ROUNDS)
 	$(MAKE) distcheck

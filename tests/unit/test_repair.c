@@ -352,8 +352,13 @@ START_TEST(bytes_have_a_rate)
     ck_assert(!repair_queue_next(&q, 10700, &k)); /* less the burst that it had */
     ck_assert(repair_queue_next(&q, 11010, &k));
     blob_unref(k.key);
-    repair_queue_spend(&q, UINT64_MAX); /* whatever a peer says */
-    ck_assert(!repair_queue_next(&q, 11010 + 3600000, &k));
+    uint64_t paid = 11010 + REPAIR_DEBT / (REPAIR_BYTES / 1000);
+    for (unsigned i = 0; i < 4; i++)
+        repair_queue_spend(&q,
+                           UINT64_MAX); /* whatever peers say: the others' keys have their turn */
+    ck_assert(!repair_queue_next(&q, paid - 1000, &k));
+    ck_assert(repair_queue_next(&q, paid + 1000, &k));
+    blob_unref(k.key);
     repair_queue_fini(&q);
 }
 END_TEST
