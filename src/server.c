@@ -47,7 +47,7 @@ struct server {
     struct stats **stats;
     struct admin *admin;
     uint32_t clock_trusted, own_state, own_member, serves;
-    uint64_t clock_now, watermark, started_ms;
+    uint64_t clock_now, watermark, settled_below, started_ms;
     int64_t clock_off;
 };
 
@@ -107,6 +107,13 @@ static bool load_ring(struct server *s, struct error *e)
 /* ---- store and logs
  * -------------------------------------------------------------------------------- */
 
+/* Stamps of writes that an earlier run may have applied: its own lie below the bound that it kept,
+ * peers' clocks may be ahead of it. */
+static uint64_t highest_before(const struct server *s)
+{
+    return s->used_data_dir ? s->clock_floor + (2ull * HLC_AHEAD_MAX_MS << 16) : 0;
+}
+
 static bool open_store(struct server *s, struct error *e)
 {
     const struct config *c = s->config;
@@ -118,6 +125,7 @@ static bool open_store(struct server *s, struct error *e)
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,
                               .timeout_ms = c->timeout,
+                              .clock_floor = highest_before(s),
                               /* a client of a node with peers outlives a Redis that hangs */
                               .company_timeout_ms = c->timeout / 2,
                               .alone =
@@ -264,6 +272,7 @@ static bool start_writer(struct server *s, struct error *e)
                                .own_state = &s->own_state,
                                .clock_now = &s->clock_now,
                                .watermark = &s->watermark,
+                               .settled_below = &s->settled_below,
                                .clock_off = &s->clock_off,
                                .clock_kept = &s->clock_kept,
                                .keep_clock = on_clock,
@@ -360,7 +369,8 @@ static bool start_workers(struct server *s, struct error *e)
                                    .client_fd = k == 0 ? s->client_fd : -1,
                                    .peer_fd = k == 0 ? s->peer_fd : -1,
                                    .started_ms = s->started_ms,
-                                   .serves = &s->serves};
+                                   .serves = &s->serves,
+                                   .settled_below = &s->settled_below};
         if (!worker_start(s->workers[k], &o, e))
             return false;
     }

@@ -1,10 +1,12 @@
 #include "worker.h"
+#include "core/alarm.h"
 #include "core/clock.h"
 #include "core/listener.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "request/batch.h"
 #include "request/inspect.h"
+#include "request/repair.h"
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,8 +22,7 @@ struct worker {
     struct listener client_port, peer_port;
     unsigned next; /* whose turn it is to get a socket */
     uv_timer_t tick;
-    uv_timer_t hedge;  /* runs while a read may have to be hedged */
-    uint64_t hedge_ms; /* when it rings, on the loop's clock */
+    struct alarm hedge; /* rings when a read may have to be hedged */
     uint64_t link_tick_ms, drain_until_ms;
     bool draining;
     struct mail_settle *settling; /* to be answered when no write is on its way past the writer */
@@ -30,6 +31,8 @@ struct worker {
     struct receivers receivers;
     struct clients clients;
     struct inspections inspections;
+    struct copies copies;
+    struct repairs repairs;
 };
 
 /* ---- accepting --------------------------------------------------------------------------------
@@ -86,10 +89,11 @@ static void close_all(struct worker *w)
     clients_close(&w->clients);
     receivers_close(&w->receivers);
     uv_close((uv_handle_t *)&w->tick, NULL);
-    uv_close((uv_handle_t *)&w->hedge, NULL);
+    alarm_close(&w->hedge);
 }
 
 static void on_tick(uv_timer_t *t);
+static void on_hedge(void *arg);
 
 static void tick_every(struct worker *w, uint64_t ms)
 {
@@ -121,7 +125,8 @@ static void on_tick(uv_timer_t *t)
     if (w->draining)
         drain(w, now);
     requests_tick(&w->requests, now);
-    if (!w->requests.oldest && !w->draining)
+    repairs_tick(&w->repairs, now);
+    if (!w->requests.oldest && !w->draining && !repairs_busy(&w->repairs))
         tick_every(w, IDLE_TICK_MS);
     uint64_t since = now - w->link_tick_ms;
     if (since < LINK_TICK_MS)
@@ -147,6 +152,10 @@ static bool serve(void *self, const struct frame *f, store_read_fn *fn, void *ar
     switch ((enum frame_kind)f->kind) {
     case FRAME_EXECUTE:
         request_serve_execute(&w->requests, f, fn, arg);
+        return true;
+    case FRAME_COPY:
+    case FRAME_MEND:
+        copies_serve(&w->copies, f, fn, arg);
         return true;
     default:
         return false;
@@ -193,9 +202,15 @@ static void start(void *self)
                                   .id_step = o->n,
                                   .id_offset = o->index};
     w->inspections = (struct inspections){.requests = &w->requests};
+    w->copies = (struct copies){.worker = &w->actor,
+                                .writer = o->writer,
+                                .reader = w->reader,
+                                .settled_below = o->settled_below};
+    w->repairs = (struct repairs){.requests = &w->requests, .copies = &w->copies};
+    w->requests.repairs = &w->repairs;
     uv_timer_init(&w->actor.loop, &w->tick);
-    uv_timer_init(&w->actor.loop, &w->hedge);
-    w->tick.data = w->hedge.data = w;
+    alarm_init(&w->hedge, &w->actor.loop, on_hedge, w);
+    w->tick.data = w;
     tick_every(w, IDLE_TICK_MS);
     open_ports(w);
 }
@@ -221,6 +236,10 @@ static void on_reads(struct worker *w, struct mail_reads *m)
             break;
         case FRAME_EXECUTE:
             request_mail_executed(&w->requests, m->node, &it);
+            break;
+        case FRAME_COPY:
+        case FRAME_MEND:
+            repairs_mail_read(&w->repairs, m->node, &it);
             break;
         default:
             request_mail_read(&w->requests, m->node, &it);
@@ -258,6 +277,9 @@ static void receive(void *self, struct msg *msg)
         start_draining(w);
         mem_free(msg);
         break;
+    case MAIL_MEND:
+        copies_mail_mend(&w->copies, container_of_(msg, struct mail_mend, msg));
+        break;
     case MAIL_INSPECT:
         inspect_start(&w->inspections, container_of_(msg, struct mail_inspect, msg));
         break;
@@ -275,41 +297,30 @@ static void answer_settled(struct worker *w)
     w->settling = NULL;
 }
 
-static void on_hedge(uv_timer_t *t)
+static void on_hedge(void *arg)
 {
-    struct worker *w = t->data;
+    struct worker *w = arg;
     requests_hedge(&w->requests);
-}
-
-/* One that rings too early costs a turn, and is set again at its end. */
-static void set_hedge(struct worker *w)
-{
-    uint64_t due_us = requests_hedge_due(&w->requests), now_ms = uv_now(&w->actor.loop);
-    uint64_t ms = due_us / 1000 + 1;
-    bool runs = uv_is_active((uv_handle_t *)&w->hedge);
-    if (due_us == HEDGE_NEVER) {
-        uv_timer_stop(&w->hedge);
-    } else if (!runs || ms < w->hedge_ms) {
-        w->hedge_ms = ms;
-        uv_timer_start(&w->hedge, on_hedge, ms > now_ms ? ms - now_ms : 0, 0);
-    }
 }
 
 static void turn_end(void *self)
 {
     struct worker *w = self;
+    uint64_t due_us;
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
     answer_settled(w);
-    set_hedge(w);
-    if (w->requests.oldest || w->clients.later)
+    if ((due_us = requests_hedge_due(&w->requests)) != HEDGE_NEVER)
+        alarm_set(&w->hedge, due_us);
+    if (w->requests.oldest || w->clients.later || repairs_busy(&w->repairs))
         tick_every(w, requests_hold_back(&w->requests) ? HOLD_TICK_MS : TICK_MS);
 }
 
 static void stop(void *self)
 {
     struct worker *w = self;
+    repairs_stop(&w->repairs);
     store_reader_free(w->reader);
     requests_end(&w->requests);
     clients_flush(&w->clients);
@@ -321,6 +332,8 @@ static void end(void *self)
     struct worker *w = self;
     mem_free(w->settling);
     inspections_fini(&w->inspections);
+    copies_fini(&w->copies);
+    repairs_fini(&w->repairs);
     requests_fini(&w->requests);
     receivers_fini(&w->receivers);
 }
@@ -333,6 +346,9 @@ static void drop(struct msg *msg)
         break;
     case MAIL_WRITE:
         mail_write_free(container_of_(msg, struct mail_write, msg));
+        return;
+    case MAIL_MEND:
+        mail_mend_free(container_of_(msg, struct mail_mend, msg));
         return;
     case MAIL_VERDICTS:
         buf_fini(&container_of_(msg, struct mail_verdicts, msg)->replies);

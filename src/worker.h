@@ -24,7 +24,8 @@ struct worker_options {
     unsigned serving;           /* how many of them get clients, while the node is alone */
     int client_fd, peer_fd;     /* the first's listening sockets; else -1. Taken over */
     uint64_t started_ms;
-    uint32_t *serves; /* see request/writer.h */
+    const uint64_t *settled_below; /* atomic; see request/writer.h */
+    uint32_t *serves;              /* see request/writer.h */
 };
 
 struct worker *worker_new(void); /* its actor can be named before it starts */

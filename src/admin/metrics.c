@@ -303,6 +303,15 @@ static void hedges(const struct admin_sources *s, struct buf *b)
         won);
 }
 
+static void differences(const struct admin_sources *s, struct buf *b)
+{
+    uint64_t differ = 0;
+    for (unsigned w = 0; w < s->nworkers; w++)
+        differ += STATS_LOAD(s->stats[w], reads_differ);
+    one(b, "reads_differ_total", "counter", "reads to which replicas gave different replies",
+        differ);
+}
+
 static void durations(const struct admin_sources *s, struct buf *b)
 {
     struct histogram h = {0};
@@ -323,6 +332,18 @@ static void durations(const struct admin_sources *s, struct buf *b)
                sum, (double)h.sum_us / 1e6, sum);
 }
 
+static void repairs(const struct admin_sources *s, struct buf *b)
+{
+    head(b, "read_repairs_total", "counter", "keys that read repair has looked at");
+    for (unsigned i = 0; i < REPAIR_RESULTS; i++) {
+        uint64_t n = 0;
+        for (unsigned w = 0; w < s->nworkers; w++)
+            n += STATS_LOAD(s->stats[w], repairs[i]);
+        buf_printf(b, "dynomite_read_repairs_total{result=\"%s\"} %" PRIu64 "\n",
+                   repair_result_name((enum repair_result)i), n);
+    }
+}
+
 void metrics_add(const struct admin_sources *s, struct buf *b)
 {
     const struct store_stats *st = store_stats(s->store);
@@ -337,6 +358,7 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     requests(s, b);
     durations(s, b);
     hedges(s, b);
+    differences(s, b);
     peers_up(s, b);
     per_peer(s, b, "peer_behind_bytes", "gauge", "bytes the peer hasn't acknowledged", behind);
     per_peer(s, b, "dc_raw_bytes_total", "counter",
@@ -359,6 +381,7 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
         __atomic_load_n(&st->stale_dropped, __ATOMIC_RELAXED));
     one(b, "unguarded_total", "counter", "late writes that could not be judged",
         __atomic_load_n(&st->unguarded, __ATOMIC_RELAXED));
+    repairs(s, b);
     one(b, "stamps", "gauge", "overwrites whose stamps are kept beside the backend",
         __atomic_load_n(&st->stamps, __ATOMIC_RELAXED));
     one(b, "backend_up", "gauge", "1 while the store serves", store_is_up(s->store));

@@ -388,8 +388,8 @@ static json_t *gossip_of(const struct gossip_figures *f)
 
 json_t *view_stats(const struct admin_sources *s)
 {
-    uint64_t requests = 0, errors = 0, connections = 0, timeouts = 0;
-    uint64_t hedged = 0, won = 0;
+    uint64_t requests = 0, errors = 0, connections = 0, timeouts = 0, differ = 0;
+    uint64_t hedged = 0, won = 0, repairs[REPAIR_RESULTS] = {0};
     for (unsigned w = 0; w < s->nworkers; w++) {
         const struct stats *st = s->stats[w];
         for (unsigned i = 0; i < STATS_COMMANDS_MAX; i++) {
@@ -398,6 +398,9 @@ json_t *view_stats(const struct admin_sources *s)
         }
         connections += STATS_LOAD(st, connections);
         timeouts += STATS_LOAD(st, timeouts);
+        differ += STATS_LOAD(st, reads_differ);
+        for (unsigned i = 0; i < REPAIR_RESULTS; i++)
+            repairs[i] += STATS_LOAD(st, repairs[i]);
         hedged += STATS_LOAD(st, hedged_reads);
         won += STATS_LOAD(st, hedged_reads_won);
     }
@@ -407,8 +410,13 @@ json_t *view_stats(const struct admin_sources *s)
     set(o, "requests_ok", number(requests));
     set(o, "requests_error", number(errors));
     set(o, "timeouts", number(timeouts));
+    set(o, "reads_differ", number(differ));
     set(o, "hedged_reads", number(hedged));
     set(o, "hedged_reads_won", number(won));
     set(o, "client_connections", number(connections));
+    json_t *by_result = json_object();
+    for (unsigned i = 0; i < REPAIR_RESULTS; i++)
+        set(by_result, repair_result_name((enum repair_result)i), number(repairs[i]));
+    set(o, "read_repairs", by_result);
     return o;
 }

@@ -54,40 +54,52 @@ void call_orphan(struct call *call)
         call_free(call);
 }
 
+#define NOTHING "; nothing was written"
+
 static struct slice array_element(struct slice reply)
 {
     /* "*1\r\n" and the element */
     return reply.len > 4 && reply.ptr[0] == '*' ? slice_of(reply.ptr + 4, reply.len - 4) : reply;
 }
 
-/* A part that failed before anything was written says so; of the whole that isn't true when
- * another part was. */
-static void add_error(struct buf *to, struct slice error, bool others)
+/* Where an error says that nothing was written; NULL: it doesn't. */
+static const uint8_t *says_nothing(struct slice error)
 {
-    static const char nothing[] = "; nothing was written\r\n";
-    size_t n = sizeof nothing - 1;
-    if (others && error.len > n && memcmp(error.ptr + error.len - n, nothing, n) == 0) {
-        buf_add(to, error.ptr, error.len - n);
-        buf_add_str(to, "; it took effect on some\r\n");
-    } else {
-        buf_add(to, error.ptr, error.len);
-    }
+    return memmem(error.ptr, error.len, NOTHING, sizeof NOTHING - 1);
 }
 
-/* The first part that failed decides. */
+/* Of the whole it isn't true that nothing was written, when another part was. */
+static void add_error(struct buf *to, struct slice error, bool others)
+{
+    const uint8_t *at = others ? says_nothing(error) : NULL;
+    if (!at) {
+        buf_add(to, error.ptr, error.len);
+        return;
+    }
+    size_t before = (size_t)(at - error.ptr), after = before + sizeof NOTHING - 1;
+    buf_add(to, error.ptr, before);
+    buf_add_str(to, "; it took effect on some");
+    buf_add(to, error.ptr + after, error.len - after);
+}
+
+/* The first part that failed decides; where nothing succeeded, the first that may have been written
+ * all the same. */
 static bool merge_error(struct call *call)
 {
-    const struct buf *first = NULL;
-    size_t failed = 0;
+    struct slice first = {0}, unsure = {0};
+    bool some = false;
     for (size_t i = 0; i < call->nparts; i++) {
-        if (!resp_reply_is_error(buf_slice(&call->parts[i].reply)))
-            continue;
-        first = first ? first : &call->parts[i].reply;
-        failed++;
+        struct slice reply = buf_slice(&call->parts[i].reply);
+        bool failed = resp_reply_is_error(reply);
+        some |= !failed;
+        if (failed && !first.len)
+            first = reply;
+        if (failed && !unsure.len && !says_nothing(reply))
+            unsure = reply;
     }
-    if (first)
-        add_error(&call->reply, buf_slice(first), failed < call->nparts);
-    return first;
+    if (first.len)
+        add_error(&call->reply, some || !unsure.len ? first : unsure, some);
+    return first.len;
 }
 
 static void merge(struct call *call)
@@ -208,12 +220,12 @@ void call_part_starts(struct call *call, uint32_t token)
 }
 
 /* A later read goes where the write was done. */
-static void note_write(struct call *call, uint32_t token, int node)
+static void note_write(struct call *call, uint32_t token, const struct request_result *result)
 {
     struct client *c = call->client;
-    recent_note(&c->recent, c->all->requests, token, node);
+    recent_note(&c->recent, c->all->requests, token, result);
     for (size_t i = 0; i < call->ntokens; i++)
-        recent_note(&c->recent, c->all->requests, call->tokens[i], node);
+        recent_note(&c->recent, c->all->requests, call->tokens[i], result);
 }
 
 void call_part_done(void *arg, const struct request_result *r)
@@ -223,7 +235,7 @@ void call_part_done(void *arg, const struct request_result *r)
     if (call->client) {
         count_in(call, p->token, -1);
         if (call->write)
-            note_write(call, p->token, r->node);
+            note_write(call, p->token, r);
     }
     call->left--;
     if (goes_straight(call, r->reply)) {

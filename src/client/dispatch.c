@@ -127,6 +127,7 @@ static void start_read(struct client *c, struct part *p, const struct command_sp
                            .level = level,
                            .token = p->token,
                            .prefer = prefer == RECENT_WAIT ? RECENT_ANY : prefer,
+                           .anchor = prefer >= 0 && recent_is_thin(&c->recent, p->token),
                            .done = call_part_done,
                            .arg = p};
     op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;

@@ -13,9 +13,17 @@ static void forget(struct recent *r, const struct peers *peers)
         r->floors[i] = peers->at[i] ? hint_log_appended(peers->at[i]->log).seq : 0;
 }
 
-void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node)
+static void forget_slot(struct recent *r, const struct peers *peers, struct recent_slot *slot)
 {
-    if (node < 0 || peers_count(rs->peers) == 1)
+    r->thin |= slot->thin;
+    slot->node = -1;
+    forget(r, peers);
+}
+
+void recent_note(struct recent *r, const struct requests *rs, uint32_t token,
+                 const struct request_result *result)
+{
+    if (result->node < 0 || peers_count(rs->peers) == 1)
         return;
     if (!r->slots) {
         r->slots = mem_calloc(RECENT_SLOTS, sizeof *r->slots);
@@ -24,8 +32,8 @@ void recent_note(struct recent *r, const struct requests *rs, uint32_t token, in
     }
     struct recent_slot *slot = &r->slots[token % RECENT_SLOTS];
     if (slot->node >= 0 && slot->token != token)
-        forget(r, rs->peers);
-    *slot = (struct recent_slot){.token = token, .node = node};
+        forget_slot(r, rs->peers, slot);
+    *slot = (struct recent_slot){.token = token, .node = result->node, .thin = result->thin};
 }
 
 /* The replicas of a token, sorted by what they have of what was forgotten. -1: none. */
@@ -84,8 +92,7 @@ int recent_replica(struct recent *r, const struct requests *rs, uint32_t token)
     if (slot && slot->node >= 0 && slot->token == token) {
         if (has_all(rs, (unsigned)slot->node))
             return slot->node;
-        forget(r, rs->peers); /* it went away since: who else has it? */
-        slot->node = -1;
+        forget_slot(r, rs->peers, slot); /* it went away since: who else has it? */
     }
     if (!r->floors)
         return RECENT_ANY;
@@ -102,32 +109,57 @@ int recent_replica(struct recent *r, const struct requests *rs, uint32_t token)
     return c.lagging ? RECENT_WAIT : RECENT_ANY;
 }
 
+static struct recent_slot *slot_of(const struct recent *r, uint32_t token)
+{
+    struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
+    return slot && slot->node >= 0 && slot->token == token ? slot : NULL;
+}
+
 int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first)
 {
-    const struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
-    if (!r->floors || (slot && slot->node >= 0 && slot->token == token))
+    if (!r->floors || slot_of(r, token))
         return -1;
     int second = choose(r, rs, token).normal; /* the own one is the first, where it could be one */
     return second != first ? second : -1;
 }
 
+bool recent_is_thin(const struct recent *r, uint32_t token)
+{
+    const struct recent_slot *slot = slot_of(r, token);
+    return slot ? slot->thin : r->thin;
+}
+
 static void forget_key(struct recent *r, uint32_t token)
 {
-    struct recent_slot *slot = r->slots ? &r->slots[token % RECENT_SLOTS] : NULL;
-    if (slot && slot->token == token)
+    struct recent_slot *slot = slot_of(r, token);
+    if (slot)
         slot->node = -1;
+}
+
+/* Of keys that are read together the first speaks for all. */
+static void mark_thin(struct recent *r, uint32_t token)
+{
+    struct recent_slot *slot = slot_of(r, token);
+    *(slot ? &slot->thin : &r->thin) = true;
 }
 
 void recent_join(struct recent *r, const struct requests *rs, const struct resp_command *cmd,
                  const size_t *keys, size_t n)
 {
-    int first = recent_replica(r, rs, request_token(rs, cmd->argv[keys[0]]));
-    bool same = true;
-    for (size_t i = 1; i < n && same; i++)
-        same = recent_replica(r, rs, request_token(rs, cmd->argv[keys[i]])) == first;
+    uint32_t first = request_token(rs, cmd->argv[keys[0]]);
+    int node = recent_replica(r, rs, first);
+    bool same = true, thin = false;
+    for (size_t i = 1; i < n; i++) {
+        uint32_t token = request_token(rs, cmd->argv[keys[i]]);
+        same = same && recent_replica(r, rs, token) == node;
+        thin |= recent_is_thin(r, token);
+    }
+    if (thin)
+        mark_thin(r, first);
     if (same)
         return;
     forget(r, rs->peers);
+    r->thin |= recent_is_thin(r, first);
     for (size_t i = 0; i < n; i++)
         forget_key(r, request_token(rs, cmd->argv[keys[i]]));
 }

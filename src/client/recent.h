@@ -18,20 +18,25 @@ struct recent { /* zeroed: nothing written */
     struct recent_slot {
         uint32_t token;
         int32_t node; /* -1: empty */
+        bool thin;    /* a majority may lack it */
     } * slots;
     uint64_t *floors; /* by node; NULL: nothing forgotten */
     unsigned n;       /* of floors: nobody knows what newer peers have of it */
+    bool thin;        /* a majority may lack some of what is forgotten */
 };
 
 enum { RECENT_ANY = -1, RECENT_WAIT = -2 };
 
-/* `node` has acknowledged this connection's newest write of this token; -1: none is known. */
-void recent_note(struct recent *r, const struct requests *rs, uint32_t token, int node);
+/* What became of this connection's newest write of this token. */
+void recent_note(struct recent *r, const struct requests *rs, uint32_t token,
+                 const struct request_result *result);
 /* Whom to ask first: a node, RECENT_ANY, or RECENT_WAIT: ask again soon. */
 int recent_replica(struct recent *r, const struct requests *rs, uint32_t token);
 /* If that one, `first`, is slow: another that has what the connection has written; -1: none is
  * known. */
 int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first);
+/* May a majority of the replicas lack what the connection has written? */
+bool recent_is_thin(const struct recent *r, uint32_t token);
 /* Before a read of several keys, which live on the same replicas: where their writes were
  * acknowledged by different ones, it is forgotten by whom, so that for each of them recent_replica
  * names one that has them all. */

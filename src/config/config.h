@@ -107,6 +107,7 @@ struct config {
     enum consistency read_consistency, write_consistency; /* live: config_read_level */
     struct buckets *bucket_types;                         /* live; NULL: none. config/buckets.h */
     bool sloppy_quorum;                                   /* live */
+    bool read_repairs_enabled;                            /* live */
     unsigned timeout;                                     /* ms */
     unsigned workers;                                     /* 0 = one per CPU */
     unsigned client_connections;                          /* 0 = no limit but the file limit */

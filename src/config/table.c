@@ -167,6 +167,9 @@ const struct option option_table[] = {
      .help = "levels of keys with this prefix, to read and to write; the longest counts"},
     {KEY("sloppy_quorum", type_bool), FIELD(bool, sloppy_quorum), .live = true, .fallback = "true",
      .value = "BOOL", .help = "a durable hint counts for a replica that is down"},
+    {KEY("read_repairs_enabled", type_bool), FIELD(bool, read_repairs_enabled), .live = true,
+     .fallback = "false", .value = "BOOL",
+     .help = "where a read finds that replicas differ, they are made equal"},
     {KEY("timeout", type_number), FIELD(unsigned, timeout), .min = 1, .max = MS_MAX,
      .fallback = "5000", .value = "MS", .help = "a client request, end to end"},
     {KEY("workers", type_number), FIELD(unsigned, workers), .max = 256, .fallback = "0",
@@ -226,7 +229,6 @@ const struct option option_table[] = {
 
     /* known, so that whoever sets one is told that it isn't a slip of the pen */
     {PROCESS("describe_stats", 'D', type_later_switch)},
-    {KEY("read_repairs_enabled", type_later)},
     {KEY("requirepass", type_later)},
     {KEY("allow_flush", type_later)},
 

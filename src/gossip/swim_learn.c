@@ -123,15 +123,24 @@ static void bury(struct swim *s, struct entry *dead)
         "another node has its place", false);
 }
 
+/* Of two that are DOWN at one place the one that started later had it last. Who has seen it live
+ * knows; to whoever hears of both only now, it must be the same one. */
+static void replace_dead(struct swim *s, struct entry *e)
+{
+    const struct entry *heir = learn_rival(s, e->word->seat);
+    struct entry *other = learn_predecessor(s, e->word->seat);
+    if (heir && heir->word->seat->where == e->word->seat->where)
+        bury(s, e);
+    else if (other)
+        bury(s, is_senior(e->word, other->word) ? e : other);
+}
+
 void learn_replace(struct swim *s, const struct word *w)
 {
-    struct entry *e = members_at(&s->m, w->seat->name->number);
     if (w->said == NODE_RESET)
         return;
     if (word_state(w) == NODE_DOWN) {
-        const struct entry *heir = learn_rival(s, w->seat);
-        if (heir && heir->word->seat->where == w->seat->where)
-            bury(s, e);
+        replace_dead(s, members_at(&s->m, w->seat->name->number));
         return;
     }
     struct entry *other;

@@ -14,6 +14,8 @@
  *   members      gossip --MEMBER--> writer         (brings ring, peers and senders there)
  *                writer --MOVED, GONE--> sender
  *   first peer   writer --SETTLE--> worker --SETTLE (answered)--> writer
+ *   read repair  worker --MEND--> writer --MEND (answered)--> worker
+ *                worker --BEATS_WANTED--> writer --LINK--> worker
  *   handoff      writer --SYNC--> sender --SYNC (answered)--> writer
  *   dyn-admin    admin --INSPECT--> worker --INSPECTED--> admin      (what each replica has of a
  * key)
@@ -56,6 +58,8 @@ enum mail_type {
     MAIL_GONE,  /* a bare msg to a sender: its peer has left the ring, for good */
     MAIL_SETTLE,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
+    MAIL_MEND,
+    MAIL_BEATS_WANTED, /* a bare msg: the writer asks its peers how far their writes are */
 };
 
 /* What is known about one write on one replica. Order matters: a later word replaces an earlier one
@@ -307,6 +311,24 @@ struct mail_repair {
     struct msg msg;
     char reason[160];
 };
+/* A copy of a key that is to take the place of the one in this node's store (request/mend.h). Comes
+ * back as the same memory. */
+struct mail_mend {
+    struct msg msg;
+    struct actor *worker;
+    uint64_t ticket; /* the worker's */
+    struct blob *command;
+    struct store_stamp overwrite;
+    struct store_mend mend;
+    /* the writer's answer */
+    enum mend_result {
+        MEND_APPLIED,
+        MEND_NEWER, /* something newer has touched the key */
+        MEND_FAILED /* the store can't, or was lost meanwhile; or it's no such command */
+    } result;
+};
+void mail_mend_free(struct mail_mend *m);
+
 /* The writer has appended to the peer's log and waits for it to be as durable as hints are. Comes
  * back as the same memory. */
 struct mail_sync {

@@ -6,6 +6,7 @@
 
 #define OUT_MAX      (256u * 1024) /* bytes copied ahead of the socket */
 #define RATE_LOOK_MS 100           /* rates may change */
+#define BATCH_KEEP   (16u * 1024)  /* bytes of memory for packing that stay between turns */
 
 /* ---- the cursors ---------------------------------------------------------------------------- */
 
@@ -84,6 +85,8 @@ static void measure(struct sender *s)
     PEER_STORE(s->peer, live_rate, meter_look(&s->live_meter, in, now));
 }
 
+#define BEAT_WANTED_MS 100
+
 void sender_send_beat(struct sender *s)
 {
     uint64_t now = clock_mono_us();
@@ -112,6 +115,15 @@ static void reply_took(struct sender *s, uint64_t us)
         pace_usual(&s->pace, us);
     if (!drains || s->distance.step == DISTANCE_UNKNOWN)
         PEER_STORE(s->peer, distance, distance_sample(&s->distance, us));
+}
+
+void sender_beat_wanted(struct sender *s)
+{
+    uint64_t now = clock_mono_ms();
+    if (now - s->wanted_ms < BEAT_WANTED_MS)
+        return;
+    s->wanted_ms = now;
+    sender_send_beat(s);
 }
 
 /* A beat comes back: how long that took, and what the peer's clock shows. */
@@ -187,7 +199,7 @@ static void pack(struct sender *s)
     struct slice raw = buf_slice(&s->batch);
     if (!pack_add(&s->stream.out, raw))
         buf_add(&s->stream.out, raw.ptr, raw.len);
-    buf_reset(&s->batch, OUT_MAX);
+    buf_reset(&s->batch, BATCH_KEEP);
 }
 
 /* A batch of records. False: none went out. */

@@ -59,6 +59,7 @@ struct sender {
     bool unpacks;      /* the peer understands packed frames */
     uint64_t answered; /* of peer->answered: what the bucket knows of */
     struct distance distance;
+    uint64_t wanted_ms; /* when the peer was last given a heartbeat that it wanted */
     uint64_t asked_us; /* the oldest heartbeat that isn't answered; 0: none */
     struct meter drain_meter, live_meter;
     struct carrier carrier;
@@ -108,6 +109,7 @@ bool sender_was_given(const struct sender *s, uint64_t seq);
 /* Nothing goes out of the log because somebody names a number that this node never gave. */
 bool sender_was_never_sent(struct sender *s, uint64_t seq);
 void sender_send_beat(struct sender *s);
+void sender_beat_wanted(struct sender *s); /* by the peer; not more often than makes sense */
 void sender_carry(struct sender *s, struct mail_reads *m);       /* takes it */
 void sender_reply_time(struct sender *s, const struct frame *f); /* a beat comes back */
 void sender_look_at_waits(struct sender *s);

@@ -195,6 +195,9 @@ static void on_link_frame(struct sender *s, const struct frame *f)
     case FRAME_READ_REPLY:
         carrier_answer(&s->carrier, f);
         break;
+    case FRAME_BEAT_WANTED:
+        sender_beat_wanted(s);
+        break;
     case FRAME_BEAT:
         if (f->seq) /* else nobody asked: it is busy with something large */
             sender_reply_time(s, f);

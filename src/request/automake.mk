@@ -7,5 +7,7 @@ libdynomited_a_SOURCES += src/request/stats.h src/request/level.h src/request/pl
 	src/request/own.h src/request/own.c src/request/batch.h src/request/batch.c src/request/sources.h src/request/sources.c \
 	src/request/replicate.h src/request/replicate.c src/request/handoff.h src/request/handoff.c \
 	src/request/handoff_chunk.h src/request/handoff_chunk.c src/request/handoff_recover.c \
-	src/request/pulse.h src/request/pulse.c \
-	src/request/hedge.h src/request/hedge.c src/request/request_hedge.c
+	src/request/pulse.h src/request/pulse.c src/request/writer_mend.c \
+	src/request/mend.h src/request/mend.c src/request/copies.h src/request/copies.c \
+	src/request/repair_queue.h src/request/repair_queue.c src/request/repair.h src/request/repair.c \
+	src/request/hedge.h src/request/hedge.c src/request/request_hedge.c src/request/nearest.h src/request/nearest.c

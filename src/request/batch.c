@@ -27,6 +27,12 @@ void mail_inbound_free(struct mail_inbound *m)
     mem_free(m);
 }
 
+void mail_mend_free(struct mail_mend *m)
+{
+    blob_unref(m->command);
+    mem_free(m);
+}
+
 struct item *batch_add(struct batch *b)
 {
     if (b->n == b->cap) {
@@ -65,16 +71,21 @@ void batch_remove(struct batch *b, bool (*drop)(void *arg, struct item *it), voi
     b->n = kept;
 }
 
+static unsigned source_of(const struct item *it)
+{
+    return it->kind == ITEM_OWN || it->kind == ITEM_PROBE ? 0 : it->node + 1u;
+}
+
 static void fill_write(struct item *it, struct store_write *to)
 {
-    *to = (struct store_write){
-        .skip = it->kind == ITEM_SKIP || !it->spec,
-        .source = it->kind == ITEM_OWN || it->kind == ITEM_PROBE ? 0 : it->node + 1u,
-        .seq = it->seq,
-        .stamp = it->stamp,
-        .tag = it->tag,
-        .spec = it->spec,
-        .cmd = &it->cmd};
+    *to = (struct store_write){.skip = it->kind == ITEM_SKIP || !it->spec,
+                               .source = source_of(it),
+                               .mend = it->mend ? &it->mend->mend : NULL,
+                               .seq = it->seq,
+                               .stamp = it->stamp,
+                               .tag = it->tag,
+                               .spec = it->spec,
+                               .cmd = &it->cmd};
     it->at_store = to;
 }
 
@@ -101,9 +112,12 @@ void batch_clear(struct batch *b)
 
 void batch_fini(struct batch *b)
 {
-    for (size_t i = 0; i < b->n; i++)
+    for (size_t i = 0; i < b->n; i++) {
         if (b->items[i].order)
             mail_write_free(b->items[i].order);
+        if (b->items[i].mend)
+            mail_mend_free(b->items[i].mend);
+    }
     batch_clear(b);
     for (size_t i = 0; i < b->cap; i++)
         resp_command_fini(&b->items[i].cmd);

@@ -13,6 +13,7 @@ enum item_kind {
     ITEM_SKIP,   /* of a peer: numbers that will not come */
     ITEM_PROBE,  /* a question to the own store (request/writer_effects.c) */
     ITEM_HANDED, /* a hint of a node that has left (request/handoff.h) */
+    ITEM_MEND,   /* of a read repair (request/mend.h); node: STORE_SOURCE_MENDS - 1 */
 };
 
 struct item {
@@ -23,6 +24,7 @@ struct item {
     uint16_t tag;
     struct mail_write *order; /* ITEM_OWN: the batch's until somebody takes it; of no worker: it is
                                  replayed (request/own.h) */
+    struct mail_mend *mend;   /* ITEM_MEND: as `order` */
     struct resp_command cmd;  /* its memory is kept from use to use */
     const struct command_spec *spec;
     struct store_write *at_store; /* NULL: passing, or not there yet */

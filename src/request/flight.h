@@ -44,6 +44,7 @@ struct request {
     unsigned can, asked;            /* the first so many may be asked; so many were */
     unsigned groups;                /* of read_plan */
     bool one_decides;               /* the first answer is the answer */
+    bool again;                     /* they differed, and will soon be asked again */
     struct read_word *reads;        /* n */
     bool own_asked, over;           /* the store answers to this memory: it stays until then */
     struct blob *own_failure;       /* what the own store said when it couldn't */

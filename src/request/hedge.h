@@ -31,7 +31,7 @@
 #define HEDGE_BURST    100u  /* hedges that can be saved up */
 #define HEDGE_SAMPLES  100u  /* answers that tell a percentile; with fewer a node isn't hedged */
 #define HEDGE_RECENT   1024u /* so many answers, then the old ones count half */
-#define HEDGE_LEAST_US 1000u /* nothing that is faster is slow: the loop's timers are no finer */
+#define HEDGE_LEAST_US 1000u /* nothing that is faster is slow */
 #define HEDGE_BUCKETS  73u
 
 /* How long one node's recent answers took: bucket 0 below 64 us, then four to each doubling, up to

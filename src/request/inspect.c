@@ -67,11 +67,11 @@ static void name_replicas(const struct requests *rs, struct mail_inspected *m)
 {
     struct replica_view v[RING_WRITES_MAX];
     struct read_plan plan;
-    struct shortfall lacking;
+    struct shortfall ignored;
     unsigned nodes, n = request_view_writes(rs, m->token, v, &nodes);
-    (void)plan_read(CONSISTENCY_DC_ONE, v, n, &plan, &lacking);
-    for (unsigned i = 0; i < plan.can; i++)
-        put_replica(m, plan.node[i], true);
+    (void)plan_read(CONSISTENCY_DC_ONE, v, n, &plan, &ignored);
+    for (unsigned i = 0; i < plan.n; i++)
+        put_replica(m, plan.node[i], i < plan.can);
     for (unsigned i = 0; i < n; i++) {
         m->joining += v[i].joining;
         if (!is_named(m, v[i].node))

@@ -10,6 +10,7 @@
 struct replica_view {
     uint16_t node;
     uint8_t datacenter; /* topology_datacenter: 0 is this node's own */
+    uint8_t distance;   /* of a peer, peer/distance.h */
     bool own;           /* this node's own store */
     bool up;            /* it answers: link and store are there */
     bool normal;        /* NODE_NORMAL; STANDBY replicas are read last and written as hints */

@@ -154,10 +154,15 @@ void pulse_publish(struct pulse *p, struct hlc *clock, uint64_t waiting,
     __atomic_store_n(p->watermark, lowest, __ATOMIC_RELEASE);
 }
 
-uint64_t pulse_forgettable(struct pulse *p, bool clock_trusted, const struct pulse_now *now)
+uint64_t pulse_settled(const struct pulse *p)
 {
     uint64_t own = __atomic_load_n(p->watermark, __ATOMIC_RELAXED);
-    uint64_t below = watermarks_lowest(&p->marks, p->peers->self, own);
+    return watermarks_lowest(&p->marks, p->peers->self, own);
+}
+
+uint64_t pulse_forgettable(struct pulse *p, bool clock_trusted, const struct pulse_now *now)
+{
+    uint64_t below = pulse_settled(p);
     uint64_t life = p->life_ms + 2 * PULSE_MARGIN_MS;
     uint64_t aged = clock_trusted && now->steady_ms > life ? (now->steady_ms - life) << 16 : 0;
     below = below > aged ? below : aged;

@@ -69,6 +69,8 @@ bool pulse_refuses(const struct pulse *p, struct buf *reply);
  * UINT64_MAX: there is none; then the clock may be moved. */
 void pulse_publish(struct pulse *p, struct hlc *clock, uint64_t waiting,
                    const struct pulse_now *now);
+/* The lowest watermark of all members: what is stamped below it has come to all its replicas. */
+uint64_t pulse_settled(const struct pulse *p);
 /* Below which stamp nothing needs guarding: the lowest watermark, or, if that is higher, what is
  * older than any hint lives (only where the clock is trusted): so far a member that is away can
  * hold it back. Never falls. */

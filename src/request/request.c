@@ -2,6 +2,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "request/flight.h"
+#include "request/nearest.h"
 #include <string.h>
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -50,6 +51,7 @@ void request_free(struct request *r)
     if (r->ticket)
         slots_drop(&rs->live, r->ticket);
     hedges_over(&rs->hedges, &r->hedge);
+    rs->again -= r->again;
     for (unsigned i = 0; i < r->n; i++)
         blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
     if (r->carry)
@@ -62,9 +64,20 @@ void request_free(struct request *r)
         mem_free(r);
 }
 
+static bool is_thin(const struct request *r)
+{
+    unsigned replicas = 0, applied = 0;
+    for (unsigned i = 0; r->write && i < r->n; i++) {
+        bool local = !r->words[i].joining && r->words[i].datacenter == 0;
+        replicas += local;
+        applied += local && r->words[i].verdict == VERDICT_APPLIED;
+    }
+    return replicas && applied < level_need(CONSISTENCY_DC_QUORUM, replicas);
+}
+
 void request_finish(struct request *r, struct slice reply, int node)
 {
-    struct request_result result = {.reply = reply, .node = node};
+    struct request_result result = {.reply = reply, .node = node, .thin = is_thin(r)};
     r->done(r->arg, &result);
     if (!r->write && quorum_read_differs(r->reads, r->n))
         request_differs(r);
@@ -213,6 +226,7 @@ static void view_peer(const struct requests *rs, struct replica_view *v)
     v->told_standby = told == NODE_STANDBY || told == NODE_JOINING;
     v->up = PEER_LOAD(p, link_up) && state != NODE_DOWN;
     v->normal = state == NODE_NORMAL;
+    v->distance = (uint8_t)PEER_LOAD(p, distance);
     v->behind = peer_hinting(p) || peer_behind(p) > rs->config->send_window;
 }
 
@@ -238,6 +252,7 @@ static unsigned view_nodes(const struct requests *rs, uint32_t token, bool write
         else
             view_peer(rs, &v[i]);
     }
+    nearest_sort(v, n - joining);
     return n;
 }
 

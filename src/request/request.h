@@ -22,6 +22,7 @@
 #include "wire/frame.h"
 
 struct request;
+struct repairs;
 struct requests {
     struct actor *worker, *writer;
     const struct config *config;
@@ -31,8 +32,9 @@ struct requests {
     struct store_reader *reader;
     const uint32_t *own_state; /* atomic */
     struct stats *stats;
-    uint32_t *serves; /* see request/writer.h */
-    bool direct;      /* this node is alone and its store orders writes by itself */
+    uint32_t *serves;        /* see request/writer.h */
+    struct repairs *repairs; /* who hears of replicas that differ; NULL: nobody */
+    bool direct;             /* this node is alone and its store orders writes by itself */
     enum hash_kind hash;
     /* its own */
     struct slots live;
@@ -46,6 +48,7 @@ struct requests {
     struct request *held_back; /* writes that wait before a peer is asked to run them */
     uint64_t newest_stamp;     /* of writes of this worker's clients, also those that peers ran */
     unsigned ndirect;          /* writes on their way past the writer */
+    unsigned again; /* reads whose replicas differed, and that will soon ask them again */
     struct hedges hedges;
     uint64_t turn_us; /* when this turn began, for hedges; 0: not looked at yet */
 };
@@ -53,6 +56,7 @@ struct requests {
 struct request_result {
     struct slice reply; /* RESP, valid during the call */
     int node;           /* of a write: a replica that has applied it; -1: none that is known */
+    bool thin;          /* of a write: fewer than most replicas of this datacenter have, so far */
 };
 typedef void request_done(void *arg, const struct request_result *r);
 
@@ -60,9 +64,10 @@ struct operation {
     const struct command_spec *spec;
     const struct resp_command *cmd;
     enum consistency level;
-    uint32_t token;  /* of its key: request_token */
-    int prefer;      /* of a read: ask this node first (it has this client's write); -1: no wish */
-    int second;      /* where there is such a wish: one that has it too; -1: none is known */
+    uint32_t token; /* of its key: request_token */
+    int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
+    int second;     /* where there is such a wish: one that has it too; -1: none is known */
+    bool anchor; /* a majority may lack that write: its answer isn't outvoted, but by newer ones */
     bool everywhere; /* of a write: answered when all replicas that are up have it, unless that
                         takes long */
     request_done *done;

@@ -1,6 +1,8 @@
 #include "core/clock.h"
 #include "request/flight.h"
 
+#define TOGETHER_US 1000 /* those that become due within it cost one turn */
+
 /* The clock is read once a turn. */
 static uint64_t turn_us(struct requests *rs)
 {
@@ -40,13 +42,15 @@ void request_hedge_answered(struct request *r, uint16_t node)
 
 uint64_t requests_hedge_due(struct requests *rs)
 {
+    uint64_t due = hedges_due(&rs->hedges);
     rs->turn_us = 0;
-    return hedges_due(&rs->hedges);
+    return due == HEDGE_NEVER ? due : (due / TOGETHER_US + 1) * TOGETHER_US;
 }
 
 void requests_hedge(struct requests *rs)
 {
-    for (struct hedge_wait *w; (w = hedges_next(&rs->hedges, turn_us(rs)));) {
+    uint64_t now_us = rs->turn_us = clock_mono_us();
+    for (struct hedge_wait *w; (w = hedges_next(&rs->hedges, now_us));) {
         struct request *r = container_of_(w, struct request, hedge);
         r->hedged = true;
         STATS_ADD(rs->stats, hedged_reads, 1);

@@ -1,6 +1,8 @@
+#include "core/clock.h"
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "request/flight.h"
+#include "request/repair.h"
 #include "wire/frame.h"
 #include <string.h>
 
@@ -23,10 +25,48 @@ static void fail_read(struct request *r, const struct shortfall *lacking, bool b
 
 void request_differs(const struct request *r)
 {
+    struct resp_command cmd = {0};
     STATS_ADD(r->rs->stats, reads_differ, 1);
+    if (!r->rs->repairs || !repairs_enabled(r->rs->repairs) || !r->command)
+        return;
+    if (resp_command_parse(blob_slice(r->command), &cmd))
+        repairs_note(r->rs->repairs, r->spec, &cmd);
+    resp_command_fini(&cmd);
+}
+
+/* Replicas lack the client's own write, which is on its way to them: an error would be a poor
+ * answer. They are asked again at the next ticks, for a fifth of the time at most. */
+static bool will_ask_again(struct request *r, const struct shortfall *lacking)
+{
+    bool anchored = false;
+    for (unsigned i = 0; i < r->n; i++)
+        anchored |=
+            r->reads[i].anchor && r->reads[i].reply && r->reads[i].group == lacking->datacenter;
+    uint64_t left = r->rs->config->timeout / 5 * 4;
+    if (!lacking->differ || !anchored || clock_mono_ms() + left > r->deadline_ms)
+        return false;
+    r->rs->again += !r->again;
+    r->again = true;
+    return true;
 }
 
 static bool ask_where_lacking(struct request *r, bool impatient);
+
+static void ask_again(struct request *r)
+{
+    r->again = false;
+    r->rs->again--;
+    for (unsigned i = 0; i < r->can; i++) {
+        struct read_word *w = &r->reads[i];
+        if (!w->reply)
+            continue; /* silent, or it can't serve */
+        blob_unref(w->reply);
+        w->reply = NULL;
+        w->asked = w->answered = false;
+        r->asked--;
+    }
+    ask_where_lacking(r, false);
+}
 
 /* Enough words? Decide; else ask on. */
 static void weigh_read(struct request *r)
@@ -38,7 +78,8 @@ static void weigh_read(struct request *r)
         request_finish(r, blob_slice(r->reads[chosen].reply), -1);
         break;
     case READ_FAILED:
-        fail_read(r, &lacking, false);
+        if (!will_ask_again(r, &lacking))
+            fail_read(r, &lacking, false);
         break;
     case READ_WAIT:
         ask_where_lacking(r, false);
@@ -164,7 +205,8 @@ static bool ask_where_lacking(struct request *r, bool impatient)
 
 void request_ask_second(struct request *r)
 {
-    (void)ask_next(r, 0);
+    if (r->asked < 2)
+        ask_next(r, 0);
 }
 
 /* Puts the preferred node in front, if it can answer. */
@@ -207,15 +249,18 @@ static uint64_t patience(const struct requests *rs)
 /* Longer where only one is known to have what the client has written. */
 static uint64_t first_patience(const struct request *r, const struct operation *op)
 {
-    return r->one_decides && op->prefer >= 0 ? r->rs->config->timeout / 2 : patience(r->rs);
+    return (r->one_decides || op->anchor) && op->prefer >= 0 ? r->rs->config->timeout / 2
+                                                             : patience(r->rs);
 }
 
 /* Words that nothing is known of yet; who is away has failed already. */
-static void fill_words(struct request *r, const struct read_plan *plan)
+static void fill_words(struct request *r, const struct read_plan *plan, const struct operation *op)
 {
     memcpy(r->node, plan->node, plan->n * sizeof *plan->node);
     for (unsigned i = 0; i < plan->n; i++)
-        r->reads[i] = (struct read_word){.group = plan->group[i], .answered = i >= plan->can};
+        r->reads[i] = (struct read_word){.group = plan->group[i],
+                                         .answered = i >= plan->can,
+                                         .anchor = op->anchor && plan->node[i] == op->prefer};
     r->can = plan->can;
     r->groups = plan->groups;
     r->one_decides = r->level == CONSISTENCY_DC_ONE || plan->n == 1;
@@ -225,6 +270,16 @@ static void fill_words(struct request *r, const struct read_plan *plan)
 static bool has_second(const struct operation *op)
 {
     return op->prefer >= 0 && op->second >= 0;
+}
+
+/* May the second of them answer in the first one's place? What the client has written it must have
+ * as well; and of what equal replicas tell in ways of their own a cursor is only the first one's.
+ */
+static bool may_hedge(const struct read_plan *plan, const struct operation *op)
+{
+    if (plan->first < 2 || op->spec->compare == REPLY_KIND)
+        return false;
+    return op->prefer < 0 || (has_second(op) && plan->node[1] == (uint16_t)op->second);
 }
 
 void request_read(struct requests *rs, const struct operation *op)
@@ -238,9 +293,9 @@ void request_read(struct requests *rs, const struct operation *op)
         prefer(&plan, op->second);
     prefer(&plan, op->prefer);
     struct request *r = request_new(rs, op, false, plan.n);
-    fill_words(r, &plan);
+    fill_words(r, &plan, op);
     r->ask_on_ms = r->deadline_ms - rs->config->timeout + first_patience(r, op);
-    r->may_hedge = plan.first > 1 && (op->prefer < 0 || has_second(op));
+    r->may_hedge = may_hedge(&plan, op);
     if (possible)
         start_reading(r);
     else
@@ -253,8 +308,18 @@ static void ask_on(struct request *r, uint64_t now_ms)
     ask_where_lacking(r, true);
 }
 
+static void ask_all_again(struct requests *rs)
+{
+    for (struct request *r = rs->oldest, *next; r && rs->again; r = next) {
+        next = r->newer;
+        if (r->again)
+            ask_again(r);
+    }
+}
+
 void requests_ask_on(struct requests *rs, uint64_t now_ms)
 {
+    ask_all_again(rs);
     uint64_t begun_before = now_ms + rs->config->timeout - patience(rs);
     for (struct request *r = rs->oldest, *next; r && r->deadline_ms <= begun_before; r = next) {
         next = r->newer;

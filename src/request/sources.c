@@ -157,6 +157,12 @@ void source_announce(struct source *s, enum node_state state, bool serving)
     handshake_add_state(&s->out, s->applied, state, serving);
 }
 
+void source_want_beat(struct source *s)
+{
+    if (s->has_link && !s->greet_due)
+        say(s, &(struct frame){.kind = FRAME_BEAT_WANTED});
+}
+
 void source_hang_up(struct source *s)
 {
     if (!s->has_link)

@@ -69,6 +69,8 @@ void source_unlinked(struct source *s, struct link_ref link);
 /* The welcome that is due: no batch is at the store, so that `applied` is what the store has. */
 void source_greet(struct source *s, enum node_state state, bool serving);
 void source_announce(struct source *s, enum node_state state, bool serving);
+/* How far are its writes? */
+void source_want_beat(struct source *s);
 bool source_is_link(const struct source *s, struct link_ref link);
 
 /* Where the store stands, after its (new) start; what was queued above is forgotten. */

@@ -8,6 +8,24 @@
 
 #define STATS_COMMANDS_MAX 512
 
+/* What became of a key that a read repair looked at. */
+enum repair_result {
+    REPAIR_DONE,      /* all replicas that answered have the same value now */
+    REPAIR_EQUAL,     /* they had it already */
+    REPAIR_UNDECIDED, /* nothing tells which one is right */
+    REPAIR_UNSETTLED, /* given up: it never was settled what is on its way */
+    REPAIR_FAILED,    /* given up: a replica couldn't take the copy */
+    REPAIR_DROPPED,   /* the queue was full */
+    REPAIR_RESULTS
+};
+
+static inline const char *repair_result_name(enum repair_result r)
+{
+    static const char *const names[] = {"repaired",  "equal",  "undecided",
+                                        "unsettled", "failed", "dropped"};
+    return names[r];
+}
+
 enum stats_result { RESULT_OK, RESULT_ERROR, RESULTS };
 
 struct stats {
@@ -15,6 +33,7 @@ struct stats {
     uint64_t unknown_commands;
     uint64_t connections, connections_total; /* clients: now, since the start */
     uint64_t timeouts;
+    uint64_t repairs[REPAIR_RESULTS];
     uint64_t hedged_reads;     /* for which a second replica was asked, the first being slow */
     uint64_t hedged_reads_won; /* of them, answered by the second */
     uint64_t reads_differ;     /* of which some replicas gave different replies */

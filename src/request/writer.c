@@ -116,6 +116,8 @@ static void move_watermark(struct writer *w)
     bool trusted = __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED);
     pulse_publish(&w->pulse, &w->clock, waiting_stamp(w), &w->now);
     __atomic_store_n(w->o.clock_now, w->clock.last, __ATOMIC_RELAXED);
+    if (w->o.settled_below)
+        __atomic_store_n(w->o.settled_below, pulse_settled(&w->pulse), __ATOMIC_RELEASE);
     store_forget_below(w->o.store, pulse_forgettable(&w->pulse, trusted, &w->now));
 }
 
@@ -190,6 +192,13 @@ static void receive(void *self, struct msg *msg)
     case MAIL_SYNC:
         handoff_synced(w->handoff, container_of_(msg, struct mail_sync, msg));
         break;
+    case MAIL_MEND:
+        writer_mend(w, container_of_(msg, struct mail_mend, msg));
+        break;
+    case MAIL_BEATS_WANTED:
+        writer_want_beats(w);
+        mem_free(msg);
+        break;
     case MAIL_REPAIR:
         own_mark_repair(&w->own, container_of_(msg, struct mail_repair, msg)->reason);
         mem_free(container_of_(msg, struct mail_repair, msg));
@@ -254,6 +263,8 @@ static void drop(struct msg *msg)
         mail_inbound_free(container_of_(msg, struct mail_inbound, msg));
     else if (msg->type == MAIL_MEMBER)
         mail_member_free(container_of_(msg, struct mail_member, msg));
+    else if (msg->type == MAIL_MEND)
+        mail_mend_free(container_of_(msg, struct mail_mend, msg));
     else
         mem_free(msg);
 }

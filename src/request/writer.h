@@ -41,6 +41,8 @@ struct writer_options {
     uint32_t *own_state;        /* atomic, out: enum node_state */
     uint64_t *clock_now;        /* atomic, out: the newest stamp given */
     uint64_t *watermark;        /* atomic, out: see request/pulse.h */
+    uint64_t *settled_below;    /* atomic, out: all writes below this stamp are where they belong;
+                                   NULL: nobody asks */
     int64_t *clock_off;         /* atomic, out: ms that the wall clock is ahead of the peers' */
     const uint64_t *clock_kept; /* atomic, in, ms: the bound from which the next start goes on */
     /* In the writer's thread: */

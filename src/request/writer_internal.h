@@ -1,9 +1,8 @@
 /* request/writer_internal: what the writer's files share. writer.c is the actor and what it tells
  * the peers, writer_peers.c who they are and what they send, writer_members.c what membership says
- * of them, writer_orders.c what dyn-admin asks for, writer_writes.c what clients send,
- * writer_effects.c those of their writes whose effect is awaited, writer_store.c the batches at the
- * own store. Nobody else includes it; all of it is the writer's
- * thread. */
+ * of them, writer_mend.c read repair, writer_orders.c what dyn-admin asks for, writer_writes.c what
+ * clients send, writer_effects.c those of their writes whose effect is awaited, writer_store.c the
+ * batches at the own store. Nobody else includes it; all of it is the writer's thread. */
 #ifndef REQUEST_WRITER_INTERNAL_H
 #define REQUEST_WRITER_INTERNAL_H
 
@@ -52,6 +51,7 @@ struct writer {
     unsigned unsettled; /* workers that may have writes on their way past the writer */
     uv_timer_t tick, retry, lazy;
     unsigned ticks;
+    uint64_t beats_wanted_ms; /* when the peers were asked last */
 };
 
 static inline bool writer_serving(const struct writer *w)
@@ -102,6 +102,14 @@ void writer_settled(struct writer *w, struct mail_settle *m); /* takes it */
 void writer_members_tick(struct writer *w);                   /* those that had to wait */
 void writer_members_turn_end(struct writer *w);               /* a changed ring is kept on disk */
 void writer_members_fini(struct writer *w);
+
+/* ---- writer_mend.c ------------------------------------------------------------------------------
+ */
+
+void writer_mend(struct writer *w, struct mail_mend *m); /* takes it */
+void writer_finish_mend(struct item *it);                /* the store has answered */
+void writer_give_up_mends(struct writer *w);             /* what is gathered; the store is gone */
+void writer_want_beats(struct writer *w);
 
 /* ---- writer_orders.c ----------------------------------------------------------------------------
  */

@@ -129,6 +129,8 @@ static void on_store_done(void *arg, struct store_batch *sb)
         struct item *it = &b->items[i];
         if (it->kind == ITEM_OWN && it->order)
             writer_finish_own(w, it);
+        else if (it->kind == ITEM_MEND)
+            writer_finish_mend(it);
         else if (it->kind == ITEM_HANDED)
             handoff_applied(w->handoff, it->at_store);
         else if (it->kind == ITEM_WRITE || it->kind == ITEM_SKIP)
@@ -200,6 +202,7 @@ static void on_store_down(void *arg, const char *reason)
         go_behind(w);
     else
         batch_remove(w->gathering, give_back, NULL);
+    writer_give_up_mends(w);
     handoff_forget(w->handoff, w->gathering);
     for (size_t i = 0; w->at_store && i < w->at_store->n; i++)
         if (w->at_store->items[i].passing)

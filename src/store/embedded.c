@@ -193,7 +193,8 @@ static const struct store_ops ops = {.answers_at_once = true,
                                      .reader_new = embedded_reader_new,
                                      .reader_free = embedded_reader_free,
                                      .read = embedded_read,
-                                     .inspect = embedded_inspect};
+                                     .inspect = embedded_inspect,
+                                     .copy = embedded_copy};
 
 /* LMDB's own order, quicker: the first eight bytes are a hash and nearly always decide. */
 static int compare_keys(const MDB_val *a, const MDB_val *b)

@@ -302,6 +302,8 @@ void embedded_reader_free(struct store_reader *r);
 void embedded_read(struct store_reader *r, const struct command_spec *spec,
                    const struct resp_command *cmd, store_read_fn *fn, void *arg);
 void embedded_inspect(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg);
+void embedded_copy(struct store_reader *r, struct slice key, bool command, store_copy_fn *fn,
+                   void *arg);
 /* A snapshot of LMDB not older than the memtables that were loaded before the call. */
 int embedded_snapshot(struct embedded_reader *r) MUST_USE;
 /* embedded_scan.c: SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]. Within a read section. */

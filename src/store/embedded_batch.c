@@ -14,6 +14,7 @@ struct run {
     struct embedded_change *c;
     struct stamp at;
     uint64_t now; /* the stamp's wall ms */
+    const struct store_mend *mend;
     struct buf *scratch;
     /* the key that is open */
     struct record_key key;
@@ -51,16 +52,32 @@ static bool is_unguarded(const struct run *run)
     return !run->found && run->at.time <= __atomic_load_n(&run->c->s->forgotten, __ATOMIC_RELAXED);
 }
 
+static struct stamp stamp_of(struct store_stamp s)
+{
+    return (struct stamp){s.time, s.tag};
+}
+
 /* Strictly older than what guards the key. A change stamped before the key lapsed belongs to the
- * life that is over. */
+ * life that is over. A mend is for a key that nothing newer than it knows has touched. */
 static bool is_stale(const struct run *run, enum cell_effect effect)
 {
     if (!run->found)
         return false;
+    if (run->mend)
+        return stamp_before(stamp_of(run->mend->upto), run->old.newest);
     if (stamp_before(run->at, run->old.overwrite))
         return true;
     return effect == CELL_CHANGED && run->old.type == RECORD_TOMBSTONE &&
            run->now < run->old.expires;
+}
+
+/* What a mend brings is no write of its own: its stamps are those of the copy. */
+static void keep_stamps_of_copy(const struct run *run, struct record *r)
+{
+    if (run->found && stamp_before(r->overwrite, run->old.overwrite))
+        r->overwrite = run->old.overwrite;
+    if (stamp_before(r->newest, stamp_of(run->mend->newest)))
+        r->newest = stamp_of(run->mend->newest);
 }
 
 static struct record record_after(const struct run *run, struct slice key, const struct cell *c)
@@ -75,6 +92,8 @@ static struct record record_after(const struct run *run, struct slice key, const
         r.overwrite = run->found ? run->old.overwrite : (struct stamp){0, 0};
     if (run->found && stamp_before(run->at, run->old.newest))
         r.newest = run->old.newest;
+    if (run->mend)
+        keep_stamps_of_copy(run, &r);
     r.sweep = embedded_sweep_time(&r);
     return r;
 }
@@ -137,8 +156,11 @@ static int run_write(struct embedded_change *c, struct store_write *w, struct bu
     size_t start = replies->len;
     struct embedded *s = c->s;
     struct embedded_mark before = embedded_mark(c);
-    struct run run = {
-        .c = c, .at = {w->stamp, w->tag}, .now = hlc_ms(w->stamp), .scratch = &s->scratch};
+    struct run run = {.c = c,
+                      .at = {w->stamp, w->tag},
+                      .now = hlc_ms(w->stamp),
+                      .mend = w->mend,
+                      .scratch = &s->scratch};
     struct string_access access = {open_cell, close_cell, &run, run.scratch};
     const struct string_command *command =
         w->cmd->argc ? embedded_command(s, w->spec, w->cmd->argv[0]) : NULL;
@@ -148,7 +170,7 @@ static int run_write(struct embedded_change *c, struct store_write *w, struct bu
     }
     if (string_run(command, w->cmd, &access, replies)) {
         c->dropped += run.dropped;
-        c->unguarded += run.unguarded && w->source != 0;
+        c->unguarded += run.unguarded && w->source != 0 && !w->mend;
         w->outcome = run.dropped && !run.stored ? STORE_STALE : STORE_APPLIED;
         return 0;
     }

@@ -209,3 +209,64 @@ void embedded_inspect(struct store_reader *reader, struct slice key, store_read_
     resp_add_bulk_str(&r->reply, digest);
     answer(&l, l.rc, &r->reply, fn, arg);
 }
+
+/* ---- copies -----------------------------------------------------------------------------------
+ */
+
+static void add_copy_command(struct buf *b, struct slice key, const struct record *live)
+{
+    char at[24];
+    struct slice argv[5] = {slice_str("DEL"), key};
+    size_t n = 2;
+    if (live) {
+        argv[0] = slice_str("SET");
+        argv[n++] = live->value;
+    }
+    if (live && live->expires) {
+        snprintf(at, sizeof at, "%llu", (unsigned long long)live->expires);
+        argv[n++] = slice_str("PXAT");
+        argv[n++] = slice_str(at);
+    }
+    resp_add_command(b, argv, n);
+}
+
+static void fill_copy(struct store_copy *c, const struct record *rec, bool live)
+{
+    c->exists = live;
+    c->overwrite = (struct store_stamp){rec->overwrite.time, rec->overwrite.tag};
+    c->newest = (struct store_stamp){rec->newest.time, rec->newest.tag};
+    c->newest_exact = true;
+    if (!live)
+        return;
+    c->digest = store_digest_string(rec->value);
+    c->weight = store_weight_string(rec->value);
+    c->bytes = rec->value.len;
+    c->expires = rec->expires;
+}
+
+void embedded_copy(struct store_reader *reader, struct slice key, bool command, store_copy_fn *fn,
+                   void *arg)
+{
+    struct embedded_reader *r = container_of_(reader, struct embedded_reader, base);
+    uint64_t now = clock_wall_ms();
+    struct store_copy c = {0};
+    struct record_key k;
+    struct record rec;
+    struct buf b = BUF_INIT;
+    record_key_make(key, &k);
+    rcu_read_begin();
+    int rc = find(r, &k, &rec);
+    bool collided = rc == 0 && k.hashed && !slice_eq(rec.key, key), live = false;
+    c.ok = (rc == 0 && !collided) || rc == MDB_NOTFOUND;
+    if (c.ok && rc == 0) {
+        live = record_live(&rec, now);
+        fill_copy(&c, &rec, live);
+    }
+    if (c.ok && command)
+        add_copy_command(&b, key, live ? &rec : NULL);
+    rcu_read_end();
+    c.forgotten = __atomic_load_n(&store_of(r)->forgotten, __ATOMIC_RELAXED);
+    c.command = buf_slice(&b);
+    fn(arg, &c);
+    buf_fini(&b);
+}

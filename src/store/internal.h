@@ -30,6 +30,9 @@ struct store_ops {
     void (*read)(struct store_reader *r, const struct command_spec *spec,
                  const struct resp_command *cmd, store_read_fn *fn, void *arg);
     void (*inspect)(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg);
+    void (*copy)(struct store_reader *r, struct slice key, bool command, store_copy_fn *fn,
+                 void *arg);
+    void (*gets_company)(struct store *s); /* NULL: nothing to do */
 };
 
 /* Published through RCU, so that any thread may ask why a store is down. */
@@ -54,6 +57,10 @@ void store_base_init(struct store *s, const struct store_ops *ops);
 void store_base_fini(struct store *s);
 void store_set_up(struct store *s);
 void store_set_down(struct store *s, const char *reason); /* cut when longer than 255 bytes */
+
+/* Of a string's copy. */
+uint64_t store_digest_string(struct slice value);
+uint64_t store_weight_string(struct slice value);
 
 static inline bool store_is_alone(const struct store *s)
 {

@@ -6,11 +6,18 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include <stdio.h>
 #include <string.h>
 
 static struct redis *redis_of(struct store *s)
 {
     return (struct redis *)(void *)s;
+}
+
+/* What it wrote while it was alone has no stamps. */
+static void gets_company(struct store *s)
+{
+    touched_raise(redis_of(s)->touched, (clock_wall_ms() + HLC_AHEAD_MAX_MS) << 16);
 }
 
 static void forget_below(struct store *s, uint64_t stamp)
@@ -20,20 +27,9 @@ static void forget_below(struct store *s, uint64_t stamp)
     STORE_SHOW(s->stats.stamps, stamps_count(r->stamps));
 }
 
-static bool always(void *arg, const struct stamp_intent *in)
-{
-    (void)arg;
-    (void)in;
-    return true;
-}
-
-/* No transaction is on its way, so nothing else is intended. */
 static void note_overwrite(struct store *s, struct slice key, uint64_t stamp, uint16_t tag)
 {
-    struct redis *r = redis_of(s);
-    struct stamp_intent in = {.hash = stamps_hash(key), .stamp = stamp, .tag = tag};
-    if (stamps_intend(r->stamps, &in))
-        stamps_settle(r->stamps, always, r);
+    stamps_note(redis_of(s)->stamps, stamps_hash(key), (struct stamp){.stamp = stamp, .tag = tag});
 }
 
 /* ---- up and down
@@ -51,7 +47,9 @@ void redis_go_up(struct redis *r)
     r->said[0] = 0;
     if (!r->quarrel)
         redis_conn_settled(r->conn);
+    r->mends = redis_numbers_of(&r->numbers, STORE_SOURCE_MENDS)->last;
     stamps_settle(r->stamps, by_number, r);
+    redis_stamps_settled(r);
     store_set_up(&r->base);
     r->events.up(r->events.arg);
 }
@@ -91,8 +89,11 @@ static void on_doubt(uv_async_t *h)
 static void writer_start(struct store *s, uv_loop_t *loop, const struct store_events *events)
 {
     struct redis *r = redis_of(s);
+    char mends[REDIS_ID_MAX + 1];
     r->events = *events;
     redis_numbers_name(&r->numbers, 0, r->self_id);
+    snprintf(mends, sizeof mends, "%.*s/mends", (int)(sizeof mends - sizeof "/mends"), r->self_id);
+    redis_numbers_name(&r->numbers, STORE_SOURCE_MENDS, mends);
     r->conn = redis_conn_new(loop, &r->address, &writer_ops, r);
     r->doubt.data = r;
     uv_async_init(loop, &r->doubt, on_doubt);
@@ -118,6 +119,7 @@ static uint64_t last(struct store *s, unsigned source, const char *node_id)
 static void free_redis(struct redis *r)
 {
     stamps_close(r->stamps);
+    touched_free(r->touched);
     redis_numbers_fini(&r->numbers);
     mem_free(r->tx);
     mem_free(r->writes);
@@ -142,7 +144,9 @@ static const struct store_ops redis_ops = {.close = close_redis,
                                            .reader_new = redis_reader_new,
                                            .reader_free = redis_reader_free,
                                            .read = redis_read,
-                                           .inspect = redis_inspect};
+                                           .inspect = redis_inspect,
+                                           .copy = redis_copy,
+                                           .gets_company = gets_company};
 
 static char *keep_text(struct redis *r, size_t i, const char *text)
 {
@@ -171,5 +175,6 @@ struct store *store_open_redis(const struct store_options *o, struct error *e)
     }
     store_base_init(&r->base, &redis_ops);
     r->base.alone = o->alone;
+    r->touched = touched_new(o->clock_floor);
     return &r->base;
 }

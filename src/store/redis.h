@@ -2,7 +2,7 @@
  *     redis.c         opening; the writing side's ups and downs
  *     redis_greet.c   what is asked and said on each new connection of the writing side
  *     redis_tx.c      a batch becomes transactions, or scripts where Redis is full
- *     redis_read.c    the reading sides
+ *     redis_read.c    the reading sides; redis_copy.c what read repair asks them
  *     redis_probe.c   one look before the start
  *
  * The fence. Bytes of an old connection may reach Redis after a new one has read the numbers: they
@@ -36,6 +36,7 @@
 #include "store/redis_numbers.h"
 #include "store/redis_reply.h"
 #include "store/stamps.h"
+#include "store/touched.h"
 
 /* One write of the batch at the store. */
 struct redis_write {
@@ -48,8 +49,10 @@ struct redis {
     struct store base;
     struct redis_address address;
     const char *self_id;
-    char *texts[5];        /* owns the strings of the two above */
-    struct stamps *stamps; /* written by the writing side, read by all */
+    char *texts[5];          /* owns the strings of the two above */
+    struct stamps *stamps;   /* written by the writing side, read by all */
+    struct touched *touched; /* the same */
+    uint64_t settled;        /* atomic: of batches up to this one the table has the stamps */
     /* A reading side has heard that Redis can't serve: the writing side looks after it. */
     uv_async_t doubt;
     bool doubt_open; /* atomic */
@@ -65,7 +68,9 @@ struct redis {
     bool armed;                    /* its WATCH is acknowledged */
     /* the batch */
     struct store_batch *batch;
-    size_t pos; /* first write of the batch that isn't settled */
+    uint64_t batches; /* how many have been given; the number of the last one */
+    uint64_t mends;   /* the number of the last mend */
+    size_t pos;       /* first write of the batch that isn't settled */
     struct redis_write *writes;
     size_t room;
     bool full;                           /* Redis is: the rest of the batch goes as scripts */
@@ -89,6 +94,11 @@ void redis_greet(struct redis *r);
 void redis_apply(struct store *s, struct store_batch *batch);
 /* The connection broke: the batch is the writer's again. */
 void redis_tx_give_back(struct redis *r);
+/* What the table has is all there is to know. */
+static inline void redis_stamps_settled(struct redis *r)
+{
+    __atomic_store_n(&r->settled, r->batches, __ATOMIC_RELEASE);
+}
 /* redis_probe.c */
 bool redis_probe(const struct redis_address *to, struct error *e) MUST_USE;
 /* redis_read.c */
@@ -97,6 +107,10 @@ void redis_reader_free(struct store_reader *reader);
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg);
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg);
+struct redis_conn *redis_reader_conn(struct store_reader *reader);
+/* redis_copy.c */
+void redis_copy(struct store_reader *reader, struct slice key, bool command, store_copy_fn *fn,
+                void *arg);
 
 static inline void redis_add_word(struct redis_conn *c, const char *word)
 {

@@ -294,6 +294,11 @@ void redis_reader_free(struct store_reader *reader)
     mem_free(s);
 }
 
+struct redis_conn *redis_reader_conn(struct store_reader *reader)
+{
+    return ((struct redis_side *)(void *)reader)->conn;
+}
+
 /* ---- questions
  * ------------------------------------------------------------------------------------- */
 

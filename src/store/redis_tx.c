@@ -63,6 +63,8 @@ static void finish_batch(struct redis *r)
         if (b->writes[i].outcome == STORE_STALE)
             STORE_COUNT(r->base.stats.stale_dropped, 1);
     }
+    if (r->numbers_known) /* else the next greeting tells which of its overwrites there are */
+        redis_stamps_settled(r);
     r->batch = NULL;
     r->full = false;
     memset(r->stopped, 0, sizeof r->stopped);
@@ -80,8 +82,23 @@ static size_t written_keys(const struct store_write *w, size_t *keys)
     return n < KEYS_MAX ? n : KEYS_MAX;
 }
 
+/* Has anything touched its key that the copy doesn't know of? */
+static enum stamp_verdict judge_mend(struct redis *r, const struct store_write *w)
+{
+    uint64_t hash = stamps_hash(w->cmd->argv[1]);
+    struct stamp upto = {.stamp = w->mend->upto.time, .tag = w->mend->upto.tag};
+    enum stamp_verdict v = stamps_judge(r->stamps, hash, upto);
+    if (v == STAMP_OLDER || v == STAMP_PENDING)
+        return v;
+    uint64_t changed = touched_changed(r->touched, hash); /* whose tag isn't known */
+    bool newer = changed > upto.stamp || (changed == upto.stamp && upto.tag < UINT16_MAX);
+    return newer ? STAMP_OLDER : STAMP_FRESH;
+}
+
 static enum stamp_verdict judge(struct redis *r, const struct store_write *w)
 {
+    if (w->mend)
+        return judge_mend(r, w);
     size_t keys[KEYS_MAX], n = written_keys(w, keys);
     struct stamp s = {.stamp = w->stamp, .tag = w->tag};
     bool unknown = false;
@@ -110,7 +127,7 @@ static bool intend(struct redis *r, size_t i)
 {
     const struct store_write *w = &r->batch->writes[i];
     size_t keys[KEYS_MAX];
-    if (command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE)
+    if (command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE || w->stamp == 0)
         return true;
     size_t n = command_overwritten(w->spec, w->cmd, keys, KEYS_MAX);
     n = n < KEYS_MAX ? n : KEYS_MAX;
@@ -126,6 +143,32 @@ static bool intend(struct redis *r, size_t i)
         (void)!stamps_intend(r->stamps, &in);
     }
     return true;
+}
+
+/* Before it goes out. */
+static void touch(struct redis *r, const struct store_write *w)
+{
+    size_t few[KEYS_MAX], *keys = few, n;
+    bool changes = command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE;
+    if (store_is_alone(&r->base) || w->spec->class_ == COMMAND_READ)
+        return;
+    n = changes ? command_keys(w->spec, w->cmd, few, KEYS_MAX)
+                : command_overwritten(w->spec, w->cmd, few, KEYS_MAX);
+    if (n > KEYS_MAX) {
+        keys = mem_alloc(n * sizeof *keys);
+        (void)(changes ? command_keys(w->spec, w->cmd, keys, n)
+                       : command_overwritten(w->spec, w->cmd, keys, n));
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t hash = stamps_hash(w->cmd->argv[keys[i]]);
+        touched_write(r->touched, hash, r->batches);
+        if (changes)
+            touched_change(r->touched, hash, w->stamp);
+        else if (w->mend && w->mend->upto.time != w->stamp) /* the copy may hold changes */
+            touched_change(r->touched, hash, w->mend->upto.time);
+    }
+    if (keys != few)
+        mem_free(keys);
 }
 
 static bool never(void *arg, const struct stamp_intent *in)
@@ -189,7 +232,7 @@ static enum due judge_due(struct redis *r, size_t i)
         return DUE_NOT;
     }
     case STAMP_UNKNOWN:
-        if (w->source)
+        if (w->source && !w->mend)
             STORE_COUNT(r->base.stats.unguarded, 1);
         return DUE_NOW;
     case STAMP_FRESH:
@@ -237,7 +280,7 @@ static void keep_refusal(struct redis *r, size_t i, struct slice reply)
     enum redis_inability why = redis_inability_of(redis_text(reply));
     settle_write(r, i, STORE_APPLIED, reply);
     r->writes[i].kept = true;
-    if (why == REDIS_ABLE || w->source == 0)
+    if (why == REDIS_ABLE || w->source == 0 || w->mend)
         return;
     STORE_COUNT(r->base.stats.errors, 1);
     if (why == REDIS_FORBIDDEN)
@@ -364,6 +407,7 @@ static bool send_transaction(struct redis *r)
             continue;
         if (due == DUE_LATER || !intend(r, i))
             break;
+        touch(r, &b->writes[i]);
         r->tx[r->ntx++] = (uint32_t)i;
         resp_add_command(out, b->writes[i].cmd->argv, b->writes[i].cmd->argc);
         redis_numbers_move(&r->numbers, b->writes[i].source, b->writes[i].seq);
@@ -461,6 +505,7 @@ static bool send_script(struct redis *r)
     }
     if (r->script_cmd) {
         (void)!intend(r, i); /* nothing else is noted: there is room */
+        touch(r, w);
         redis_numbers_move(&r->numbers, w->source, w->seq);
     }
     redis_script_add(redis_conn_out(r->conn), r->fence, number, r->script_cmd);
@@ -505,6 +550,11 @@ void redis_apply(struct store *s, struct store_batch *batch)
         r->writes = mem_realloc(r->writes, r->room * sizeof *r->writes);
     }
     memset(r->writes, 0, batch->n * sizeof *r->writes);
+    for (size_t i = 0; i < batch->n; i++)
+        if (batch->writes[i]
+                .mend) /* else nobody would know after a break whether it has its stamp */
+            batch->writes[i].seq = ++r->mends;
+    r->batches++;
     r->batch = batch;
     r->pos = 0;
     advance(r);

@@ -265,6 +265,16 @@ void stamps_settle(struct stamps *t, bool (*applied)(void *arg, const struct sta
     STORE(t->head->intents, 0, RELEASE); /* the entries stand before the intents go */
 }
 
+uint64_t stamps_floor(const struct stamps *t)
+{
+    return LOAD(t->head->floor, ACQUIRE);
+}
+
+void stamps_note(struct stamps *t, uint64_t hash, struct stamp s)
+{
+    put(t, hash, s);
+}
+
 uint64_t stamps_evicted(const struct stamps *t)
 {
     return t->evicted;

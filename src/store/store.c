@@ -2,6 +2,7 @@
 #include "core/mem.h"
 #include "store/internal.h"
 #include <stdio.h>
+#include <xxhash.h>
 
 static void reason_free(struct rcu_head *head)
 {
@@ -120,10 +121,31 @@ bool store_takes_writes_anywhere(const struct store *s)
 
 void store_gets_company(struct store *s)
 {
+    if (s->ops->gets_company)
+        s->ops->gets_company(s);
     __atomic_store_n(&s->alone, 0, __ATOMIC_RELEASE);
 }
 
 void store_inspect(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg)
 {
     r->store->ops->inspect(r, key, fn, arg);
+}
+
+void store_copy(struct store_reader *r, struct slice key, bool command, store_copy_fn *fn,
+                void *arg)
+{
+    r->store->ops->copy(r, key, command, fn, arg);
+}
+
+uint64_t store_digest_string(struct slice value)
+{
+    return XXH3_64bits_withSeed(value.ptr, value.len, 's');
+}
+
+/* Integers above all lengths, in their order: of two counters that differ the greater has counted
+ * what the other one missed. */
+uint64_t store_weight_string(struct slice value)
+{
+    int64_t v;
+    return slice_to_i64(value, &v) ? (uint64_t)v ^ 1ull << 63 : value.len;
 }

@@ -20,7 +20,8 @@
 struct store;
 struct store_reader;
 
-#define STORE_SOURCES_MAX 1024
+#define STORE_SOURCES_MAX  1024
+#define STORE_SOURCE_MENDS (STORE_SOURCES_MAX - 2u) /* of mends, which have no sender's number */
 
 enum store_outcome {
     STORE_APPLIED, /* done, or the command's own fault (-WRONGTYPE): reply says which */
@@ -32,12 +33,30 @@ enum store_outcome {
     STORE_UNKNOWN, /* it went away meanwhile: last() of its source tells after the next up */
 };
 
+/* A write's place among all writes: the clock's stamp, then the tag of the node that stamped. */
+struct store_stamp {
+    uint64_t time; /* 0: none */
+    uint16_t tag;
+};
+static inline bool store_stamp_before(struct store_stamp a, struct store_stamp b)
+{
+    return a.time < b.time || (a.time == b.time && a.tag < b.tag);
+}
+
+/* Besides the command (SET, DEL, RESTORE ... REPLACE ABSTTL) and its stamp, which is that of the
+ * last overwrite in the copy that it brings (0: it has none). */
+struct store_mend {
+    struct store_stamp upto;   /* STORE_STALE where anything newer has touched the key */
+    struct store_stamp newest; /* of the newest write that is in the copy, where that is known */
+};
+
 /* One write, in a batch. */
 struct store_write {
-    bool skip;       /* only moves the number (FRAME_SKIP) */
-    unsigned source; /* whose number */
-    uint64_t seq;    /* its number afterwards; 0: leave the number alone. A COMMAND_READ without
-                        number is asked in its place among the writes */
+    bool skip;                     /* only moves the number (FRAME_SKIP) */
+    const struct store_mend *mend; /* NULL: it isn't one. Its source is STORE_SOURCE_MENDS, seq 0 */
+    unsigned source;               /* whose number */
+    uint64_t seq;                  /* its number afterwards; 0: leave the number alone. A
+                                      COMMAND_READ without one is asked in its place */
     uint64_t stamp;
     uint16_t tag;
     const struct command_spec *spec; /* not for skips */
@@ -87,6 +106,7 @@ struct store_options {
     const char *unix_path, *user, *password;
     uint64_t stamp_table_bytes;
     unsigned timeout_ms, company_timeout_ms; /* the second: while it isn't alone; 0: the first */
+    uint64_t clock_floor;                    /* no write of an earlier run has a higher stamp */
     bool alone; /* no other node has copies, nor hints of one that has left: nobody compares stamps,
                    and writes may go anywhere */
 };
@@ -151,6 +171,26 @@ void store_gets_company(struct store *s);
  * :exists +type :bytes :stamp $digest (16 hex digits of XXH64 over type, value and expiry; "" if it
  * isn't there). */
 void store_inspect(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg);
+
+/* What this store has of a key, for read repair: everything that is to be known of it, and the
+ * command that makes the same of it elsewhere. */
+struct store_copy {
+    bool ok; /* false: it can't be had now, or not of this key */
+    bool exists;
+    uint64_t digest; /* over type and value; of equal values the same wherever they are */
+    uint64_t weight; /* a string that is an integer: greater for a greater one; else its bytes */
+    uint64_t bytes;
+    uint64_t expires;             /* wall ms; 0: never */
+    bool expires_roughly;         /* an old Redis says it to a second or so */
+    struct store_stamp overwrite; /* the last one; 0: none is known */
+    struct store_stamp newest;    /* no newer write is in it */
+    bool newest_exact;            /* one of this stamp is */
+    uint64_t forgotten; /* where no overwrite is known, there may have been one up to this stamp */
+    struct slice command; /* RESP; valid during the callback; empty if it wasn't wanted */
+};
+typedef void store_copy_fn(void *arg, const struct store_copy *c);
+void store_copy(struct store_reader *r, struct slice key, bool command, store_copy_fn *fn,
+                void *arg);
 
 #define STORE_HIDDEN_PREFIX "__dynomited:"
 

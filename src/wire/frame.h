@@ -29,18 +29,22 @@ enum frame_kind {
     FRAME_WELCOME,
     FRAME_REFUSE,
     /* receiver to sender */
-    FRAME_ACK = 20,   /* everything up to seq is applied */
-    FRAME_REPLY,      /* payload: the store's reply to the write seq, and the same to each of the
-                         `stamp` writes before it */
-    FRAME_REWIND,     /* a number was missing: go back to behind seq */
-    FRAME_STATE,      /* payload: LinkState */
-    FRAME_READ_REPLY, /* seq: the read's id; stamp, tag: of the value; payload: RESP */
+    FRAME_ACK = 20,    /* everything up to seq is applied */
+    FRAME_REPLY,       /* payload: the store's reply to the write seq, and the same to each of the
+                          `stamp` writes before it */
+    FRAME_REWIND,      /* a number was missing: go back to behind seq */
+    FRAME_STATE,       /* payload: LinkState */
+    FRAME_READ_REPLY,  /* seq: the read's id; stamp, tag: of the value; payload: RESP, or what is
+                          said where it is asked */
+    FRAME_BEAT_WANTED, /* a heartbeat, now: how far are the sender's writes? */
     /* sender to receiver */
     FRAME_READ = 30, /* seq: an id of the sender's; payload: the command, RESP */
     FRAME_INSPECT,   /* the same with a bare key: store_inspect */
     FRAME_EXECUTE,   /* the same with a write that this node is to coordinate; tag: its level */
-    FRAME_COPY,      /* the same with a bare key: its copy here, for read repair */
-    FRAME_MEND,      /* the same with a copy that is to take the place of the one here */
+    FRAME_COPY,      /* the same with a bare key: its copy here, for read repair; tag 1: with the
+                        command that makes it. Answer: LinkCopy */
+    FRAME_MEND,      /* the same with a LinkMend: a copy that is to take the place of the one here.
+                        Answer: +OK, +NEWER (something newer has touched the key), or an error */
     /* both */
     FRAME_BEAT = 40, /* alive; seq: the sender's clock, which comes back as it was; 0: none. stamp,
                         to the receiver: peer/watermarks. deadline, in its answer: its wall clock,

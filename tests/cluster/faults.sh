@@ -2,7 +2,7 @@
 # Run by `make check-faults` in the build directory: faults.sh SOURCE ROUNDS
 #   1. all cluster tests with the long numbers
 #   2. the kill tests, ROUNDS times, each from a seed of its own
-#   3. kills and bad input under ThreadSanitizer, in ./faults-tsan
+#   3. kills, bad input and a short history under ThreadSanitizer, in ./faults-tsan
 set -eu
 source=$1
 rounds=$2
@@ -31,7 +31,7 @@ if [ -f "$source/config.status" ]; then
     echo "== ThreadSanitizer: left out, the sources are configured; build out of tree"
     exit 0
 fi
-echo "== kill tests and bad input under ThreadSanitizer, DYN_SEED=${DYN_SEED-}"
+echo "== kill tests, bad input and a short history under ThreadSanitizer, DYN_SEED=${DYN_SEED-}"
 mkdir -p faults-tsan
 cd faults-tsan
 [ -f Makefile ] || "$source/configure" --enable-sanitizer=thread >configure.out
@@ -41,4 +41,4 @@ export TSAN_OPTIONS
 DYN_BUILD=$PWD
 export DYN_BUILD
 /usr/bin/python3 -m pytest -q -n 3 -p no:cacheprovider "$source/tests/cluster/test_kill.py" \
-    "$source/tests/cluster/test_bad_input.py" -k "not garbage and not storm"
+    "$source/tests/cluster/test_bad_input.py" "$source/tests/cluster/test_history.py" -k "not garbage and not storm"

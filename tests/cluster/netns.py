@@ -192,6 +192,10 @@ class Network:
         """Nothing passes between the datacenters."""
         self.add_rules("iifname tap0 drop", "oifname tap0 drop")
 
+    def part_one_way(self, to):
+        """Nothing reaches one of the two datacenters (0 or 1) from the other."""
+        self.add_rules(f"oifname tap{1 - to} drop")
+
     def heal(self):
         self.broken = []
         self.add_rules()
@@ -226,13 +230,14 @@ class NetNode(rig.Node):
 
 
 class NetCluster(rig.Cluster):
-    """rig.Cluster, each node in a namespace; .net has the faults."""
+    """rig.Cluster, each node in a namespace; .net has the faults. sites: of each node the bridge that it is at, 0 or 1, where
+    that isn't its datacenter's."""
     node_class = NetNode
 
-    def __init__(self, n=5, delay_ms=0, **options):
+    def __init__(self, n=5, delay_ms=0, sites=None, **options):
         places = options.get("places") or [("dc1", f"rack{i + 1}", "0") for i in range(n)]
         names = sorted({dc for dc, _, _ in places})
-        self.net = Network([names.index(dc) for dc, _, _ in places], delay_ms)
+        self.net = Network(sites or [names.index(dc) for dc, _, _ in places], delay_ms)
         try:
             super().__init__(n, **options)
         except BaseException:

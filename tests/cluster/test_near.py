@@ -4,6 +4,7 @@ import re
 import sys
 import time
 
+import netns
 import pytest
 import rig
 from redis_proxy import Gate
@@ -72,6 +73,21 @@ def test_order_and_status_of_two_datacenters():
         for i in range(20):
             c.nodes[0].client().set(f"more{i}", "v")
         check_status(c)
+
+
+def test_the_nearer_datacenter_is_asked_first():
+    """It is named behind the other one, which is 20 ms away."""
+    netns.need()
+    places = [("dc1", "r1", "0"), ("far", "r1", "0"), ("near", "r1", "0"), ("far", "r2", "0"), ("near", "r2", "0")]
+    with netns.NetCluster(places=places, delay_ms=20, sites=[0, 1, 0, 1, 0]) as c:
+        here, *others = [f"{c.host(i)}:8101" for i in range(5)]
+        far, near = others[::2], others[1::2]
+        rig.wait_until(lambda: asked(c.nodes[0], "k") == ([here, *near, *far], []), "round trips are known")
+        assert asked(c.nodes[3], "k")[0][:2] == [far[1], far[0]]  # own rack, own datacenter
+        c.nodes[2].kill()
+        rig.wait_until(lambda: asked(c.nodes[0], "k") == ([here, near[1], *far], [(near[0], "DOWN")]), "who is down is last")
+        c.nodes[4].kill()
+        rig.wait_until(lambda: asked(c.nodes[0], "k")[0] == [here, *far], "the far ones are left")
 
 
 # ---- hedged reads -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OPS_FEW  599   /* in most runs */
 #define QUIET_MS 90000 /* after the last fault: STANDBY lasts 30 s at most, a dial's pause 2 s */
 
 struct world world;
@@ -54,17 +55,39 @@ void world_say(const char *fmt, ...)
 /* ---- what this seed is -------------------------------------------------------------------------
  */
 
-/* Up to two nodes a rack, their tokens anywhere. */
+/* One node in each rack, the others in any; where reads shall be hedged, in that of the node that
+ * reads, so that it must ask others. */
+static void place_nodes(const unsigned racks[DCS_MAX])
+{
+    unsigned n = 0;
+    for (unsigned dc = 0; dc < world.dcs; dc++)
+        for (unsigned rack = 0; rack < racks[dc]; rack++, n++)
+            world.nodes[n] = (struct node){.dc = dc, .rack = rack};
+    world.n = coin(0.4) && !world.reading ? n : (unsigned)chance_range(&world.chance, n, 2u * n);
+    world.n = world.n > NODES_MAX ? NODES_MAX : world.n < 3 ? 3 : world.n;
+    for (; n < world.n; n++) {
+        unsigned dc = world.reading ? 0 : (unsigned)draw(world.dcs);
+        world.nodes[n] =
+            (struct node){.dc = dc, .rack = world.reading ? 0 : (unsigned)draw(racks[dc])};
+    }
+}
+
+/* Racks of different sizes, tokens anywhere, with many a node or one: no two nodes have the same
+ * share, and the replicas of two keys are hardly ever the same. */
 static void choose_nodes(void)
 {
-    world.racks = (unsigned)chance_range(&world.chance, 3, 5);
-    world.n = (unsigned)chance_range(&world.chance, world.racks, 2u * world.racks);
-    if (coin(0.4))
-        world.n = world.racks;
-    world.n = world.n > NODES_MAX ? NODES_MAX : world.n;
+    unsigned racks[DCS_MAX];
+    world.reading = coin(0.02);
+    world.dcs = coin(0.4) ? 1 : (unsigned)chance_range(&world.chance, 2, DCS_MAX);
+    for (unsigned dc = 0; dc < world.dcs; dc++)
+        racks[dc] = (unsigned)chance_range(&world.chance, 1, world.dcs == 1 ? RACKS_MAX : 3);
+    place_nodes(racks);
+    bool many = coin(0.5);
     for (unsigned i = 0; i < world.n; i++) {
-        world.nodes[i].rack = i % world.racks;
-        world.nodes[i].token = (uint32_t)chance_next(&world.chance);
+        struct node *x = &world.nodes[i];
+        x->ntokens = many ? (unsigned)chance_range(&world.chance, 1, TOKENS_MAX) : 1;
+        for (unsigned k = 0; k < x->ntokens; k++)
+            x->tokens[k] = (uint32_t)chance_next(&world.chance);
     }
     world.r->nodes = world.n;
 }
@@ -76,9 +99,7 @@ static void choose_options(void)
     static const uint64_t rates[] = {2000, 20000};
     static const uint64_t segments[] = {512, 4096, 65536};
     world.external = coin(0.5);
-    world.read = coin(0.6) ? CONSISTENCY_DC_QUORUM : CONSISTENCY_DC_ONE;
-    world.write = coin(0.6) ? CONSISTENCY_DC_QUORUM : CONSISTENCY_DC_ONE;
-    world.sloppy = coin(0.5);
+    world.sloppy = coin(0.5) && !damage_wants_quorums(world.o->damage);
     world.timeout_ms = coin(0.5) ? 5000 : (unsigned)chance_range(&world.chance, 300, 3000);
     world.workers = 1 + (unsigned)draw(2);
     world.window = pick(windows, 4);
@@ -90,12 +111,15 @@ static void choose_options(void)
     world.lapse = coin(0.05) && !world.power; /* what is gone was taken by the one or the other */
     world.lazy_sync = coin(0.1);
     world.clean = !world.caps && !world.power && !world.lapse;
-    if (world.o->damage == DAMAGE_QUORUM) { /* else it promises less */
-        world.read = world.write = CONSISTENCY_DC_QUORUM;
-        world.sloppy = false;
-    }
     world.busy_us = chance_range(&world.chance, 3000, 12000) * NET_MS;
-    world.max_ops = (unsigned)chance_range(&world.chance, 60, OPS_MAX - 1);
+    world.max_ops = (unsigned)chance_range(&world.chance, 60, OPS_FEW);
+    if (world.reading) { /* at one node and one worker, or none knows what is usual */
+        world.max_ops = OPS_MAX - 1;
+        world.workers = 1;
+    }
+    world.mends = coin(0.5) || world.o->damage == DAMAGE_CUT;
+    world.packed = coin(0.5);
+    world.rate = coin(0.1) ? pick(rates, 2) : 0;
     world.nsessions = world.n * (1 + (unsigned)draw(2));
     world.think_us = (unsigned)(2 * world.busy_us * world.nsessions / world.max_ops) + 1;
 }
@@ -108,23 +132,43 @@ static void choose_keys(void)
         world.keys[i].session = (unsigned)draw(world.nsessions);
     }
     for (unsigned i = 0; i < world.nsessions; i++)
-        world.sessions[i] = (struct session){.node = i % world.n};
+        world.sessions[i] = (struct session){.node = world.reading ? 0 : i % world.n};
     world.r->keys = world.nkeys;
+}
+
+/* Datacenters are far from each other, mostly; clients near, by roads that lose nothing, so that it
+ * can be told when an answer is late. */
+static void choose_roads(void)
+{
+    static const uint64_t least[] = {2000, 20000, 80000};
+    uint64_t min = pick(least, 3);
+    struct net_delay far = {.type = (enum net_delay_type)draw(3), .min = min, .max = 3 * min};
+    struct net_delay near = {.type = NET_FIXED, .min = CLIENT_ROAD_US};
+    double loss = coin(0.3) ? 0.05 : 0;
+    for (unsigned i = 0; i < world.n; i++)
+        net_set_area(world.net, i, world.nodes[i].dc);
+    net_set_area(world.net, world.client, DCS_MAX);
+    for (unsigned dc = 0; dc < world.dcs; dc++)
+        net_set_road(world.net, dc, DCS_MAX, &near, 0);
+    for (unsigned i = 1; i < world.dcs; i++)
+        for (unsigned k = 0; k < i; k++)
+            net_set_road(world.net, i, k, &far, loss);
 }
 
 static void choose_network(uint64_t seed)
 {
     static const uint64_t least[] = {50, 300, 5000, 40000};
-    uint64_t min = pick(least, 4);
+    uint64_t min = pick(least, world.dcs == 1 ? 4 : 3);
     struct net_options o = {
         .delay = {.type = (enum net_delay_type)draw(3), .min = min, .max = 20 * min},
         .loss = coin(0.3) ? 0.05 : 0};
-    struct os_options os = {.hop_us = coin(0.2) ? 3000 : 50, .window = coin(0.2) ? 300 : 65536};
+    struct os_options os = {.hop_us = coin(0.2) ? HOP_US : 50, .window = coin(0.2) ? 300 : 65536};
     struct net_handlers servers = os_handlers(), clients = clients_handlers();
     world.net = net_new(&o, seed);
     for (unsigned i = 0; i < world.n; i++)
         (void)net_add(world.net, &servers);
     world.client = net_add(world.net, &clients);
+    choose_roads();
     net_start(world.net, world.client);
     os_begin(world.net, seed ^ 0x5eed);
     os_set_options(&os);
@@ -157,24 +201,46 @@ static void add(struct args *a, const char *fmt, ...)
     a->v[a->n++] = mem_strdup(text);
 }
 
+/* With commas between them. */
+static void add_tokens(struct args *a, const char *before, const struct node *x)
+{
+    char text[160];
+    int n = snprintf(text, sizeof text, "%s%u", before, x->tokens[0]);
+    for (unsigned i = 1; i < x->ntokens; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, ",%u", x->tokens[i]);
+    add(a, "%s", text);
+}
+
+static void add_seed(struct args *a, unsigned node)
+{
+    const struct node *x = &world.nodes[node];
+    char before[80];
+    snprintf(before, sizeof before, "--dyn-seeds=127.0.0.1:%u:r%u:dc%u:", 10000 + node, x->rack,
+             x->dc);
+    add_tokens(a, before, x);
+}
+
 static void configure(unsigned node, struct args *a)
 {
     const struct node *x = &world.nodes[node];
     add(a, "dynomited");
     add(a, "--pool-name=sim");
-    add(a, "--enable-gossip=%s", getenv("GOSSIP") ? "true" : "false");
-    add(a, "--datacenter=dc");
+    add(a, "--enable-gossip=%s", world.gossip ? "true" : "false");
+    add(a, "--datacenter=dc%u", x->dc);
     add(a, "--rack=r%u", x->rack);
-    add(a, "--tokens=%u", x->token);
+    add_tokens(a, "--tokens=", x);
     add(a, "--listen=127.0.0.1:%u", 20000 + node);
     add(a, "--dyn-listen=127.0.0.1:%u", 10000 + node);
     add(a, "--data-dir=/sim/%u/data", node);
     add(a, "--data-store=%s", world.external ? "redis" : "embedded");
     if (world.external)
         add(a, "--servers=127.0.0.1:6379:1");
-    add(a, "--read-consistency=%s", consistency_name(world.read));
-    add(a, "--write-consistency=%s", consistency_name(world.write));
+    add(a, "--read-consistency=%s", consistency_name(x->levels[0][0]));
+    add(a, "--write-consistency=%s", consistency_name(x->levels[0][1]));
+    if (levels_buckets(node))
+        add(a, "--bucket-types=%s", levels_buckets(node));
     add(a, "--sloppy-quorum=%s", world.sloppy ? "true" : "false");
+    add(a, "--read-repairs-enabled=%s", world.mends ? "true" : "false");
     add(a, "--timeout=%u", world.timeout_ms);
     add(a, "--workers=%u", world.workers);
     add(a, "--send-window=%llu", (unsigned long long)world.window);
@@ -184,12 +250,15 @@ static void configure(unsigned node, struct args *a)
         add(a, "--hint-ttl-seconds=2");
     if (world.lazy_sync)
         add(a, "--hint-sync=interval");
+    if (world.packed)
+        add(a, "--dc-compression=lz4");
+    if (world.rate)
+        add(a, "--dc-rate=%llu", (unsigned long long)world.rate);
     if (world.drain_rate)
         add(a, "--hint-drain-rate=%llu", (unsigned long long)world.drain_rate);
     for (unsigned i = 0; i < world.n; i++)
         if (i != node)
-            add(a, "--dyn-seeds=127.0.0.1:%u:r%u:dc:%u", 10000 + i, world.nodes[i].rack,
-                world.nodes[i].token);
+            add_seed(a, i);
 }
 
 static void on_server_tick(void *arg, uint64_t node)
@@ -201,6 +270,20 @@ static void on_server_tick(void *arg, uint64_t node)
     server_tick(world.nodes[node].server);
     os_leave(was);
     net_timer(world.net, (unsigned)node, world_now() + NET_S, on_server_tick, NULL, node);
+}
+
+static void restart_in(unsigned node, uint64_t us);
+
+/* It may say so where its disk is full; whoever started it tries again. */
+static void doesnt_start(unsigned node, const char *why)
+{
+    if (!world.nodes[node].disk_full)
+        world_wrong("node %u doesn't start: %s", node, why);
+    world_say("node %u doesn't start: %s", node, why);
+    net_kill(world.net, node);
+    data_store_killed(node);
+    os_kill(node);
+    restart_in(node, 500 * NET_MS);
 }
 
 static void start_node(unsigned node)
@@ -218,12 +301,24 @@ static void start_node(unsigned node)
         x->server = server_start(&x->config, &e);
     os_leave(was);
     if (!x->server) {
-        world_wrong("node %u doesn't start: %s", node, e.text);
+        doesnt_start(node, e.text);
         return;
     }
     damage_after_restart(node);
     on_server_tick(NULL, node);
     clients_link(node);
+}
+
+uint64_t world_paused(unsigned node)
+{
+    const struct node *x = &world.nodes[node];
+    return x->paused + (x->paused_at ? world_now() - x->paused_at : 0);
+}
+
+static void pause_is_over(unsigned node)
+{
+    world.nodes[node].paused = world_paused(node);
+    world.nodes[node].paused_at = 0;
 }
 
 /* Whoever talks to it finds the connection closed. */
@@ -236,6 +331,7 @@ static void kill_node(unsigned node)
     data_store_killed(node);
     os_kill(node);
     x->server = NULL;
+    pause_is_over(node);
 }
 
 static void on_restart(void *arg, uint64_t node)
@@ -317,22 +413,32 @@ static void fail_replaced(unsigned node)
         if (world.sessions[world.keys[i].session].node == node && world.keys[i].kind >= KEY_LIST)
             world.keys[i].repair = true; /* its clock may lie behind the one before */
     world.nodes[node].replaced = true;
-    world.clean = world.reads_sure = false;
+    world.clean = false;
+    world.replaced = true;
     restart_in(node, some_time(4000));
+}
+
+static void resume(unsigned node)
+{
+    pause_is_over(node);
+    net_resume(world.net, node);
 }
 
 static void on_resume(void *arg, uint64_t node)
 {
     (void)arg;
-    if (world_now() >= world.nodes[node].paused_until)
-        net_resume(world.net, (unsigned)node);
+    if (world_now() >= world.nodes[node].paused_until && net_is_paused(world.net, (unsigned)node))
+        resume((unsigned)node);
 }
 
 static void fail_pause(unsigned node)
 {
+    struct node *x = &world.nodes[node];
     uint64_t us = some_time(6000);
     world_say("node %u is paused for %.3f s", node, (double)us / 1e6);
-    world.nodes[node].paused_until = world_now() + us;
+    x->paused_until = world_now() + us;
+    if (!x->paused_at)
+        x->paused_at = world_now();
     net_pause(world.net, node);
     net_at(world.net, world_now() + us, on_resume, NULL, node);
 }
@@ -344,19 +450,41 @@ static void on_heal(void *arg, uint64_t value)
     net_heal(world.net);
 }
 
-static void fail_partition(void)
+/* Clients aren't cut off. */
+static void part(const unsigned group[NODES_MAX])
 {
-    unsigned group[NODES_MAX + 1];
-    for (unsigned i = 0; i < world.n; i++)
-        group[i] = (unsigned)draw(2);
-    group[world.client] = 0;
-    net_partition(world.net, group);
     for (unsigned i = 0; i < world.n; i++) {
         world_say("node %u is in part %u", i, group[i]);
-        net_cut(world.net, world.client, i, false);
-        net_cut(world.net, i, world.client, false);
+        for (unsigned k = 0; k < world.n; k++)
+            if (group[i] != group[k])
+                net_cut(world.net, i, k, true);
     }
     net_at(world.net, world_now() + some_time(6000), on_heal, NULL, 0);
+}
+
+static void fail_partition(void)
+{
+    unsigned group[NODES_MAX];
+    for (unsigned i = 0; i < world.n; i++)
+        group[i] = (unsigned)draw(2);
+    part(group);
+}
+
+/* One datacenter is away, or each from all others. */
+static void fail_datacenter(void)
+{
+    unsigned group[NODES_MAX], away = (unsigned)draw(world.dcs + 1);
+    for (unsigned i = 0; i < world.n; i++)
+        group[i] = away == world.dcs ? world.nodes[i].dc : world.nodes[i].dc == away;
+    part(group);
+}
+
+/* A whole datacenter dies at once. */
+static void fail_all_of(unsigned dc)
+{
+    for (unsigned i = 0; i < world.n; i++)
+        if (world.nodes[i].dc == dc && world.nodes[i].server)
+            (world.power && coin(0.5) ? fail_power : fail_kill)(i);
 }
 
 static void fail_cut(unsigned node)
@@ -403,12 +531,14 @@ static void fail_clock(unsigned node)
 static void on_room(void *arg, uint64_t node)
 {
     (void)arg;
+    world.nodes[node].disk_full = false;
     disk_set_room((unsigned)node, SIZE_MAX / 2);
 }
 
 static void fail_disk(unsigned node)
 {
     world_say("the disk of node %u is full", node);
+    world.nodes[node].disk_full = true;
     disk_set_room(node, draw(100000));
     net_at(world.net, world_now() + some_time(3000), on_room, NULL, node);
 }
@@ -437,8 +567,10 @@ static void one_fault(void)
         world.stop = node;
     else if (dice < 40)
         fail_pause(node);
+    else if (dice < 41 && world.dcs > 1)
+        fail_all_of(world.nodes[node].dc);
     else if (dice < 48)
-        fail_partition();
+        (world.dcs > 1 && coin(0.6) ? fail_datacenter : fail_partition)();
     else if (dice < 57)
         fail_cut(node);
     else if (dice < 74)
@@ -455,6 +587,18 @@ static void one_fault(void)
         fail_kill(node);
 }
 
+/* Not a fault: it is meant to be done to a node that runs. */
+static void on_change(void *arg, uint64_t value)
+{
+    unsigned node;
+    (void)arg, (void)value;
+    if (world.over)
+        return;
+    if (choose_running(&node))
+        levels_change(node);
+    net_at(world.net, world_now() + some_time(4000), on_change, NULL, 0);
+}
+
 static void on_fault(void *arg, uint64_t value)
 {
     (void)arg, (void)value;
@@ -468,20 +612,6 @@ static void on_fault(void *arg, uint64_t value)
 /* ---- the run -----------------------------------------------------------------------------------
  */
 
-static void begin(uint64_t seed)
-{
-    choose_nodes();
-    choose_options();
-    choose_keys();
-    choose_network(seed);
-    damage_begin();
-    for (unsigned i = 0; i < world.n; i++)
-        start_node(i);
-    /* the nodes need not find each other before there is work */
-    clients_begin();
-    net_at(world.net, some_time(4000), on_fault, NULL, 0);
-}
-
 unsigned world_node_at(unsigned node, unsigned index)
 {
     const struct topology *t = *world.nodes[node].topology;
@@ -491,15 +621,17 @@ unsigned world_node_at(unsigned node, unsigned index)
 static struct topology *the_ring(void)
 {
     struct ring_node nodes[NODES_MAX];
-    char racks[NODES_MAX][8];
+    char dcs[NODES_MAX][8], racks[NODES_MAX][8];
     struct error e;
     for (unsigned i = 0; i < world.n; i++) {
-        snprintf(racks[i], sizeof racks[i], "r%u", world.nodes[i].rack);
+        const struct node *x = &world.nodes[i];
+        snprintf(dcs[i], sizeof dcs[i], "dc%u", x->dc);
+        snprintf(racks[i], sizeof racks[i], "r%u", x->rack);
         nodes[i] = (struct ring_node){.address = "",
-                                      .datacenter = "dc",
+                                      .datacenter = dcs[i],
                                       .rack = racks[i],
-                                      .tokens = &world.nodes[i].token,
-                                      .ntokens = 1};
+                                      .tokens = x->tokens,
+                                      .ntokens = x->ntokens};
     }
     return topology_new(nodes, world.n, 0, &e);
 }
@@ -516,10 +648,35 @@ static void find_copies(void)
         char name[16];
         snprintf(name, sizeof name, "k%u", key);
         k->replicas = topology_replicas(t, hash_token(kind, slice_str(name)), at);
-        for (unsigned i = 0; i < k->replicas; i++)
+        for (unsigned i = 0; i < k->replicas; i++) {
             k->copies[i] = at[i];
+            k->in_dc[world.nodes[at[i]].dc] |= (uint16_t)(1u << at[i]);
+        }
     }
     topology_free(t);
+}
+
+static void begin(uint64_t seed)
+{
+    choose_nodes();
+    choose_options();
+    levels_choose();
+    choose_keys();
+    choose_network(seed);
+    damage_begin();
+    for (unsigned i = 0; i < world.n; i++) {
+        const struct node *x = &world.nodes[i];
+        world_say("node %u: dc%u, rack %u, %u tokens, reads %s, writes %s, %s", i, x->dc, x->rack,
+                  x->ntokens, consistency_name(x->levels[0][0]), consistency_name(x->levels[0][1]),
+                  levels_buckets(i) ? levels_buckets(i) : "");
+        start_node(i);
+    }
+    find_copies();
+    /* the nodes need not find each other before there is work */
+    clients_begin();
+    net_at(world.net, coin(0.3) ? world.busy_us / 2 : some_time(4000), on_fault, NULL, 0);
+    if (coin(0.3))
+        net_at(world.net, some_time(4000), on_change, NULL, 0);
 }
 
 static void end_faults(void)
@@ -530,9 +687,9 @@ static void end_faults(void)
     for (unsigned i = 0; i < world.n; i++) {
         net_set_wall(world.net, i, 0);
         net_set_drift(world.net, i, 0);
-        disk_set_room(i, SIZE_MAX / 2);
+        on_room(NULL, i);
         if (net_is_paused(world.net, i))
-            net_resume(world.net, i);
+            resume(i);
         if (!world.nodes[i].server)
             restart_in(i, 1);
     }
@@ -559,7 +716,6 @@ static void run(uint64_t seed)
     }
     end_faults();
     until_quiet();
-    find_copies();
     if (!world.r->why[0])
         check_end();
 }
@@ -578,24 +734,36 @@ static void end(void)
     net_free(world.net);
 }
 
+/* Which op wrote a value: a SET's v<op>, an APPEND's <op>, ; else NULL. */
+static struct op *op_of(const struct resp_command *cmd)
+{
+    bool set = slice_is(cmd->argv[0], "SET");
+    if (cmd->argc < 3 || (!set && !slice_is(cmd->argv[0], "APPEND")))
+        return NULL;
+    const char *p = (const char *)cmd->argv[2].ptr, *end = p + cmd->argv[2].len;
+    unsigned id = 0;
+    if (set ? *p++ != 'v' : *--end != ',')
+        return NULL; /* a MIXED key's */
+    for (; p < end; p++)
+        id = id * 10 + (unsigned)(*p - '0');
+    return id < world.nops ? &world.ops[id] : NULL;
+}
+
 void data_saw_write(unsigned node, const struct store_write *w, bool stale)
 {
     world_say("store %u: %.*s %.*s %s stamp %llx source %u seq %llx", node,
               (int)w->cmd->argv[0].len, (const char *)w->cmd->argv[0].ptr, (int)w->cmd->argv[1].len,
               (const char *)w->cmd->argv[1].ptr, stale ? "stale" : "", (unsigned long long)w->stamp,
               w->source, (unsigned long long)w->seq);
-    if (w->cmd->argc < 3 || !slice_is(w->cmd->argv[0], "SET") || w->cmd->argv[2].len < 2)
+    struct op *op = w->mend ? NULL : op_of(w->cmd);
+    if (!op)
         return;
-    unsigned id = 0;
-    for (size_t i = 1; i < w->cmd->argv[2].len; i++)
-        id = id * 10 + (unsigned)(w->cmd->argv[2].ptr[i] - '0');
-    if (id >= world.nops)
-        return;
-    struct op *op = &world.ops[id];
+    unsigned id = (unsigned)(op - world.ops);
     if (op->stamp && (op->stamp != w->stamp || op->tag != w->tag))
         world_wrong("op %u has two stamps", id);
     op->stamp = w->stamp;
     op->tag = w->tag;
+    op->applied |= (uint16_t)(1u << node);
     if (op->told == TOLD_REFUSED)
         world_wrong("op %u: its client was told that nothing was written", id);
 }
@@ -606,7 +774,7 @@ bool data_run(const struct data_options *o, struct data_result *r)
     *r = (struct data_result){.why = ""};
     world.o = o;
     world.r = r;
-    world.reads_sure = true;
+    world.gossip = getenv("GOSSIP") != NULL;
     world.stop = NODES_MAX;
     os_show_log(o->show);
     chance_seed(&world.chance, o->seed);

@@ -26,6 +26,7 @@
 /* What is broken on purpose, so that it is seen that the checks find it. */
 enum data_damage {
     DAMAGE_NONE,
+    DAMAGE_CUT,     /* read repair believes that nothing is on its way any more */
     DAMAGE_NUMBERS, /* a receiver doesn't look at numbers, a sender goes on from what was
                        acknowledged */
     DAMAGE_EARLY,   /* a write counts as logged a little before it is */
@@ -33,6 +34,9 @@ enum data_damage {
     DAMAGE_STAMPS,  /* stamps aren't compared */
     DAMAGE_SENT,    /* what was sent counts as acknowledged */
     DAMAGE_QUORUM,  /* a write at DC_QUORUM is answered at the first word */
+    DAMAGE_FOREIGN, /* a replica of another datacenter counts for a quorum */
+    DAMAGE_OWN,     /* a connection forgets who has what it has written */
+    DAMAGE_DOWN,    /* one that is down counts for a quorum as if it had answered */
     DAMAGES
 };
 const char *data_damage_name(enum data_damage d);
@@ -46,7 +50,7 @@ struct data_options {
 struct data_result {
     char why[512]; /* what is wrong; "": nothing */
     unsigned nodes, writes, reads, answered, refused, unanswered, keys, checked, left_out, repair;
-    unsigned faults, quorum_reads;
+    unsigned faults, quorum_reads, hedged;
     uint64_t trace, virtual_ms;
 };
 bool data_run(const struct data_options *o, struct data_result *r);

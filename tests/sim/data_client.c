@@ -22,9 +22,13 @@ static bool may_write(const struct key *k, unsigned s)
     return k->kind == KEY_SET || k->kind == KEY_COUNTER || k->session == s;
 }
 
+/* Often what it has just written is read. */
 static unsigned choose_key(unsigned s, bool write)
 {
+    const struct session *x = &world.sessions[s];
     unsigned k;
+    if (!write && x->n && chance_of(&world.chance, 0.5))
+        return world.ops[x->waiting[x->n - 1]].key;
     do
         k = (unsigned)draw(world.nkeys);
     while (write && !may_write(&world.keys[k], s));
@@ -50,30 +54,6 @@ static void choose_write(struct op *op)
     }
 }
 
-static bool later(uint64_t a, uint16_t atag, uint64_t b, uint16_t btag)
-{
-    return a != b ? a > b : atag > btag;
-}
-
-/* DESIGN.md section 8: what two majorities of real replicas have in common. */
-static void note_what_a_read_must_have(struct op *op)
-{
-    const struct key *k = &world.keys[op->key];
-    op->checked = world.read == CONSISTENCY_DC_QUORUM && world.write == CONSISTENCY_DC_QUORUM &&
-                  !world.sloppy && world.reads_sure && !k->repair &&
-                  (k->kind == KEY_SET || k->kind == KEY_LIST);
-    for (unsigned i = 0; op->checked && i < world.nops; i++) {
-        const struct op *w = &world.ops[i];
-        if (w->key != op->key || w->told != TOLD_OK || w->what == OP_GET)
-            continue;
-        op->pieces += w->what == OP_APPEND;
-        if (w->what == OP_SET && later(w->stamp, w->tag, op->must_have, op->must_tag)) {
-            op->must_have = w->stamp;
-            op->must_tag = w->tag;
-        }
-    }
-}
-
 /* Each value tells its op: a SET's v<op>, a piece <op>, ; in a MIXED key both are a digit. */
 static void write_command(unsigned id, struct buf *out)
 {
@@ -96,82 +76,25 @@ static void ask(unsigned s)
     unsigned id = world.nops++;
     struct op *op = &world.ops[id];
     struct buf out = BUF_INIT;
-    bool write = draw(4) != 0;
-    *op = (struct op){.node = x->node, .asked_at = world_now(), .order = id};
+    bool write = draw(4) != 0 && (!world.reading || draw(3) == 0);
+    *op = (struct op){.node = x->node,
+                      .session = s,
+                      .asked_at = world_now(),
+                      .paused = world_paused(x->node),
+                      .order = id};
     op->key = choose_key(s, write);
     if (write)
         choose_write(op);
-    else
-        note_what_a_read_must_have(op);
+    told_ask(id);
     x->waiting[x->n++] = id;
     write_command(id, &out);
     world_say("op %u: s%u -> n%u %.*s", id, s, x->node, (int)out.len, (const char *)buf_head(&out));
     (void)net_write(world.net, x->stream, world.client, buf_head(&out), out.len);
     buf_fini(&out);
-    x->patience = world_now() + 3ull * world.timeout_ms * NET_MS;
 }
 
 /* ---- what is answered --------------------------------------------------------------------------
  */
-
-static bool has(struct slice text, const char *part)
-{
-    return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
-}
-
-static void check_set(unsigned id, struct slice value)
-{
-    const struct op *op = &world.ops[id], *w = NULL;
-    if (!op->must_have)
-        return;
-    if (value.len > 1 && value.ptr[0] == 'v') {
-        unsigned by = 0;
-        for (size_t i = 1; i < value.len; i++)
-            by = by * 10 + (unsigned)(value.ptr[i] - '0');
-        w = by < world.nops ? &world.ops[by] : NULL;
-    }
-    if (!w || later(op->must_have, op->must_tag, w->stamp, w->tag))
-        world_wrong("op %u: a quorum read of k%u gave '%.*s', older than what was answered before",
-                    id, op->key, (int)value.len, (const char *)value.ptr);
-}
-
-static void check_list(unsigned id, struct slice value)
-{
-    unsigned pieces = 0;
-    for (size_t i = 0; i < value.len; i++)
-        pieces += value.ptr[i] == ',';
-    if (pieces < world.ops[id].pieces)
-        world_wrong("op %u: a quorum read of k%u gave %u pieces, %u were answered before: '%.*s'",
-                    id, world.ops[id].key, pieces, world.ops[id].pieces, (int)value.len,
-                    (const char *)value.ptr);
-}
-
-static void look_at_read(unsigned id, struct slice reply)
-{
-    struct slice value;
-    const struct op *op = &world.ops[id];
-    const struct key *k = &world.keys[op->key];
-    if (!op->checked || !world.reads_sure || k->repair || resp_reply_is_error(reply))
-        return;
-    world.r->quorum_reads++;
-    if (!resp_reply_bulk(reply, &value))
-        value = slice_of("", 0); /* there is none */
-    if (k->kind == KEY_SET)
-        check_set(id, value);
-    else
-        check_list(id, value);
-}
-
-static enum told meaning(struct slice reply)
-{
-    if (!resp_reply_is_error(reply))
-        return TOLD_OK;
-    /* what the command itself is at fault for had its effect: none, everywhere */
-    if (has(reply, "not an integer") || has(reply, "overflow"))
-        return TOLD_OK;
-    bool nothing = has(reply, "nothing was written") || (has(reply, "-OOM ") && !world.external);
-    return nothing ? TOLD_REFUSED : TOLD_UNKNOWN;
-}
 
 static void settle(unsigned id, enum told told)
 {
@@ -197,9 +120,9 @@ static void take_reply(struct session *x, struct slice reply)
     unsigned id = x->waiting[0];
     memmove(x->waiting, x->waiting + 1, --x->n * sizeof x->waiting[0]);
     world_say("op %u: %.*s", id, (int)reply.len, (const char *)reply.ptr);
-    if (world.ops[id].what == OP_GET)
-        look_at_read(id, reply);
-    settle(id, meaning(reply));
+    settle(id, told_meaning(reply));
+    told_reply(id, reply, x->turn_at);
+    x->turn_at = world_now();
 }
 
 /* Nobody hears any more what became of these. */
@@ -259,8 +182,13 @@ static void on_closed(void *arg, unsigned node, uint32_t stream)
 {
     int s = session_of(stream);
     (void)arg, (void)node;
-    if (s >= 0)
-        give_up(&world.sessions[s]);
+    if (s < 0)
+        return;
+    struct session *x = &world.sessions[s];
+    const struct node *n = &world.nodes[x->node];
+    if (x->n && n->server && n->life == x->life)
+        world_wrong("node %u closes a connection with %u requests on it", x->node, x->n);
+    give_up(x);
 }
 
 static void link_session(struct session *x)
@@ -268,7 +196,8 @@ static void link_session(struct session *x)
     if (x->stream || !world.nodes[x->node].server)
         return;
     x->stream = net_open(world.net, world.client, x->node);
-    x->patience = world_now() + 3ull * world.timeout_ms * NET_MS;
+    x->life = world.nodes[x->node].life;
+    x->turn_at = world_now();
 }
 
 void clients_link(unsigned node)
@@ -282,10 +211,9 @@ static void on_next(void *arg, uint64_t s)
 {
     struct session *x = &world.sessions[s];
     (void)arg;
-    if ((x->n || !x->linked) && x->stream && world_now() > x->patience) {
-        net_close(world.net, x->stream, world.client);
-        give_up(x);
-    }
+    if (x->n && world.nodes[x->node].server && told_is_overdue(x->waiting[0], x->turn_at))
+        world_wrong("op %u: no answer since %.3f s", x->waiting[0],
+                    (double)world.ops[x->waiting[0]].asked_at / 1e6);
     link_session(x);
     bool more = !world.over && world.nops < world.max_ops;
     if (more && x->linked && x->n < PIPELINE)

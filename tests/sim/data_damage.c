@@ -1,9 +1,13 @@
 /* Where the simulator reaches into the servers, by the linker's --wrap: to see what a log refused
  * or a power cut took, and to break on purpose what the checks then must find. */
+#include "client/recent.h"
 #include "core/mem.h"
 #include "data_world.h"
 #include "gossip/words.h"
 #include "peer/delivery.h"
+#include "request/hedge.h"
+#include "request/plan.h"
+#include "request/pulse.h"
 #include "request/quorum.h"
 #include "request/replicate.h"
 #include "request/sources.h"
@@ -37,10 +41,17 @@ enum quorum_outcome __real_quorum_write(enum consistency level, bool sloppy, boo
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
                                         const struct write_word *w, unsigned n,
                                         struct shortfall *lacking);
+bool __real_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
+                       const struct replica_view *v, unsigned n, struct shortfall *lacking);
+bool __wrap_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
+                       const struct replica_view *v, unsigned n, struct shortfall *lacking);
 bool __real_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
                                  struct error *e);
 bool __wrap_hint_log_sync_behind(struct hint_log *l, uint64_t known, uint64_t *synced,
                                  struct error *e);
+
+uint64_t __real_pulse_settled(const struct pulse *p);
+uint64_t __wrap_pulse_settled(const struct pulse *p);
 
 struct hint_store *__real_hint_store_open(const struct hint_store_options *o, struct error *e);
 struct hint_store *__wrap_hint_store_open(const struct hint_store_options *o, struct error *e);
@@ -59,11 +70,28 @@ void __wrap_seat_unref(struct seat *t);
 void __real_word_unref(struct word *w);
 void __wrap_word_unref(struct word *w);
 
+void __real_hedges_ask(struct hedges *h, struct hedge_wait *w, uint16_t node, bool may,
+                       uint64_t now_us);
+void __wrap_hedges_ask(struct hedges *h, struct hedge_wait *w, uint16_t node, bool may,
+                       uint64_t now_us);
+struct hedge_wait *__real_hedges_next(struct hedges *h, uint64_t now_us);
+struct hedge_wait *__wrap_hedges_next(struct hedges *h, uint64_t now_us);
+
+void __real_recent_note(struct recent *r, const struct requests *rs, uint32_t token,
+                        const struct request_result *result);
+void __wrap_recent_note(struct recent *r, const struct requests *rs, uint32_t token,
+                        const struct request_result *result);
+
 const char *data_damage_name(enum data_damage d)
 {
-    static const char *const names[] = {"none",   "numbers", "early", "forget",
-                                        "stamps", "sent",    "quorum"};
+    static const char *const names[] = {"none", "cut",    "numbers", "early", "forget", "stamps",
+                                        "sent", "quorum", "foreign", "own",   "down"};
     return names[d];
+}
+
+bool damage_wants_quorums(enum data_damage d)
+{
+    return d == DAMAGE_QUORUM || d == DAMAGE_FOREIGN || d == DAMAGE_DOWN;
 }
 
 /* ---- what was appended, and what a power cut takes of it ---------------------------------------
@@ -284,6 +312,32 @@ void __wrap_word_unref(struct word *w)
     (void)os_enter(was);
 }
 
+/* ---- a second replica is asked for few reads ----------------------------------------------------
+ */
+
+static struct {
+    unsigned asked, hedged;
+} reads_of[NODES_MAX]; /* this life of the node */
+
+void __wrap_hedges_ask(struct hedges *h, struct hedge_wait *w, uint16_t node, bool may,
+                       uint64_t now_us)
+{
+    reads_of[os_current()].asked++;
+    __real_hedges_ask(h, w, node, may, now_us);
+}
+
+struct hedge_wait *__wrap_hedges_next(struct hedges *h, uint64_t now_us)
+{
+    unsigned node = os_current();
+    struct hedge_wait *w = __real_hedges_next(h, now_us);
+    reads_of[node].hedged += w != NULL;
+    world.r->hedged += w != NULL;
+    if (w && 20 * reads_of[node].hedged > reads_of[node].asked)
+        world_wrong("node %u has hedged %u of %u reads", node, reads_of[node].hedged,
+                    reads_of[node].asked);
+    return w;
+}
+
 /* ---- what the servers call ---------------------------------------------------------------------
  */
 
@@ -295,6 +349,7 @@ struct writer *__wrap_writer_start(const struct writer_options *o, struct error 
     n->topology = o->topology;
     n->own_state = o->own_state;
     n->watermark = o->watermark;
+    memset(&reads_of[os_current()], 0, sizeof reads_of[0]);
     return __real_writer_start(o, e);
 }
 
@@ -389,13 +444,66 @@ enum delivery_stop __wrap_delivery_pump(struct delivery *d, struct buf *out, siz
     return s;
 }
 
+void __wrap_recent_note(struct recent *r, const struct requests *rs, uint32_t token,
+                        const struct request_result *result)
+{
+    if (world.o->damage != DAMAGE_OWN)
+        __real_recent_note(r, rs, token, result);
+}
+
+/* What a replica of another datacenter has applied, one of ours has. */
+static void count_foreign(struct write_word *w, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        unsigned k = 0;
+        while (k < n && (w[k].datacenter || w[k].verdict == VERDICT_APPLIED))
+            k++;
+        if (w[i].datacenter && w[i].verdict == VERDICT_APPLIED && k < n) {
+            w[k].verdict = VERDICT_APPLIED;
+            w[i].verdict = VERDICT_LOGGED;
+        }
+    }
+}
+
+static void count_down(struct write_word *w, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (w[i].verdict == VERDICT_DURABLE)
+            w[i].verdict = VERDICT_APPLIED;
+}
+
+/* The giver of a copy believes it, and who takes it. */
+uint64_t __wrap_pulse_settled(const struct pulse *p)
+{
+    return world.o->damage == DAMAGE_CUT ? UINT64_MAX : __real_pulse_settled(p);
+}
+
 enum quorum_outcome __wrap_quorum_write(enum consistency level, bool sloppy, bool blind,
                                         const struct write_word *w, unsigned n,
                                         struct shortfall *lacking)
 {
+    struct write_word words[RING_WRITES_MAX];
+    memcpy(words, w, n * sizeof *w);
     if (world.o->damage == DAMAGE_QUORUM)
         level = CONSISTENCY_DC_ONE;
-    return __real_quorum_write(level, sloppy, blind, w, n, lacking);
+    if (world.o->damage == DAMAGE_FOREIGN)
+        count_foreign(words, n);
+    if (world.o->damage == DAMAGE_DOWN)
+        count_down(words, n);
+    return __real_quorum_write(level, sloppy, blind, words, n, lacking);
+}
+
+/* Nobody is known to be down. */
+bool __wrap_plan_write(enum consistency level, bool sloppy, bool hints_count, bool blind,
+                       const struct replica_view *v, unsigned n, struct shortfall *lacking)
+{
+    struct replica_view views[RING_WRITES_MAX];
+    memcpy(views, v, n * sizeof *v);
+    for (unsigned i = 0; i < n && world.o->damage == DAMAGE_DOWN; i++) {
+        views[i].up = views[i].normal = true;
+        views[i].behind = false;
+    }
+    return __real_plan_write(level, sloppy, hints_count, blind, views, n, lacking);
 }
 
 /* The header's acknowledged number becomes the segment's first. */

@@ -88,6 +88,20 @@ static bool before(uint64_t a, uint16_t atag, uint64_t b, uint16_t btag)
     return a != b ? a < b : atag < btag;
 }
 
+/* What a mend brings may have been written up to its cut, if the copy doesn't say it better. */
+static void keep_stamps_of_copy(struct data_cell *to, const struct store_write *w)
+{
+    struct store_stamp newest = w->mend->newest.time ? w->mend->newest : w->mend->upto;
+    if (before(to->overwrite.time, to->overwrite.tag, w->stamp, w->tag)) {
+        to->overwrite.time = w->stamp;
+        to->overwrite.tag = w->tag;
+    }
+    if (before(to->newest.time, to->newest.tag, newest.time, newest.tag)) {
+        to->newest.time = newest.time;
+        to->newest.tag = newest.tag;
+    }
+}
+
 static bool close_cell(void *arg, struct slice key, struct cell *c)
 {
     struct run *run = arg;
@@ -96,13 +110,18 @@ static bool close_cell(void *arg, struct slice key, struct cell *c)
     (void)key;
     run->dropped = options.stamps && to->found &&
                    before(w->stamp, w->tag, to->overwrite.time, to->overwrite.tag);
+    if (w->mend)
+        run->dropped = to->found && before(w->mend->upto.time, w->mend->upto.tag, to->newest.time,
+                                           to->newest.tag);
     if (run->dropped)
         return true;
-    if (c->effect == CELL_OVERWRITTEN) {
+    if (w->mend)
+        keep_stamps_of_copy(to, w);
+    else if (c->effect == CELL_OVERWRITTEN) {
         to->overwrite.time = w->stamp;
         to->overwrite.tag = w->tag;
     }
-    if (!to->found || before(to->newest.time, to->newest.tag, w->stamp, w->tag)) {
+    if (!w->mend && (!to->found || before(to->newest.time, to->newest.tag, w->stamp, w->tag))) {
         to->newest.time = w->stamp;
         to->newest.tag = w->tag;
     }
@@ -355,6 +374,8 @@ struct asked {
     uint64_t stamp;
     uint16_t tag;
     store_read_fn *fn;
+    store_copy_fn *copy_fn; /* a copy was asked for; its command is the reply */
+    struct store_copy copy;
     void *arg;
     struct actor *actor;
 };
@@ -369,6 +390,12 @@ static struct store_reader *reader_new(struct store *s, uv_loop_t *loop)
 
 static void say(struct asked *a, bool ok)
 {
+    if (a->copy_fn) {
+        a->copy.ok = ok;
+        a->copy.command = buf_slice(&a->reply);
+        a->copy_fn(a->arg, &a->copy);
+        return;
+    }
     struct store_read_reply out = {
         .ok = ok, .reply = buf_slice(&a->reply), .stamp = a->stamp, .tag = a->tag};
     if (!out.ok)
@@ -417,6 +444,20 @@ static void on_answer(void *arg, uint64_t value)
     os_leave(was);
 }
 
+static void answer_later(struct reader *r, struct asked *a)
+{
+    struct model *m = a->m;
+    if (!m->external) {
+        answer(a);
+        return;
+    }
+    a->next = r->waiting;
+    r->waiting = a;
+    uint64_t at = net_now(os_net()) + chance_below(os_chance(), options.slow_us + 1);
+    m->read_at = at > m->read_at ? at : m->read_at + 1;
+    net_timer(os_net(), m->node, m->read_at, on_answer, a, 0);
+}
+
 static void model_read(struct store_reader *reader, const struct command_spec *spec,
                        const struct resp_command *cmd, store_read_fn *fn, void *arg)
 {
@@ -429,17 +470,53 @@ static void model_read(struct store_reader *reader, const struct command_spec *s
     a->actor = container_of_(r->loop, struct actor, loop);
     if (!run_command(&run, cmd, &a->reply))
         resp_add_error(&a->reply, "ERR the model has no such command");
-    a->stamp = run.cell ? run.cell->newest.time : 0;
-    a->tag = run.cell ? run.cell->newest.tag : 0;
-    if (!m->external) {
-        answer(a);
-        return;
+    if (run.cell && m->external) { /* its table knows overwrites only */
+        a->stamp = run.cell->overwrite.time;
+        a->tag = run.cell->overwrite.tag;
+    } else if (run.cell) {
+        a->stamp = run.cell->newest.time;
+        a->tag = run.cell->newest.tag;
     }
-    a->next = r->waiting;
-    r->waiting = a;
-    uint64_t at = net_now(os_net()) + chance_below(os_chance(), options.slow_us + 1);
-    m->read_at = at > m->read_at ? at : m->read_at + 1;
-    net_timer(os_net(), m->node, m->read_at, on_answer, a, 0);
+    answer_later(r, a);
+}
+
+/* As store/redis.c tells it, of changes only how new they may be, or as store/embedded.c. */
+static void copy_cell(const struct model *m, const struct data_cell *cell, struct store_copy *c)
+{
+    struct slice value = slice_of(cell->value ? cell->value : "", cell->exists ? cell->len : 0);
+    c->exists = cell->exists;
+    c->overwrite = (struct store_stamp){cell->overwrite.time, cell->overwrite.tag};
+    c->newest = (struct store_stamp){cell->newest.time, cell->newest.tag};
+    c->newest_exact = !m->external;
+    if (m->external && c->newest.time != c->overwrite.time)
+        c->newest.tag = UINT16_MAX;
+    c->bytes = value.len;
+    if (c->exists) {
+        c->digest = store_digest_string(value);
+        c->weight = store_weight_string(value);
+    }
+}
+
+static void add_copy_command(struct buf *b, struct slice key, const struct data_cell *cell)
+{
+    struct slice value = slice_of(cell->value ? cell->value : "", cell->len);
+    struct slice argv[] = {slice_str(cell->exists ? "SET" : "DEL"), key, value};
+    resp_add_command(b, argv, cell->exists ? 3 : 2);
+}
+
+static void model_copy(struct store_reader *reader, struct slice key, bool command,
+                       store_copy_fn *fn, void *arg)
+{
+    struct reader *r = container_of_(reader, struct reader, base);
+    struct model *m = model_of(reader->store);
+    const struct data_cell *cell = &shelves[m->node].cells[data_key_of(key)];
+    struct asked *a = MEM_NEW(struct asked);
+    *a = (struct asked){.reader = r, .m = m, .copy_fn = fn, .arg = arg};
+    a->actor = container_of_(r->loop, struct actor, loop);
+    copy_cell(m, cell, &a->copy);
+    if (command)
+        add_copy_command(&a->reply, key, cell);
+    answer_later(r, a);
 }
 
 static const struct store_ops inside_ops = {.answers_at_once = true,
@@ -451,7 +528,8 @@ static const struct store_ops inside_ops = {.answers_at_once = true,
                                             .forget_below = model_forget,
                                             .reader_new = reader_new,
                                             .reader_free = reader_free,
-                                            .read = model_read};
+                                            .read = model_read,
+                                            .copy = model_copy};
 
 static struct store_ops external_ops;
 

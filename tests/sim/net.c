@@ -43,6 +43,7 @@ struct fifo {
 
 struct node {
     struct net_handlers h;
+    uint32_t area;
     uint32_t life; /* odd while it lives */
     bool lost, paused, wakes;
     bool rings; /* its alarm came and waits with the rest */
@@ -53,6 +54,12 @@ struct node {
     int ppm;
     int64_t wall_off;
     uint64_t alarm, alarm_queued; /* by its clock; in true time */
+};
+
+struct road { /* between two areas */
+    bool own; /* it has delays of its own */
+    struct net_delay delay;
+    double loss;
 };
 
 struct way { /* one direction of a stream, to end[i] */
@@ -73,6 +80,7 @@ struct entry {
 
 struct net {
     struct net_options o;
+    struct road roads[NET_AREAS][NET_AREAS];
     struct chance chance;
     uint64_t now, order, trace;
     struct entry *heap;
@@ -318,9 +326,22 @@ void net_at(struct net *n, uint64_t at, net_fn *fn, void *arg, uint64_t value)
 /* ---- bytes ------------------------------------------------------------------------------------
  */
 
-static uint64_t draw_delay(struct net *n)
+static const struct road *own_road(const struct net *n, unsigned from, unsigned to)
 {
-    const struct net_delay *d = &n->o.delay;
+    const struct road *r = &n->roads[n->nodes[from].area][n->nodes[to].area];
+    return r->own ? r : NULL;
+}
+
+static bool is_lost(struct net *n, unsigned from, unsigned to)
+{
+    const struct road *r = own_road(n, from, to);
+    return chance_of(&n->chance, r ? r->loss : n->o.loss);
+}
+
+static uint64_t draw_delay(struct net *n, unsigned from, unsigned to)
+{
+    const struct road *r = own_road(n, from, to);
+    const struct net_delay *d = r ? &r->delay : &n->o.delay;
     if (d->type == NET_FIXED || d->max <= d->min)
         return d->min;
     if (d->type == NET_UNIFORM)
@@ -335,7 +356,7 @@ static void send_one(struct net *n, unsigned from, unsigned to, const void *byte
     e->from = from;
     if (size)
         memcpy(e->bytes, bytes, size);
-    uint64_t delay = draw_delay(n);
+    uint64_t delay = draw_delay(n, from, to);
     if (chance_of(&n->chance, n->o.late))
         delay += chance_below(&n->chance, n->o.late_by + 1);
     push(n, n->now + delay, e);
@@ -347,7 +368,7 @@ void net_send(struct net *n, unsigned from, unsigned to, const void *bytes, size
         return;
     n->traffic.sent++;
     n->traffic.bytes += size;
-    if (!net_lives(n, to) || net_is_cut(n, from, to) || chance_of(&n->chance, n->o.loss)) {
+    if (!net_lives(n, to) || net_is_cut(n, from, to) || is_lost(n, from, to)) {
         n->traffic.lost++;
         return;
     }
@@ -381,7 +402,7 @@ static void travel(struct net *n, struct stream *s, uint32_t stream, unsigned to
 {
     e->from = s->end[!to];
     e->stream = stream;
-    e->ready = n->now + draw_delay(n);
+    e->ready = n->now + draw_delay(n, s->end[!to], s->end[to]);
     e->resend = n->o.resend_min;
     s->to[to].unread += e->size;
     bool alone = !s->to[to].travelling.head;
@@ -468,7 +489,7 @@ static void arrive(struct net *n, struct event *e)
     unsigned to = end_of(s, e->node);
     struct way *w = &s->to[to];
     bool wanted = !e->dropped && s->open[to];
-    if (wanted && (net_is_cut(n, e->from, e->node) || chance_of(&n->chance, n->o.loss) ||
+    if (wanted && (net_is_cut(n, e->from, e->node) || is_lost(n, e->from, e->node) ||
                    (e->type == E_OPENED && !knock(n, s, e)))) {
         come_later(n, e);
         return;
@@ -600,6 +621,23 @@ void net_resume(struct net *n, unsigned node)
 void net_slow(struct net *n, unsigned node, uint64_t us_each)
 {
     n->nodes[node].us_each = us_each;
+}
+
+/* ---- areas ------------------------------------------------------------------------------------
+ */
+
+void net_set_area(struct net *n, unsigned node, unsigned area)
+{
+    assert(area < NET_AREAS);
+    n->nodes[node].area = area;
+}
+
+void net_set_road(struct net *n, unsigned area, unsigned other, const struct net_delay *delay,
+                  double loss)
+{
+    assert(area < NET_AREAS && other < NET_AREAS);
+    struct road r = {.own = true, .delay = *delay, .loss = loss};
+    n->roads[area][other] = n->roads[other][area] = r;
 }
 
 /* ---- cuts -------------------------------------------------------------------------------------

@@ -27,6 +27,9 @@
  *   - net_slow: it needs so long for each thing that it handles, one after the other.
  *   - net_cut: nothing goes from one node to another, in this direction only.
  *
+ * Nodes may lie in areas (datacenters): the road between two of them, or inside one, may have
+ * delays and losses of its own (net_set_road).
+ *
  * Handlers are called by net_run and may call everything here but net_run and net_free. */
 #ifndef SIM_NET_H
 #define SIM_NET_H
@@ -125,6 +128,18 @@ void net_at(struct net *n, uint64_t at, net_fn *fn, void *arg, uint64_t value);
 void net_run(struct net *n, uint64_t until);
 /* One thing that happens; false: nothing is left, or it lies behind `until`. */
 bool net_step(struct net *n, uint64_t until);
+
+/* ---- areas ------------------------------------------------------------------------------------
+ */
+
+#define NET_AREAS 8
+
+/* All nodes lie in area 0 at first. */
+void net_set_area(struct net *n, unsigned node, unsigned area);
+/* Between nodes of these two, in both directions, for what is sent from now on: in the place of the
+ * options' delay and loss. */
+void net_set_road(struct net *n, unsigned area, unsigned other, const struct net_delay *delay,
+                  double loss);
 
 /* ---- bytes ------------------------------------------------------------------------------------
  */

@@ -307,6 +307,34 @@ START_TEST(clocks_drift_and_jump)
 }
 END_TEST
 
+START_TEST(a_road_between_areas_has_its_own_delay_and_loss)
+{
+    struct seen seen[2];
+    struct net *n = two(&plain, 1, seen);
+    struct net_delay far = {NET_FIXED, 80 * NET_MS, 0};
+    net_set_area(n, 1, 2);
+    net_send(n, 0, 1, "a", 1);
+    net_run(n, NET_MS); /* nobody said yet that it is far */
+    ck_assert_uint_eq(seen[1].datagrams, 1);
+    net_set_road(n, 0, 2, &far, 1);
+    net_send(n, 0, 1, "b", 1);
+    net_run(n, NET_S);
+    ck_assert_uint_eq(seen[1].datagrams, 1);
+    net_set_road(n, 2, 0, &far, 0);
+    net_send(n, 0, 1, "c", 1);
+    net_send(n, 1, 0, "d", 1);
+    net_run(n, 2 * NET_S);
+    ck_assert_uint_eq(seen[1].datagrams, 2);
+    ck_assert_uint_eq(seen[0].datagrams, 1);
+    ck_assert_uint_eq(seen[1].last_at, NET_S + 80 * NET_MS);
+    net_set_area(n, 0, 2); /* the options again: inside area 2 nothing else was said */
+    net_send(n, 0, 1, "e", 1);
+    net_run(n, 3 * NET_S);
+    ck_assert_uint_eq(seen[1].last_at, 2 * NET_S + 500);
+    net_free(n);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_test(c, the_same_seed_is_the_same_run);
@@ -319,6 +347,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_new_life_hears_nothing_of_the_old_one);
     tcase_add_test(c, a_lost_machine_says_nothing);
     tcase_add_test(c, clocks_drift_and_jump);
+    tcase_add_test(c, a_road_between_areas_has_its_own_delay_and_loss);
 }
 
 int main(void)

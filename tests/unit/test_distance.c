@@ -1,6 +1,7 @@
 /* How far away peers are, and in which order replicas elsewhere are asked. */
 #include "core/compiler.h"
 #include "peer/distance.h"
+#include "request/nearest.h"
 #include "unit.h"
 
 static unsigned after(struct distance *d, unsigned n, uint64_t us)
@@ -60,12 +61,49 @@ START_TEST(it_follows)
 }
 END_TEST
 
+/* Replicas as datacenter and step, and the indexes of them in the order in which they are asked. */
+START_TEST(nearest)
+{
+    static const struct {
+        const char *datacenters, *steps, *order;
+    } cases[] = {
+        {"", "", ""},
+        {"0", "0", "0"},
+        {"000", "095", "012"}, /* in one datacenter distance doesn't count */
+        {"001122", "005533", "014523"},
+        {"001212", "004242", "013524"}, /* those of one datacenter stand together */
+        {"012", "055", "012"},
+        {"01212", "05555", "01324"},
+        {"01212", "04565", "01324"}, /* as far as its nearest */
+        {"01212", "06554", "02413"},
+        {"012", "005", "021"}, /* nothing is known of that one */
+        {"01212", "00506", "02413"},
+        {"1122", "7733", "2301"}, /* none in the own one */
+        {"0123", "0321", "0321"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct replica_view v[RING_REPLICAS_MAX] = {{0}};
+        unsigned n = (unsigned)strlen(cases[i].order);
+        char order[RING_REPLICAS_MAX + 1] = "";
+        for (unsigned k = 0; k < n; k++)
+            v[k] = (struct replica_view){.node = (uint16_t)k,
+                                         .datacenter = (uint8_t)(cases[i].datacenters[k] - '0'),
+                                         .distance = (uint8_t)(cases[i].steps[k] - '0')};
+        nearest_sort(v, n);
+        for (unsigned k = 0; k < n; k++)
+            order[k] = (char)('0' + v[k].node);
+        ck_assert_msg(strcmp(order, cases[i].order) == 0, "case %zu: %s", i, order);
+    }
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_test(c, steps);
     tcase_add_test(c, what_is_told_apart);
     tcase_add_test(c, it_does_not_flap);
     tcase_add_test(c, it_follows);
+    tcase_add_test(c, nearest);
 }
 
 int main(void)

@@ -1405,6 +1405,125 @@ START_TEST(flushes_are_what_store_sync_says)
 }
 END_TEST
 
+/* ---- read repair ----------------------------------------------------------------------------- */
+static struct store_copy seen; /* the last copy; its command in b.reply */
+
+static void on_copy(void *arg, const struct store_copy *c)
+{
+    (void)arg;
+    seen = *c;
+    keep_reply(c->command);
+}
+
+static void look(const char *key, bool command)
+{
+    seen = (struct store_copy){0};
+    store_copy(b.reader, slice_str(key), command, on_copy, NULL);
+    ck_assert(seen.ok);
+}
+
+static void expect_stamps(uint64_t overwrite, uint64_t newest)
+{
+    ck_assert_uint_eq(seen.overwrite.time, overwrite);
+    ck_assert_uint_eq(seen.newest.time, newest);
+    ck_assert(seen.newest_exact == (newest > 0));
+}
+
+static enum store_outcome mend(const char *text, uint64_t stamp, uint64_t newest, uint64_t upto,
+                               uint16_t upto_tag)
+{
+    struct line l;
+    struct store_mend m = {.upto = {upto, upto_tag}, .newest = {newest, 0}};
+    line_set(&l, text);
+    struct store_write w = {
+        .source = STORE_SOURCE_MENDS, .stamp = stamp, .tag = 5, .cmd = &l.cmd, .mend = &m};
+    struct store_batch batch = {&w, 1, BUF_INIT};
+    apply(&batch);
+    keep_reply(w.reply);
+    buf_fini(&batch.replies);
+    line_fini(&l);
+    return w.outcome;
+}
+
+START_TEST(a_copy_says_what_is_known)
+{
+    uint64_t t = b.clock;
+    look("k", true);
+    ck_assert(!seen.exists && seen.forgotten == 0);
+    expect_stamps(0, 0);
+    ck_assert_str_eq(last_reply(), "*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n");
+    ck_assert_int_eq(write_at("INCR k", t + 1, 3), STORE_APPLIED);
+    look("k", false);
+    ck_assert(seen.exists && seen.bytes == 1 && seen.expires == 0);
+    expect_stamps(0, t + 1);
+    ck_assert_str_eq(last_reply(), "");
+    uint64_t digest = seen.digest, weight = seen.weight;
+    ck_assert_int_eq(write_at("SET k 5 PXAT " FAR, t + 2, 5), STORE_APPLIED);
+    look("k", true);
+    ck_assert(seen.exists && seen.overwrite.tag == 5 && seen.expires == 4000000000000);
+    ck_assert(digest != seen.digest && weight < seen.weight);
+    expect_stamps(t + 2, t + 2);
+    ck_assert_str_eq(last_reply(),
+                     "*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n5\r\n$4\r\nPXAT\r\n$13\r\n" FAR "\r\n");
+    ck_assert_int_eq(write_at("INCR k", t + 9, 3), STORE_APPLIED);
+    look("k", false);
+    expect_stamps(t + 2, t + 9);
+    ck_assert_int_eq(write_at("DEL k", t + 10, 3), STORE_APPLIED);
+    look("k", true);
+    ck_assert(!seen.exists);
+    expect_stamps(t + 10, t + 10);
+}
+END_TEST
+
+START_TEST(a_mend_comes_with_its_stamps)
+{
+    uint64_t t = b.clock;
+    write_at("SET k old", t, 1);
+    ck_assert_int_eq(mend("SET k new PXAT " FAR, t + 5, t + 8, t + 9, UINT16_MAX), STORE_APPLIED);
+    look("k", false);
+    ck_assert_str_eq(read_now("GET k"), "$3\r\nnew\r\n");
+    ck_assert(seen.overwrite.tag == 5 && seen.expires == 4000000000000);
+    expect_stamps(t + 5, t + 8);
+    ck_assert_int_eq(write_at("SET k late", t + 5, 4),
+                     STORE_STALE); /* it is in the copy, or lost */
+    ck_assert_int_eq(write_at("APPEND k late", t + 4, 9), STORE_STALE);
+    ck_assert_int_eq(write_at("APPEND k +", t + 10, 0), STORE_APPLIED); /* it isn't */
+    ck_assert_str_eq(read_now("GET k"), "$4\r\nnew+\r\n");
+    ck_assert_int_eq(mend("DEL k", t + 12, 0, t + 12, 5), STORE_APPLIED);
+    look("k", false);
+    ck_assert(!seen.exists);
+    expect_stamps(t + 12, t + 12);
+    ck_assert_int_eq(mend("DEL never", t + 12, 0, t + 12, 5), STORE_APPLIED);
+    ck_assert_int_eq(write_at("SET never late", t + 11, 0), STORE_STALE);
+    /* of changes alone: no overwrite is known */
+    ck_assert_int_eq(mend("SET c 7", 0, t + 6, t + 9, UINT16_MAX), STORE_APPLIED);
+    look("c", false);
+    expect_stamps(0, t + 6);
+    ck_assert_int_eq(write_at("INCR c", t + 1, 0), STORE_APPLIED); /* from before all that */
+    /* a later overwrite that is in neither copy keeps its guard */
+    write_at("SET g x", t + 3, 0);
+    ck_assert_int_eq(mend("SET g y", t + 1, t + 2, t + 9, UINT16_MAX), STORE_APPLIED);
+    look("g", false);
+    expect_stamps(t + 3, t + 3);
+}
+END_TEST
+
+START_TEST(a_mend_stops_at_what_is_newer)
+{
+    uint64_t t = b.clock;
+    write_at("SET k old", t, 1);
+    write_at("APPEND k +", t + 3, 6);
+    ck_assert_int_eq(mend("SET k new", t + 1, t + 1, t + 1, 5), STORE_STALE);
+    ck_assert_int_eq(mend("SET k new", t + 3, t + 3, t + 3, 5), STORE_STALE); /* newer by its tag */
+    ck_assert_int_eq(mend("DEL k", t + 1, t + 1, t + 2, UINT16_MAX), STORE_STALE);
+    ck_assert_str_eq(read_now("GET k"), "$4\r\nold+\r\n");
+    ck_assert_int_eq(mend("SET k new", t + 3, t + 3, t + 3, 6), STORE_APPLIED);
+    write_at("DEL k", t + 7, 0);
+    ck_assert_int_eq(mend("SET k new", t + 6, t + 6, t + 6, UINT16_MAX), STORE_STALE);
+    ck_assert_str_eq(read_now("GET k"), "$-1\r\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("embedded");
@@ -1429,6 +1548,9 @@ int main(void)
     tcase_add_test(with, a_delete_of_nothing_is_remembered);
     tcase_add_test(with, many_keys_are_judged_one_by_one);
     tcase_add_loop_test(with, any_order_ends_in_the_same_record, 0, ARRAY_LEN(orders));
+    tcase_add_test(with, a_copy_says_what_is_known);
+    tcase_add_test(with, a_mend_comes_with_its_stamps);
+    tcase_add_test(with, a_mend_stops_at_what_is_newer);
     tcase_add_test(with, long_keys);
     tcase_add_test(with, long_keys_that_begin_alike);
     tcase_add_test(with, a_long_key_is_swept);

@@ -74,6 +74,7 @@ static const char *shake(const struct identity *s, const struct identity *r, cha
         ck_assert_uint_eq(node, 0);
         handshake_add_challenge(&b, r, &hello, theirs);
         ck_assert(handshake_read_challenge(payload(&b, FRAME_CHALLENGE), &challenge, &e));
+        ck_assert(challenge.unpacks);
         buf_reset(&b, 0);
         if (!handshake_check(s, at_s, &challenge, &node, &e) ||
             !handshake_proven(s, HANDSHAKE_RECEIVER, &challenge, challenge.id, mine,

@@ -819,6 +819,267 @@ START_TEST(own_keys_are_not_counted)
 }
 END_TEST
 
+/* ---- read repair ------------------------------------------------------------------------------
+ */
+
+static struct store_copy seen; /* the last copy */
+static struct buf command;     /* and its command */
+static int copies;
+
+static void on_copy(void *arg, const struct store_copy *c)
+{
+    (void)arg;
+    copies++;
+    seen = *c;
+    buf_reset(&command, 0);
+    buf_add(&command, c->command.ptr, c->command.len);
+}
+
+static void look(const char *key, bool wanted)
+{
+    int before = copies;
+    store_copy(b.reader, slice_str(key), wanted, on_copy, NULL);
+    run_until(&copies, before + 1);
+    ck_assert(seen.ok);
+}
+
+static uint64_t digest_of(const char *key)
+{
+    look(key, false);
+    ck_assert(seen.exists);
+    return seen.digest;
+}
+
+/* The command of the last copy as a mend. */
+static void add_mend(struct store_mend *m, uint64_t stamp, uint64_t upto, uint16_t upto_tag)
+{
+    size_t i = b.batch.n++;
+    *m = (struct store_mend){.upto = {upto, upto_tag}};
+    buf_reset(&b.texts[i], 4096);
+    buf_add(&b.texts[i], buf_head(&command), command.len);
+    ck_assert(resp_command_parse(buf_slice(&b.texts[i]), &b.cmds[i]));
+    b.batch.writes[i] = (struct store_write){.source = STORE_SOURCE_MENDS,
+                                             .mend = m,
+                                             .stamp = stamp,
+                                             .spec = command_find(b.cmds[i].argv[0]),
+                                             .cmd = &b.cmds[i]};
+}
+
+static enum store_outcome mend(uint64_t stamp, uint64_t upto, uint16_t upto_tag)
+{
+    struct store_mend m;
+    fresh_batch();
+    add_mend(&m, stamp, upto, upto_tag);
+    apply_batch();
+    ck_assert(b.batch.writes[0].outcome != STORE_APPLIED ||
+              !resp_reply_is_error(b.batch.writes[0].reply));
+    return b.batch.writes[0].outcome;
+}
+
+/* Two ways to the same value, and one to another. */
+static const struct {
+    const char *same[2][4], *other;
+} values[] = {
+    {{{"SET a 12345"}, {"APPEND b 12", "APPEND b 345"}}, "SET c 12346"},
+    {{{"RPUSH a 1 2 x"}, {"LPUSH b 1", "RPUSH b 2 x"}}, "RPUSH c 1 x 2"},
+    {{{"SADD a 1 2 3 x y z"}, {"SADD b z y x", "SADD b 3 2 1"}}, "SADD c 1 2 3 x y"},
+    {{{"HSET a f 1 g 2 h 3"}, {"HSET b h 3", "HSET b g 2 f 1"}}, "HSET c f 1 g 2 h 4"},
+    {{{"ZADD a 1 x 2 y 3 z"}, {"ZADD b 3 z", "ZADD b 2 y 1 x"}}, "ZADD c 1 x 2 y 4 z"},
+    {{{"XADD a 1-1 f v", "XADD a 1-2 f w", "XGROUP CREATE a g 1-1",
+       "XREADGROUP GROUP g me STREAMS a >"},
+      {"XADD b 1-1 f v", "XADD b 1-2 f w", "XGROUP CREATE b g 1-1",
+       "XCLAIM b g me 0 1-2 TIME 1 FORCE"}},
+     "XADD c 1-1 f v"},
+};
+
+START_TEST(equal_values_have_equal_digests)
+{
+    wait_for_reader();
+    bool stream = strncmp(values[_i].other, "XADD", 4) == 0;
+    for (unsigned k = 0; k < 2; k++)
+        for (unsigned n = 0; n < 4 && values[_i].same[k][n]; n++)
+            ck_assert(*ask(values[_i].same[k][n]) != '-');
+    ck_assert(*ask(values[_i].other) != '-');
+    uint64_t a = digest_of("a"), x = digest_of("b"), other = digest_of("c");
+    ck_assert(stream ||
+              a == x); /* who claimed at another time has another list of what is pending */
+    ck_assert(a != other);
+    usleep(2000); /* a consumer has been seen for longer: that is no other value */
+    ck_assert_uint_eq(digest_of("a"), a);
+    look("a", true);
+    ck_assert(*ask("DEL a") == ':');
+    ck_assert_int_eq(mend(5, 5, UINT16_MAX), STORE_APPLIED);
+    ck_assert_uint_eq(digest_of("a"), a);
+}
+END_TEST
+
+START_TEST(a_copy_has_its_lifetime)
+{
+    wait_for_reader();
+    write_one(1, "SET k v PXAT 4000000000000", STORE_APPLIED, "+OK");
+    look("k", true);
+    ck_assert_uint_eq(seen.expires, 4000000000000);
+    ck_assert(!seen.expires_roughly);
+    ck_assert_uint_eq(seen.bytes, 1);
+    ck_assert(*ask("DEL k") == ':');
+    ck_assert_int_eq(mend(b.clock, b.clock, UINT16_MAX), STORE_APPLIED);
+    ck_assert_str_eq(ask("PEXPIRETIME k"), ":4000000000000\r\n");
+    ck_assert_str_eq(ask("GET k"), "$1\r\nv\r\n");
+}
+END_TEST
+
+START_TEST(a_copy_says_what_touched_it)
+{
+    wait_for_reader();
+    look("k", true);
+    ck_assert(!seen.exists && seen.overwrite.time == 0);
+    ck_assert_uint_eq(seen.newest.time, seen.forgotten);
+    ck_assert(slice_eq(buf_slice(&command), slice_str("*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n")));
+    write_one(1, "SET k 1", STORE_APPLIED, "+OK");
+    uint64_t set = b.clock;
+    look("k", false);
+    ck_assert_uint_eq(seen.overwrite.time, set);
+    ck_assert_uint_eq(seen.newest.time, set);
+    ck_assert_uint_eq(seen.newest.tag, seen.overwrite.tag);
+    write_one(2, "INCR k", STORE_APPLIED, ":2");
+    look("k", false);
+    ck_assert_uint_eq(seen.overwrite.time, set);
+    ck_assert_uint_eq(seen.newest.time, set + 1);
+    ck_assert(!seen.newest_exact);
+    write_one(3, "DEL k", STORE_APPLIED, ":1");
+    look("k", false);
+    ck_assert(!seen.exists);
+    ck_assert_uint_eq(seen.overwrite.time, set + 2);
+    ck_assert_uint_eq(seen.newest.time, set + 2);
+}
+END_TEST
+
+/* The value may be newer than the label while a batch is at the store: then it is worth nothing. */
+START_TEST(a_copy_made_while_its_key_is_written_is_not_settled)
+{
+    wait_for_reader();
+    write_one(1, "SET k old", STORE_APPLIED, "+OK");
+    for (uint64_t i = 2; i < 30; i++) {
+        int before = copies, dones = b.dones;
+        fresh_batch();
+        add_write(0, i, "SET k new");
+        kill(b.server, SIGSTOP);
+        store_copy(b.reader, slice_str("k"), false, on_copy, NULL);
+        uv_run(&b.loop, UV_RUN_NOWAIT);
+        uv_run(&b.loop, UV_RUN_NOWAIT);
+        store_apply(b.store, &b.batch);
+        kill(b.server, SIGCONT);
+        run_until(&b.dones, dones + 1);
+        run_until(&copies, before + 1);
+        ck_assert_uint_eq(seen.newest.time, UINT64_MAX);
+        look("k", false);
+        ck_assert_uint_eq(seen.newest.time, b.clock);
+    }
+}
+END_TEST
+
+START_TEST(a_mend_stops_at_what_is_newer)
+{
+    wait_for_reader();
+    write_one(1, "SET k right", STORE_APPLIED, "+OK");
+    uint64_t t = b.clock;
+    look("k", true);
+    write_one(2, "APPEND k more", STORE_APPLIED, ":9");
+    ck_assert_int_eq(mend(t, t, 0), STORE_STALE);     /* a change */
+    ck_assert_int_eq(mend(t, t + 1, 0), STORE_STALE); /* whose tag nobody knows */
+    ck_assert_str_eq(ask("GET k"), "$9\r\nrightmore\r\n");
+    ck_assert_int_eq(mend(t, t + 1, UINT16_MAX),
+                     STORE_APPLIED); /* the watermarks tell that it may */
+    ck_assert_str_eq(ask("GET k"), "$5\r\nright\r\n");
+    look("k", true);
+    ck_assert_uint_eq(seen.overwrite.time, t);
+    ck_assert_uint_eq(seen.newest.time, t + 1); /* there may be such a change in it */
+    write_one(3, "SET k newer", STORE_APPLIED, "+OK");
+    ck_assert_int_eq(mend(t, t + 1, UINT16_MAX), STORE_STALE); /* an overwrite */
+    struct store_mend m;
+    fresh_batch();
+    add_write(0, 4, "SET k newest"); /* in the same batch */
+    add_mend(&m, t, t + 2, UINT16_MAX);
+    add_write(0, 5, "APPEND j x");
+    apply_batch();
+    expect(0, STORE_APPLIED, "+OK\r\n");
+    ck_assert_int_eq(b.batch.writes[1].outcome, STORE_STALE);
+    expect(2, STORE_APPLIED, ":1\r\n");
+    ck_assert_str_eq(ask("GET k"), "$6\r\nnewest\r\n");
+}
+END_TEST
+
+START_TEST(late_writes_find_the_stamp_of_a_mend)
+{
+    wait_for_reader();
+    write_one(1, "SET k right", STORE_APPLIED, "+OK");
+    uint64_t t = b.clock;
+    look("k", true);
+    ck_assert(*ask("DEL k") == ':');
+    ck_assert_int_eq(mend(t + 10, t + 10, 0), STORE_APPLIED);
+    b.clock = t + 5;
+    write_one(2, "APPEND k late", STORE_STALE, ":0");
+    b.clock = t + 10;
+    write_one(3, "APPEND k +", STORE_APPLIED, ":6");
+}
+END_TEST
+
+/* The connection breaks while a mend is at the store: its stamp stands if and only if it has had
+ * its effect. */
+START_TEST(a_mend_that_is_lost_is_lost_whole)
+{
+    struct store_mend m;
+    wait_for_reader();
+    write_one(1, "SET k old", STORE_APPLIED, "+OK");
+    uint64_t t = b.clock;
+    ck_assert(*ask("SET k new") == '+');
+    look("k", true);
+    ck_assert(*ask("SET k old") == '+');
+    int dones = b.dones, ups = b.ups;
+    kill(b.server, SIGSTOP);
+    fresh_batch();
+    add_mend(&m, t + 10, t + 10, 0);
+    store_apply(b.store, &b.batch);
+    if (_i == 0) { /* it hangs; then it does all that it was told */
+        run_until(&b.dones, dones + 1);
+        kill(b.server, SIGCONT);
+    } else { /* it never did it */
+        stop_server();
+        run_until(&b.dones, dones + 1);
+        start_server();
+        ck_assert(*ask("SET k old") == '+');
+    }
+    ck_assert_int_eq(b.batch.writes[0].outcome, STORE_UNKNOWN);
+    run_until(&b.ups, ups + 1);
+    wait_for_reader();
+    bool done = strcmp(ask("GET k"), "$3\r\nnew\r\n") == 0;
+    ck_assert(done == (_i == 0));
+    look("k", false);
+    ck_assert_uint_eq(seen.overwrite.time, done ? t + 10 : t);
+    ck_assert_uint_eq(seen.newest.time, done ? t + 10 : t);
+}
+END_TEST
+
+START_TEST(a_mend_that_redis_refuses_holds_up_nothing)
+{
+    struct store_mend m;
+    wait_for_reader();
+    write_one(1, "SET k old", STORE_APPLIED, "+OK");
+    uint64_t t = b.clock;
+    look("k", true);
+    ck_assert(*ask("ACL SETUSER default -restore") == '+');
+    fresh_batch();
+    add_mend(&m, t + 10, t + 10, 0);
+    add_write(1, 1, "SET j 1");
+    apply_batch();
+    ck_assert(resp_reply_is_error(b.batch.writes[0].reply));
+    expect(1, STORE_APPLIED, "+OK\r\n");
+    ck_assert_uint_eq(store_stats(b.store)->forbidden, 0);
+    look("k", false);
+    ck_assert_uint_eq(seen.overwrite.time, t);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
@@ -844,6 +1105,14 @@ static void add_cases(TCase *c)
     tcase_add_test(c, intents_of_a_write_are_all_or_none);
     tcase_add_test(c, a_read_waits_for_its_connection);
     tcase_add_test(c, own_keys_are_not_counted);
+    tcase_add_loop_test(c, equal_values_have_equal_digests, 0, ARRAY_LEN(values));
+    tcase_add_test(c, a_copy_has_its_lifetime);
+    tcase_add_test(c, a_copy_says_what_touched_it);
+    tcase_add_test(c, a_copy_made_while_its_key_is_written_is_not_settled);
+    tcase_add_test(c, a_mend_stops_at_what_is_newer);
+    tcase_add_test(c, late_writes_find_the_stamp_of_a_mend);
+    tcase_add_loop_test(c, a_mend_that_is_lost_is_lost_whole, 0, 2);
+    tcase_add_test(c, a_mend_that_redis_refuses_holds_up_nothing);
 }
 
 int main(void)

@@ -163,6 +163,127 @@ START_TEST(so_many_may_join_at_one_time)
 }
 END_TEST
 
+/* ---- uneven rings ------------------------------------------------------------------------------
+ */
+
+#define PLACES     40 /* nodes at most */
+#define TOKENS_MAX 5
+
+static uint32_t chance_state;
+
+static uint32_t chance(uint32_t n)
+{
+    chance_state = chance_state * 1664525u + 1013904223u;
+    return (chance_state >> 8) % n;
+}
+
+struct uneven {
+    unsigned n;
+    struct ring_node nodes[PLACES];
+    uint32_t tokens[PLACES][TOKENS_MAX];
+};
+
+/* 1 to 4 datacenters of 1 to 3 racks of 1 to 3 nodes with 1 to 5 tokens, in any order; tokens of a
+ * rack differ. Some have gone, some join. */
+static void make_uneven(struct uneven *u)
+{
+    static const char *const names[] = {"a", "b", "c", "d"};
+    u->n = 0;
+    for (unsigned dc = 0, dcs = 1 + chance(4); dc < dcs; dc++)
+        for (unsigned rack = 0, racks = 1 + chance(3); rack < racks; rack++)
+            for (unsigned k = 0, n = 1 + chance(3); k < n; k++) {
+                unsigned i = u->n++, count = 1 + chance(TOKENS_MAX), role = chance(8);
+                for (unsigned t = 0; t < count; t++)
+                    u->tokens[i][t] = (chance(1u << 20) * 4 + k) * 8 + t;
+                u->nodes[i] = node(names[dc], names[rack], u->tokens[i], count);
+                u->nodes[i].role = role == 0 ? RING_GONE : role == 1 ? RING_JOINING : RING_MEMBER;
+            }
+    for (unsigned i = u->n; i > 1; i--) {
+        unsigned k = chance(i);
+        struct ring_node t = u->nodes[i - 1];
+        u->nodes[i - 1] = u->nodes[k];
+        u->nodes[k] = t;
+    }
+}
+
+static bool same_place(const struct ring_node *a, const struct ring_node *b)
+{
+    return strcmp(a->datacenter, b->datacenter) == 0 && strcmp(a->rack, b->rack) == 0;
+}
+
+/* How far round the ring its first token at or above lies. */
+static uint64_t way_to(const struct ring_node *n, uint32_t token)
+{
+    uint64_t best = UINT64_MAX;
+    for (size_t i = 0; i < n->ntokens; i++) {
+        uint64_t way = (uint32_t)(n->tokens[i] - token);
+        best = way < best ? way : best;
+    }
+    return best;
+}
+
+static bool owns(const struct uneven *u, unsigned node, uint32_t token)
+{
+    const struct ring_node *n = &u->nodes[node];
+    for (unsigned i = 0; i < u->n; i++)
+        if (u->nodes[i].role == RING_MEMBER && same_place(&u->nodes[i], n) &&
+            way_to(&u->nodes[i], token) < way_to(n, token))
+            return false;
+    return n->role == RING_MEMBER;
+}
+
+static void check_owners(const struct uneven *u, const struct topology *t, uint32_t token)
+{
+    uint16_t out[RING_REPLICAS_MAX];
+    unsigned n = topology_replicas(t, token, out), want = 0, last = 0;
+    for (unsigned i = 0; i < u->n; i++)
+        want += owns(u, i, token);
+    if (n != want)
+        ck_abort_msg("token %u: %u replicas, not %u", token, n, want);
+    for (unsigned i = 0; i < n; i++) {
+        bool local = topology_datacenter(t, out[i]) == 0;
+        bool own_rack = same_place(&u->nodes[out[i]], &u->nodes[t->self]);
+        unsigned far = local ? !own_rack : 2;
+        if (!owns(u, out[i], token) || far < last)
+            ck_abort_msg("token %u: %u at place %u", token, out[i], i);
+        last = far;
+    }
+}
+
+static void check_datacenters(const struct uneven *u, const struct topology *t)
+{
+    for (unsigned i = 0; i < u->n; i++)
+        for (unsigned k = 0; k < u->n && u->nodes[i].role != RING_GONE; k++) {
+            bool same = strcmp(u->nodes[i].datacenter, u->nodes[k].datacenter) == 0;
+            if (u->nodes[k].role == RING_GONE)
+                continue;
+            ck_assert((topology_datacenter(t, i) == topology_datacenter(t, k)) == same);
+            if (k == t->self)
+                ck_assert((topology_datacenter(t, i) == 0) == same);
+        }
+}
+
+START_TEST(uneven_rings)
+{
+    struct uneven u;
+    chance_state = unit_seed();
+    for (unsigned k = 0; k < 150; k++) {
+        make_uneven(&u);
+        struct topology *t = build(u.nodes, u.n, chance(u.n));
+        check_datacenters(&u, t);
+        for (unsigned i = 0; i < 100; i++)
+            check_owners(&u, t, chance(1u << 24) * 256 + chance(256));
+        for (unsigned i = 0; i < u.n; i++) { /* at a token, and on either side */
+            uint32_t token = u.nodes[i].tokens[0];
+            check_owners(&u, t, token);
+            check_owners(&u, t, token + 1);
+            check_owners(&u, t, token - 1);
+        }
+        topology_free(t);
+    }
+}
+END_TEST
+
 START_TEST(standby_until_the_named_records_are_in)
 {
     struct standby s;
@@ -221,6 +342,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, who_joins_gets_writes_and_is_no_replica);
     tcase_add_test(c, who_has_gone_keeps_its_index_and_nothing_else);
     tcase_add_test(c, so_many_may_join_at_one_time);
+    tcase_add_test(c, uneven_rings);
     tcase_add_test(c, standby_until_the_named_records_are_in);
     tcase_add_test(c, an_operators_standby_lasts);
 }

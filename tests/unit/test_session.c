@@ -18,8 +18,12 @@ static struct {
     struct peer peer[3], *at[3];
     struct store store;
     uint32_t own_state;
+    struct config config;
     struct recent recent;
+    bool thin; /* what is written is on no majority yet */
 } t;
+
+static char no_tag[] = "";
 
 static void setup(void)
 {
@@ -30,6 +34,7 @@ static void setup(void)
         {.address = "c", .datacenter = "d", .rack = "r2", .tokens = zero, .ntokens = 1}};
     struct error e;
     memset(&t, 0, sizeof t);
+    t.config.hash_tag = no_tag;
     rcu_start();
     t.topology = topology_new(nodes, 3, 0, &e);
     for (unsigned i = 1; i < 3; i++) {
@@ -39,8 +44,11 @@ static void setup(void)
     }
     t.peers = (struct peers){.n = 3, .self = 0, .at = t.at};
     t.own_state = NODE_NORMAL;
-    t.rs = (struct requests){
-        .topology = &t.topology, .peers = &t.peers, .store = &t.store, .own_state = &t.own_state};
+    t.rs = (struct requests){.topology = &t.topology,
+                             .peers = &t.peers,
+                             .store = &t.store,
+                             .own_state = &t.own_state,
+                             .config = &t.config};
 }
 
 static void teardown(void)
@@ -59,7 +67,7 @@ static void write_one(uint32_t token, int node)
         struct frame f = {.kind = FRAME_WRITE, .payload = slice_str("*1\r\n$1\r\nx\r\n")};
         ck_assert_int_eq(hint_log_append(t.peer[i].log, &f, true), HINT_APPENDED);
     }
-    recent_note(&t.recent, &t.rs, token, node);
+    recent_note(&t.recent, &t.rs, token, &(struct request_result){.node = node, .thin = t.thin});
 }
 
 /* Tokens 1 to n are written; node 2 was the first to have them. */
@@ -82,7 +90,8 @@ START_TEST(what_the_table_holds_is_named)
     ck_replica(7, RECENT_ANY);
     write_many(RECENT_SLOTS);
     write_one(7, 1);
-    recent_note(&t.recent, &t.rs, 9, -1); /* nobody is known: what was known stays */
+    recent_note(&t.recent, &t.rs, 9,
+                &(struct request_result){.node = -1}); /* what was known stays */
     for (uint32_t token = 1; token <= RECENT_SLOTS; token++)
         ck_replica(token, token == 7 ? 1 : 2);
     ck_replica(RECENT_SLOTS + 1, RECENT_ANY); /* nothing was forgotten: not ours */
@@ -130,7 +139,7 @@ START_TEST(the_own_copy_has_it_always)
     store_set_up(&t.store);
     write_one(HALF + 1, 0);
     write_one(HALF + 1 + RECENT_SLOTS, 0);
-    ck_replica(HALF + 1, RECENT_ANY); /* NORMAL: it is asked first anyhow */
+    ck_replica(HALF + 1, 0); /* NORMAL: it comes first */
     t.own_state = NODE_STANDBY;
     ck_replica(HALF + 1, 0);
     ck_replica(HALF + 1 + RECENT_SLOTS, 0);
@@ -143,6 +152,43 @@ START_TEST(the_own_copy_has_it_always)
 }
 END_TEST
 
+/* What a majority may lack, also once it is forgotten which key it was. */
+START_TEST(thin_writes_are_told)
+{
+    write_one(1, 2);
+    ck_assert(!recent_is_thin(&t.recent, 1));
+    t.thin = true;
+    write_one(2, 2);
+    ck_assert(recent_is_thin(&t.recent, 2) && !recent_is_thin(&t.recent, 1));
+    t.thin = false;
+    write_one(2, 2);
+    ck_assert(!recent_is_thin(&t.recent, 2));
+    t.thin = true;
+    write_one(3, 2);
+    t.thin = false;
+    write_one(3 + RECENT_SLOTS, 2);
+    ck_assert(!recent_is_thin(&t.recent, 3 + RECENT_SLOTS) && !recent_is_thin(&t.recent, 1));
+    ck_assert(recent_is_thin(&t.recent, 3));
+}
+END_TEST
+
+/* A read of several keys asks as the first does. */
+START_TEST(a_thin_key_makes_those_read_with_it_thin)
+{
+    struct slice argv[] = {slice_str("PFCOUNT"), slice_str("a"), slice_str("b")};
+    struct resp_command cmd = {.argv = argv, .argc = 3};
+    size_t keys[] = {1, 2};
+    uint32_t a = request_token(&t.rs, argv[1]), b = request_token(&t.rs, argv[2]);
+    write_one(a, 2);
+    t.thin = true;
+    write_one(b, 2);
+    ck_assert(!recent_is_thin(&t.recent, a));
+    recent_join(&t.recent, &t.rs, &cmd, keys, 2);
+    ck_assert(recent_is_thin(&t.recent, a));
+    ck_replica(a, 2);
+}
+END_TEST
+
 static void cases(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
@@ -150,6 +196,8 @@ static void cases(TCase *c)
     tcase_add_test(c, what_it_forgot_is_asked_of_who_has_it_all);
     tcase_add_test(c, who_is_away_or_behind_is_not_waited_for);
     tcase_add_test(c, the_own_copy_has_it_always);
+    tcase_add_test(c, thin_writes_are_told);
+    tcase_add_test(c, a_thin_key_makes_those_read_with_it_thin);
 }
 
 int main(void)

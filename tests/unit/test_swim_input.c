@@ -294,6 +294,37 @@ START_TEST(lies_about_this_node_are_denied)
 }
 END_TEST
 
+/* Two dead ones at one place, the second of which started later; heard in this order, or the other
+ * way round. */
+static void hear_of_two_dead(bool later_first)
+{
+    char id[NODE_ID_SIZE];
+    world_cluster(2);
+    for (unsigned i = 0; i < 2; i++) {
+        const unsigned which = later_first ? 1 - i : i;
+        forge(GOSSIP_TYPE__GOSSIP_WORDS, 1, which);
+        f.member[0].incarnation += (uint64_t)which << 32;
+        f.member[0].claim = CLAIM_DEAD;
+        f.member[0].has_claim = true;
+        receive();
+    }
+    for (unsigned which = 0; which < 2; which++) {
+        forge(GOSSIP_TYPE__GOSSIP_WORDS, 1, which);
+        gossip_id_write(f.id[0], id);
+        ck_assert_ptr_nonnull(swim_find(w.node[0], id));
+        ck_assert_int_eq(swim_find(w.node[0], id)->state, which ? NODE_DOWN : NODE_RESET);
+    }
+    world_end();
+}
+
+/* Else two nodes that didn't see the same of them alive would never agree. */
+START_TEST(of_two_dead_ones_at_a_place_the_later_one_had_it)
+{
+    hear_of_two_dead(false);
+    hear_of_two_dead(true);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_set_timeout(c, 60);
@@ -305,6 +336,7 @@ static void add_cases(TCase *c)
     tcase_add_test(c, what_strangers_say_of_members_is_not_heard);
     tcase_add_test(c, a_full_list_refuses_more);
     tcase_add_test(c, lies_about_this_node_are_denied);
+    tcase_add_test(c, of_two_dead_ones_at_a_place_the_later_one_had_it);
 }
 
 int main(void)
