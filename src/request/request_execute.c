@@ -171,15 +171,28 @@ static void note_owed(struct request *r, uint32_t token)
     }
 }
 
-static void carry(struct requests *rs, const struct operation *op, const struct mail_write *m,
-                  int node, struct carry *c)
+/* Writes of this node to its keys that came before it may be on their way to the writer, or wait
+ * there: it follows them, and comes back. */
+static void carry(struct requests *rs, const struct operation *op, struct mail_write *m, int node,
+                  struct carry *c)
 {
     struct request *r = request_new(rs, op, true, 1);
     r->node[0] = (uint16_t)node;
     r->command = blob_new(buf_head(&m->command), m->command.len);
     r->carry = c;
-    c->until_ms = clock_mono_ms() + rs->config->timeout / 8;
-    note_owed(r, op->token);
+    m->barrier = true;
+    m->worker = rs->worker;
+    m->ticket = request_ticket(r);
+    m->nreplicas = 0;
+    actor_send(rs->writer, &m->msg);
+}
+
+void request_carry_on(struct request *r)
+{
+    struct requests *rs = r->rs;
+    struct carry *c = r->carry;
+    c->until_ms = clock_mono_ms() + rs->config->timeout / 4;
+    note_owed(r, c->tokens[0]);
     c->held_back = true;
     c->next = rs->held_back;
     rs->held_back = r;
@@ -193,10 +206,11 @@ void request_execute(struct requests *rs, const struct operation *op, struct mai
         request_write(rs, op, m);
         return;
     }
-    if (c)
+    if (c) {
         carry(rs, op, m, node, c);
-    else
-        refuse(request_new(rs, op, true, 1));
+        return;
+    }
+    refuse(request_new(rs, op, true, 1));
     requests_put_mail(rs, m);
 }
 

@@ -505,7 +505,7 @@ def test_effects_killed_in_the_middle(what):
     print(f"seed {seed} (SEED={seed} replays)")
     dice = random.Random(seed)
     keys = {k: "{t}" + k for k in ("set", "stream", "count", "list", "plain")}
-    with linked() as c:
+    with linked(timeout="24000") as c:  # a quarter of it is what a slow machine may take to link again
         a = c.nodes[0]
         for i in range(0, 20000, 1000):
             a.client().sadd(keys["set"], *range(i, i + 1000))
