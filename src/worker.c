@@ -23,6 +23,7 @@ struct worker {
     unsigned next; /* whose turn it is to get a socket */
     uv_timer_t tick;
     struct alarm hedge; /* rings when a read may have to be hedged */
+    bool hedge_rang;
     uint64_t link_tick_ms, drain_until_ms;
     bool draining;
     struct mail_settle *settling; /* to be answered when no write is on its way past the writer */
@@ -297,24 +298,39 @@ static void answer_settled(struct worker *w)
     w->settling = NULL;
 }
 
+/* The answers that have come in the same turn are read first. */
 static void on_hedge(void *arg)
 {
     struct worker *w = arg;
-    requests_hedge(&w->requests);
+    w->hedge_rang = true;
+}
+
+static void hedge(struct worker *w)
+{
+    if (w->hedge_rang)
+        requests_hedge(&w->requests);
+    w->hedge_rang = false;
+}
+
+static void set_hedge(struct worker *w)
+{
+    uint64_t due_us = requests_hedge_due(&w->requests);
+    if (due_us != HEDGE_NEVER)
+        alarm_set(&w->hedge, due_us);
 }
 
 static void turn_end(void *self)
 {
     struct worker *w = self;
-    uint64_t due_us;
+    hedge(w);
     clients_flush(&w->clients);
     receivers_flush(&w->receivers);
     requests_flush(&w->requests);
     answer_settled(w);
-    if ((due_us = requests_hedge_due(&w->requests)) != HEDGE_NEVER)
-        alarm_set(&w->hedge, due_us);
+    set_hedge(w);
+    bool holds = requests_hold_back(&w->requests);
     if (w->requests.oldest || w->clients.later || repairs_busy(&w->repairs))
-        tick_every(w, requests_hold_back(&w->requests) ? HOLD_TICK_MS : TICK_MS);
+        tick_every(w, holds ? HOLD_TICK_MS : TICK_MS);
 }
 
 static void stop(void *self)

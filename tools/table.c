@@ -43,6 +43,12 @@ static bool is_long(const char *key)
            strcmp(key, "note") == 0;
 }
 
+/* Columns that would make the line too long for a screen: -o json has them. */
+static bool is_for_programs(const char *key)
+{
+    return strcmp(key, "dc_raw_bytes") == 0 || strcmp(key, "dc_sent_bytes") == 0;
+}
+
 static void print_repair(const json_t *row)
 {
     const json_t *since = json_object_get(row, "repair_since_ms");
@@ -91,7 +97,7 @@ static void print_row(const json_t *columns, const int *widths, const json_t *ro
     json_object_foreach((json_t *)(uintptr_t)columns, key, v)
     {
         size_t width = (size_t)widths[c++];
-        if (is_long(key))
+        if (is_long(key) || is_for_programs(key))
             continue;
         char *text = row ? cell(json_object_get(row, key)) : mem_strdup(key);
         printf("%*s%s", (int)padding, "", text);

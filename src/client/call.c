@@ -220,12 +220,12 @@ void call_part_starts(struct call *call, uint32_t token)
 }
 
 /* A later read goes where the write was done. */
-static void note_write(struct call *call, uint32_t token, const struct request_result *result)
+static void note_write(struct call *call, uint32_t token, const struct request_result *r)
 {
     struct client *c = call->client;
-    recent_note(&c->recent, c->all->requests, token, result);
+    recent_note(&c->recent, c->all->requests, token, r);
     for (size_t i = 0; i < call->ntokens; i++)
-        recent_note(&c->recent, c->all->requests, call->tokens[i], result);
+        recent_note(&c->recent, c->all->requests, call->tokens[i], r);
 }
 
 void call_part_done(void *arg, const struct request_result *r)

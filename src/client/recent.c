@@ -2,6 +2,7 @@
 #include "core/mem.h"
 #include "core/rcu.h"
 #include "hint/log.h"
+#include "request/level.h"
 
 static void forget(struct recent *r, const struct peers *peers)
 {
@@ -123,10 +124,46 @@ int recent_second(const struct recent *r, const struct requests *rs, uint32_t to
     return second != first ? second : -1;
 }
 
-bool recent_is_thin(const struct recent *r, uint32_t token)
+/* Has it acknowledged all that was forgotten; or all that there is, and so what isn't forgotten?
+ * One that needs repair may lack what its log no longer has. Within a read section. */
+static bool has_come(const struct recent *r, const struct requests *rs, unsigned node,
+                     bool forgotten)
 {
-    const struct recent_slot *slot = slot_of(r, token);
-    return slot ? slot->thin : r->thin;
+    if (node == rs->peers->self)
+        return own_has_all(rs);
+    const struct peer *p = rs->peers->at[node];
+    if ((forgotten && node >= r->n) || RCU_GET(p->repair)) /* it came later, or lacks writes */
+        return false;
+    const struct hint_log *log = p->log;
+    uint64_t upto = forgotten ? r->floors[node] : hint_log_appended(log).seq;
+    return hint_log_acked(log).seq >= upto;
+}
+
+/* A majority of the key's replicas in this datacenter. */
+static bool most_have(const struct recent *r, const struct requests *rs, uint32_t token,
+                      bool forgotten)
+{
+    uint16_t nodes[RING_REPLICAS_MAX];
+    unsigned local = 0, have = 0;
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*rs->topology);
+    unsigned n = topology_replicas(t, token, nodes);
+    for (unsigned i = 0; i < n; i++)
+        if (topology_datacenter(t, nodes[i]) == 0) {
+            local++;
+            have += has_come(r, rs, nodes[i], forgotten);
+        }
+    rcu_read_end();
+    return have >= level_need(CONSISTENCY_DC_QUORUM, local);
+}
+
+bool recent_is_thin(struct recent *r, const struct requests *rs, uint32_t token)
+{
+    struct recent_slot *slot = slot_of(r, token);
+    if (!slot)
+        return r->thin && !most_have(r, rs, token, true);
+    slot->thin = slot->thin && !most_have(r, rs, token, false);
+    return slot->thin;
 }
 
 static void forget_key(struct recent *r, uint32_t token)
@@ -136,30 +173,27 @@ static void forget_key(struct recent *r, uint32_t token)
         slot->node = -1;
 }
 
-/* Of keys that are read together the first speaks for all. */
-static void mark_thin(struct recent *r, uint32_t token)
-{
-    struct recent_slot *slot = slot_of(r, token);
-    *(slot ? &slot->thin : &r->thin) = true;
-}
-
+/* Of keys that are read together the first speaks for all. What is told of it where it stands in
+ * no slot are the floors, and they say nothing of a write that isn't forgotten. */
 void recent_join(struct recent *r, const struct requests *rs, const struct resp_command *cmd,
                  const size_t *keys, size_t n)
 {
     uint32_t first = request_token(rs, cmd->argv[keys[0]]);
     int node = recent_replica(r, rs, first);
-    bool same = true, thin = false;
+    bool same = true, thin = recent_is_thin(r, rs, first), in_slot = false;
     for (size_t i = 1; i < n; i++) {
         uint32_t token = request_token(rs, cmd->argv[keys[i]]);
         same = same && recent_replica(r, rs, token) == node;
-        thin |= recent_is_thin(r, token);
+        thin |= recent_is_thin(r, rs, token);
+        in_slot |= slot_of(r, token) && slot_of(r, token)->thin;
     }
-    if (thin)
-        mark_thin(r, first);
-    if (same)
+    struct recent_slot *slot = slot_of(r, first);
+    if (slot)
+        slot->thin = thin;
+    if (same && (slot || !in_slot))
         return;
     forget(r, rs->peers);
-    r->thin |= recent_is_thin(r, first);
+    r->thin |= thin;
     for (size_t i = 0; i < n; i++)
         forget_key(r, request_token(rs, cmd->argv[keys[i]]));
 }

@@ -125,6 +125,7 @@ struct peers {
      * (request/request.h), and their sum; of how many writes a peer was asked; whether the writer
      * has effects to make good for. NULL: in tests */
     uint32_t *carried;
+    uint32_t *awaited; /* atomic, PEERS_CARRIED: when another write last waited for these, in ms */
 };
 /* How many there are, this node included. Read once for a loop; the writer may read n itself. */
 static inline unsigned peers_count(const struct peers *p)

@@ -69,7 +69,7 @@ struct operation {
     int second;     /* where there is such a wish: one that has it too; -1: none is known */
     bool anchor; /* a majority may lack that write: its answer isn't outvoted, but by newer ones */
     bool everywhere; /* of a write: answered when all replicas that are up have it, unless that
-                        takes long */
+                         takes long */
     request_done *done;
     void *arg;
 };
@@ -108,6 +108,10 @@ static inline bool requests_carry_any(const struct requests *rs)
     return rs->peers->carried &&
            __atomic_load_n(&rs->peers->carried[PEERS_CARRIED], __ATOMIC_SEQ_CST);
 }
+/* One that may not start yet says so each time it tries, and when it does start: meanwhile no new
+ * one is carried (true), or those that never pause would keep it waiting for ever. */
+void request_await_carried(struct requests *rs, uint32_t token, bool waits);
+bool request_is_awaited(const struct requests *rs, uint32_t token);
 /* While some wait for that. */
 static inline bool requests_hold_back(const struct requests *rs)
 {

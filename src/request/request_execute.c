@@ -31,10 +31,11 @@ int request_executor(const struct requests *rs, uint32_t token)
 
 static void refuse(struct request *r)
 {
-    resp_add_error(request_scratch(r->rs),
-                   "NOQUORUM 0 of 1 needed replicas can run it (%s write): it takes one in this "
-                   "datacenter that lacks no writes; nothing was written",
-                   consistency_name(r->level));
+    resp_add_error(
+        request_scratch(r->rs),
+        "NOQUORUM 0 of 1 needed replicas answered (%s write); nothing was written; it takes "
+        "one in this datacenter that lacks no writes to run it",
+        consistency_name(r->level));
     request_finish_error(r);
 }
 
@@ -69,6 +70,21 @@ static void count_asked(const struct requests *rs, int by)
 bool request_is_carried(const struct requests *rs, uint32_t token)
 {
     return __atomic_load_n(&rs->peers->carried[token % PEERS_CARRIED], __ATOMIC_SEQ_CST);
+}
+
+#define AWAITED_MS 100 /* who waits tries again at each tick; else it has gone */
+
+void request_await_carried(struct requests *rs, uint32_t token, bool waits)
+{
+    uint32_t *at = &rs->peers->awaited[token % PEERS_CARRIED];
+    if (waits || __atomic_load_n(at, __ATOMIC_RELAXED))
+        __atomic_store_n(at, waits ? (uint32_t)clock_mono_ms() | 1 : 0, __ATOMIC_RELAXED);
+}
+
+bool request_is_awaited(const struct requests *rs, uint32_t token)
+{
+    uint32_t at = __atomic_load_n(&rs->peers->awaited[token % PEERS_CARRIED], __ATOMIC_RELAXED);
+    return at && (uint32_t)clock_mono_ms() - at < AWAITED_MS;
 }
 
 void request_carry_drop(struct requests *rs, struct carry *c)
@@ -214,10 +230,10 @@ void request_execute(struct requests *rs, const struct operation *op, struct mai
     requests_put_mail(rs, m);
 }
 
-static bool ends_with(struct slice text, const char *end)
+/* What an error says of it stands before where it was (request_fail_quorum). */
+static bool says(struct slice error, const char *part)
 {
-    size_t n = strlen(end);
-    return text.len >= n && memcmp(text.ptr + text.len - n, end, n) == 0;
+    return memmem(error.ptr, error.len, part, strlen(part)) != NULL;
 }
 
 void request_mail_executed(struct requests *rs, uint16_t node, const struct read_item *it)
@@ -232,8 +248,7 @@ void request_mail_executed(struct requests *rs, uint16_t node, const struct read
         request_finish_error(r);
         return;
     }
-    bool nothing =
-        resp_reply_is_error(it->bytes) && ends_with(it->bytes, "; nothing was written\r\n");
+    bool nothing = resp_reply_is_error(it->bytes) && says(it->bytes, "; nothing was written");
     request_finish(r, it->bytes, nothing ? -1 : node);
 }
 

@@ -6,6 +6,15 @@
 #include "wire/frame.h"
 #include <string.h>
 
+/* At DC_ONE it would have answered, if it is a replica. */
+static bool own_is_missed(const struct request *r)
+{
+    bool own = false;
+    for (unsigned i = 0; i < r->n; i++)
+        own |= r->node[i] == r->rs->peers->self;
+    return own && r->level == CONSISTENCY_DC_ONE && !store_is_up(r->rs->store);
+}
+
 /* Nobody answers a read. At DC_ONE, where the own store was asked or would have been, its reason is
  * the one to name. */
 static void fail_read(struct request *r, const struct shortfall *lacking, bool beforehand)
@@ -15,7 +24,7 @@ static void fail_read(struct request *r, const struct shortfall *lacking, bool b
         good[i] = beforehand ? i < r->can : r->reads[i].reply != NULL;
     if (r->level == CONSISTENCY_DC_ONE && r->own_failure) {
         request_finish(r, blob_slice(r->own_failure), -1);
-    } else if (r->level == CONSISTENCY_DC_ONE && !store_is_up(r->rs->store)) {
+    } else if (own_is_missed(r)) {
         request_add_backend_error(r->rs, "");
         request_finish_error(r);
     } else {
@@ -104,6 +113,7 @@ static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp,
         return;
     }
     struct read_word *w = &r->reads[i];
+    r->answered++;
     w->answered = true;
     w->stamp = stamp;
     w->tag = tag;
@@ -194,10 +204,12 @@ static bool ask_where_lacking(struct request *r, bool impatient)
     for (unsigned group = 0; group < r->groups; group++) {
         unsigned more = quorum_read_lacks(r->level, r->reads, r->n, group, impatient);
         while (more > 0) {
+            unsigned asked = r->asked, answered = r->answered;
             if (!ask_next(r, group))
                 return false;
-            /* an answer that came at once may have asked others already */
-            more = impatient ? more - 1 : quorum_read_lacks(r->level, r->reads, r->n, group, false);
+            more = r->asked > asked ? more - 1 : 0;
+            if (r->answered > answered && !impatient) /* at once, and may have asked others */
+                more = quorum_read_lacks(r->level, r->reads, r->n, group, false);
         }
     }
     return true;

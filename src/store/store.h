@@ -55,8 +55,8 @@ struct store_write {
     bool skip;                     /* only moves the number (FRAME_SKIP) */
     const struct store_mend *mend; /* NULL: it isn't one. Its source is STORE_SOURCE_MENDS, seq 0 */
     unsigned source;               /* whose number */
-    uint64_t seq;                  /* its number afterwards; 0: leave the number alone. A
-                                      COMMAND_READ without one is asked in its place */
+    uint64_t seq; /* its number afterwards; 0: leave the number alone. A COMMAND_READ without number
+                     is asked in its place among the writes */
     uint64_t stamp;
     uint16_t tag;
     const struct command_spec *spec; /* not for skips */

@@ -1,7 +1,7 @@
 """Clients, faults and the history of both: 6 nodes in 2 datacenters of 3 racks, each with a network of its own, 20 clients that read and
 write through them, a Nemesis, and what lies on each node's own store when all is over.
 
-storm.py STORE READ_LEVEL WRITE_LEVEL SEED SECONDS [FAULT ...] runs one by hand (DYN_BUILD as for the tests)."""
+storm.py STORE READ_LEVEL WRITE_LEVEL SEED SECONDS [repairs] [FAULT ...] runs one by hand (DYN_BUILD as for the tests)."""
 import collections
 import dataclasses
 import itertools
@@ -15,12 +15,14 @@ import time
 import checker
 import nemesis
 import netns
+import redis
 import rig
-from history import COUNT, MIXED, OK, ONE, OVER, READ, REFUSED, UNKNOWN, History, Op, kind_of, outcome_of_error
+from history import COUNT, MIXED, OK, ONE, OVER, READ, REFUSED, SAFE, UNKNOWN, History, Op, kind_of, outcome_of_error
 from wire import Wire
 
 PLACES = [(dc, f"rack{i}", "0") for dc in ("dc1", "dc2") for i in (1, 2, 3)]
 CLIENTS = 20
+COUNTERS = 8
 PACE = 1 / 25     # s between a client's requests, on average
 TIMEOUT = 2000    # ms, `timeout`
 PATIENCE = 4.0    # s, for an answer
@@ -42,11 +44,12 @@ class Plan:
     program: str = "dynomited"
     environment: dict = dataclasses.field(default_factory=dict)
     buckets: dict = dataclasses.field(default_factory=dict)  # kind of keys -> (read level, write level), where it isn't the one above
+    repairs: bool = False  # read_repairs_enabled during the storm
     gossip: str = "300"  # ms, gos_interval: after three to four of them a silent peer counts as down
 
     def __str__(self):
         return (f"{self.store}, reads {self.read}, writes {self.write}, {self.buckets or ''} sloppy_quorum {str(self.sloppy).lower()}, "
-                f"{self.seconds} s, seed {self.seed}")
+                f"read_repairs_enabled {str(self.repairs).lower()}, {self.seconds} s, seed {self.seed}")
 
     def levels(self, key):
         """(read level, write level)"""
@@ -55,7 +58,8 @@ class Plan:
     def flags(self):
         buckets = {"bucket-types": [f"{k}:{read}:{write}" for k, (read, write) in self.buckets.items()]} if self.buckets else {}
         return {**buckets, "read-consistency": self.read, "write-consistency": self.write, "sloppy-quorum": str(self.sloppy).lower(),
-                "gos-interval": self.gossip, "timeout": TIMEOUT}
+                "gos-interval": self.gossip, "timeout": TIMEOUT,
+                "read-repairs-enabled": str(self.repairs).lower()}
 
     def nemesis_plan(self):
         stores = () if self.store == "redis" else tuple(nemesis.STORES)
@@ -89,7 +93,7 @@ class Client(threading.Thread):
         self.name, self.at = f"c{number}", number % len(PLACES)
         self.plan, self.path, self.recent = plan, cluster.nodes[self.at].socket_path(), recent
         self.dice = random.Random(f"{plan.seed} {self.name}")
-        self.ending = threading.Event()
+        self.ending, self.ended = threading.Event(), False
         self.ops, self.wire, self.connection = [], None, 0
         self.number, self.mixed, self.lengths = itertools.count(), [], {}
 
@@ -99,6 +103,7 @@ class Client(threading.Thread):
                 self.step()
         if self.wire:
             self.wire.close()
+        self.ended = True
 
     def connect(self):
         try:
@@ -129,7 +134,7 @@ class Client(threading.Thread):
         return f"{OVER}:any{k}" if k < 4 else f"{OVER}:through{self.at}.{k % 3}"
 
     def counter(self):
-        return f"{COUNT}:{self.dice.randrange(8)}"
+        return f"{COUNT}:{self.dice.randrange(COUNTERS)}"
 
     def recent_key(self):
         return self.recent.choose(self.dice)
@@ -160,14 +165,14 @@ class Client(threading.Thread):
         key = self.mixed[i]
         words = self.dice.choice([["APPEND", key, str(self.dice.randint(1, 9))]] * 3 + [["INCR", key]] * 3 + [["DEL", key]] +
                                  [["SET", key, str(self.dice.randint(1, 99))]])
-        length = self.lengths.get(key, 0)
-        if length > 15:
+        length = self.lengths.get(key)
+        if length is None or length > 15:  # with a stamp from the beginning, and a number to the end
             words = ["SET", key, str(self.dice.randint(1, 99))]
         op = self.write(*words)
         if op.outcome == UNKNOWN:
             self.mixed.pop(i)
         elif op.outcome == OK:
-            self.lengths[key] = {"SET": 2, "DEL": 0}.get(words[0], length + 1)
+            self.lengths[key] = {"SET": 2, "DEL": 0}.get(words[0], (length or 0) + 1)
         self.recent.add(key)
         if self.wire and self.dice.random() < 0.3:
             self.read(key)
@@ -243,7 +248,20 @@ class Storm:
     def __exit__(self, *how):
         return self.cluster.__exit__(*how)
 
+    def prime(self):
+        """A counter is there everywhere before any fault: of copies without stamps that most replicas lack nobody knows whether they were deleted."""
+        first = Client(0, self.plan, self.cluster, Recent())
+        first.name = "prime"
+        assert first.connect()
+        keys = [f"{COUNT}:{i}" for i in range(COUNTERS)]
+        for key in keys:
+            first.write("INCR", key)
+        first.wire.close()
+        self.history.ops += first.ops
+        rig.wait_until(lambda: all(r[0] for k in keys for r in rig.copies(self.cluster.nodes[0], k)), "the counters are everywhere")
+
     def run(self):
+        self.prime()
         recent = Recent()
         clients = [Client(i, self.plan, self.cluster, recent) for i in range(CLIENTS)]
         for c in clients:
@@ -254,7 +272,7 @@ class Storm:
             c.ending.set()
         for c in clients:
             c.join(60)
-            assert not c.is_alive(), f"{c.name} hangs"
+            assert c.ended, f"{c.name} hangs, or has failed"
             self.history.ops += c.ops
         self.history.ends = faults.ends
 
@@ -276,20 +294,51 @@ class Storm:
 
     def compare(self):
         """All that is wrong; the stores have some time to become equal."""
-        self.read_own_stores_from_now_on()
-        end = time.monotonic() + SETTLED
+        self.set("bucket_types", "")
+        self.look_until(lambda: not checker.check_final(self.history))
+        if not checker.check_final(self.history):
+            self.repair()
+        return checker.check(self.history)
+
+    def look_until(self, done):
+        """What a node answers at DC_ONE is what it has itself."""
+        self.set("read_consistency", ONE)
+        end = time.monotonic() + (SETTLED if self.plan.program == "dynomited" else 1)
         while True:
             self.read_stores()
-            self.read_marks()
-            if not checker.check_final(self.history) or time.monotonic() > end or self.plan.program != "dynomited":
-                return checker.check(self.history)
+            if done() or time.monotonic() > end:
+                return
             time.sleep(1)
 
-    def read_own_stores_from_now_on(self):
-        """What a node answers at DC_ONE is what it has itself."""
+    def repair(self):
+        """A coordinator that is killed may leave a write without an answer on some replicas, for good: what differs is read through every node, since a
+        majority that doesn't ask the one that differs doesn't know."""
+        keys = sorted({k for k, v in self.history.final.items() if len(set(v)) > 1} | set(self.history.differing))
+        self.set("read_repairs_enabled", "true")
+        self.set("read_consistency", SAFE)
+        end = time.monotonic() + SETTLED
+        one, left = self.cluster.nodes[0], keys
+        while left and time.monotonic() < end:
+            for node in self.cluster.nodes:
+                client = node.client()
+                for key in left:
+                    try:
+                        client.get(key)
+                    except redis.ResponseError:  # no majority agrees, as yet
+                        pass
+            left = [k for k in left if self.is_left(rig.copies(one, k))]
+        self.history.repaired = True
+        self.look_until(lambda: True)
+        if keys:
+            rig.note(f"storm: read repair made {len(keys) - len(left)} of {len(keys)} keys equal")
+
+    @staticmethod
+    def is_left(copies):
+        return len(set(copies)) > 1 and not checker.is_undecided([exists or None for exists, *_ in copies])
+
+    def set(self, option, value):
         for node in self.cluster.nodes:
-            node.admin("config", "set", "bucket_types", "")
-            node.admin("config", "set", "read_consistency", ONE)
+            node.admin("config", "set", option, value)
 
     def read_stores(self):
         keys = sorted({o.key for o in self.history.ops if o.command != READ})
@@ -299,10 +348,7 @@ class Storm:
         one = self.cluster.nodes[0]
         few = [k for k in keys if ":once" not in k]
         self.history.differing = [k for k in few[::1 + len(few) // COPIES] if len(set(rig.copies(one, k))) > 1]
-
-
-    def read_marks(self):
-        """Nothing here makes a log lose what it has: no cap, no expiry, no disk that fails."""
+        # Nothing here makes a log lose what it has: no cap, no expiry, no disk that fails.
         self.history.marked = sorted({p["address"] for n in self.cluster.nodes for p in n.admin("status")["peers"] if p["needs_repair"]})
 
 
@@ -317,9 +363,13 @@ def run(plan):
     rig.note(f"storm: {plan}")
     with Storm(plan) as storm:
         storm.run()
+        begun = time.monotonic()
         storm.settle()
+        settled = time.monotonic()
         wrong = storm.compare()
-    rig.note(f"storm: {summary(storm.history)}; {len(storm.history.ends)} kills; {len(wrong)} wrong")
+        compared = time.monotonic()
+    rig.note(f"storm: {summary(storm.history)}; {len(storm.history.ends)} kills; settled after {settled - begun:.1f} s, compared after "
+             f"{compared - settled:.1f} s; {len(wrong)} wrong")
     if wrong and plan.program == "dynomited":
         fd, path = tempfile.mkstemp(prefix="dynhistory.", suffix=".json")
         os.close(fd)
@@ -330,5 +380,6 @@ def run(plan):
 
 if __name__ == "__main__":
     store, read, write, seed, seconds, *faults = sys.argv[1:]
-    wrong, _ = run(Plan(store, read, write, int(seed), float(seconds), faults=tuple(faults) or EVERYTHING))
+    wrong, _ = run(Plan(store, read, write, int(seed), float(seconds), faults=tuple(f for f in faults if f != "repairs") or EVERYTHING,
+                        repairs="repairs" in faults))
     sys.exit(bool(wrong))

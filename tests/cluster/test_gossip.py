@@ -146,9 +146,13 @@ def test_gossip_from_alone_to_two_without_a_restart(store):
         wait_up(b)
         rig.wait_until(lambda: a.pending() == 0, "node 2 has what is for it")
         assert [r["address"] for r in a.admin("key", "after")["replicas"]] == [address(a)]
+        for node in (a, b):
+            joining = node.admin("key", "after")["joining"]
+            assert [(r["address"], r["state"], r["asked"], r["exists"]) for r in joining] == [(address(b), "JOINING", False, True)]
         b.admin("state", "normal")
         wait_all_see(c.nodes)
         rig.wait_until(lambda: len(a.admin("key", "after")["replicas"]) == 2, "both are replicas")
+        assert "joining" not in a.admin("key", "after")
         assert rig.copies(a, "after")[0] == rig.copies(a, "after")[1]
     finally:
         c.end_all()

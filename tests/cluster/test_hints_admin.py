@@ -63,8 +63,8 @@ def balance(node):
 
 LIVE = {"hint_sync": "never", "hint_ttl_seconds": 77, "hint_store_max_bytes": 123456,
         "hint_store_max_bytes_per_peer": 1234, "hint_drain_rate": 99, "hint_drain_interval_ms": 55,
-        "dc_compression": "lz4", "dc_rate": 5000, "sloppy_quorum": False, "read_consistency": "DC_QUORUM",
-        "write_consistency": "DC_SAFE_QUORUM"}
+        "dc_compression": "lz4", "dc_rate": 5000, "sloppy_quorum": False, "read_repairs_enabled": True,
+        "read_consistency": "DC_QUORUM", "write_consistency": "DC_SAFE_QUORUM"}
 
 
 def shown(value):

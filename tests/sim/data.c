@@ -127,8 +127,9 @@ static void choose_options(void)
 static void choose_keys(void)
 {
     world.nkeys = (unsigned)chance_range(&world.chance, 8, KEYS);
+    unsigned kinds = world.external ? KEY_KINDS : KEY_KINDS_INSIDE;
     for (unsigned i = 0; i < world.nkeys; i++) {
-        world.keys[i] = (struct key){.kind = (enum key_kind)(i % KEY_KINDS)};
+        world.keys[i] = (struct key){.kind = (enum key_kind)(i % kinds)};
         world.keys[i].session = (unsigned)draw(world.nsessions);
     }
     for (unsigned i = 0; i < world.nsessions; i++)
@@ -409,9 +410,13 @@ static void fail_replaced(unsigned node)
     for (unsigned i = 0; i < world.nops; i++)
         if (world.ops[i].node == node && world.ops[i].what != OP_GET)
             world.keys[world.ops[i].key].repair = true;
-    for (unsigned i = 0; i < world.nkeys; i++)
-        if (world.sessions[world.keys[i].session].node == node && world.keys[i].kind >= KEY_LIST)
-            world.keys[i].repair = true; /* its clock may lie behind the one before */
+    for (unsigned i = 0; i < world.nkeys; i++) {
+        struct key *k = &world.keys[i];
+        bool writes = world.sessions[k->session].node == node;  /* its clock may lie behind the one
+                                                                   before */
+        bool runs = k->in_dc[world.nodes[node].dc] >> node & 1; /* on a copy that lacks all */
+        k->repair |= (writes && k->kind >= KEY_LIST) || (runs && k->kind >= KEY_POOL);
+    }
     world.nodes[node].replaced = true;
     world.clean = false;
     world.replaced = true;
@@ -734,10 +739,34 @@ static void end(void)
     net_free(world.net);
 }
 
-/* Which op wrote a value: a SET's v<op>, an APPEND's <op>, ; else NULL. */
-static struct op *op_of(const struct resp_command *cmd)
+/* The delete of this name (data_client.c) with this stamp, or the last one that no store has seen
+ * and that may be at one. NULL: of a MIXED key. */
+static struct op *delete_of(const struct store_write *w)
 {
+    const struct slice name = w->cmd->argv[0];
+    unsigned key = data_key_of(w->cmd->argv[1]), variant = 0;
+    struct op *found = NULL;
+    for (unsigned i = 0; i < name.len; i++)
+        variant |= (unsigned)((name.ptr[i] & 0x20) != 0) << i;
+    for (unsigned id = variant; id < world.nops; id += 64) {
+        struct op *op = &world.ops[id];
+        if (op->key != key || op->what != OP_DEL || !told_names_op(op))
+            continue;
+        if (op->stamp == w->stamp && op->tag == w->tag)
+            return op;
+        if (!op->stamp && (op->told != TOLD_REFUSED || !found))
+            found = op;
+    }
+    return found;
+}
+
+/* Which op wrote a value: a SET's v<op>, an APPEND's <op>, ; else NULL. */
+static struct op *op_of(const struct store_write *w)
+{
+    const struct resp_command *cmd = w->cmd;
     bool set = slice_is(cmd->argv[0], "SET");
+    if (slice_is(cmd->argv[0], "UNLINK"))
+        return delete_of(w);
     if (cmd->argc < 3 || (!set && !slice_is(cmd->argv[0], "APPEND")))
         return NULL;
     const char *p = (const char *)cmd->argv[2].ptr, *end = p + cmd->argv[2].len;
@@ -755,7 +784,9 @@ void data_saw_write(unsigned node, const struct store_write *w, bool stale)
               (int)w->cmd->argv[0].len, (const char *)w->cmd->argv[0].ptr, (int)w->cmd->argv[1].len,
               (const char *)w->cmd->argv[1].ptr, stale ? "stale" : "", (unsigned long long)w->stamp,
               w->source, (unsigned long long)w->seq);
-    struct op *op = w->mend ? NULL : op_of(w->cmd);
+    if (slice_is(w->cmd->argv[0], "EVAL"))
+        world.keys[data_key_of(w->cmd->argv[3])].ran |= (uint16_t)(1u << node);
+    struct op *op = w->mend ? NULL : op_of(w);
     if (!op)
         return;
     unsigned id = (unsigned)(op - world.ops);

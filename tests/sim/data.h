@@ -9,11 +9,16 @@
  * hints), over data_os.h and a model of the store (data_store.h). Not simulated: dyn-admin and
  * HTTP; membership runs only with GOSSIP=1.
  *
- * Keys are of four kinds:
- *     SET       overwrites by any coordinator: the one with the highest stamp stays
+ * Keys are of these kinds:
+ *     SET       SET and UNLINK by any coordinator: the one with the highest stamp stays
  *     COUNTER   INCR by any coordinator: as many as were answered
  *     LIST      APPEND by one connection: each piece once, in that order
  *     MIXED     SET, INCR, APPEND, DEL by one connection: what they give one after the other
+ * and before an external store:
+ *     POOL      SADD, SPOP by one connection: what was put in and not taken out
+ *     SCRIPT    EVAL by one connection: the same everywhere, whatever the client was told; each
+ *               answered piece, with the letter that the script chose
+ * What comes out of the last two is sure only where one node ran all of it (data_check.c).
  * A key is left out where a write of it got no answer, or one that says that it may have an effect
  * (left_out); and where a log refused or lost a write and may: a cap, a power cut, a node that was
  * replaced (repair). A write whose answer says that nothing was written must not be anywhere. */
@@ -35,6 +40,7 @@ enum data_damage {
     DAMAGE_SENT,    /* what was sent counts as acknowledged */
     DAMAGE_QUORUM,  /* a write at DC_QUORUM is answered at the first word */
     DAMAGE_FOREIGN, /* a replica of another datacenter counts for a quorum */
+    DAMAGE_EFFECT,  /* what a script has done stays where it ran */
     DAMAGE_OWN,     /* a connection forgets who has what it has written */
     DAMAGE_DOWN,    /* one that is down counts for a quorum as if it had answered */
     DAMAGES

@@ -93,7 +93,7 @@ static bool expect_set(unsigned key, struct buf *out)
         if (!last || later(op, last))
             last = op;
     }
-    if (last)
+    if (last && last->what == OP_SET)
         buf_printf(out, "v%u", (unsigned)(last - world.ops));
     return true;
 }
@@ -137,10 +137,33 @@ static void expect_mixed(unsigned key, struct buf *out)
     }
 }
 
+/* What was put in and not taken out. */
+static void expect_pool(unsigned key, struct buf *out)
+{
+    for (unsigned i = 0; i < world.nops; i++) {
+        if (!is_answered_write(&world.ops[i], key) || world.ops[i].what != OP_SADD)
+            continue;
+        unsigned popped = 0;
+        for (unsigned k = i; k < world.nops; k++)
+            popped += is_answered_write(&world.ops[k], key) && world.ops[k].popped == i + 1;
+        if (popped > 1)
+            world_wrong("k%u: %u was taken %u times", key, i, popped);
+        if (!popped)
+            buf_printf(out, "%u,", i);
+    }
+}
+
+static void expect_script(unsigned key, struct buf *out)
+{
+    for (unsigned i = 0; i < world.nops; i++)
+        if (is_answered_write(&world.ops[i], key))
+            buf_printf(out, "%u%c,", i, world.ops[i].letter);
+}
+
 /* ---- every key on every replica ----------------------------------------------------------------
  */
 
-static const char *const kinds[] = {"SET", "COUNTER", "LIST", "MIXED"};
+static const char *const kinds[] = {"SET", "COUNTER", "LIST", "MIXED", "POOL", "SCRIPT"};
 
 static void check_copy(unsigned key, unsigned node, struct slice want)
 {
@@ -150,6 +173,46 @@ static void check_copy(unsigned key, unsigned node, struct slice want)
         world_wrong("k%u (%s) on node %u: '%.*s'; should be '%.*s'", key,
                     kinds[world.keys[key].kind], node, (int)have.len, (const char *)have.ptr,
                     (int)want.len, (const char *)want.ptr);
+}
+
+/* By several nodes, each of which may lack what the other did; or not by that of its connection,
+ * whose other writes to the key may overtake them. Then it isn't sure what comes out. */
+static bool is_sure(const struct key *k)
+{
+    unsigned own = world.sessions[k->session].node;
+    if (k->kind == KEY_SCRIPT)
+        return world_bits(k->ran) <= 1;
+    return k->kind != KEY_POOL || !(k->ran & ~(1u << own));
+}
+
+/* Whatever a script has done, and whatever its client was told: it is the same everywhere, and what
+ * was answered is in it, in order. */
+static void check_script(unsigned key)
+{
+    const struct key *k = &world.keys[key];
+    struct slice want = slice_of(NULL, 0);
+    for (unsigned i = 0; i < k->replicas; i++) {
+        const struct data_cell *c = data_store_cell(k->copies[i], key);
+        if (world.nodes[k->copies[i]].replaced)
+            continue;
+        if (!want.ptr)
+            want = slice_of(c->exists && c->len ? c->value : "", c->exists ? c->len : 0);
+        check_copy(key, k->copies[i], want);
+    }
+    size_t at = 0;
+    for (unsigned i = 0; i < world.nops && is_sure(k) && want.ptr; i++) {
+        char piece[16];
+        if (!is_answered_write(&world.ops[i], key))
+            continue;
+        int n = snprintf(piece, sizeof piece, "%u%c,", i, world.ops[i].letter);
+        const uint8_t *found = memmem(want.ptr + at, want.len - at, piece, (size_t)n);
+        if (!found) {
+            world_wrong("k%u: '%.*s' lacks '%s', which was answered", key, (int)want.len,
+                        (const char *)want.ptr, piece);
+            return;
+        }
+        at = (size_t)(found - want.ptr) + (size_t)n;
+    }
 }
 
 static void check_key(unsigned key)
@@ -163,9 +226,13 @@ static void check_key(unsigned key)
         expect_counter(key, &want);
     else if (k->kind == KEY_LIST)
         expect_list(key, &want);
+    else if (k->kind == KEY_POOL)
+        expect_pool(key, &want);
+    else if (k->kind == KEY_SCRIPT)
+        expect_script(key, &want);
     else
         expect_mixed(key, &want);
-    for (unsigned i = 0; known && i < k->replicas; i++)
+    for (unsigned i = 0; known && is_sure(k) && i < k->replicas; i++)
         if (!world.nodes[k->copies[i]].replaced)
             check_copy(key, k->copies[i], buf_slice(&want));
     buf_fini(&want);
@@ -221,6 +288,8 @@ void check_end(void)
         const struct key *k = &world.keys[i];
         world.r->left_out += k->unknown;
         world.r->repair += k->repair && !k->unknown;
+        if (k->kind == KEY_SCRIPT && world.clean && !k->repair)
+            check_script(i);
         if (k->unknown || k->repair)
             continue;
         world.r->checked++;

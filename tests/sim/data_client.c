@@ -39,13 +39,19 @@ static void choose_write(struct op *op)
 {
     switch (world.keys[op->key].kind) {
     case KEY_SET:
-        op->what = OP_SET;
+        op->what = draw(6) ? OP_SET : OP_DEL;
         break;
     case KEY_COUNTER:
         op->what = OP_INCR;
         break;
     case KEY_LIST:
         op->what = OP_APPEND;
+        break;
+    case KEY_POOL:
+        op->what = draw(3) ? OP_SADD : OP_SPOP;
+        break;
+    case KEY_SCRIPT:
+        op->what = OP_EVAL;
         break;
     default: {
         unsigned dice = (unsigned)draw(8);
@@ -54,20 +60,39 @@ static void choose_write(struct op *op)
     }
 }
 
-/* Each value tells its op: a SET's v<op>, a piece <op>, ; in a MIXED key both are a digit. */
+/* A delete has no value: its name tells which one it is, by its letters' case (world_delete_of). */
+static void name_delete(unsigned id, char name[8])
+{
+    snprintf(name, 8, "UNLINK");
+    for (unsigned i = 0; i < 6; i++)
+        if (id >> i & 1)
+            name[i] = (char)(name[i] | 0x20);
+}
+
+/* Each value tells its op: a SET's v<op>, a piece <op>, ; a script adds the comma, a member has
+ * none; in a MIXED key both are a digit. */
 static void write_command(unsigned id, struct buf *out)
 {
     const struct op *op = &world.ops[id];
-    bool mixed = world.keys[op->key].kind == KEY_MIXED;
-    char key[16], value[32];
-    static const char *const names[] = {"GET", "SET", "INCR", "APPEND", "DEL"};
+    static const char *const names[] = {"GET", "SET", "INCR", "APPEND", "DEL", "SADD", "SPOP"};
+    bool number = op->what == OP_SADD || op->what == OP_EVAL;
+    char key[16], value[32], delete[8];
     snprintf(key, sizeof key, "k%u", op->key);
-    if (mixed)
+    name_delete(id, delete);
+    if (world.keys[op->key].kind == KEY_MIXED)
         snprintf(value, sizeof value, "%u", id % 9 + 1);
     else
-        snprintf(value, sizeof value, op->what == OP_SET ? "v%u" : "%u,", id);
-    struct slice argv[] = {slice_str(names[op->what]), slice_str(key), slice_str(value)};
-    resp_add_command(out, argv, op->what == OP_SET || op->what == OP_APPEND ? 3 : 2);
+        snprintf(value, sizeof value, op->what == OP_SET ? "v%u" : number ? "%u" : "%u,", id);
+    if (op->what == OP_EVAL) {
+        struct slice eval[] = {slice_str("EVAL"), slice_str("any"), slice_str("1"), slice_str(key),
+                               slice_str(value)};
+        resp_add_command(out, eval, ARRAY_LEN(eval));
+        return;
+    }
+    bool has_value = op->what == OP_SET || op->what == OP_APPEND || op->what == OP_SADD;
+    const char *name = op->what == OP_DEL ? delete : names[op->what];
+    struct slice argv[] = {slice_str(name), slice_str(key), slice_str(value)};
+    resp_add_command(out, argv, has_value ? 3 : 2);
 }
 
 static void ask(unsigned s)

@@ -2,9 +2,11 @@
  * or a power cut took, and to break on purpose what the checks then must find. */
 #include "client/recent.h"
 #include "core/mem.h"
+#include "data_commands.h"
 #include "data_world.h"
 #include "gossip/words.h"
 #include "peer/delivery.h"
+#include "request/effect.h"
 #include "request/hedge.h"
 #include "request/plan.h"
 #include "request/pulse.h"
@@ -82,10 +84,19 @@ void __real_recent_note(struct recent *r, const struct requests *rs, uint32_t to
 void __wrap_recent_note(struct recent *r, const struct requests *rs, uint32_t token,
                         const struct request_result *result);
 
+struct effect __real_effect_tell(const struct command_spec *spec, const struct resp_command *cmd,
+                                 const struct effect_replies *r, struct buf *out);
+struct effect __wrap_effect_tell(const struct command_spec *spec, const struct resp_command *cmd,
+                                 const struct effect_replies *r, struct buf *out);
+void __real_request_serve_execute(struct requests *rs, const struct frame *f, store_read_fn *fn,
+                                  void *arg);
+void __wrap_request_serve_execute(struct requests *rs, const struct frame *f, store_read_fn *fn,
+                                  void *arg);
+
 const char *data_damage_name(enum data_damage d)
 {
-    static const char *const names[] = {"none", "cut",    "numbers", "early", "forget", "stamps",
-                                        "sent", "quorum", "foreign", "own",   "down"};
+    static const char *const names[] = {"none", "cut",    "numbers", "early",  "forget", "stamps",
+                                        "sent", "quorum", "foreign", "effect", "own",    "down"};
     return names[d];
 }
 
@@ -112,8 +123,8 @@ static unsigned key_of_command(struct slice command)
 {
     struct resp_command cmd = {0};
     unsigned key = 0;
-    if (resp_command_parse(command, &cmd) && cmd.argc > 1)
-        key = data_key_of(cmd.argv[1]);
+    if (resp_command_parse(command, &cmd) && cmd.argc > data_command_key(&cmd))
+        key = data_key_of(cmd.argv[data_command_key(&cmd)]);
     resp_command_fini(&cmd);
     return key;
 }
@@ -449,6 +460,21 @@ void __wrap_recent_note(struct recent *r, const struct requests *rs, uint32_t to
 {
     if (world.o->damage != DAMAGE_OWN)
         __real_recent_note(r, rs, token, result);
+}
+
+struct effect __wrap_effect_tell(const struct command_spec *spec, const struct resp_command *cmd,
+                                 const struct effect_replies *r, struct buf *out)
+{
+    return world.o->damage == DAMAGE_EFFECT ? (struct effect){.n = 0}
+                                            : __real_effect_tell(spec, cmd, r, out);
+}
+
+/* It runs here what a client of another node has asked for. */
+void __wrap_request_serve_execute(struct requests *rs, const struct frame *f, store_read_fn *fn,
+                                  void *arg)
+{
+    world.keys[key_of_command(f->payload)].ran |= (uint16_t)(1u << os_current());
+    __real_request_serve_execute(rs, f, fn, arg);
 }
 
 /* What a replica of another datacenter has applied, one of ours has. */

@@ -2,6 +2,7 @@
 #include "core/actor.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "data_commands.h"
 #include "data_os.h"
 #include "store/internal.h"
 #include "store/strings.h"
@@ -152,7 +153,7 @@ static bool run_command(struct run *run, const struct resp_command *cmd, struct 
     const struct string_command *c = string_find(cmd->argv[0]);
     struct buf scratch = BUF_INIT;
     struct string_access access = {open_cell, close_cell, run, &scratch};
-    bool ok = c && string_run(c, cmd, &access, reply);
+    bool ok = c ? string_run(c, cmd, &access, reply) : data_command_run(cmd, &access, reply);
     buf_fini(&scratch);
     return ok;
 }
@@ -184,6 +185,12 @@ static bool is_stopped(const struct model *m, const struct store_batch *b, size_
     return false;
 }
 
+/* It stands among the writes. */
+static bool is_question(const struct store_write *w)
+{
+    return !w->skip && w->spec->class_ == COMMAND_READ;
+}
+
 static void have_effect(struct model *m)
 {
     struct store_batch *b = m->batch;
@@ -192,7 +199,8 @@ static void have_effect(struct model *m)
     for (size_t i = 0; i < b->n; i++) {
         struct store_write *w = &b->writes[i];
         at[i] = b->replies.len;
-        if (is_stopped(m, b, i) || (full && !w->skip && chance_of(os_chance(), 0.7))) {
+        if (!is_question(w) &&
+            (is_stopped(m, b, i) || (full && !w->skip && chance_of(os_chance(), 0.7)))) {
             w->outcome = STORE_FULL;
             resp_add_error(&b->replies, "OOM command not allowed: the model is full");
         } else {
@@ -354,6 +362,14 @@ static void model_forget(struct store *s, uint64_t stamp)
     for (unsigned k = 0; k < DATA_KEYS_MAX; k++)
         if (shelf->cells[k].overwrite.time < stamp)
             shelf->cells[k].overwrite.time = 0;
+}
+
+static void model_note_overwrite(struct store *s, struct slice key, uint64_t stamp, uint16_t tag)
+{
+    struct data_cell *c = &shelves[model_of(s)->node].cells[data_key_of(key)];
+    c->found = true;
+    c->overwrite.time = stamp;
+    c->overwrite.tag = tag;
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
@@ -544,6 +560,7 @@ static struct store *open_model(const struct store_options *o, bool external)
     snprintf(m->self, sizeof m->self, "%s", o->self_id);
     external_ops = inside_ops;
     external_ops.answers_at_once = false;
+    external_ops.note_overwrite = model_note_overwrite;
     store_base_init(&m->base, external ? &external_ops : &inside_ops);
     running[m->node] = m;
     return &m->base;

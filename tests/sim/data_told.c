@@ -92,7 +92,7 @@ static void must_bring(struct op *read, unsigned by)
     const struct op *w = &world.ops[by];
     if (w->what == OP_APPEND && by >= read->must_piece)
         read->must_piece = by + 1;
-    if (w->what == OP_SET && later(w->stamp, w->tag, read->must_have, read->must_tag)) {
+    if (w->what != OP_APPEND && later(w->stamp, w->tag, read->must_have, read->must_tag)) {
         read->must_have = w->stamp;
         read->must_tag = w->tag;
     }
@@ -151,10 +151,13 @@ static bool has_replica(const struct op *w)
 }
 
 /* A connection reads its own writes, those before it that were on their way when it was asked, too.
- * That a replica which has them can be asked is sure only before anything has failed. */
+ * That a replica which has them can be asked is sure only before anything has failed; and one that
+ * is silent for a while isn't waited for alone (client/dispatch, request_read). */
 static void note_own(struct op *op)
 {
     unsigned id = (unsigned)(op - world.ops);
+    if (op->told_at - op->asked_at > world.timeout_ms * (uint64_t)NET_MS / 5)
+        return;
     for (unsigned i = 0; op->checked && !world.r->faults && i < id; i++) {
         const struct op *w = &world.ops[i];
         if (w->key == op->key && w->session == op->session && has_replica(w) && told_names_op(w))
@@ -185,20 +188,33 @@ static void note_seen(const struct op *read, struct op *w)
         w->majority |= (uint8_t)(1u << dc_of(read));
 }
 
+/* The newest delete of this key, which may be the reason that there is none. */
+static const struct op *last_delete(unsigned key)
+{
+    const struct op *last = NULL;
+    for (unsigned i = 0; i < world.nops; i++) {
+        const struct op *w = &world.ops[i];
+        if (w->key == key && w->what == OP_DEL && w->told != TOLD_REFUSED &&
+            (!last || later(w->stamp, w->tag, last->stamp, last->tag)))
+            last = w;
+    }
+    return last;
+}
+
 static void check_set(unsigned id, struct slice value)
 {
-    const struct op *op = &world.ops[id];
-    struct op *w = NULL;
+    const struct op *op = &world.ops[id], *brought = last_delete(op->key);
     const char *p = (const char *)value.ptr + 1;
     if (value.len > 1) {
-        w = wrote(op->key, number(&p, (const char *)value.ptr + value.len));
-        if (!w)
+        struct op *w = wrote(op->key, number(&p, (const char *)value.ptr + value.len));
+        if (!w || w->what != OP_SET)
             world_wrong("op %u: k%u is '%.*s', which nobody wrote", id, op->key, (int)value.len,
                         (const char *)value.ptr);
+        note_seen(op, w);
+        brought = w;
     }
-    note_seen(op, w);
     if (op->checked && op->must_have &&
-        (!w || later(op->must_have, op->must_tag, w->stamp, w->tag)))
+        (!brought || later(op->must_have, op->must_tag, brought->stamp, brought->tag)))
         world_wrong("op %u: a read of k%u at %s gave '%.*s', older than what was answered before",
                     id, op->key, consistency_name(level_of(op)), (int)value.len,
                     (const char *)value.ptr);
@@ -268,6 +284,33 @@ static void check_read(unsigned id, struct slice reply)
         check_counter(id, value);
 }
 
+/* ---- what only the reply tells ------------------------------------------------------------------
+ */
+
+static void note_popped(unsigned id, struct slice reply)
+{
+    struct slice value;
+    struct op *op = &world.ops[id];
+    if (!resp_reply_bulk(reply, &value))
+        return; /* there was none */
+    const char *p = (const char *)value.ptr;
+    unsigned by = number(&p, p + value.len);
+    const struct op *w = wrote(op->key, by);
+    op->popped = by + 1;
+    if (!w || w->what != OP_SADD)
+        world_wrong("op %u: k%u had no '%.*s'", id, op->key, (int)value.len,
+                    (const char *)value.ptr);
+}
+
+static void note_letter(unsigned id, struct slice reply)
+{
+    struct slice value;
+    if (!resp_reply_bulk(reply, &value) || value.len < 3)
+        world_wrong("op %u: '%.*s'", id, (int)reply.len, (const char *)reply.ptr);
+    else
+        world.ops[id].letter = (char)value.ptr[value.len - 2];
+}
+
 /* ---- errors -------------------------------------------------------------------------------------
  */
 
@@ -280,6 +323,15 @@ static void check_timeout(unsigned id, const char *text)
         (ms != world.timeout_ms || (op->told_at - op->asked_at) / NET_MS + 10 < ms))
         world_wrong("op %u: after %.3f s: '%s'", id, (double)(op->told_at - op->asked_at) / 1e6,
                     text);
+}
+
+/* The cap is the one that there is. */
+static void check_nohint(unsigned id, const char *text)
+{
+    unsigned long long cap = 0;
+    if (sscanf(text, "-NOHINT hint store is full (%llu bytes)", &cap) == 1 &&
+        (!world.caps || cap != world.cap))
+        world_wrong("op %u: the cap is %llu bytes: '%s'", id, (unsigned long long)world.cap, text);
 }
 
 static void check_error(unsigned id, struct slice reply)
@@ -297,6 +349,7 @@ static void check_error(unsigned id, struct slice reply)
     if (strncmp(text, "-NOQUORUM ", 10) == 0 && !lack_is_true(op, text))
         world_wrong("op %u: %s, dc%u: '%s'", id, consistency_name(level_of(op)), dc_of(op), text);
     check_timeout(id, text);
+    check_nohint(id, text);
 }
 
 /* ---- each answer --------------------------------------------------------------------------------
@@ -325,4 +378,8 @@ void told_reply(unsigned id, struct slice reply, uint64_t turn_at)
         check_read(id, reply);
     if (op->told == TOLD_OK && op->what != OP_GET)
         check_answered(id);
+    if (op->told == TOLD_OK && op->what == OP_SPOP)
+        note_popped(id, reply);
+    if (op->told == TOLD_OK && op->what == OP_EVAL)
+        note_letter(id, reply);
 }

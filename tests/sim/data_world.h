@@ -25,14 +25,25 @@
 #define CLIENT_ROAD_US 200  /* from a client to a node */
 #define HOP_US         3000 /* between two actors of a node, at most */
 
-enum key_kind { KEY_SET, KEY_COUNTER, KEY_LIST, KEY_MIXED, KEY_KINDS };
+enum key_kind {
+    KEY_SET,
+    KEY_COUNTER,
+    KEY_LIST,
+    KEY_MIXED,
+    KEY_KINDS_INSIDE, /* what the embedded store knows */
+    KEY_POOL = KEY_KINDS_INSIDE,
+    KEY_SCRIPT,
+    KEY_KINDS
+};
 enum told { TOLD_NOTHING, TOLD_OK, TOLD_REFUSED, TOLD_UNKNOWN };
 
 struct op {
     unsigned key, node, session;
-    enum { OP_GET, OP_SET, OP_INCR, OP_APPEND, OP_DEL } what;
+    enum { OP_GET, OP_SET, OP_INCR, OP_APPEND, OP_DEL, OP_SADD, OP_SPOP, OP_EVAL } what;
     enum told told;
     unsigned levels; /* that its node went by for this key while it was on its way, bits */
+    unsigned popped; /* a SPOP: which op's member, plus one; 0: none */
+    char letter;     /* an EVAL: what it was told */
     uint64_t asked_at, told_at;
     uint64_t paused;  /* its node's pauses before it was asked, us */
     uint16_t applied; /* a SET, an APPEND: nodes whose store has had it, bits */
@@ -49,10 +60,11 @@ struct op {
 
 struct key {
     enum key_kind kind;
-    unsigned session; /* LIST, MIXED: the one that writes it */
+    unsigned session; /* the one that writes it; not of SET and COUNTER */
     unsigned replicas, copies[NODES_MAX];
     uint16_t in_dc[DCS_MAX]; /* the same, bits */
     bool unknown;            /* a write of it got no answer */
+    uint16_t ran;            /* a POOL, a SCRIPT: where its SPOPs and EVALs ran, bits of nodes */
     bool repair;             /* a log refused or lost a write of it */
 };
 
@@ -170,11 +182,11 @@ void told_reply(unsigned id, struct slice reply, uint64_t turn_at);
 /* It had to be answered by now. turn_at: when those before it were. */
 bool told_is_overdue(unsigned id, uint64_t turn_at);
 
-/* A write whose value tells which one it is: `applied` says who has it. */
+/* A write that tells which one it is: `applied` says who has it. */
 static inline bool told_names_op(const struct op *op)
 {
-    return op->what == OP_APPEND ? world.keys[op->key].kind == KEY_LIST
-                                 : world.keys[op->key].kind == KEY_SET && op->what == OP_SET;
+    enum key_kind kind = world.keys[op->key].kind;
+    return op->what == OP_APPEND ? kind == KEY_LIST : kind == KEY_SET && op->what != OP_GET;
 }
 
 /* ---- data_lack.c ---- */

@@ -27,7 +27,7 @@
 #define SECONDS 20
 #define DAMAGED 0 /* the checks are the same */
 #else
-#define SEEDS   3000
+#define SEEDS   2400
 #define SECONDS 60
 #define DAMAGED 1
 #endif

@@ -136,6 +136,7 @@ static const struct {
     {"bucket_types", "\"a:b:DC_ONE:DC_EACH_SAFE_QUORUM, x,y:DC_ONE:DC_ONE\"",
      "['a:b:DC_ONE:DC_EACH_SAFE_QUORUM', 'x,y:DC_ONE:DC_ONE']", "[]", NULL},
     {"sloppy_quorum", "off", "false", "true", NULL},
+    {"read_repairs_enabled", "yes", "true", "false", NULL},
     {"timeout", "1", "1", "5000", NULL},
     {"workers", "256", "256", "0", NULL},
     {"client_connections", "1000", "1000", "0", NULL},
@@ -548,7 +549,6 @@ static const struct {
 static const struct {
     const char *key, *value;
 } later[] = {
-    {"read_repairs_enabled", "no"},
     {"requirepass", "x"},
     {"allow_flush", "false"},
 };
@@ -864,18 +864,12 @@ START_TEST(dump_shows_all_but_secrets)
 }
 END_TEST
 
-static const char *const live[] = {"read_consistency",
-                                   "write_consistency",
-                                   "bucket_types",
-                                   "sloppy_quorum",
-                                   "hint_sync",
-                                   "hint_ttl_seconds",
-                                   "hint_store_max_bytes",
-                                   "hint_store_max_bytes_per_peer",
-                                   "hint_drain_rate",
-                                   "hint_drain_interval_ms",
-                                   "dc_compression",
-                                   "dc_rate"};
+static const char *const live[] = {
+    "read_consistency", "write_consistency",      "bucket_types",
+    "sloppy_quorum",    "read_repairs_enabled",   "hint_sync",
+    "hint_ttl_seconds", "hint_store_max_bytes",   "hint_store_max_bytes_per_peer",
+    "hint_drain_rate",  "hint_drain_interval_ms", "dc_compression",
+    "dc_rate"};
 
 static bool is_live(const char *key)
 {

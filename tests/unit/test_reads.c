@@ -66,6 +66,7 @@ static void teardown(void)
     requests_fini(&t.rs);
     for (unsigned i = 1; i <= PEERS; i++)
         unit_hints_close(t.peer[i].hints);
+    store_set_up(&t.store);
     topology_free(t.topology);
     rcu_stop();
 }
@@ -147,9 +148,25 @@ START_TEST(what_tells_of_the_store_itself_is_not_hedged)
 }
 END_TEST
 
+/* ---- errors ------------------------------------------------------------------------------------
+ */
+
+/* This node's store can't serve, and has nothing to do with the key. */
+START_TEST(the_own_store_is_blamed_only_for_its_keys)
+{
+    store_set_down(&t.store, "gone");
+    for (unsigned i = 1; i <= PEERS; i++)
+        t.peer[i].link_up = 0;
+    start("GET", -1, -1);
+    ck_assert_str_eq(t.reply, "-NOQUORUM 0 of 1 needed replicas answered (DC_ONE read); in d: r1 "
+                              "r2 r3 couldn't answer\r\n");
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, the_own_store_is_blamed_only_for_its_keys);
     tcase_add_test(c, a_read_is_hedged);
     tcase_add_test(c, only_who_has_the_clients_write_is_asked_early);
     tcase_add_test(c, what_tells_of_the_store_itself_is_not_hedged);

@@ -928,6 +928,47 @@ START_TEST(a_copy_has_its_lifetime)
 }
 END_TEST
 
+/* Before 7.0 there is no PEXPIRETIME. */
+START_TEST(an_old_redis_says_lifetimes_roughly)
+{
+    wait_for_reader();
+    ck_assert(*ask("ACL SETUSER default -pexpiretime") == '+');
+    uint64_t at = clock_wall_ms() + 1000000;
+    char line[64];
+    snprintf(line, sizeof line, "SET k v PXAT %llu", (unsigned long long)at);
+    write_one(1, line, STORE_APPLIED, "+OK");
+    look("k", false);
+    ck_assert(seen.expires_roughly);
+    ck_assert(seen.expires >= at - 10 && seen.expires < at + 5000);
+    write_one(2, "PERSIST k", STORE_APPLIED, ":1");
+    look("k", false);
+    ck_assert_uint_eq(seen.expires, 0);
+}
+END_TEST
+
+/* What it has no room for is no reason to refuse other writes. */
+START_TEST(a_mend_that_finds_no_room)
+{
+    struct store_mend m[2];
+    wait_for_reader();
+    write_one(1, "SET k 1", STORE_APPLIED, "+OK");
+    uint64_t t = b.clock;
+    look("k", true);
+    fill();
+    fresh_batch();
+    add_mend(&m[0], t + 10, t + 10, 0);
+    add_write(0, 2, "DEL k");
+    apply_batch();
+    ck_assert_int_eq(b.batch.writes[0].outcome, STORE_FULL);
+    expect(1, STORE_APPLIED, ":1\r\n");
+    look("k", true); /* a delete */
+    ck_assert(!seen.exists);
+    ck_assert_int_eq(mend(t + 20, t + 20, 0), STORE_APPLIED);
+    look("k", false);
+    ck_assert_uint_eq(seen.overwrite.time, t + 20);
+}
+END_TEST
+
 START_TEST(a_copy_says_what_touched_it)
 {
     wait_for_reader();
@@ -1107,6 +1148,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, own_keys_are_not_counted);
     tcase_add_loop_test(c, equal_values_have_equal_digests, 0, ARRAY_LEN(values));
     tcase_add_test(c, a_copy_has_its_lifetime);
+    tcase_add_test(c, an_old_redis_says_lifetimes_roughly);
+    tcase_add_test(c, a_mend_that_finds_no_room);
     tcase_add_test(c, a_copy_says_what_touched_it);
     tcase_add_test(c, a_copy_made_while_its_key_is_written_is_not_settled);
     tcase_add_test(c, a_mend_stops_at_what_is_newer);

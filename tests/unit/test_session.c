@@ -156,19 +156,58 @@ END_TEST
 START_TEST(thin_writes_are_told)
 {
     write_one(1, 2);
-    ck_assert(!recent_is_thin(&t.recent, 1));
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
     t.thin = true;
     write_one(2, 2);
-    ck_assert(recent_is_thin(&t.recent, 2) && !recent_is_thin(&t.recent, 1));
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 2) && !recent_is_thin(&t.recent, &t.rs, 1));
     t.thin = false;
     write_one(2, 2);
-    ck_assert(!recent_is_thin(&t.recent, 2));
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, 2));
     t.thin = true;
     write_one(3, 2);
     t.thin = false;
     write_one(3 + RECENT_SLOTS, 2);
-    ck_assert(!recent_is_thin(&t.recent, 3 + RECENT_SLOTS) && !recent_is_thin(&t.recent, 1));
-    ck_assert(recent_is_thin(&t.recent, 3));
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, 3 + RECENT_SLOTS) &&
+              !recent_is_thin(&t.recent, &t.rs, 1));
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 3));
+}
+END_TEST
+
+/* Keys that were written on no majority are thin for as long as that may be so: a majority of the
+ * replicas that has acknowledged all of it has what was forgotten. */
+START_TEST(what_was_thin_does_not_stay_so)
+{
+    t.thin = true;
+    write_many(RECENT_SLOTS + 1);
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1));
+    acknowledge_all(1);
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1)); /* one of two */
+    acknowledge_all(2);
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
+    write_one(2 + RECENT_SLOTS, 2);
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1));
+}
+END_TEST
+
+/* What isn't forgotten has come when all has: and then it stays so. */
+START_TEST(what_is_remembered_is_thin_until_all_has_come)
+{
+    struct peer_repair lacking = {0};
+    t.thin = true;
+    write_one(1, 2);
+    acknowledge_all(1);
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1));
+    write_one(2, 2);
+    acknowledge_all(2);
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1)); /* the first lacks the other one */
+    acknowledge_all(1);
+    t.peer[1].repair = &lacking; /* of that one: its log may have refused it */
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1));
+    t.peer[1].repair = NULL;
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
+    write_one(3, 2);
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 3));
 }
 END_TEST
 
@@ -182,10 +221,29 @@ START_TEST(a_thin_key_makes_those_read_with_it_thin)
     write_one(a, 2);
     t.thin = true;
     write_one(b, 2);
-    ck_assert(!recent_is_thin(&t.recent, a));
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, a));
     recent_join(&t.recent, &t.rs, &cmd, keys, 2);
-    ck_assert(recent_is_thin(&t.recent, a));
+    ck_assert(recent_is_thin(&t.recent, &t.rs, a));
     ck_replica(a, 2);
+}
+END_TEST
+
+/* The same where the first is forgotten, and all replicas have it. */
+START_TEST(a_forgotten_key_does_not_hide_that_one_read_with_it_is_thin)
+{
+    struct slice argv[] = {slice_str("PFCOUNT"), slice_str("a"), slice_str("b")};
+    struct resp_command cmd = {.argv = argv, .argc = 3};
+    size_t keys[] = {1, 2};
+    uint32_t a = request_token(&t.rs, argv[1]), b = request_token(&t.rs, argv[2]);
+    t.thin = true;
+    write_one(a, 2);
+    write_one(a + RECENT_SLOTS, 2);
+    acknowledge_all(1);
+    acknowledge_all(2);
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, a));
+    write_one(b, recent_replica(&t.recent, &t.rs, a));
+    recent_join(&t.recent, &t.rs, &cmd, keys, 2);
+    ck_assert(recent_is_thin(&t.recent, &t.rs, a));
 }
 END_TEST
 
@@ -197,7 +255,10 @@ static void cases(TCase *c)
     tcase_add_test(c, who_is_away_or_behind_is_not_waited_for);
     tcase_add_test(c, the_own_copy_has_it_always);
     tcase_add_test(c, thin_writes_are_told);
+    tcase_add_test(c, what_was_thin_does_not_stay_so);
+    tcase_add_test(c, what_is_remembered_is_thin_until_all_has_come);
     tcase_add_test(c, a_thin_key_makes_those_read_with_it_thin);
+    tcase_add_test(c, a_forgotten_key_does_not_hide_that_one_read_with_it_is_thin);
 }
 
 int main(void)
