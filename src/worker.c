@@ -151,12 +151,12 @@ static bool serve(void *self, const struct frame *f, store_read_fn *fn, void *ar
 {
     struct worker *w = self;
     switch ((enum frame_kind)f->kind) {
+    case FRAME_EXECUTE:
+        request_serve_execute(&w->requests, f, fn, arg);
+        return true;
     case FRAME_COPY:
     case FRAME_MEND:
         copies_serve(&w->copies, f, fn, arg);
-        return true;
-    case FRAME_EXECUTE:
-        request_serve_execute(&w->requests, f, fn, arg);
         return true;
     default:
         return false;
@@ -235,12 +235,12 @@ static void on_reads(struct worker *w, struct mail_reads *m)
         case FRAME_INSPECT:
             inspect_mail_read(&w->inspections, m->node, &it);
             break;
+        case FRAME_EXECUTE:
+            request_mail_executed(&w->requests, m->node, &it);
+            break;
         case FRAME_COPY:
         case FRAME_MEND:
             repairs_mail_read(&w->repairs, m->node, &it);
-            break;
-        case FRAME_EXECUTE:
-            request_mail_executed(&w->requests, m->node, &it);
             break;
         default:
             request_mail_read(&w->requests, m->node, &it);

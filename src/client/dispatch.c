@@ -260,6 +260,12 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
         requests_put_mail(rs, m);
         return fail(c, spec, e.text);
     }
+    struct carry *carry = elsewhere ? request_carry(rs, spec, &c->cmd, token, node) : NULL;
+    if (elsewhere && !carry) {
+        requests_put_mail(rs, m);
+        c->lagging = c->all->later = true;
+        return false;
+    }
     struct call *call = call_new(c, spec, 1);
     call->wide = wide;
     call->carried = elsewhere;
@@ -274,7 +280,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
                            .token = token,
                            .done = call_part_done,
                            .arg = &call->parts[0]};
-    request_execute(rs, &op, m);
+    request_execute(rs, &op, m, node, carry);
     return true;
 }
 

@@ -266,7 +266,7 @@ bool logs_open(struct logs *l, struct error *e)
     l->peers = (struct peers){.n = n,
                               .self = self,
                               .at = mem_calloc(RING_NODES_MAX, sizeof *l->peers.at),
-                              .carried = mem_calloc(PEERS_CARRIED + 1, sizeof *l->peers.carried),
+                              .carried = mem_calloc(PEERS_RECOVERS + 1, sizeof *l->peers.carried),
                               .awaited = mem_calloc(PEERS_CARRIED, sizeof *l->peers.awaited)};
     l->dirs = mem_calloc(RING_NODES_MAX, sizeof *l->dirs);
     char *root = hints_root(l->config);

@@ -96,6 +96,7 @@ struct mail_write {
     unsigned nodes;     /* of the ring in which its replicas were looked up */
     uint64_t stamp;     /* the newest that the worker has heard of from those that ran its clients'
                            writes; the writer's answer: its own */
+    bool barrier;       /* only comes back, when what came before it to its keys is in the logs */
     bool effect;       /* what it does, only the store that runs it knows: the own one does, and the
                           others get what it did */
     struct buf chosen; /* its reply unless it fails, where what it became gives another */

@@ -110,7 +110,9 @@ static inline enum node_state peer_state(const struct peer *p)
 
 /* All peers, by node index; NULL at this node's own. The writer adds one at the end, whole, before
  * a ring names it; none is ever taken away. */
-#define PEERS_CARRIED 1024u
+#define PEERS_CARRIED  1024u
+#define PEERS_ASKED    (PEERS_CARRIED + 1)
+#define PEERS_RECOVERS (PEERS_CARRIED + 2)
 struct peers {
     unsigned n; /* atomic: peers_count */
     unsigned self;
@@ -119,8 +121,10 @@ struct peers {
                           writes all its fields; NULL: it has no log, or none yet */
     struct hint_store *store;      /* of the hints of all of them */
     const struct orphans *orphans; /* NULL: none */
-    uint32_t *carried; /* atomic, PEERS_CARRIED and the sum: by token, keys of writes of this node's
-                          clients that a peer runs now (request/request.h); NULL: in tests */
+    /* Atomic: by token, keys of writes of this node's clients that a peer runs or is to run
+     * (request/request.h), and their sum; of how many writes a peer was asked; whether the writer
+     * has effects to make good for. NULL: in tests */
+    uint32_t *carried;
     uint32_t *awaited; /* atomic, PEERS_CARRIED: when another write last waited for these, in ms */
 };
 /* How many there are, this node included. Read once for a loop; the writer may read n itself. */

@@ -71,11 +71,15 @@ void batch_remove(struct batch *b, bool (*drop)(void *arg, struct item *it), voi
     b->n = kept;
 }
 
+static unsigned source_of(const struct item *it)
+{
+    return it->kind == ITEM_OWN || it->kind == ITEM_PROBE ? 0 : it->node + 1u;
+}
+
 static void fill_write(struct item *it, struct store_write *to)
 {
-    bool own = it->kind == ITEM_OWN || it->kind == ITEM_PROBE;
     *to = (struct store_write){.skip = it->kind == ITEM_SKIP || !it->spec,
-                               .source = own ? 0 : it->node + 1u,
+                               .source = source_of(it),
                                .mend = it->mend ? &it->mend->mend : NULL,
                                .seq = it->seq,
                                .stamp = it->stamp,

@@ -86,7 +86,8 @@ unsigned request_view_writes(const struct requests *rs, uint32_t token,
                              struct replica_view v[RING_WRITES_MAX], unsigned *nodes);
 /* At a turn's end: those that needn't wait any more are asked. */
 void requests_let_go(struct requests *rs);
-/* Of a request that a peer runs. */
+/* Of a request that a peer runs: this node's earlier writes to its keys are in the logs. */
+void request_carry_on(struct request *r);
 void request_carry_free(struct request *r);
 /* A write that was to be everywhere has waited long enough. */
 void request_linger_no_more(struct request *r);

@@ -160,6 +160,11 @@ uint64_t pulse_settled(const struct pulse *p)
     return watermarks_lowest(&p->marks, p->peers->self, own);
 }
 
+uint64_t pulse_others_settled(const struct pulse *p)
+{
+    return watermarks_lowest(&p->marks, p->peers->self, UINT64_MAX);
+}
+
 uint64_t pulse_forgettable(struct pulse *p, bool clock_trusted, const struct pulse_now *now)
 {
     uint64_t below = pulse_settled(p);

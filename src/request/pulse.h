@@ -71,6 +71,8 @@ void pulse_publish(struct pulse *p, struct hlc *clock, uint64_t waiting,
                    const struct pulse_now *now);
 /* The lowest watermark of all members: what is stamped below it has come to all its replicas. */
 uint64_t pulse_settled(const struct pulse *p);
+/* The same of the other members: what they have stamped below it is here. */
+uint64_t pulse_others_settled(const struct pulse *p);
 /* Below which stamp nothing needs guarding: the lowest watermark, or, if that is higher, what is
  * older than any hint lives (only where the clock is trusted): so far a member that is away can
  * hold it back. Never falls. */

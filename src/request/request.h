@@ -87,32 +87,41 @@ void requests_put_mail(struct requests *rs, struct mail_write *m);
 /* spec and cmd: as the client gave it. */
 void request_write(struct requests *rs, const struct operation *op, struct mail_write *m);
 
-/* A write whose effect its arguments don't tell (command_undetermined). One replica runs it, and
- * the others get what it did: this node, or a peer that this node asks to (FRAME_EXECUTE). The peer
- * is asked once: when it doesn't answer, the effect is unknown. Takes the mail, as request_write.
- */
-void request_execute(struct requests *rs, const struct operation *op, struct mail_write *m);
+/* ---- A write whose effect its arguments don't tell (command_undetermined): one replica runs it,
+ * and the others get what it did. */
+
 /* Which node would: a replica in this datacenter whose store is up and lacks nothing, this one or
  * the nearest. -1: none. */
 int request_executor(const struct requests *rs, uint32_t token);
-/* What a peer runs meets this node's own writes to the same key at no single place. So the peer is
- * asked when the replicas that are up have acknowledged what this node has written (or that takes
- * long), and until it has answered no other write to such a key may start: true. Any worker's. */
+/* What a peer runs meets this node's own writes to the same keys at no single place. So from
+ * request_carry on no write to them may start in any worker (request_is_carried), and the peer is
+ * asked when the replicas that are up have acknowledged what this node has written (or when that
+ * takes long). NULL: another node is to run it by now. Whoever runs one here asks
+ * request_is_carried when it knows that it is to: one of the two sees the other. */
+struct carry;
+struct carry *request_carry(struct requests *rs, const struct command_spec *spec,
+                            const struct resp_command *cmd, uint32_t token, int node) MUST_USE;
+void request_carry_drop(struct requests *rs, struct carry *c);
 bool request_is_carried(const struct requests *rs, uint32_t token);
 static inline bool requests_carry_any(const struct requests *rs)
 {
     return rs->peers->carried &&
-           __atomic_load_n(&rs->peers->carried[PEERS_CARRIED], __ATOMIC_RELAXED);
+           __atomic_load_n(&rs->peers->carried[PEERS_CARRIED], __ATOMIC_SEQ_CST);
 }
 /* One that may not start yet says so each time it tries, and when it does start: meanwhile no new
  * one is carried (true), or those that never pause would keep it waiting for ever. */
 void request_await_carried(struct requests *rs, uint32_t token, bool waits);
 bool request_is_awaited(const struct requests *rs, uint32_t token);
-/* While some wait for that; in each turn. */
+/* While some wait for that. */
 static inline bool requests_hold_back(const struct requests *rs)
 {
     return rs->held_back != NULL;
 }
+/* node: the executor; this one: it is run here, else a peer is asked to (FRAME_EXECUTE), once: when
+ * it doesn't answer, the effect is unknown. Takes the mail, as request_write, and c (NULL: it is to
+ * run here, or nobody can). */
+void request_execute(struct requests *rs, const struct operation *op, struct mail_write *m,
+                     int node, struct carry *c);
 /* A peer asks this node to run one: fn(arg, reply) once, now or later. */
 void request_serve_execute(struct requests *rs, const struct frame *f, store_read_fn *fn,
                            void *arg);

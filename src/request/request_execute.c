@@ -42,7 +42,7 @@ static void refuse(struct request *r)
 /* What has to have come about before the peer is asked. */
 struct carry {
     struct request *next; /* of requests.held_back */
-    bool held_back;
+    bool held_back, asked;
     uint64_t until_ms;
     unsigned nowed;
     struct owed {
@@ -57,14 +57,19 @@ static void count_tokens(const struct requests *rs, const struct carry *c, int b
 {
     uint32_t *carried = rs->peers->carried;
     for (size_t i = 0; i < c->ntokens; i++)
-        __atomic_fetch_add(&carried[c->tokens[i] % PEERS_CARRIED], (uint32_t)by, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&carried[c->tokens[i] % PEERS_CARRIED], (uint32_t)by, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&carried[PEERS_CARRIED], (uint32_t)by * (uint32_t)c->ntokens,
-                       __ATOMIC_RELAXED);
+                       __ATOMIC_SEQ_CST);
+}
+
+static void count_asked(const struct requests *rs, int by)
+{
+    __atomic_fetch_add(&rs->peers->carried[PEERS_ASKED], (uint32_t)by, __ATOMIC_SEQ_CST);
 }
 
 bool request_is_carried(const struct requests *rs, uint32_t token)
 {
-    return __atomic_load_n(&rs->peers->carried[token % PEERS_CARRIED], __ATOMIC_RELAXED);
+    return __atomic_load_n(&rs->peers->carried[token % PEERS_CARRIED], __ATOMIC_SEQ_CST);
 }
 
 #define AWAITED_MS 100 /* who waits tries again at each tick; else it has gone */
@@ -82,16 +87,26 @@ bool request_is_awaited(const struct requests *rs, uint32_t token)
     return at && (uint32_t)clock_mono_ms() - at < AWAITED_MS;
 }
 
-static struct carry *carry_new(struct requests *rs, const struct operation *op)
+void request_carry_drop(struct requests *rs, struct carry *c)
 {
-    size_t *keys = mem_calloc(op->cmd->argc, sizeof *keys);
-    size_t n = command_keys(op->spec, op->cmd, keys, op->cmd->argc);
+    count_tokens(rs, c, -1);
+    mem_free(c);
+}
+
+struct carry *request_carry(struct requests *rs, const struct command_spec *spec,
+                            const struct resp_command *cmd, uint32_t token, int node)
+{
+    size_t *keys = mem_calloc(cmd->argc, sizeof *keys);
+    size_t n = command_keys(spec, cmd, keys, cmd->argc);
     struct carry *c = mem_calloc(1, sizeof *c + n * sizeof c->tokens[0]);
     for (size_t i = 0; i < n; i++)
-        c->tokens[c->ntokens++] = request_token(rs, op->cmd->argv[keys[i]]);
+        c->tokens[c->ntokens++] = request_token(rs, cmd->argv[keys[i]]);
     mem_free(keys);
     count_tokens(rs, c, 1);
-    return c;
+    if (request_executor(rs, token) == node)
+        return c;
+    request_carry_drop(rs, c);
+    return NULL;
 }
 
 static struct request **place_of(struct request *r)
@@ -106,24 +121,31 @@ void request_carry_free(struct request *r)
 {
     if (r->carry->held_back)
         *place_of(r) = r->carry->next;
-    count_tokens(r->rs, r->carry, -1);
-    mem_free(r->carry);
+    if (r->carry->asked)
+        count_asked(r->rs, -1);
+    request_carry_drop(r->rs, r->carry);
 }
 
 /* It has said that it has them; or it is away, and gets them later. */
 static bool has_its_due(const struct requests *rs, const struct owed *o)
 {
-    const struct peer *p = rs->peers->at[o->node];
-    return !PEER_LOAD(p, link_up) || peer_hinting(p) || hint_log_acked(p->log).seq >= o->seq;
+    const struct peer *p =
+        o->node == rs->peers->self ? peers_own(rs->peers) : rs->peers->at[o->node];
+    if (o->node == rs->peers->self)
+        return !store_is_up(rs->store) || hint_log_acked(p->log).seq >= o->seq;
+    bool gossips = rs->config->enable_gossip;
+    bool away = gossips ? peer_member_state(p) == NODE_DOWN : !PEER_LOAD(p, link_up);
+    return away || hint_log_acked(p->log).seq >= o->seq;
 }
 
 static bool may_go(const struct request *r, uint64_t now_ms)
 {
     const struct carry *c = r->carry;
-    for (unsigned i = 0; i < c->nowed && now_ms < c->until_ms; i++)
-        if (!has_its_due(r->rs, &c->owed[i]))
-            return false;
-    return true;
+    bool recovers = __atomic_load_n(&r->rs->peers->carried[PEERS_RECOVERS], __ATOMIC_SEQ_CST);
+    bool due = !recovers;
+    for (unsigned i = 0; i < c->nowed && due; i++)
+        due = has_its_due(r->rs, &c->owed[i]);
+    return due || now_ms >= (recovers ? r->deadline_ms - r->rs->config->timeout / 4 : c->until_ms);
 }
 
 static void ask(struct request *r)
@@ -145,6 +167,8 @@ void requests_let_go(struct requests *rs)
         }
         r->carry->held_back = false;
         *p = r->carry->next;
+        r->carry->asked = true;
+        count_asked(rs, 1);
         ask(r);
     }
 }
@@ -155,39 +179,54 @@ static void note_owed(struct request *r, uint32_t token)
     unsigned n = request_view_replicas(r->rs, token, v);
     struct carry *c = r->carry;
     for (unsigned i = 0; i < n; i++) {
-        if (v[i].own)
+        const struct peer *p = v[i].own ? peers_own(r->rs->peers) : r->rs->peers->at[v[i].node];
+        if (!p)
             continue;
-        struct hint_log *log = r->rs->peers->at[v[i].node]->log;
+        struct hint_log *log = p->log;
         c->owed[c->nowed++] = (struct owed){v[i].node, hint_log_appended(log).seq};
     }
 }
 
-static void carry(struct requests *rs, const struct operation *op, const struct mail_write *m,
-                  int node)
+/* Writes of this node to its keys that came before it may be on their way to the writer, or wait
+ * there: it follows them, and comes back. */
+static void carry(struct requests *rs, const struct operation *op, struct mail_write *m, int node,
+                  struct carry *c)
 {
     struct request *r = request_new(rs, op, true, 1);
     r->node[0] = (uint16_t)node;
     r->command = blob_new(buf_head(&m->command), m->command.len);
-    r->carry = carry_new(rs, op);
-    r->carry->until_ms = clock_mono_ms() + rs->config->timeout / 8;
-    note_owed(r, op->token);
-    r->carry->held_back = true;
-    r->carry->next = rs->held_back;
+    r->carry = c;
+    m->barrier = true;
+    m->worker = rs->worker;
+    m->ticket = request_ticket(r);
+    m->nreplicas = 0;
+    actor_send(rs->writer, &m->msg);
+}
+
+void request_carry_on(struct request *r)
+{
+    struct requests *rs = r->rs;
+    struct carry *c = r->carry;
+    c->until_ms = clock_mono_ms() + rs->config->timeout / 4;
+    note_owed(r, c->tokens[0]);
+    c->held_back = true;
+    c->next = rs->held_back;
     rs->held_back = r;
 }
 
-void request_execute(struct requests *rs, const struct operation *op, struct mail_write *m)
+void request_execute(struct requests *rs, const struct operation *op, struct mail_write *m,
+                     int node, struct carry *c)
 {
-    int node = request_executor(rs, op->token);
     if (node == (int)rs->peers->self) {
         m->effect = true;
         request_write(rs, op, m);
         return;
     }
-    if (node < 0)
-        refuse(request_new(rs, op, true, 1));
-    else
-        carry(rs, op, m, node);
+    if (c) {
+        carry(rs, op, m, node, c);
+        return;
+    }
+    refuse(request_new(rs, op, true, 1));
     requests_put_mail(rs, m);
 }
 
@@ -267,7 +306,7 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
     } else {
         struct mail_write *m = requests_new_mail(rs);
         buf_add(&m->command, f->payload.ptr, f->payload.len);
-        request_execute(rs, &op, m);
+        request_execute(rs, &op, m, (int)rs->peers->self, NULL);
     }
 }
 

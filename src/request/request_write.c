@@ -196,7 +196,9 @@ void request_mail_write(struct requests *rs, struct mail_write *m)
 {
     struct request *r = slots_get(&rs->live, m->ticket);
     rs->newest_stamp = m->stamp > rs->newest_stamp ? m->stamp : rs->newest_stamp;
-    if (r)
+    if (r && m->barrier)
+        request_carry_on(r);
+    else if (r)
         take_own_answer(r, m);
     requests_put_mail(rs, m);
 }
@@ -252,7 +254,7 @@ void requests_put_mail(struct requests *rs, struct mail_write *m)
     buf_reset(&m->command, SPARE_BYTES);
     buf_reset(&m->own_reply, SPARE_BYTES);
     buf_fini(&m->chosen);
-    m->own_down = m->effect = false;
+    m->own_down = m->effect = m->barrier = false;
     m->stamp = 0;
     m->next = rs->spare;
     rs->spare = m;
@@ -339,7 +341,7 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
     r->blind = command_blind_reply(op->spec, op->cmd);
     r->effect = m->effect;
     r->everywhere = op->everywhere;
-    r->ask_on_ms = r->deadline_ms - rs->config->timeout + rs->config->timeout / 8;
+    r->ask_on_ms = r->deadline_ms - rs->config->timeout + rs->config->timeout / 4;
     r->sloppy = CONFIG_LIVE(rs->config, sloppy_quorum);
     fill_words(r, v);
     if (!plan_write(r->level, r->sloppy, hints_count(rs->config), r->blind, v, n, &lacking)) {

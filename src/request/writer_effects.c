@@ -5,7 +5,8 @@
 #include "ring/hash.h"
 #include "store/stamps.h"
 
-#define RECOVER_MAX 64  /* lost ones in one batch */
+#define RECOVER_MAX 64 /* lost ones in one batch */
+#define SETTLE_MS   2000
 #define TRIES_MAX   5   /* of one that breaks the store each time */
 #define MORE_MAX    256 /* members asked for, beyond those that are wanted first */
 
@@ -518,11 +519,32 @@ static bool add_items(struct writer *w, struct batch *b, struct effect_run *r)
     return true;
 }
 
+/* A copy must hold what the others have: hints for this node, what peers have done for its clients
+ * meanwhile, and what is on its way. */
+static bool has_what_others_have(struct writer *w)
+{
+    struct effects *e = &w->effects;
+    const uint32_t *carried = w->o.peers->carried;
+    if (standby_state(&w->standby) != NODE_NORMAL ||
+        (carried && __atomic_load_n(&carried[PEERS_ASKED], __ATOMIC_SEQ_CST)))
+        return false;
+    if (!e->settle_below) {
+        e->settle_below = w->clock.last;
+        e->settle_until_ms = clock_mono_ms() + SETTLE_MS;
+    }
+    if (pulse_others_settled(&w->pulse) < e->settle_below && clock_mono_ms() < e->settle_until_ms) {
+        writer_want_beats(w);
+        return false;
+    }
+    e->settle_below = 0;
+    return true;
+}
+
 static void gather_lost(struct writer *w, struct batch *b)
 {
     struct effects *e = &w->effects;
-    if (standby_state(&w->standby) != NODE_NORMAL)
-        return; /* it may lack writes that the others have */
+    if (!has_what_others_have(w))
+        return;
     for (unsigned i = 0; i < RECOVER_MAX && e->lost; i++) {
         struct effect_run *r = first_run(&e->lost);
         struct slice probes = buf_slice(&r->probes);
@@ -535,10 +557,20 @@ static void gather_lost(struct writer *w, struct batch *b)
     }
 }
 
+/* Meanwhile no peer is asked to run one. */
+static void say_whether_it_recovers(struct writer *w)
+{
+    const struct effects *e = &w->effects;
+    uint32_t *carried = w->o.peers->carried, recovers = w->own.held || e->lost;
+    if (carried && recovers != __atomic_load_n(&carried[PEERS_RECOVERS], __ATOMIC_RELAXED))
+        __atomic_store_n(&carried[PEERS_RECOVERS], recovers, __ATOMIC_SEQ_CST);
+}
+
 void writer_effects_gather(struct writer *w, struct batch *b)
 {
     struct effects *e = &w->effects;
     look_for_lost(w);
+    say_whether_it_recovers(w);
     if (!runs_here(w))
         return;
     for (struct effect_run *r; (r = first_run(&e->ready));) {
@@ -739,6 +771,7 @@ void writer_effects_end(struct writer *w)
     struct effects *e = &w->effects;
     if (w->own.held && !e->lost && !e->look_upto)
         own_release(&w->own);
+    say_whether_it_recovers(w);
     if (e->waiting)
         let_waiting_go_on(w);
     while (e->nleft)

@@ -35,6 +35,9 @@ struct effects {
     struct effect_run *ready, **ready_end;
     struct effect_run *at_store, **at_store_end; /* in order, both */
     struct effect_run *lost;                     /* to be recovered */
+    /* before that, what was stamped below is to be here: up to a time (mono), for one may be down
+     */
+    uint64_t settle_below, settle_until_ms;
     struct mail_write *waiting, **waiting_end;
     size_t nwaiting;
     uint64_t look_upto; /* records of the own log up to this one may be lost effects; 0: none */

@@ -160,6 +160,10 @@ void writer_write(struct writer *w, struct mail_write *m)
         hlc_follow(&w->clock, m->stamp, clock_wall_ms());
     if (effects_concern(&w->effects, m) && writer_effects_take(w, m))
         return;
+    if (m->barrier) {
+        writer_answer(m);
+        return;
+    }
     if (own_has_log(&w->own)) {
         writer_log(w, m);
         return;

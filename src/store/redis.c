@@ -27,20 +27,9 @@ static void forget_below(struct store *s, uint64_t stamp)
     STORE_SHOW(s->stats.stamps, stamps_count(r->stamps));
 }
 
-static bool always(void *arg, const struct stamp_intent *in)
-{
-    (void)arg;
-    (void)in;
-    return true;
-}
-
-/* No transaction is on its way, so nothing else is intended. */
 static void note_overwrite(struct store *s, struct slice key, uint64_t stamp, uint16_t tag)
 {
-    struct redis *r = redis_of(s);
-    struct stamp_intent in = {.hash = stamps_hash(key), .stamp = stamp, .tag = tag};
-    if (stamps_intend(r->stamps, &in))
-        stamps_settle(r->stamps, always, r);
+    stamps_note(redis_of(s)->stamps, stamps_hash(key), (struct stamp){.stamp = stamp, .tag = tag});
 }
 
 /* ---- up and down

@@ -150,7 +150,7 @@ static void touch(struct redis *r, const struct store_write *w)
 {
     size_t few[KEYS_MAX], *keys = few, n;
     bool changes = command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE;
-    if (store_is_alone(&r->base))
+    if (store_is_alone(&r->base) || w->spec->class_ == COMMAND_READ)
         return;
     n = changes ? command_keys(w->spec, w->cmd, few, KEYS_MAX)
                 : command_overwritten(w->spec, w->cmd, few, KEYS_MAX);

@@ -270,6 +270,11 @@ uint64_t stamps_floor(const struct stamps *t)
     return LOAD(t->head->floor, ACQUIRE);
 }
 
+void stamps_note(struct stamps *t, uint64_t hash, struct stamp s)
+{
+    put(t, hash, s);
+}
+
 uint64_t stamps_evicted(const struct stamps *t)
 {
     return t->evicted;

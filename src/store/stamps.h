@@ -79,6 +79,8 @@ void stamps_settle(struct stamps *t, bool (*applied)(void *arg, const struct sta
                    void *arg);
 /* The newest stamp that was given up; any thread. */
 uint64_t stamps_floor(const struct stamps *t);
+/* An overwrite that is known to be in the backend, and wasn't noted before. */
+void stamps_note(struct stamps *t, uint64_t hash, struct stamp s);
 uint64_t stamps_evicted(const struct stamps *t); /* given up for want of room since the open */
 /* No write below this stamp comes any more. Gives up what is lower, some of it in each call. */
 void stamps_forget(struct stamps *t, uint64_t below);

@@ -47,9 +47,29 @@ def pending(client, key):
 
 def equal(c, *keys):
     """All stores have the same of these keys, at last."""
+    unequal = {}
+
     def same():
-        return all(len({repr(content(b.client(), key)) for b in c.backends if b.process}) == 1 for key in keys)
-    rig.wait_until(same, f"equal copies of {keys}")
+        unequal.clear()
+        for key in keys:
+            found = [content(b.client(), key) for b in c.backends if b.process]
+            if len({repr(f) for f in found}) > 1:
+                unequal[key] = found
+        return not unequal
+    try:
+        rig.wait_until(same, f"equal copies of {keys}")
+    except AssertionError:
+        for key, found in unequal.items():
+            print(key, difference(found))
+        raise
+
+
+def difference(found):
+    """Of copies of one key: of lists what only one has, of others all."""
+    parts = [set(map(repr, value[0] if kind == b"stream" else value)) if isinstance(value, (list, tuple, dict)) else {repr(value)}
+             for kind, value, _ in found]
+    common = set.intersection(*parts)
+    return [(kind, expires, len(part), sorted(part - common)[:10]) for (kind, _, expires), part in zip(found, parts)]
 
 
 def linked(n=3, **flags):
@@ -485,7 +505,7 @@ def test_effects_killed_in_the_middle(what):
     print(f"seed {seed} (SEED={seed} replays)")
     dice = random.Random(seed)
     keys = {k: "{t}" + k for k in ("set", "stream", "count", "list", "plain")}
-    with linked() as c:
+    with linked(timeout="24000") as c:  # a quarter of it is what a slow machine may take to link again
         a = c.nodes[0]
         for i in range(0, 20000, 1000):
             a.client().sadd(keys["set"], *range(i, i + 1000))
