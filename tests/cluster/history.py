@@ -71,7 +71,8 @@ class History:
     final: dict = dataclasses.field(default_factory=dict)  # key -> what each node's own store has at the end
     differing: list = dataclasses.field(default_factory=list)  # keys whose copies differ at the end in what a value doesn't show
     repaired: bool = False  # since then, all keys whose copies differed have been read, with read repair
-    marked: list = dataclasses.field(default_factory=list)  # addresses of nodes that need repair in the end, though no log had a reason to lose anything
+    # addresses of nodes that need repair in the end, though no log had a reason to lose anything
+    marked: list = dataclasses.field(default_factory=list)
 
     def dump(self, path):
         with open(path, "w", encoding="ascii") as f:

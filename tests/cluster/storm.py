@@ -311,8 +311,8 @@ class Storm:
             time.sleep(1)
 
     def repair(self):
-        """A coordinator that is killed may leave a write without an answer on some replicas, for good: what differs is read through every node, since a
-        majority that doesn't ask the one that differs doesn't know."""
+        """A coordinator that is killed may leave a write without an answer on some replicas, for good: what differs is read through every
+        node, since a majority that doesn't ask the one that differs doesn't know."""
         keys = sorted({k for k, v in self.history.final.items() if len(set(v)) > 1} | set(self.history.differing))
         self.set("read_repairs_enabled", "true")
         self.set("read_consistency", SAFE)

@@ -1,12 +1,13 @@
 """The promises on real processes, at each pair of levels: 6 nodes in 2 datacenters of 3 racks, 20 clients, kills, pauses and partitions, all
 from one seed, and a checker over the whole history of it (storm.py, nemesis.py, checker.py).
 
-    in CI            two storms of some seconds, one over each store, at levels by the seed; and one of the damages below
-    make check-faults   over each store each pair of levels for 15 s, three pairs by the seed for 15 s, one for each kind of keys (bucket_types), and
-                        two pairs by the seed for 60 s; all damages
+    in CI               two storms of 5 s, one over each store, at levels by the seed; and one of the damages below
+    make check-faults   over each store each pair of levels for 15 s, three pairs by the seed for 15 s, one for each kind of keys
+                        (bucket_types), and two pairs by the seed for 60 s; all damages. Some eight minutes with three at a time
 
-By the seed sloppy_quorum is true in a quarter of the storms at DC_ONE and DC_QUORUM, else false, and read_repairs_enabled in half of all. DYN_SEED=n replays a test's faults and what its
-clients ask for (not the moments, which are the machine's); `storm.py` runs one storm by hand, `checker.py` checks a kept history again.
+By the seed sloppy_quorum is true in a quarter of the storms at DC_ONE and DC_QUORUM, else false, and read_repairs_enabled in half of all.
+DYN_SEED=n replays a test's faults and what its clients ask for (not the moments, which are the machine's); `storm.py` runs one storm by
+hand, `checker.py` checks a kept history again.
 
 The damages are what the checker must find: dynomited_damaged (damage.c) breaks one promise each."""
 import os
