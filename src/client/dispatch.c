@@ -94,13 +94,30 @@ static bool not_yet(struct client *c, uint32_t token, bool write, bool wide)
  */
 static bool meets_carried(struct client *c, const size_t *keys, size_t n)
 {
-    const struct requests *rs = c->all->requests;
+    struct requests *rs = c->all->requests;
     bool meets = false;
+    if (!rs->peers->carried)
+        return false;
     for (size_t i = 0; requests_carry_any(rs) && i < n && !meets; i++)
         meets = request_is_carried(rs, request_token(rs, c->cmd.argv[keys[i]]));
+    for (size_t i = 0; (meets || c->awaits) && i < n; i++)
+        request_await_carried(rs, request_token(rs, c->cmd.argv[keys[i]]), meets);
+    c->awaits = meets;
     if (meets)
         c->lagging = c->all->later = true;
     return meets;
+}
+
+/* Another write waits for what peers run of these keys: one more would come before it. */
+static bool is_awaited(struct client *c, const size_t *keys, size_t n)
+{
+    const struct requests *rs = c->all->requests;
+    bool awaited = false;
+    for (size_t i = 0; i < n && !awaited; i++)
+        awaited = request_is_awaited(rs, request_token(rs, c->cmd.argv[keys[i]]));
+    if (awaited)
+        c->lagging = c->all->later = true;
+    return awaited;
 }
 
 /* The level of a command with these keys: the strictest of theirs. */
@@ -236,7 +253,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     bool wide = n > 1, elsewhere = node >= 0 && node != (int)rs->peers->self;
     if (not_yet(c, token, true, wide) || (elsewhere && not_yet(c, token, false, wide)))
         return false;
-    if (!elsewhere && meets_carried(c, keys, n))
+    if (elsewhere ? is_awaited(c, keys, n) : meets_carried(c, keys, n))
         return false;
     struct mail_write *m = requests_new_mail(rs);
     if (!command_normalize(spec, &c->cmd, c->all->wall_ms, &m->command, &e)) {

@@ -124,15 +124,24 @@ int recent_second(const struct recent *r, const struct requests *rs, uint32_t to
     return second != first ? second : -1;
 }
 
-static bool has_forgotten(const struct recent *r, const struct requests *rs, unsigned node)
+/* Has it acknowledged all that was forgotten; or all that there is, and so what isn't forgotten?
+ * One that needs repair may lack what its log no longer has. Within a read section. */
+static bool has_come(const struct recent *r, const struct requests *rs, unsigned node,
+                     bool forgotten)
 {
     if (node == rs->peers->self)
         return own_has_all(rs);
-    return node < r->n && hint_log_acked(rs->peers->at[node]->log).seq >= r->floors[node];
+    const struct peer *p = rs->peers->at[node];
+    if ((forgotten && node >= r->n) || RCU_GET(p->repair)) /* it came later, or lacks writes */
+        return false;
+    const struct hint_log *log = p->log;
+    uint64_t upto = forgotten ? r->floors[node] : hint_log_appended(log).seq;
+    return hint_log_acked(log).seq >= upto;
 }
 
-/* Has a majority of its replicas in this datacenter all that was forgotten? */
-static bool most_have_forgotten(const struct recent *r, const struct requests *rs, uint32_t token)
+/* A majority of the key's replicas in this datacenter. */
+static bool most_have(const struct recent *r, const struct requests *rs, uint32_t token,
+                      bool forgotten)
 {
     uint16_t nodes[RING_REPLICAS_MAX];
     unsigned local = 0, have = 0;
@@ -142,16 +151,19 @@ static bool most_have_forgotten(const struct recent *r, const struct requests *r
     for (unsigned i = 0; i < n; i++)
         if (topology_datacenter(t, nodes[i]) == 0) {
             local++;
-            have += has_forgotten(r, rs, nodes[i]);
+            have += has_come(r, rs, nodes[i], forgotten);
         }
     rcu_read_end();
     return have >= level_need(CONSISTENCY_DC_QUORUM, local);
 }
 
-bool recent_is_thin(const struct recent *r, const struct requests *rs, uint32_t token)
+bool recent_is_thin(struct recent *r, const struct requests *rs, uint32_t token)
 {
-    const struct recent_slot *slot = slot_of(r, token);
-    return slot ? slot->thin : r->thin && !most_have_forgotten(r, rs, token);
+    struct recent_slot *slot = slot_of(r, token);
+    if (!slot)
+        return r->thin && !most_have(r, rs, token, true);
+    slot->thin = slot->thin && !most_have(r, rs, token, false);
+    return slot->thin;
 }
 
 static void forget_key(struct recent *r, uint32_t token)

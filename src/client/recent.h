@@ -36,7 +36,7 @@ int recent_replica(struct recent *r, const struct requests *rs, uint32_t token);
  * known. */
 int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first);
 /* May a majority of the replicas lack what the connection has written? */
-bool recent_is_thin(const struct recent *r, const struct requests *rs, uint32_t token);
+bool recent_is_thin(struct recent *r, const struct requests *rs, uint32_t token);
 /* Before a read of several keys, which live on the same replicas: where their writes were
  * acknowledged by different ones, it is forgotten by whom, so that for each of them recent_replica
  * names one that has them all. */

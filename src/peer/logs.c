@@ -266,7 +266,8 @@ bool logs_open(struct logs *l, struct error *e)
     l->peers = (struct peers){.n = n,
                               .self = self,
                               .at = mem_calloc(RING_NODES_MAX, sizeof *l->peers.at),
-                              .carried = mem_calloc(PEERS_CARRIED + 1, sizeof *l->peers.carried)};
+                              .carried = mem_calloc(PEERS_CARRIED + 1, sizeof *l->peers.carried),
+                              .awaited = mem_calloc(PEERS_CARRIED, sizeof *l->peers.awaited)};
     l->dirs = mem_calloc(RING_NODES_MAX, sizeof *l->dirs);
     char *root = hints_root(l->config);
     bool ok = !root || dir_make(root, e);
@@ -375,6 +376,7 @@ void logs_close(struct logs *l)
         log_error("hints: %s", e.text);
     mem_free(l->peers.at);
     mem_free(l->peers.carried);
+    mem_free(l->peers.awaited);
     mem_free(l->dirs);
 }
 

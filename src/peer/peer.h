@@ -121,6 +121,7 @@ struct peers {
     const struct orphans *orphans; /* NULL: none */
     uint32_t *carried; /* atomic, PEERS_CARRIED and the sum: by token, keys of writes of this node's
                           clients that a peer runs now (request/request.h); NULL: in tests */
+    uint32_t *awaited; /* atomic, PEERS_CARRIED: when another write last waited for these, in ms */
 };
 /* How many there are, this node included. Read once for a loop; the writer may read n itself. */
 static inline unsigned peers_count(const struct peers *p)

@@ -41,7 +41,7 @@ struct request {
     const struct resp_command *cmd; /* while request_read runs */
     struct blob *command;           /* for peers, and for later */
     uint64_t ask_on_ms;             /* one that hasn't answered by then isn't waited for alone */
-    unsigned can, asked;            /* the first so many may be asked; so many were */
+    unsigned can, asked, answered;  /* the first so many may be asked; so many were; answers */
     unsigned groups;                /* of read_plan */
     bool one_decides;               /* the first answer is the answer */
     bool again;                     /* they differed, and will soon be asked again */

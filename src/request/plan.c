@@ -27,19 +27,34 @@ static enum rank rank_of(const struct replica_view *v)
     return v->normal && !v->told_standby ? READ_FIRST : READ_STANDBY;
 }
 
-static bool is_read(enum consistency level, const struct replica_view *v)
+/* In which order: by rank, and of each rank the own datacenter's first. */
+enum { PLACES = 2 * READ_RANKS };
+
+static unsigned place_of(enum consistency level, const struct replica_view *v)
 {
-    return !v->joining && (level == CONSISTENCY_DC_ONE || level_counts(level, v->datacenter));
+    bool is_read = level == CONSISTENCY_DC_ONE || level_counts(level, v->datacenter);
+    return v->joining || !is_read ? PLACES : 2 * rank_of(v) + (v->datacenter != 0);
 }
 
-static void add_replicas(struct read_plan *p, enum consistency level, const struct replica_view *v,
-                         unsigned n, bool local, enum rank rank)
+static void put_in_order(struct read_plan *p, enum consistency level, const struct replica_view *v,
+                         unsigned n)
 {
+    uint8_t place[RING_WRITES_MAX];
+    unsigned used = 0;
     for (unsigned i = 0; i < n; i++) {
-        if (!is_read(level, &v[i]) || (v[i].datacenter == 0) != local || rank_of(&v[i]) != rank)
-            continue;
-        p->node[p->n] = v[i].node;
-        p->group[p->n++] = level == CONSISTENCY_DC_ONE ? 0 : v[i].datacenter;
+        place[i] = (uint8_t)place_of(level, &v[i]);
+        used |= 1u << place[i];
+    }
+    p->n = p->first = p->can = 0;
+    for (unsigned at = 0; at < PLACES; at++) {
+        for (unsigned i = 0; i < n && (used & 1u << at); i++) {
+            if (place[i] != at)
+                continue;
+            p->node[p->n] = v[i].node;
+            p->group[p->n++] = level == CONSISTENCY_DC_ONE ? 0 : v[i].datacenter;
+        }
+        p->first = at < 2 * READ_STANDBY ? p->n : p->first;
+        p->can = at < 2 * READ_AWAY ? p->n : p->can;
     }
 }
 
@@ -62,16 +77,8 @@ static bool group_can(enum consistency level, const struct read_plan *p, unsigne
 bool plan_read(enum consistency level, const struct replica_view *v, unsigned n,
                struct read_plan *out, struct shortfall *lacking)
 {
-    out->n = 0;
     out->groups = datacenters(level, v, n);
-    for (enum rank rank = READ_FIRST; rank < READ_RANKS; rank++) {
-        if (rank == READ_AWAY)
-            out->can = out->n;
-        add_replicas(out, level, v, n, true, rank);
-        add_replicas(out, level, v, n, false, rank);
-        if (rank == READ_FIRST)
-            out->first = out->n;
-    }
+    put_in_order(out, level, v, n);
     for (unsigned group = 0; group < out->groups; group++)
         if (!group_can(level, out, group, lacking))
             return false;

@@ -168,7 +168,6 @@ static bool holds_anchor(const struct group *g, const struct read_word *w)
 
 static void find_newest(struct group *g, const struct read_word *w, unsigned n, unsigned group)
 {
-    g->newest = -1;
     for (unsigned i = 0; i < n; i++)
         if (counts(&w[i], group) && (g->newest < 0 || newer(&w[i], &w[g->newest])))
             g->newest = (int)i;
@@ -196,10 +195,11 @@ static void find_best(struct group *g, const struct read_word *w, unsigned n, un
     }
 }
 
+/* Who answered is weighed only where that can decide. */
 static struct group look(enum consistency level, const struct read_word *w, unsigned n,
                          unsigned group)
 {
-    struct group g = {0};
+    struct group g = {.newest = -1, .best = -1};
     for (unsigned i = 0; i < n; i++) {
         if (w[i].group != group)
             continue;
@@ -210,9 +210,13 @@ static struct group look(enum consistency level, const struct read_word *w, unsi
         if (w[i].anchor && w[i].reply)
             g.anchor = &w[i];
     }
+    bool safe = level_is_safe(level);
+    if (g.answers == 0 || (!safe && g.answers < level_need(level, g.replicas)))
+        return g;
     find_newest(&g, w, n, group);
-    if (level != CONSISTENCY_DC_ONE)
-        find_best(&g, w, n, group, !level_is_safe(level));
+    g.best = g.newest;
+    if (safe || !g.clear)
+        find_best(&g, w, n, group, !safe);
     return g;
 }
 

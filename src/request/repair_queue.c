@@ -87,5 +87,6 @@ bool repair_queue_next(struct repair_queue *q, uint64_t now_ms, struct repair_ke
 
 void repair_queue_spend(struct repair_queue *q, uint64_t bytes)
 {
-    q->byte_credit -= (int64_t)(bytes < INT64_MAX / 2 ? bytes : INT64_MAX / 2);
+    int64_t spent = bytes < (uint64_t)REPAIR_DEBT ? (int64_t)bytes : REPAIR_DEBT;
+    q->byte_credit = q->byte_credit - spent > -REPAIR_DEBT ? q->byte_credit - spent : -REPAIR_DEBT;
 }

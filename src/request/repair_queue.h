@@ -16,8 +16,9 @@
 #define REPAIR_WAIT_MS  200u
 #define REPAIR_TRIES    5u   /* of one key; each waits twice as long as the one before */
 #define REPAIR_KEYS     250u /* a second and worker */
-#define REPAIR_BYTES    (16u * 1024 * 1024) /* the same, of values read and written */
-#define REPAIR_BURST_MS 200u                /* of both, that may gather */
+#define REPAIR_BYTES    (16u * 1024 * 1024)          /* the same, of values read and written */
+#define REPAIR_BURST_MS 200u                         /* of both, that may gather */
+#define REPAIR_DEBT     (64 * (int64_t)REPAIR_BYTES) /* the most that is owed: a peer may lie */
 
 struct repair_key {
     struct blob *key;

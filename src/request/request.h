@@ -104,6 +104,10 @@ static inline bool requests_carry_any(const struct requests *rs)
     return rs->peers->carried &&
            __atomic_load_n(&rs->peers->carried[PEERS_CARRIED], __ATOMIC_RELAXED);
 }
+/* One that may not start yet says so each time it tries, and when it does start: meanwhile no new
+ * one is carried (true), or those that never pause would keep it waiting for ever. */
+void request_await_carried(struct requests *rs, uint32_t token, bool waits);
+bool request_is_awaited(const struct requests *rs, uint32_t token);
 /* While some wait for that; in each turn. */
 static inline bool requests_hold_back(const struct requests *rs)
 {

@@ -67,6 +67,21 @@ bool request_is_carried(const struct requests *rs, uint32_t token)
     return __atomic_load_n(&rs->peers->carried[token % PEERS_CARRIED], __ATOMIC_RELAXED);
 }
 
+#define AWAITED_MS 100 /* who waits tries again at each tick; else it has gone */
+
+void request_await_carried(struct requests *rs, uint32_t token, bool waits)
+{
+    uint32_t *at = &rs->peers->awaited[token % PEERS_CARRIED];
+    if (waits || __atomic_load_n(at, __ATOMIC_RELAXED))
+        __atomic_store_n(at, waits ? (uint32_t)clock_mono_ms() | 1 : 0, __ATOMIC_RELAXED);
+}
+
+bool request_is_awaited(const struct requests *rs, uint32_t token)
+{
+    uint32_t at = __atomic_load_n(&rs->peers->awaited[token % PEERS_CARRIED], __ATOMIC_RELAXED);
+    return at && (uint32_t)clock_mono_ms() - at < AWAITED_MS;
+}
+
 static struct carry *carry_new(struct requests *rs, const struct operation *op)
 {
     size_t *keys = mem_calloc(op->cmd->argc, sizeof *keys);

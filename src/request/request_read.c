@@ -113,6 +113,7 @@ static void take_word(struct request *r, uint16_t node, bool ok, uint64_t stamp,
         return;
     }
     struct read_word *w = &r->reads[i];
+    r->answered++;
     w->answered = true;
     w->stamp = stamp;
     w->tag = tag;
@@ -203,10 +204,12 @@ static bool ask_where_lacking(struct request *r, bool impatient)
     for (unsigned group = 0; group < r->groups; group++) {
         unsigned more = quorum_read_lacks(r->level, r->reads, r->n, group, impatient);
         while (more > 0) {
+            unsigned asked = r->asked, answered = r->answered;
             if (!ask_next(r, group))
                 return false;
-            /* an answer that came at once may have asked others already */
-            more = impatient ? more - 1 : quorum_read_lacks(r->level, r->reads, r->n, group, false);
+            more = r->asked > asked ? more - 1 : 0;
+            if (r->answered > answered && !impatient) /* at once, and may have asked others */
+                more = quorum_read_lacks(r->level, r->reads, r->n, group, false);
         }
     }
     return true;

@@ -56,8 +56,11 @@ void writer_mend(struct writer *w, struct mail_mend *m)
     it->mend = m;
     if (resp_command_parse(blob_slice(m->command), &it->cmd) && it->cmd.argc)
         it->spec = command_find(it->cmd.argv[0]);
-    if (is_mend(it))
+    if (is_mend(it)) {
+        /* this node's next write of the key must be newer, as behind any write that came */
+        hlc_follow(&w->clock, m->overwrite.time, w->now.wall_ms);
         return;
+    }
     it->mend = NULL;
     w->gathering->n--;
     answer(m, MEND_FAILED);

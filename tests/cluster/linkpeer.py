@@ -12,8 +12,8 @@ WRITE, SKIP, PACKED = 1, 2, 4
 HELLO, CHALLENGE, PROOF, WELCOME, REFUSE = 10, 11, 12, 13, 14
 GOSSIP = 50
 ACK, REPLY, REWIND, STATE, READ_REPLY = 20, 21, 22, 23, 24
-READ, INSPECT, BEAT = 30, 31, 40
-WANT_REPLY = 1
+READ, INSPECT, EXECUTE, COPY, MEND, BEAT = 30, 31, 32, 33, 34, 40
+WANT_REPLY, FAILED = 1, 2
 U64 = (1 << 64) - 1
 
 # ---- frames -------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Clients, faults and the history of both: 6 nodes in 2 datacenters of 3 racks, each with a network of its own, 20 clients that read and
 write through them, a Nemesis, and what lies on each node's own store when all is over.
 
-storm.py STORE READ_LEVEL WRITE_LEVEL SEED SECONDS [FAULT ...] runs one by hand (DYN_BUILD as for the tests)."""
+storm.py STORE READ_LEVEL WRITE_LEVEL SEED SECONDS [repairs] [FAULT ...] runs one by hand (DYN_BUILD as for the tests)."""
 import collections
 import dataclasses
 import itertools
@@ -326,11 +326,15 @@ class Storm:
                         client.get(key)
                     except redis.ResponseError:  # no majority agrees, as yet
                         pass
-            left = [k for k in left if len(set(rig.copies(one, k))) > 1]
+            left = [k for k in left if self.is_left(rig.copies(one, k))]
         self.history.repaired = True
         self.look_until(lambda: True)
         if keys:
             rig.note(f"storm: read repair made {len(keys) - len(left)} of {len(keys)} keys equal")
+
+    @staticmethod
+    def is_left(copies):
+        return len(set(copies)) > 1 and not checker.is_undecided([exists or None for exists, *_ in copies])
 
     def set(self, option, value):
         for node in self.cluster.nodes:
@@ -359,9 +363,13 @@ def run(plan):
     rig.note(f"storm: {plan}")
     with Storm(plan) as storm:
         storm.run()
+        begun = time.monotonic()
         storm.settle()
+        settled = time.monotonic()
         wrong = storm.compare()
-    rig.note(f"storm: {summary(storm.history)}; {len(storm.history.ends)} kills; {len(wrong)} wrong")
+        compared = time.monotonic()
+    rig.note(f"storm: {summary(storm.history)}; {len(storm.history.ends)} kills; settled after {settled - begun:.1f} s, compared after "
+             f"{compared - settled:.1f} s; {len(wrong)} wrong")
     if wrong and plan.program == "dynomited":
         fd, path = tempfile.mkstemp(prefix="dynhistory.", suffix=".json")
         os.close(fd)
@@ -372,5 +380,6 @@ def run(plan):
 
 if __name__ == "__main__":
     store, read, write, seed, seconds, *faults = sys.argv[1:]
-    wrong, _ = run(Plan(store, read, write, int(seed), float(seconds), faults=tuple(faults) or EVERYTHING))
+    wrong, _ = run(Plan(store, read, write, int(seed), float(seconds), faults=tuple(f for f in faults if f != "repairs") or EVERYTHING,
+                        repairs="repairs" in faults))
     sys.exit(bool(wrong))

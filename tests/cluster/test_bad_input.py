@@ -312,12 +312,24 @@ def test_bad_input_any_kind_before_the_handshake(place):
 
 
 def test_bad_input_any_kind_after_the_handshake(place):
-    allowed = (lp.WRITE, lp.SKIP, lp.READ, lp.INSPECT, lp.BEAT, lp.REFUSE)
+    allowed = (lp.WRITE, lp.SKIP, lp.PACKED, lp.READ, lp.INSPECT, lp.EXECUTE, lp.COPY, lp.MEND, lp.BEAT, lp.REFUSE)
     for kind in [k for k in range(256) if k not in allowed][::9] + [lp.HELLO, lp.PROOF, lp.WELCOME, lp.ACK]:
         with place.dial().link() as peer:
             peer.send(lp.frame(kind, b"x" * 8, seq=kind))
             with pytest.raises(lp.Refused, match="a frame that doesn't belong here"):
                 peer.expect(-1)
+    place.good()
+
+
+def test_bad_input_what_peers_are_not_asked_to_execute(place):
+    commands = [b"", b"\xff" * 8, b"PING\r\n", lp.resp("SET", "k", "v"), lp.resp("GET", "k"), lp.resp("SPOP"), lp.resp("SPOP", "__dynomited:seq"),
+                lp.resp("NONSENSE", "k"), lp.resp("EVAL", "return 1", "99999999999", "k")]
+    with place.dial().link() as peer:
+        for i, command in enumerate(commands):
+            for level in (0, 3, 4, 0xffff):
+                peer.send(lp.frame(lp.EXECUTE, command, seq=10 * i + level % 10, tag=level))
+                answer = peer.expect(lp.READ_REPLY)
+                assert answer[2].startswith(b"-"), (command, level, answer)
     place.good()
 
 
@@ -673,4 +685,45 @@ def test_bad_input_replies_that_nobody_waits_for(place):
                 while True:
                     peer.receive()
     said(place, "node state 77")
+    place.good()
+
+
+def mend(command, stamp, tag=1, upto=None):
+    """A LinkMend: a copy whose cut is its last overwrite, or the given one."""
+    return lp.message((1, command), (2, stamp), (3, tag), (4, 0), (5, 0), (6, upto or stamp), (7, tag))
+
+
+def test_bad_mends(place):
+    """A copy is SET, DEL or RESTORE as a store gives it, of a client's key; anything else isn't taken, and the link
+    goes on."""
+    now = lp.stamp_now()
+    keep = [("SET", "mend", "kept"), ("SET", "mend:lives", "kept", "PXAT", "4000000000000")]
+    refused = [lp.resp(*words) for words in [
+        ("SET", "__dynomited:seq", "1"), ("DEL", "__dynomited:seq"), ("DEL", "mend", "mend:lives"), ("SET", "mend", "x", "NX"),
+        ("SET", "mend", "x", "EX", "1"), ("SET", "mend", "x", "PXAT"), ("SET", "mend", "x", "KEEPTTL", "x"), ("APPEND", "mend", "x"),
+        ("INCR", "mend"), ("GETDEL", "mend"), ("FLUSHALL",), ("CONFIG", "SET", "maxmemory", "1"), ("GET", "mend"), ("EVAL", "x", "0"),
+        ("RESTORE", "mend", "0", "x"), ("RESTORE", "mend", "0", "x", "ABSTTL", "REPLACE"), ("RESTORE", "mend", "0", "x", "REPLACE", "ABSTTL"),
+        ("RENAME", "mend", "mend:lives"), ("MSET", "mend", "x"), ()]]
+    refused += [b"", b"*", b"*1\r\n", b"*3\r\n$3\r\nSET\r\n$4\r\nmend\r\n$9999\r\nx\r\n", b"SET mend x\r\n", os.urandom(100)]
+    with place.dial().link() as link:
+        def ask(kind, payload, tag=0):
+            link.count = getattr(link, "count", 0) + 1
+            link.send(lp.frame(kind, payload, seq=link.count, tag=tag))
+            _, seq, reply, flags = link.expect(lp.READ_REPLY)
+            assert seq == link.count
+            return reply, flags
+        for words in keep:
+            assert ask(lp.MEND, mend(lp.resp(*words), now)) == (b"+OK\r\n", 0)
+        for command in refused:
+            reply, flags = ask(lp.MEND, mend(command, now + 1))
+            assert reply.startswith(b"-ERR"), (command, reply, flags)
+        for payload in (b"", b"\xff", os.urandom(50), lp.message((1, lp.resp("DEL", "mend")))):
+            assert ask(lp.MEND, payload)[0].startswith(b"-ERR"), payload
+        assert ask(lp.MEND, mend(lp.resp("SET", "mend", "x"), now, 1, (1 << 64) - 1))[0] == b"+NEWER\r\n", "nobody knows so much"
+        assert ask(lp.COPY, b"__dynomited:seq")[1] == lp.FAILED
+        for key in (b"", b"mend", os.urandom(1000), b"x" * 100000):
+            reply, flags = ask(lp.COPY, key, 0xffff)
+            copy = lp.parse(reply)
+            assert flags == 0 and copy[1] == (key == b"mend") and copy[14].startswith(b"*")
+    assert place.a.client().mget("mend", "mend:lives") == [b"kept", b"kept"]
     place.good()

@@ -216,8 +216,9 @@ def test_checker_a_coordinator_that_was_killed_leaves_unequal_stores():
     """Read repair is due, unless something newer was written everywhere."""
     h = Hand(ONE).lost("SET over:k a").kill(0).final(over_k=["a"] + [None] * 5)
     h.is_good()
-    h.history.repaired = True
-    h.is_bad("unequal")
+    h.history.repaired = True  # but for a new key
+    h.is_good()
+    h.final(over_k=["a"] * 4 + [None] * 2).is_bad("unequal")
     h.history.repaired = False
     h.wait(LEAD).write("SET over:k b", node=1).final(over_k=["b"] * 5 + ["a"]).is_bad("lost", "unequal")
     Hand(ONE).lost("SET over:k a").final(over_k=["a"] + [None] * 5).is_bad("unequal")

@@ -495,3 +495,36 @@ def test_effects_killed_in_the_middle(what):
         else:
             killed(c, c.backends[0].kill, c.backends[0].start, clients, 12 if rig.LONG else 4, dice)
         check(c, clients, keys)
+
+
+def test_effects_that_never_pause_let_other_writes_through():
+    """Through a node that is no replica: consumers that never stop, and a producer who is answered within its time."""
+    places = [("dc1", "r1", "0"), ("dc1", "r1", "2147483648"), ("dc1", "r2", "0")]
+    with rig.Cluster(places=places, store="redis", flags={"timeout": 1000}) as c:
+        node, stop = c.nodes[0], threading.Event()
+        own = node.admin("status")["node"]["address"]
+        key = next(k for k in (f"q{i}" for i in range(100)) if own not in [r["address"] for r in node.admin("key", k)["replicas"]])
+
+        def consume():
+            with Wire(node.client_port) as w:
+                while not stop.is_set():
+                    w.send(command("SPOP", key) * 100)
+                    for _ in range(100):
+                        w.reply()
+
+        consumers = [threading.Thread(target=consume) for _ in range(24)]
+        for t in consumers:
+            t.start()
+        try:
+            with Wire(node.client_port) as w:
+                took = []
+                for i in range(5):
+                    start = time.monotonic()
+                    assert w.ask("SADD", key, i) == b":1\r\n"
+                    took.append(time.monotonic() - start)
+        finally:
+            stop.set()
+            for t in consumers:
+                t.join()
+        rig.note(f"longest {max(took):.2f} s")
+        assert max(took) < 1

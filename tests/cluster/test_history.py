@@ -5,7 +5,7 @@ from one seed, and a checker over the whole history of it (storm.py, nemesis.py,
     make check-faults   over each store each pair of levels for 15 s, three pairs by the seed for 15 s, one for each kind of keys (bucket_types), and
                         two pairs by the seed for 60 s; all damages
 
-sloppy_quorum is false, but for a quarter of the storms at DC_ONE and DC_QUORUM, by the seed. DYN_SEED=n replays a test's faults and what its
+By the seed sloppy_quorum is true in a quarter of the storms at DC_ONE and DC_QUORUM, else false, and read_repairs_enabled in half of all. DYN_SEED=n replays a test's faults and what its
 clients ask for (not the moments, which are the machine's); `storm.py` runs one storm by hand, `checker.py` checks a kept history again.
 
 The damages are what the checker must find: dynomited_damaged (damage.c) breaks one promise each."""
@@ -39,7 +39,8 @@ def dice(*what):
 def survive(store, read, write, seconds, seed, buckets=None):
     rig.note(f"DYN_SEED={SEED}")
     sloppy = {read, write} <= {ONE, QUORUM} and dice(store, read, write).random() < 0.25
-    wrong, history = storm.run(storm.Plan(store, read, write, seed, seconds, sloppy, buckets=buckets or {}))
+    plan = storm.Plan(store, read, write, seed, seconds, sloppy, buckets=buckets or {}, repairs=dice("repairs", store, read, write).random() < 0.5)
+    wrong, history = storm.run(plan)
     assert not wrong, f"{len(wrong)} wrong: " + "\n".join(map(str, wrong[:10]))
     done = [o for o in history.ops if o.outcome == "ok"]
     assert len(done) > 20 * seconds, "there was nothing to check"

@@ -80,9 +80,8 @@ static unsigned copies_of(const char *text, struct mend_copy *c)
 static const char *decision_of(const char *text)
 {
     static char said[64];
-    static const char *const names[] = {[MEND_EQUAL] = "equal",
-                                        [MEND_UNSETTLED] = "unsettled",
-                                        [MEND_UNDECIDED] = "undecided"};
+    static const char *const names[] = {
+        [MEND_EQUAL] = "equal", [MEND_UNSETTLED] = "unsettled", [MEND_UNDECIDED] = "undecided"};
     struct mend_copy c[RING_REPLICAS_MAX] = {0};
     struct mend_decision d;
     unsigned n = copies_of(text, c);
@@ -185,8 +184,8 @@ END_TEST
 /* Whoever decides, and in whichever order it sees the replicas: the same value wins. */
 START_TEST(everybody_decides_alike)
 {
-    static const char *const kinds[] = {"As5n6w9", "Bs5n6w9", "Cs4n8w9", "Dn7w9f3", ".s5w9", ".w9f2",
-                                        "Bs6n6xw9", "As6n7xw9", "Aw9f9", "-"};
+    static const char *const kinds[] = {"As5n6w9", "Bs5n6w9",  "Cs4n8w9",  "Dn7w9f3", ".s5w9",
+                                        ".w9f2",   "Bs6n6xw9", "As6n7xw9", "Aw9f9",   "-"};
     for (unsigned i = 0; i < 1000; i++) {
         struct mend_copy a[3], b[3];
         struct mend_decision by_a, by_b;
@@ -196,8 +195,7 @@ START_TEST(everybody_decides_alike)
         mend_decide(a, 3, NOW, &by_a);
         mend_decide(b, 3, NOW, &by_b);
         ck_assert_msg(by_a.verdict == by_b.verdict, "%s %s %s", k[0], k[1], k[2]);
-        ck_assert_msg(by_a.verdict != MEND_DO ||
-                          mend_same(&a[by_a.source], &b[by_b.source]),
+        ck_assert_msg(by_a.verdict != MEND_DO || mend_same(&a[by_a.source], &b[by_b.source]),
                       "%s %s %s", k[0], k[1], k[2]);
     }
 }
@@ -354,8 +352,13 @@ START_TEST(bytes_have_a_rate)
     ck_assert(!repair_queue_next(&q, 10700, &k)); /* less the burst that it had */
     ck_assert(repair_queue_next(&q, 11010, &k));
     blob_unref(k.key);
-    repair_queue_spend(&q, UINT64_MAX); /* whatever a peer says */
-    ck_assert(!repair_queue_next(&q, 11010 + 3600000, &k));
+    uint64_t paid = 11010 + REPAIR_DEBT / (REPAIR_BYTES / 1000);
+    for (unsigned i = 0; i < 4; i++)
+        repair_queue_spend(&q,
+                           UINT64_MAX); /* whatever peers say: the others' keys have their turn */
+    ck_assert(!repair_queue_next(&q, paid - 1000, &k));
+    ck_assert(repair_queue_next(&q, paid + 1000, &k));
+    blob_unref(k.key);
     repair_queue_fini(&q);
 }
 END_TEST

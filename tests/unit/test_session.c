@@ -184,9 +184,30 @@ START_TEST(what_was_thin_does_not_stay_so)
     ck_assert(recent_is_thin(&t.recent, &t.rs, 1)); /* one of two */
     acknowledge_all(2);
     ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
-    ck_assert(recent_is_thin(&t.recent, &t.rs, RECENT_SLOTS + 1)); /* of this one it isn't known */
     write_one(2 + RECENT_SLOTS, 2);
     ck_assert(recent_is_thin(&t.recent, &t.rs, 1));
+}
+END_TEST
+
+/* What isn't forgotten has come when all has: and then it stays so. */
+START_TEST(what_is_remembered_is_thin_until_all_has_come)
+{
+    struct peer_repair lacking = {0};
+    t.thin = true;
+    write_one(1, 2);
+    acknowledge_all(1);
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1));
+    write_one(2, 2);
+    acknowledge_all(2);
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1)); /* the first lacks the other one */
+    acknowledge_all(1);
+    t.peer[1].repair = &lacking; /* of that one: its log may have refused it */
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 1));
+    t.peer[1].repair = NULL;
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
+    write_one(3, 2);
+    ck_assert(!recent_is_thin(&t.recent, &t.rs, 1));
+    ck_assert(recent_is_thin(&t.recent, &t.rs, 3));
 }
 END_TEST
 
@@ -235,6 +256,7 @@ static void cases(TCase *c)
     tcase_add_test(c, the_own_copy_has_it_always);
     tcase_add_test(c, thin_writes_are_told);
     tcase_add_test(c, what_was_thin_does_not_stay_so);
+    tcase_add_test(c, what_is_remembered_is_thin_until_all_has_come);
     tcase_add_test(c, a_thin_key_makes_those_read_with_it_thin);
     tcase_add_test(c, a_forgotten_key_does_not_hide_that_one_read_with_it_is_thin);
 }
