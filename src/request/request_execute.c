@@ -239,7 +239,10 @@ static bool says(struct slice error, const char *part)
 void request_mail_executed(struct requests *rs, uint16_t node, const struct read_item *it)
 {
     struct request *r = slots_get(&rs->live, it->ticket);
-    rs->newest_stamp = it->stamp > rs->newest_stamp ? it->stamp : rs->newest_stamp;
+    /* one that our clock wouldn't follow would hide those of all later writes */
+    bool near = hlc_ms(it->stamp) <= clock_wall_ms() + HLC_AHEAD_MAX_MS;
+    if (near && it->stamp > rs->newest_stamp)
+        rs->newest_stamp = it->stamp;
     if (!r)
         return;
     if (it->failed) {
@@ -269,9 +272,9 @@ static void on_served(void *arg, const struct request_result *result)
     mem_free(s);
 }
 
-static void serve_error(struct served *s, const char *error)
+static void serve_error(struct served *s, struct slice error)
 {
-    on_served(s, &(struct request_result){.reply = slice_str(error), .node = -1});
+    on_served(s, &(struct request_result){.reply = error, .node = -1});
 }
 
 /* Are they its to run, all of them? */
@@ -298,11 +301,17 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
     if (resp_command_parse(f->payload, cmd) && cmd->argc)
         spec = op.spec = command_find(cmd->argv[0]);
     if (!spec || !inbound_is_undetermined(spec, cmd) || f->tag > CONSISTENCY_DC_EACH_SAFE_QUORUM) {
-        serve_error(s, "-ERR this node doesn't run such a command; nothing was written\r\n");
+        serve_error(
+            s, slice_str("-ERR this node doesn't run such a command; nothing was written\r\n"));
     } else if (!same_owner(rs, spec, cmd, &op.token) ||
                request_executor(rs, op.token) != (int)rs->peers->self) {
-        serve_error(s,
-                    "-NOQUORUM the replica that was to run it can't now; nothing was written\r\n");
+        struct buf *b = request_scratch(rs);
+        resp_add_error(
+            b,
+            "NOQUORUM 0 of 1 needed replicas answered (%s write); nothing was written; the "
+            "one that was asked to run it can't any more",
+            consistency_name(op.level));
+        serve_error(s, buf_slice(b));
     } else {
         struct mail_write *m = requests_new_mail(rs);
         buf_add(&m->command, f->payload.ptr, f->payload.len);
