@@ -272,6 +272,9 @@ static void leave_out_marked(unsigned node, unsigned peer)
         if (world.ops[i].node == node && world.ops[i].what != OP_GET && is_copy(k, peer))
             k->repair = true;
     }
+    for (unsigned i = 0; i < world.nkeys; i++) /* and what it ran for others */
+        if (world.keys[i].ran >> node & 1 && is_copy(&world.keys[i], peer))
+            world.keys[i].repair = true;
 }
 
 static void each_pair(void (*fn)(unsigned node, unsigned peer))
