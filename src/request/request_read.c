@@ -153,16 +153,24 @@ static struct blob *keep_command(struct request *r)
     return r->command = blob_new(buf_head(b), b->len);
 }
 
+static void read_own(struct request *r, const struct resp_command *cmd)
+{
+    if (r->one_decides)
+        store_read_unstamped(r->rs->reader, r->spec, cmd, on_own_read, r);
+    else
+        store_read(r->rs->reader, r->spec, cmd, on_own_read, r);
+}
+
 static void ask_own(struct request *r)
 {
     r->own_asked = true;
     if (r->cmd) {
-        store_read(r->rs->reader, r->spec, r->cmd, on_own_read, r);
+        read_own(r, r->cmd);
         return;
     }
     struct resp_command cmd = {0};
     if (resp_command_parse(blob_slice(r->command), &cmd))
-        store_read(r->rs->reader, r->spec, &cmd, on_own_read, r);
+        read_own(r, &cmd);
     resp_command_fini(&cmd);
 }
 

@@ -300,7 +300,7 @@ struct embedded_reader {
 struct store_reader *embedded_reader_new(struct store *s, uv_loop_t *loop);
 void embedded_reader_free(struct store_reader *r);
 void embedded_read(struct store_reader *r, const struct command_spec *spec,
-                   const struct resp_command *cmd, store_read_fn *fn, void *arg);
+                   const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg);
 void embedded_inspect(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg);
 void embedded_copy(struct store_reader *r, struct slice key, bool command, store_copy_fn *fn,
                    void *arg);

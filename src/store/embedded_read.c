@@ -171,8 +171,9 @@ static void answer(struct look *l, int rc, struct buf *reply, store_read_fn *fn,
 }
 
 void embedded_read(struct store_reader *reader, const struct command_spec *spec,
-                   const struct resp_command *cmd, store_read_fn *fn, void *arg)
+                   const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg)
 {
+    (void)stamped; /* it stands beside the value */
     struct embedded_reader *r = container_of_(reader, struct embedded_reader, base);
     struct look l = {.r = r, .now = clock_wall_ms()};
     rcu_read_begin();

@@ -28,7 +28,7 @@ struct store_ops {
     struct store_reader *(*reader_new)(struct store *s, uv_loop_t *loop);
     void (*reader_free)(struct store_reader *r);
     void (*read)(struct store_reader *r, const struct command_spec *spec,
-                 const struct resp_command *cmd, store_read_fn *fn, void *arg);
+                 const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg);
     void (*inspect)(struct store_reader *r, struct slice key, store_read_fn *fn, void *arg);
     void (*copy)(struct store_reader *r, struct slice key, bool command, store_copy_fn *fn,
                  void *arg);

@@ -105,7 +105,7 @@ bool redis_probe(const struct redis_address *to, struct error *e) MUST_USE;
 struct store_reader *redis_reader_new(struct store *s, uv_loop_t *loop);
 void redis_reader_free(struct store_reader *reader);
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
-                const struct resp_command *cmd, store_read_fn *fn, void *arg);
+                const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg);
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg);
 struct redis_conn *redis_reader_conn(struct store_reader *reader);
 /* redis_copy.c */

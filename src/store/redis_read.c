@@ -349,7 +349,7 @@ static int kind_of(const struct command_spec *spec, const struct resp_command *c
 }
 
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
-                const struct resp_command *cmd, store_read_fn *fn, void *arg)
+                const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg)
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
     struct buf *out;
@@ -363,7 +363,7 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
         detail(p);
         add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
         replies = 2;
-    } else if (p->kind == PLAIN && !store_is_alone(&p->r->base) &&
+    } else if (stamped && p->kind == PLAIN && !store_is_alone(&p->r->base) &&
                command_keys(spec, cmd, key, 1)) {
         p->label = stamps_get(p->r->stamps, stamps_hash(cmd->argv[key[0]]));
     }

@@ -106,7 +106,13 @@ void store_reader_free(struct store_reader *r)
 void store_read(struct store_reader *r, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg)
 {
-    r->store->ops->read(r, spec, cmd, fn, arg);
+    r->store->ops->read(r, spec, cmd, true, fn, arg);
+}
+
+void store_read_unstamped(struct store_reader *r, const struct command_spec *spec,
+                          const struct resp_command *cmd, store_read_fn *fn, void *arg)
+{
+    r->store->ops->read(r, spec, cmd, false, fn, arg);
 }
 
 bool store_answers_at_once(const struct store *s)

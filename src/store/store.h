@@ -157,6 +157,10 @@ void store_reader_free(struct store_reader *r);
  * after the call. Replies come in the order of the calls. */
 void store_read(struct store_reader *r, const struct command_spec *spec,
                 const struct resp_command *cmd, store_read_fn *fn, void *arg);
+/* The same where nobody compares the answer with another: its stamp may be 0. Beside a Redis that
+ * saves a look into a table that no cache holds. */
+void store_read_unstamped(struct store_reader *r, const struct command_spec *spec,
+                          const struct resp_command *cmd, store_read_fn *fn, void *arg);
 /* Does `fn` always come before store_read returns? */
 bool store_answers_at_once(const struct store *s);
 /* May COMMAND_OVERWRITE and COMMAND_CHANGE be given to store_read, as the client wrote them? Only

@@ -475,13 +475,13 @@ static void answer_later(struct reader *r, struct asked *a)
 }
 
 static void model_read(struct store_reader *reader, const struct command_spec *spec,
-                       const struct resp_command *cmd, store_read_fn *fn, void *arg)
+                       const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg)
 {
     struct reader *r = container_of_(reader, struct reader, base);
     struct model *m = model_of(reader->store);
     struct asked *a = MEM_NEW(struct asked);
     struct run run = {.shelf = &shelves[m->node]};
-    (void)spec;
+    (void)spec, (void)stamped;
     *a = (struct asked){.reader = r, .m = m, .fn = fn, .arg = arg};
     a->actor = container_of_(r->loop, struct actor, loop);
     if (!run_command(&run, cmd, &a->reply))
