@@ -71,6 +71,12 @@ def free_ports(n):
     return [next(unused) for _ in range(n)]
 
 
+def another_second():
+    """Whoever starts afterwards has a later start mark than who runs already: marks are seconds."""
+    began = int(time.time())
+    wait_until(lambda: int(time.time()) > began, "the next second")
+
+
 def wait_until(condition, what, deadline=20.0):
     """Polls condition() until it is true; an AssertionError names what was waited for."""
     end = time.monotonic() + deadline

@@ -457,6 +457,7 @@ def test_fault_data_dir_cloned_to_a_second_node():
         shutil.copytree(a.directory, clone.directory, ignore=shutil.ignore_patterns("*.sock"))
         a.start()
         rig.wait_until(lambda: "NORMAL" in a.states_of_peers(), "nodes 1 and 2 are linked")
+        rig.wait_until(lambda: b.members()[f"127.0.0.1:{a.peer_port}"] in ("NORMAL", "STANDBY"), "node 2 has heard that it is back")
         clone.start()
         try:
             rig.wait_until(lambda: "data_dir was copied" in clone.log_text(), "the clone is told")

@@ -194,6 +194,7 @@ def test_gossip_a_taken_token_keeps_a_node_out():
         b.start()
         wait_all_see([a, b])
         wait_settled(a, b)
+        rig.another_second()  # who has run for longer keeps the token
         third.start()
         rig.wait_until(lambda: "doesn't join" in third.log_text() and address(b) in third.log_text(),
                        "it says who has the token")

@@ -125,13 +125,14 @@ static bool nobody_runs_it(const struct op *op, const char *text)
     enum consistency named;
     if (op->what != OP_SPOP && op->what != OP_EVAL)
         return false;
-    if (strstr(text, "; it takes one in this datacenter that lacks no writes to run it"))
-        return sscanf(text,
-                      "-NOQUORUM 0 of 1 needed replicas answered (%31[A-Z_] write); nothing was "
-                      "written",
-                      level) == 1 &&
-               read_level(level, &named) && op->levels >> named & 1;
-    return after(text, "-NOQUORUM the replica that was to run it can't now; nothing was written");
+    bool said = strstr(text, "; it takes one in this datacenter that lacks no writes to run it") ||
+                strstr(text, "; the one that was asked to run it can't any more");
+    return said &&
+           sscanf(text,
+                  "-NOQUORUM 0 of 1 needed replicas answered (%31[A-Z_] write); nothing was "
+                  "written",
+                  level) == 1 &&
+           read_level(level, &named) && op->levels >> named & 1;
 }
 
 bool lack_is_true(const struct op *op, const char *text)
