@@ -143,6 +143,8 @@ void copies_take(struct copies *all, struct slice key, bool command, copies_copy
 /* ---- mends ------------------------------------------------------------------------------------
  */
 
+#define MENDING_MAX (64u * 1024 * 1024) /* bytes at the writer; one may have any size */
+
 struct mending {
     copies_mend_fn *fn;
     void *arg;
@@ -150,8 +152,13 @@ struct mending {
 
 void copies_mend(struct copies *all, const struct mend *from, copies_mend_fn *fn, void *arg)
 {
+    if (all->mending_bytes >= MENDING_MAX) { /* honest peers never have so many on their way */
+        fn(arg, MEND_FAILED);
+        return;
+    }
     struct mending *waits = MEM_NEW(struct mending);
     struct mail_mend *m = MEM_NEW(struct mail_mend);
+    all->mending_bytes += from->command.len;
     *waits = (struct mending){.fn = fn, .arg = arg};
     m->msg.type = MAIL_MEND;
     m->worker = all->worker;
@@ -166,6 +173,7 @@ void copies_mail_mend(struct copies *all, struct mail_mend *m)
 {
     struct mending *waits = slots_get(&all->mending, m->ticket);
     enum mend_result result = m->result;
+    all->mending_bytes -= m->command->len;
     slots_drop(&all->mending, m->ticket);
     mail_mend_free(m);
     if (!waits)

@@ -13,7 +13,8 @@ struct copies {
     struct actor *worker, *writer;
     struct store_reader *reader;
     const uint64_t *settled_below; /* atomic; see request/writer.h */
-    struct slots mending;          /* its own */
+    struct slots mending;          /* its own: mends at the writer, */
+    size_t mending_bytes; /* and their commands' bytes: beyond MENDING_MAX no more is taken */
 };
 
 /* command: RESP, empty if it wasn't wanted; valid during the call. */
