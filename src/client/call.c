@@ -13,6 +13,8 @@ struct call *call_new(struct client *c, const struct command_spec *spec, size_t 
     call->nparts = call->left = nparts;
     call->started_us = c->all->now_us;
     call->max = c->all->config->client_output_max_bytes;
+    call->rendering = c->rendering;
+    c->rendering = (struct rendering){.fn = NULL};
     for (size_t i = 0; i < nparts; i++)
         call->parts[i].call = call;
     if (c->last_call)
@@ -42,6 +44,7 @@ bool call_too_large(const struct call *call)
 void call_free(struct call *call)
 {
     buf_fini(&call->reply);
+    buf_fini(&call->rendering.note);
     mem_free(call->tokens);
     mem_free(call);
 }
@@ -157,6 +160,25 @@ static void settle_with_client(struct client *c, struct call *call, size_t n)
     client_mark_dirty(c);
 }
 
+static void render(const struct call *call, struct slice reply, struct buf *out)
+{
+    if (call->rendering.fn)
+        call->rendering.fn(call, reply, out);
+    else
+        buf_add(out, reply.ptr, reply.len);
+}
+
+/* From the stores' words to its client's. */
+static void render_whole(struct call *call)
+{
+    struct buf rendered = BUF_INIT;
+    if (!call->rendering.fn)
+        return;
+    call->rendering.fn(call, buf_slice(&call->reply), &rendered);
+    buf_fini(&call->reply);
+    call->reply = rendered;
+}
+
 static void complete(struct call *call)
 {
     call->done = true;
@@ -169,6 +191,7 @@ static void complete(struct call *call)
     size_t n = call->reply.len;
     if (!fits(call->client, n))
         refuse_reply(call, call->client->all->config->client_output_max_bytes);
+    render_whole(call);
     settle_with_client(call->client, call, n);
 }
 
@@ -180,7 +203,7 @@ static bool goes_straight(struct call *call, struct slice reply)
                fits(c, reply.len);
     if (!can)
         return false;
-    buf_add(&c->stream.out, reply.ptr, reply.len);
+    render(call, reply, &c->stream.out);
     c->unwritten = call->next;
     call->done = true;
     settle_with_client(c, call, reply.len);

@@ -11,6 +11,33 @@
 
 enum merge { MERGE_ONE, MERGE_SUM, MERGE_ARRAY, MERGE_OK };
 
+struct call;
+/* Appends a reply of the stores (RESP2) as this call's client wants to read it. The worker's
+ * thread.
+ */
+typedef void render_fn(const struct call *call, struct slice reply, struct buf *out);
+
+/* How the replies of a client are to be written; set for each command before its call is made,
+ * which takes it over. Zeroed: as they come. */
+struct rendering {
+    render_fn *fn;   /* NULL: as it comes */
+    unsigned how;    /* the renderer's own, and */
+    struct buf note; /* whatever else it has to know: the key that was asked for, say */
+};
+
+/* The protocol that a client speaks. */
+struct dialect {
+    /* The next command of `stream.in` into `cmd`, whose `size` it uses up, as
+     * resp_request_parse; RESP_MORE: how much is wanted stands in stream.in_want. */
+    enum resp_status (*parse)(struct client *c, struct error *e);
+    /* Starts what the command asks for. False: it must wait for earlier calls; it is parsed again.
+     */
+    bool (*dispatch)(struct client *c);
+    /* What is said before the connection closes. */
+    void (*add_error)(struct buf *out, const char *text);
+};
+extern const struct dialect dialect_resp; /* client/dispatch.c */
+
 struct part {
     struct call *call;
     uint32_t token;
@@ -32,7 +59,8 @@ struct call {
     size_t size;  /* of a write: bytes of its command, counted in the client's `pending` */
     size_t bytes; /* of its parts' replies, */
     uint64_t max; /* and how many they may have together */
-    struct buf reply;
+    struct rendering rendering;
+    struct buf reply; /* as its client reads it, once it is done */
     size_t nparts, left;
     struct part parts[];
 };
@@ -45,8 +73,10 @@ struct client {
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
     char *name;
+    const struct dialect *dialect;
     struct resp_parser parser;
     struct resp_command cmd;
+    struct rendering rendering; /* of the command that is being dispatched */
     struct call *first_call, *last_call;
     struct call *unwritten; /* the first whose reply isn't in the stream's buffer */
     size_t ncalls;
@@ -90,8 +120,6 @@ static inline size_t client_pause_at(const struct client *c)
     return max < OUT_PAUSE ? (size_t)max : OUT_PAUSE;
 }
 
-/* Starts what the command asks for. False: it must wait for earlier calls; try again later. */
-bool dispatch_command(struct client *c);
 /* The commands that a node answers itself. False: it must wait. */
 bool session_command(struct client *c, const struct command_spec *spec);
 /* `-ERR unknown command ...` as Redis words it. */

@@ -83,7 +83,7 @@ static void protocol_error(struct client *c, const char *text)
 {
     struct call *call = call_new(c, NULL, 0);
     struct buf b = BUF_INIT;
-    resp_add_error(&b, "ERR %s", text);
+    c->dialect->add_error(&b, text);
     call_reply(call, buf_slice(&b));
     buf_fini(&b);
     c->closing = true;
@@ -119,18 +119,15 @@ static void run_commands(struct client *c)
     c->all->wall_ms = clock_wall_ms();
     uint64_t since_us = c->all->now_us;
     while (st->in.len && may_run(c)) {
-        enum resp_status rc =
-            resp_request_parse(&c->parser, buf_head(&st->in), st->in.len, &c->cmd, &e);
+        enum resp_status rc = c->dialect->parse(c, &e);
         if (rc == RESP_BAD) {
             protocol_error(c, e.text);
             break;
         }
-        if (rc == RESP_MORE) {
-            st->in_want = c->parser.want;
+        if (rc == RESP_MORE)
             break;
-        }
         st->in_want = 0;
-        if (c->cmd.argc && !dispatch_command(c)) {
+        if (c->cmd.argc && !c->dialect->dispatch(c)) {
             c->stalled = true; /* parsed again when something has finished */
             break;
         }
@@ -263,6 +260,7 @@ static void on_closed(struct stream *st)
     STATS_ADD(c->all->stats, connections, (uint64_t)-1);
     resp_parser_fini(&c->parser);
     resp_command_fini(&c->cmd);
+    buf_fini(&c->rendering.note);
     recent_fini(&c->recent);
     mem_free(c->name);
     mem_free(c);
@@ -292,6 +290,7 @@ void client_accept(struct clients *all, int fd)
     }
     struct client *c = MEM_NEW(struct client);
     c->all = all;
+    c->dialect = &dialect_resp;
     c->parser.bulk = -1;
     c->guess = REPLY_ROOM / 2;
     if (!stream_open(&c->stream, &all->worker->loop, fd, &client_ops, c, &e)) {

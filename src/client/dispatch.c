@@ -427,7 +427,7 @@ static bool with_keys(struct client *c, const struct command_spec *spec)
     return done;
 }
 
-bool dispatch_command(struct client *c)
+static bool dispatch_command(struct client *c)
 {
     struct error e;
     const struct command_spec *spec = command_find(c->cmd.argv[0]);
@@ -444,3 +444,20 @@ bool dispatch_command(struct client *c)
         return fail_unknown(c);
     return with_keys(c, spec);
 }
+
+static enum resp_status parse_command(struct client *c, struct error *e)
+{
+    const struct buf *in = &c->stream.in;
+    enum resp_status rc = resp_request_parse(&c->parser, buf_head(in), in->len, &c->cmd, e);
+    if (rc == RESP_MORE)
+        c->stream.in_want = c->parser.want;
+    return rc;
+}
+
+static void add_protocol_error(struct buf *out, const char *text)
+{
+    resp_add_error(out, "ERR %s", text);
+}
+
+const struct dialect dialect_resp = {
+    .parse = parse_command, .dispatch = dispatch_command, .add_error = add_protocol_error};
