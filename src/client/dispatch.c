@@ -432,7 +432,7 @@ static bool dispatch_command(struct client *c)
     struct error e;
     const struct command_spec *spec = command_find(c->cmd.argv[0]);
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
-    if (!spec)
+    if (!spec || (spec->flags & COMMAND_MEMCACHE))
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
