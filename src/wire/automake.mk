@@ -5,3 +5,5 @@ libdynomited_a_SOURCES += src/wire/resp.c
 libdynomited_a_SOURCES += src/wire/command.c src/wire/command_table.c src/wire/command_table.h \
 	src/wire/normalize.c
 libdynomited_a_SOURCES += src/wire/reply.h src/wire/reply.c
+libdynomited_a_SOURCES += src/wire/base64.h src/wire/base64.c src/wire/memcache.h src/wire/memcache.c \
+	src/wire/memcache_line.c
