@@ -72,7 +72,8 @@ struct client {
     bool is_dirty, closing, stalled;
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
-    char *name;
+    char *name;   /* NULL: none */
+    uint8_t resp; /* the version that its replies are in: 2 or 3 */
     const struct dialect *dialect;
     struct resp_parser parser;
     struct resp_command cmd;
@@ -120,12 +121,7 @@ static inline size_t client_pause_at(const struct client *c)
     return max < OUT_PAUSE ? (size_t)max : OUT_PAUSE;
 }
 
-/* The commands that a node answers itself. False: it must wait. */
-bool session_command(struct client *c, const struct command_spec *spec);
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
-#define SESSION_REDIS_VERSION "7.0.15" /* whose commands and errors we speak */
-/* session_info.c: INFO and its sections. */
-void session_info(struct client *c, struct buf *b);
 
 #endif

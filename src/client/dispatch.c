@@ -1,5 +1,6 @@
 /* From a parsed command to requests: which keys, whether it may run at all, one part or many. */
 #include "client/call.h"
+#include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include <string.h>
