@@ -72,8 +72,9 @@ struct client {
     bool is_dirty, closing, stalled;
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
-    char *name;   /* NULL: none */
-    uint8_t resp; /* the version that its replies are in: 2 or 3 */
+    char *name;         /* NULL: none */
+    bool authenticated; /* it has shown the password, or came when there was none */
+    uint8_t resp;       /* the version that its replies are in: 2 or 3 */
     const struct dialect *dialect;
     struct resp_parser parser;
     struct resp_command cmd;
@@ -110,6 +111,12 @@ bool call_too_large(const struct call *call);
 /* For what is answered at once. */
 void call_reply(struct call *call, struct slice reply);
 void client_mark_dirty(struct client *c);
+/* There is a password (requirepass), and it hasn't shown it. Who has stays in, whatever becomes of
+ * the password. */
+static inline bool client_must_authenticate(const struct client *c)
+{
+    return !c->authenticated && config_needs_password(c->all->config);
+}
 /* A part of this token begins, or ends. */
 void call_part_starts(struct call *call, uint32_t token);
 /* Counts a command that is answered. */

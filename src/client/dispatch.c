@@ -437,6 +437,8 @@ static bool dispatch_command(struct client *c)
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
+    if (client_must_authenticate(c) && !session_without_password(spec))
+        return fail(c, spec, "NOAUTH Authentication required.");
     if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
         return fail_refused(c, spec);
     if (spec->class_ == COMMAND_LOCAL)
@@ -449,6 +451,7 @@ static bool dispatch_command(struct client *c)
 static enum resp_status parse_command(struct client *c, struct error *e)
 {
     const struct buf *in = &c->stream.in;
+    c->parser.unknown_client = client_must_authenticate(c);
     enum resp_status rc = resp_request_parse(&c->parser, buf_head(in), in->len, &c->cmd, e);
     if (rc == RESP_MORE)
         c->stream.in_want = c->parser.want;

@@ -143,9 +143,10 @@ static const struct session {
     const char *name;
     session_fn *run;
 } sessions[] = {
-    {"CLIENT", session_client}, {"COMMAND", session_commands}, {"ECHO", do_echo},
-    {"HELLO", session_hello},   {"INFO", session_info},        {"PING", do_ping},
-    {"QUIT", do_quit},          {"SELECT", do_select},
+    {"AUTH", session_auth},        {"RESET", session_reset}, {"CLIENT", session_client},
+    {"COMMAND", session_commands}, {"ECHO", do_echo},        {"HELLO", session_hello},
+    {"INFO", session_info},        {"PING", do_ping},        {"QUIT", do_quit},
+    {"SELECT", do_select},
 };
 
 bool session_reply(struct client *c, const struct command_spec *spec, struct buf *b)

@@ -22,6 +22,9 @@ bool session_command(struct client *c, const struct command_spec *spec);
  * appended: it isn't one of these commands, or others have to be asked. */
 bool session_reply(struct client *c, const struct command_spec *spec, struct buf *b);
 
+/* What a client may do that has yet to say the password. */
+bool session_without_password(const struct command_spec *spec);
+
 /* ---- what the files of the session share ------------------------------------------------------
  */
 
@@ -48,6 +51,7 @@ void session_add_pair(struct buf *b, const char *key, const char *value);
 bool session_set_name(struct client *c, struct slice name, struct buf *b);
 bool session_valid_name(struct slice s);
 
-session_fn session_hello, session_client, session_commands, session_info;
+session_fn session_auth, session_hello, session_reset;
+session_fn session_client, session_commands, session_info;
 
 #endif
