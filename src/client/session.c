@@ -87,12 +87,12 @@ static void add_pair(struct buf *b, const char *key, const char *value)
 
 static void do_hello(struct client *c, struct buf *b)
 {
-    int64_t version = 2;
+    int64_t version = c->resp3 ? 3 : 2;
     if (c->cmd.argc > 1 && !slice_to_i64(arg(c, 1), &version)) {
         resp_add_error(b, "ERR Protocol version is not an integer or out of range");
         return;
     }
-    if (version != 2) {
+    if (version != 2 && version != 3) {
         resp_add_error(b, "NOPROTO unsupported protocol version");
         return;
     }
@@ -109,11 +109,12 @@ static void do_hello(struct client *c, struct buf *b)
             return;
         }
     }
+    protocol_set(c, (int)version);
     resp_add_array(b, 14);
     add_pair(b, "server", "redis");
     add_pair(b, "version", SESSION_REDIS_VERSION);
     resp_add_bulk_str(b, "proto");
-    resp_add_int(b, 2);
+    resp_add_int(b, version);
     resp_add_bulk_str(b, "id");
     resp_add_int(b, (int64_t)c->id);
     add_pair(b, "mode", "standalone");
