@@ -70,11 +70,11 @@ struct client {
     struct stream stream;
     struct client *next, *prev, *next_dirty;
     bool is_dirty, closing, stalled;
+    bool resp3; /* it has said HELLO 3; else it speaks RESP2 */
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
     char *name;         /* NULL: none */
     bool authenticated; /* it has shown the password, or came when there was none */
-    uint8_t resp;       /* the version that its replies are in: 2 or 3 */
     const struct dialect *dialect;
     struct resp_parser parser;
     struct resp_command cmd;
@@ -127,6 +127,23 @@ static inline size_t client_pause_at(const struct client *c)
     uint64_t max = c->all->config->client_output_max_bytes;
     return max < OUT_PAUSE ? (size_t)max : OUT_PAUSE;
 }
+
+/* ---- client/protocol.c: RESP2 or RESP3 */
+
+/* The command that is being dispatched (c->cmd) is answered in the client's protocol. spec NULL: by
+ * an error, or something else without a shape. */
+void protocol_render(struct client *c, const struct command_spec *spec);
+/* 2 or 3, from the reply of this very command on: HELLO and RESET call it before they answer. */
+void protocol_set(struct client *c, int version);
+/* A transaction is answered as its commands are: each is noted when it is queued, and EXEC takes
+ * what was noted over (the buf is empty then), before its call is made. */
+void protocol_queued(struct buf *shapes, const struct command_spec *spec,
+                     const struct resp_command *cmd);
+void protocol_render_exec(struct client *c, struct buf *shapes);
+/* Rendering would only copy it. False says nothing. */
+bool protocol_same(const struct call *call, struct slice reply);
+/* For what was answered without a call: the reply stands in the stream's buffer, from `at` on. */
+void protocol_rewrite(struct client *c, size_t at);
 
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
