@@ -13,6 +13,7 @@ static int quoted(struct slice s)
 
 static bool answer(struct client *c, const struct command_spec *spec, struct buf *b)
 {
+    client_render_for(c, spec);
     struct call *call = call_new(c, spec, 0);
     call_reply(call, buf_slice(b));
     buf_fini(b);
@@ -87,7 +88,7 @@ static void add_pair(struct buf *b, const char *key, const char *value)
 
 static void do_hello(struct client *c, struct buf *b)
 {
-    int64_t version = c->resp3 ? 3 : 2;
+    int64_t version = c->resp;
     if (c->cmd.argc > 1 && !slice_to_i64(arg(c, 1), &version)) {
         resp_add_error(b, "ERR Protocol version is not an integer or out of range");
         return;
@@ -109,7 +110,7 @@ static void do_hello(struct client *c, struct buf *b)
             return;
         }
     }
-    protocol_set(c, (int)version);
+    c->resp = (uint8_t)version;
     resp_add_array(b, 14);
     add_pair(b, "server", "redis");
     add_pair(b, "version", SESSION_REDIS_VERSION);
