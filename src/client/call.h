@@ -70,11 +70,11 @@ struct client {
     struct stream stream;
     struct client *next, *prev, *next_dirty;
     bool is_dirty, closing, stalled;
-    bool resp3; /* it has said HELLO 3; else it speaks RESP2 */
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
     char *name;         /* NULL: none */
     bool authenticated; /* it has shown the password, or came when there was none */
+    uint8_t resp;       /* the version that its replies are in: 2 or 3 */
     const struct dialect *dialect;
     struct resp_parser parser;
     struct resp_command cmd;
@@ -130,20 +130,16 @@ static inline size_t client_pause_at(const struct client *c)
 
 /* ---- client/protocol.c: RESP2 or RESP3 */
 
-/* The command that is being dispatched (c->cmd) is answered in the client's protocol. spec NULL: by
- * an error, or something else without a shape. */
-void protocol_render(struct client *c, const struct command_spec *spec);
-/* 2 or 3, from the reply of this very command on: HELLO and RESET call it before they answer. */
-void protocol_set(struct client *c, int version);
-/* A transaction is answered as its commands are: each is noted when it is queued, and EXEC takes
- * what was noted over (the buf is empty then), before its call is made. */
-void protocol_queued(struct buf *shapes, const struct command_spec *spec,
-                     const struct resp_command *cmd);
-void protocol_render_exec(struct client *c, struct buf *shapes);
+/* The reply of the command that is being dispatched (c->cmd) will be written in the client's
+ * protocol (c->resp); before its call is made. Again, where the command itself has changed that:
+ * HELLO, RESET. spec NULL: an error, or something else without a shape. */
+void client_render_for(struct client *c, const struct command_spec *spec);
 /* Rendering would only copy it. False says nothing. */
-bool protocol_same(const struct call *call, struct slice reply);
-/* For what was answered without a call: the reply stands in the stream's buffer, from `at` on. */
-void protocol_rewrite(struct client *c, size_t at);
+bool call_reads_the_same(const struct call *call, struct slice reply);
+/* For what is answered without a call, straight into the stream's buffer: whether that may be done,
+ * and the reply, which stands there from `at` on, as the client reads it. */
+bool client_can_rewrite(const struct client *c);
+void client_rewrite(struct client *c, size_t at);
 
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);

@@ -174,7 +174,7 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
 static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
                          enum consistency level)
 {
-    if (c->first_call)
+    if (c->first_call || !client_can_rewrite(c))
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
@@ -185,8 +185,7 @@ static bool read_at_once(struct client *c, const struct command_spec *spec, uint
     if (!request_read_at_once(c->all->requests, &op, &c->stream.out))
         return false;
     client_count(c->all, spec, buf_head(&c->stream.out)[before] == '-');
-    if (c->resp3)
-        protocol_rewrite(c, before);
+    client_rewrite(c, before);
     c->answered_at_once++;
     client_mark_dirty(c);
     return true;
@@ -435,8 +434,8 @@ static bool dispatch_command(struct client *c)
     struct error e;
     const struct command_spec *spec = command_find(c->cmd.argv[0]);
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
-    if (c->resp3)
-        protocol_render(c, spec);
+    if (c->resp == 3)
+        client_render_for(c, spec);
     if (!spec)
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (!command_arity_ok(spec, &c->cmd, &e))

@@ -88,7 +88,7 @@ static void add_greeting(const struct client *c, struct buf *b)
     session_add_pair(b, "server", "redis");
     session_add_pair(b, "version", SESSION_REDIS_VERSION);
     resp_add_bulk_str(b, "proto");
-    resp_add_int(b, c->resp3 ? 3 : 2);
+    resp_add_int(b, c->resp);
     resp_add_bulk_str(b, "id");
     resp_add_int(b, (int64_t)c->id);
     session_add_pair(b, "mode", "standalone");
@@ -99,7 +99,7 @@ static void add_greeting(const struct client *c, struct buf *b)
 
 void session_hello(struct client *c, struct buf *b)
 {
-    int64_t version = c->resp3 ? 3 : 2;
+    int64_t version = c->resp;
     if (c->cmd.argc > 1 && !slice_to_i64(session_arg(c, 1), &version)) {
         resp_add_error(b, "ERR Protocol version is not an integer or out of range");
         return;
@@ -119,14 +119,14 @@ void session_hello(struct client *c, struct buf *b)
                        "time");
         return;
     }
-    protocol_set(c, (int)version);
+    c->resp = (uint8_t)version;
     add_greeting(c, b);
 }
 
 /* As a new connection has it. */
 void session_reset(struct client *c, struct buf *b)
 {
-    protocol_set(c, 2);
+    c->resp = 2;
     c->authenticated = !config_needs_password(c->all->config);
     mem_free(c->name);
     c->name = NULL;

@@ -509,16 +509,3 @@ void resp3_add(unsigned shape, struct slice reply, struct buf *out)
     else
         copy_shape(&c, rows[shape].shape);
 }
-
-void resp3_add_exec(const unsigned *shapes, size_t n, struct slice reply, struct buf *out)
-{
-    struct copy c = {.in = reply, .out = out};
-    struct item it = item_at(reply);
-    if (it.type != '*' || it.n < 0) {
-        copy_plain(&c, 1);
-        return;
-    }
-    pass(&c, it.head);
-    for (int64_t i = 0; i < it.n && c.in.len; i++)
-        copy_shape(&c, rows[(size_t)i < n ? shapes[i] : RESP3_PLAIN].shape);
-}

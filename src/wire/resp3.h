@@ -25,8 +25,6 @@ unsigned resp3_shape(const struct command_spec *spec, const struct resp_command 
 /* Appends one whole reply, of any depth that resp_reply_scan takes, in RESP3. Where it hasn't the
  * shape that its command's replies have (an error, a null), it only loses its nulls. */
 void resp3_add(unsigned shape, struct slice reply, struct buf *out);
-/* The reply of EXEC: an array whose i-th element has the shape of the i-th command. */
-void resp3_add_exec(const unsigned *shapes, size_t n, struct slice reply, struct buf *out);
 
 /* The same bytes in RESP3: true for most replies, and seen at one look. False says nothing. */
 static inline bool resp3_same(unsigned shape, struct slice reply)

@@ -1,7 +1,5 @@
 /* wire/resp3 for resp3.py. On stdin, over and over: a command line and its reply in RESP2; on
- * stdout the reply in RESP3. Each is preceded by its length, a u32, little-endian. The arguments of
- * an EXEC are the commands of its transaction, each in RESP. */
-#include "core/mem.h"
+ * stdout the reply in RESP3. Each is preceded by its length, a u32, little-endian.*/
 #include "wire/resp3.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,17 +31,6 @@ static unsigned shape_of(const struct resp_command *cmd)
     return spec ? resp3_shape(spec, cmd) : RESP3_PLAIN;
 }
 
-static void add_exec(const struct resp_command *exec, struct slice reply, struct buf *out)
-{
-    unsigned *shapes = mem_calloc(exec->argc, sizeof *shapes);
-    struct resp_command one = {0};
-    for (size_t i = 1; i < exec->argc; i++)
-        shapes[i - 1] = resp_command_parse(exec->argv[i], &one) ? shape_of(&one) : RESP3_PLAIN;
-    resp3_add_exec(shapes, exec->argc - 1, reply, out);
-    resp_command_fini(&one);
-    mem_free(shapes);
-}
-
 int main(void)
 {
     struct buf line = BUF_INIT, reply = BUF_INIT, out = BUF_INIT;
@@ -51,10 +38,7 @@ int main(void)
     while (read_bytes(&line) && read_bytes(&reply)) {
         if (!resp_command_parse(buf_slice(&line), &cmd))
             return EXIT_FAILURE;
-        if (slice_is(cmd.argv[0], "EXEC"))
-            add_exec(&cmd, buf_slice(&reply), &out);
-        else
-            resp3_add(shape_of(&cmd), buf_slice(&reply), &out);
+        resp3_add(shape_of(&cmd), buf_slice(&reply), &out);
         write_bytes(&out);
         buf_reset(&out, 0);
     }

@@ -230,13 +230,6 @@ TYPE none
 EXISTS none
 """
 
-TRANSACTIONS = [
-    ["SADD t1 a", "SMEMBERS t1", "HSET t2 a 1", "HGETALL t2", "GET none", "GET t2", "ZADD t3 1 a", "ZRANGE t3 0 -1 WITHSCORES",
-     "MGET none none", "INFO nothing", "ZPOPMIN t3", "SPOP t1 3"],
-    ["PING"],
-    [],
-]
-
 CLUSTER = ["CLUSTER INFO", "CLUSTER NODES", "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER LINKS", "CLUSTER MYID"]
 
 
@@ -316,21 +309,6 @@ def compare_lines(old, new, ours):
     return wrong
 
 
-def compare_transactions(old, new, ours):
-    wrong = 0
-    for lines in TRANSACTIONS:
-        for connection in (old, new):
-            for line in ["MULTI"] + lines:
-                connection.ask(*line.split())
-        exec_line = ["EXEC"] + [command(line.split()) for line in lines]
-        wrong += compare(str(lines), ours.convert(exec_line, old.ask("EXEC")), new.ask("EXEC"))
-    for connection in (old, new):
-        connection.ask("WATCH", "w")
-        connection.ask("MULTI")
-        Connection(connection.socket.getpeername(), 2, 1 if connection is new else 0).ask("SET", "w", "1")
-    return wrong + compare("EXEC of nothing", ours.convert(["EXEC"], old.ask("EXEC")), new.ask("EXEC"))
-
-
 def compare_cluster(old, new, ours):
     wrong = 0
     for connection in (old, new):
@@ -369,7 +347,7 @@ def main():
 
     def single(path):
         old, new = Connection(path, 2), Connection(path, 3, 1)
-        return compare_lines(old, new, ours) + compare_transactions(old, new, ours)
+        return compare_lines(old, new, ours)
 
     def clustered(path):
         return compare_cluster(Connection(path, 2), Connection(path, 3), ours)

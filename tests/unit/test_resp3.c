@@ -128,31 +128,11 @@ START_TEST(same)
 }
 END_TEST
 
-START_TEST(transactions)
-{
-    const unsigned of[] = {shape_of("SMEMBERS k"), shape_of("GET k"), shape_of("ZSCORE k m")};
-    static const char *const told[][2] = {
-        {"*3\r\n*1\r\n:1\r\n$-1\r\n$1\r\n7\r\n", "*3\r\n~1\r\n:1\r\n_\r\n,7\r\n"},
-        {"*4\r\n*0\r\n+x\r\n-ERR\r\n*1\r\n$-1\r\n", "*4\r\n~0\r\n+x\r\n-ERR\r\n*1\r\n_\r\n"},
-        {"*-1\r\n", "_\r\n"},
-        {"*0\r\n", "*0\r\n"},
-        {"-EXECABORT x\r\n", "-EXECABORT x\r\n"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(told); i++) {
-        struct buf out = BUF_INIT;
-        resp3_add_exec(of, ARRAY_LEN(of), slice_str(told[i][0]), &out);
-        ck_assert_msg(slice_eq(buf_slice(&out), slice_str(told[i][1])), "%s", told[i][0]);
-        buf_fini(&out);
-    }
-}
-END_TEST
-
 static void add_cases(TCase *c)
 {
     tcase_add_test(c, replies);
     tcase_add_test(c, shapes);
     tcase_add_test(c, same);
-    tcase_add_test(c, transactions);
 }
 
 int main(void)
