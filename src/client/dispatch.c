@@ -43,7 +43,7 @@ static bool fail_unknown(struct client *c)
 static bool fail_refused(struct client *c, const struct command_spec *spec)
 {
     char text[300];
-    snprintf(text, sizeof text, "ERR %s", spec->refusal);
+    snprintf(text, sizeof text, "ERR %s", command_refusal(spec, &c->cmd));
     return fail(c, spec, text);
 }
 
@@ -292,10 +292,18 @@ static void on_keyless(void *arg, const struct store_read_reply *r)
     call_reply(arg, r->reply);
 }
 
+static const struct command_spec *read_only_form(const struct command_spec *spec)
+{
+    char name[16];
+    if (spec->class_ == COMMAND_READ)
+        return spec;
+    snprintf(name, sizeof name, "%s_RO", spec->name);
+    return command_find(slice_str(name));
+}
+
 static bool run_keyless(struct client *c, const struct command_spec *spec)
 {
-    bool by_sha = strncmp(spec->name, "EVALSHA", 7) == 0;
-    struct slice name = slice_str(by_sha ? "EVALSHA_RO" : "EVAL_RO");
+    const struct command_spec *reading = read_only_form(spec);
     struct resp_command cmd = c->cmd;
     if (c->first_call)
         return false; /* the client's earlier writes count */
@@ -303,8 +311,8 @@ static bool run_keyless(struct client *c, const struct command_spec *spec)
     cmd.whole = slice_of(NULL, 0);
     cmd.argv = mem_calloc(cmd.argc, sizeof *cmd.argv);
     memcpy(cmd.argv, c->cmd.argv, cmd.argc * sizeof *cmd.argv);
-    cmd.argv[0] = name;
-    store_read(c->all->requests->reader, command_find(name), &cmd, on_keyless, call);
+    cmd.argv[0] = slice_str(reading->name);
+    store_read(c->all->requests->reader, reading, &cmd, on_keyless, call);
     mem_free(cmd.argv);
     return true;
 }
@@ -410,7 +418,7 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
 static bool without_keys(struct client *c, const struct command_spec *spec)
 {
     bool write = spec->class_ == COMMAND_CHANGE;
-    if (strncmp(spec->name, "EVAL", 4) != 0)
+    if (!command_is_script(spec))
         return fail(c, spec, "ERR this command names no key and isn't supported");
     if (!requests_direct(c->all->requests))
         return run_keyless(c, spec);
