@@ -444,7 +444,7 @@ static bool dispatch_command(struct client *c)
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
     if (c->resp == 3)
         client_render_for(c, spec);
-    if (!spec)
+    if (!spec || (spec->flags & COMMAND_MEMCACHE))
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);

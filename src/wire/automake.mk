@@ -9,3 +9,4 @@ libdynomited_a_SOURCES += src/wire/reply.h src/wire/reply.c
 libdynomited_a_SOURCES += src/wire/base64.h src/wire/base64.c src/wire/memcache.h src/wire/memcache.c \
 	src/wire/memcache_line.c
 libdynomited_a_SOURCES += src/wire/resp3.h src/wire/resp3.c
+libdynomited_a_SOURCES += src/wire/memcache_command.h src/wire/memcache_command.c
