@@ -28,7 +28,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum data_store { DATA_STORE_EMBEDDED, DATA_STORE_REDIS };
+enum data_store { DATA_STORE_EMBEDDED, DATA_STORE_REDIS, DATA_STORE_MEMCACHE };
 
 /* From the weakest to the strictest. */
 enum consistency {
@@ -81,7 +81,7 @@ struct config {
 
     /* data */
     enum data_store data_store;
-    struct address *servers; /* the backend: one with DATA_STORE_REDIS, none with EMBEDDED */
+    struct address *servers; /* the backend: none with DATA_STORE_EMBEDDED, else one */
     size_t nservers;
     char *backend_user, *backend_password; /* "" = none */
     char *data_dir;

@@ -39,6 +39,12 @@ void store_base_fini(struct store *s)
     reason_publish(s, NULL);
 }
 
+uint64_t store_value_max(const struct store *s)
+{
+    (void)s;
+    return 1024 * 1024; /* memcached's own, unless it was told otherwise */
+}
+
 bool store_is_up(const struct store *s)
 {
     return RCU_GET(s->down) == NULL;

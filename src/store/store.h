@@ -121,6 +121,9 @@ bool store_is_up(const struct store *s); /* atomic; any thread */
 /* Why it isn't, for -BACKEND and /readyz; "" when up. Copies at most n bytes. Any thread. */
 void store_why_down(const struct store *s, char *out, size_t n);
 
+/* Bytes that a value may have at most, as far as that is known. Any thread. */
+uint64_t store_value_max(const struct store *s);
+
 /* ---- writing side: the writer actor -------------------------------------------------------- */
 /* `up` comes when it is ready: before this returns for the embedded store. */
 void store_writer_start(struct store *s, uv_loop_t *loop, const struct store_events *events);
