@@ -126,6 +126,11 @@ static void merge(struct call *call)
             buf_add(&call->reply, element.ptr, element.len);
         }
         break;
+    case MERGE_WHOLE:
+        resp_add_array(&call->reply, call->nparts);
+        for (size_t i = 0; i < call->nparts; i++)
+            buf_add(&call->reply, buf_head(&call->parts[i].reply), call->parts[i].reply.len);
+        break;
     case MERGE_OK:
         resp_add_status(&call->reply, "OK");
         break;
@@ -172,7 +177,7 @@ static void render(const struct call *call, struct slice reply, struct buf *out)
 static void render_whole(struct call *call)
 {
     struct buf rendered = BUF_INIT;
-    if (!call->rendering.fn)
+    if (!call->rendering.fn || call_reads_the_same(call, buf_slice(&call->reply)))
         return;
     call->rendering.fn(call, buf_slice(&call->reply), &rendered);
     buf_fini(&call->reply);

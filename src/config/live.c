@@ -107,7 +107,7 @@ static char *text_of(const struct option *o, const struct config *c)
     rcu_read_begin();
     size_t n = o->type->is_list ? o->type->items(o, c) : 1;
     for (size_t i = 0; i < n; i++) {
-        char *item = o->type->item(o, c, i);
+        char *item = shown_item(o, c, i);
         buf_printf(&b, "%s%s", i ? ", " : "", item);
         mem_free(item);
     }
@@ -137,6 +137,10 @@ bool config_set(struct config *c, const char *name, const char *text, const char
         return false;
     if (!o->live)
         return error_set(e, "%s needs a restart", o->name);
+    const char *clash = *text ? config_not_with(o, c->data_store) : NULL;
+    if (clash)
+        return error_set(e, "%s: found one; allowed none with data_store memcache: %s", o->name,
+                         clash);
     bool ok = (o->type->is_list && !*text) || o->type->add(o, text, &scratch, &why);
     if (ok)
         change(o, &scratch, c, by);

@@ -16,6 +16,8 @@
 #define VERSION_MAJOR 1
 #define VERSION_MINOR 6
 
+#define VALUE_MAX_DEFAULT (1024u * 1024) /* of memcached, unless it is told another */
+
 /* ---- how it is spoken to -------------------------------------------------------------------- */
 
 static void add_ping(struct buf *out)
@@ -225,8 +227,9 @@ static uint64_t last(struct store *s, unsigned source, const char *node_id)
 
 static uint64_t value_max(const struct store *s)
 {
-    return __atomic_load_n(&((const struct memcached *)(const void *)s)->value_max,
-                           __ATOMIC_ACQUIRE);
+    uint64_t told =
+        __atomic_load_n(&((const struct memcached *)(const void *)s)->value_max, __ATOMIC_ACQUIRE);
+    return told ? told : VALUE_MAX_DEFAULT;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
