@@ -162,8 +162,9 @@ static void start_read(struct client *c, struct part *p, const struct command_sp
     op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;
     op.anchor = op.prefer >= 0 && level != CONSISTENCY_DC_ONE &&
                 recent_is_thin(&c->recent, c->all->requests, p->token);
-    if (c->at_first) {
-        op.prefer = request_first_replica(c->all->requests, p->token);
+    int first = c->at_first ? request_first_replica(c->all->requests, p->token) : -1;
+    if (first >= 0) {
+        op.prefer = first;
         op.second = -1;
         op.only = true;
     }
