@@ -174,7 +174,7 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
 static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
                          enum consistency level)
 {
-    if (c->first_call)
+    if (c->first_call || c->mute)
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
@@ -435,6 +435,7 @@ static bool dispatch_command(struct client *c)
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
     if (!spec)
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
+    c->last = spec;
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
     if (client_must_authenticate(c) && !session_without_password(spec))
