@@ -325,3 +325,123 @@ def test_session_client_that_is_refused_says_why(node):
             assert re.match(rb"-ERR 'CLIENT [A-Z]+' isn't supported: .+", got), got
         assert w.ask("CLIENT", "NO-TOUCH", "ON") == w.ask("CLIENT", "NO-TOUCH", "OFF") == b"+OK\r\n"
         assert w.ask("CLIENT", "NO-TOUCH", "x") == b"-ERR syntax error\r\n"
+
+
+# ---- COMMAND ---------------------------------------------------------------------------------------------
+
+def parsed(raw):
+    """A reply as nested lists; what isn't one keeps its type: b"+OK"."""
+    def one(at):
+        end = raw.index(b"\r\n", at)
+        head, at = raw[at:end], end + 2
+        if head[:1] == b"$" and head != b"$-1":
+            n = int(head[1:])
+            return b"$" + raw[at:at + n], at + n + 2
+        if head[:1] != b"*" or head == b"*-1":
+            return head, at
+        items = []
+        for _ in range(int(head[1:])):
+            item, at = one(at)
+            items.append(item)
+        return items, at
+    return one(0)[0]
+
+
+def as_told(info):
+    """COMMAND INFO of one command, without what has no order and without Redis's remarks on key specifications."""
+    if not isinstance(info, list):
+        return info
+    specs = [spec[2:] if spec[0] == b"$notes" else spec for spec in info[8]]
+    return info[:8] + [specs, sorted(as_told(sub) for sub in info[9])]
+
+
+def names(reply):
+    return {item[1:].decode() for item in reply}
+
+
+@pytest.fixture(scope="module")
+def redis_node():
+    with rig.Cluster(1, store="redis") as c:
+        yield c.nodes[0]
+
+
+def test_session_command_info_is_that_of_redis(oracle, redis_node):
+    with Wire(oracle.path) as theirs, Wire(redis_node.client_port) as ours:
+        everything = {i[0]: i for i in map(as_told, parsed(theirs.ask("COMMAND")))}
+        served = {i[0]: i for i in map(as_told, parsed(ours.ask("COMMAND")))}
+        assert len(served) > 150 and set(served) <= set(everything)
+        for name, told in served.items():
+            assert told == everything[name]
+        assert ours.ask("COMMAND", "COUNT") == b":%d\r\n" % len(served)
+        assert parsed(ours.ask("COMMAND", "INFO")) == parsed(ours.ask("COMMAND"))
+        some = ["get", "GET", "nosuch", "client|list", "CLIENT|ID", "client|nosuch", "xread|", "", "SORT", "memory|usage"]
+        want = [as_told(i) for i in parsed(theirs.ask("COMMAND", "INFO", *some))]
+        assert [as_told(i) for i in parsed(ours.ask("COMMAND", "INFO", *some))] == want
+        for line in ("LIST", "LIST FILTERBY ACLCAT read", "LIST FILTERBY ACLCAT SCRIPTING", "LIST FILTERBY ACLCAT dangerous", "LIST FILTERBY ACLCAT slow",
+                     "LIST FILTERBY ACLCAT nosuch", "LIST FILTERBY PATTERN x*", "LIST FILTERBY PATTERN CLIENT*", "list filterby pattern [gs]et",
+                     "LIST FILTERBY MODULE m"):
+            all_of_them = names(parsed(theirs.ask("COMMAND", *line.split())))
+            want = {n for n in all_of_them if b"$" + n.split("|")[0].encode() in served}
+            assert names(parsed(ours.ask("COMMAND", *line.split()))) == want, line
+
+
+GETKEYS = """
+GET k
+MGET a b c
+MSET a 1 b 2
+SET k v
+SET k v GET
+SET k v EX 10 get
+BITFIELD k GET u8 0
+BITFIELD k SET u8 0 1
+RENAME a b
+SINTERSTORE a b c
+SUNION a b
+SORT k
+SORT k GET x STORE y
+GEORADIUS k 1 2 3 m STORE y
+BITOP AND a b c
+EVAL s 2 a b c
+EVAL s 0
+EVAL_RO s 1 a
+EVALSHA s 1 a
+LMOVE a b LEFT RIGHT
+COPY a b
+XGROUP CREATE k g 0
+XADD k * a b
+OBJECT ENCODING k
+OBJECT
+OBJECT NOSUCH k
+OBJECT ENCODING
+MEMORY USAGE k
+PING x
+NOSUCH k
+GET
+GET a b
+MSET a
+DEL
+CLIENT ID
+CONFIG GET x
+PFCOUNT a b
+ZADD z 1 m
+RESTORE k 0 x
+EXPIRE k 1
+LCS a b
+"""
+
+
+def test_session_command_getkeys_is_answered_as_by_redis(oracle, redis_node):
+    lines_ = "\n".join(f"COMMAND {how} {line}" for line in GETKEYS.split("\n") if line for how in ("GETKEYS", "GETKEYSANDFLAGS"))
+    same_answers(oracle.path, redis_node.client_port, lines_ + """
+COMMAND NOSUCH
+COMMAND COUNT x
+COMMAND LIST x
+COMMAND LIST FILTERBY
+COMMAND LIST FILTERBY ACLCAT
+COMMAND LIST FILTERBY MODULE
+COMMAND LIST FILTERBY PATTERN
+COMMAND LIST FILTERBY nosuch x
+COMMAND LIST FILTERBY ACLCAT read x
+COMMAND GETKEYS
+COMMAND INFO nosuch
+""")
