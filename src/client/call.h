@@ -137,6 +137,19 @@ static inline size_t client_pause_at(const struct client *c)
     return max < OUT_PAUSE ? (size_t)max : OUT_PAUSE;
 }
 
+/* ---- client/protocol.c: RESP2 or RESP3 */
+
+/* The reply of the command that is being dispatched (c->cmd) will be written in the client's
+ * protocol (c->resp); before its call is made. Again, where the command itself has changed that:
+ * HELLO, RESET. spec NULL: an error, or something else without a shape. */
+void client_render_for(struct client *c, const struct command_spec *spec);
+/* Rendering would only copy it. False says nothing. */
+bool call_reads_the_same(const struct call *call, struct slice reply);
+/* For what is answered without a call, straight into the stream's buffer: whether that may be done,
+ * and the reply, which stands there from `at` on, as the client reads it. */
+bool client_can_rewrite(const struct client *c);
+void client_rewrite(struct client *c, size_t at);
+
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
 

@@ -10,6 +10,7 @@ int session_quoted(struct slice s)
 
 static bool answer(struct client *c, const struct command_spec *spec, struct buf *b)
 {
+    client_render_for(c, spec);
     struct call *call = call_new(c, spec, 0);
     call_reply(call, buf_slice(b));
     buf_fini(b);
