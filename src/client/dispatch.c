@@ -162,8 +162,9 @@ static void start_read(struct client *c, struct part *p, const struct command_sp
     op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;
     op.anchor = op.prefer >= 0 && level != CONSISTENCY_DC_ONE &&
                 recent_is_thin(&c->recent, c->all->requests, p->token);
-    if (c->at_first) {
-        op.prefer = request_first_replica(c->all->requests, p->token);
+    int first = c->at_first ? request_first_replica(c->all->requests, p->token) : -1;
+    if (first >= 0) {
+        op.prefer = first;
         op.second = -1;
         op.only = true;
     }
@@ -191,7 +192,7 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
 static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
                          enum consistency level)
 {
-    if (c->first_call || !client_can_rewrite(c))
+    if (c->first_call || c->mute || !client_can_rewrite(c))
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
@@ -303,7 +304,8 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     return true;
 }
 
-/* A script without keys has no owner, and nothing to tell others: it may read this node's store. */
+/* A script without keys has no owner, and nothing to tell others: it may read this node's store.
+ * Texts (XINFO HELP) any store has. */
 static void on_keyless(void *arg, const struct store_read_reply *r)
 {
     call_reply(arg, r->reply);
@@ -312,7 +314,7 @@ static void on_keyless(void *arg, const struct store_read_reply *r)
 static const struct command_spec *read_only_form(const struct command_spec *spec)
 {
     char name[16];
-    if (spec->class_ == COMMAND_READ)
+    if (spec->class_ == COMMAND_READ || !command_is_script(spec))
         return spec;
     snprintf(name, sizeof name, "%s_RO", spec->name);
     return command_find(slice_str(name));
@@ -478,11 +480,11 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
     return dispatch_keys(c, spec, keys, n, class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE);
 }
 
-/* Only scripts may. */
+/* Only scripts may, and HELP. */
 static bool without_keys(struct client *c, const struct command_spec *spec)
 {
-    bool write = spec->class_ == COMMAND_CHANGE;
-    if (!command_is_script(spec))
+    bool write = command_class_of(spec, &c->cmd) != COMMAND_READ;
+    if (write && !command_is_script(spec))
         return fail(c, spec, "ERR this command names no key and isn't supported");
     if (!requests_direct(c->all->requests))
         return run_keyless(c, spec);
@@ -510,6 +512,9 @@ static bool dispatch_command(struct client *c)
         client_render_for(c, spec);
     if (!spec || (spec->flags & COMMAND_MEMCACHE))
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
+    if (embedded && spec->class_ < COMMAND_LOCAL && !(spec->flags & COMMAND_EMBEDDED))
+        return fail_unknown(c);
+    c->last = spec;
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
     if (client_must_authenticate(c) && !session_without_password(spec))
@@ -518,8 +523,6 @@ static bool dispatch_command(struct client *c)
         return fail_refused(c, spec);
     if (spec->class_ == COMMAND_LOCAL)
         return session_command(c, spec);
-    if (embedded && !(spec->flags & COMMAND_EMBEDDED))
-        return fail_unknown(c);
     return with_keys(c, spec);
 }
 

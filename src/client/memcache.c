@@ -2,6 +2,7 @@
 #include "client/dispatch.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wire/memcache_command.h"
 
 #define VERBOSITY_MAX 11 /* as -v has it */
 
@@ -94,16 +95,34 @@ static bool admin(struct client *c)
 /* ---- what the stores are asked ----------------------------------------------------------------
  */
 
+/* Uniques and what `me` tells differ from replica to replica. */
+static bool is_for_first(const struct client *c)
+{
+    const struct memcache_command *m = &c->memcache->cmd;
+    if (m->verb == MEMCACHE_GET)
+        return memcache_given(m, 'c');
+    return m->verb == MEMCACHE_META_DEBUG || memcache_names_unique(&c->cmd);
+}
+
+static bool is_write(const struct client *c, const struct command_spec *spec)
+{
+    const struct memcache_command *m = &c->memcache->cmd;
+    if (m->verb == MEMCACHE_GET) /* whose flags stand behind many keys */
+        return memcache_given(m, 'T');
+    enum command_class class_ = command_class_of(spec, &c->cmd);
+    return class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE;
+}
+
 static bool run(struct client *c, size_t nkeys)
 {
     const struct command_spec *spec = command_find(c->cmd.argv[0]);
-    enum command_class class_ = command_class_of(spec, &c->cmd);
-    bool write = class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE;
+    bool write = is_write(c, spec);
     size_t few[16], *keys = few;
     if (nkeys > ARRAY_LEN(few))
         keys = mem_calloc(nkeys, sizeof *keys);
     for (size_t i = 0; i < nkeys; i++)
         keys[i] = i + 1;
+    c->at_first = is_for_first(c);
     memcache_render(c);
     bool started = dispatch_keys(c, spec, keys, nkeys, write);
     if (keys != few)
