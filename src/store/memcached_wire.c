@@ -55,6 +55,25 @@ bool memcached_is_error(struct slice reply)
            begins(reply, "SERVER_ERROR ");
 }
 
+bool memcached_names_peer(struct slice reply, const char *host, uint16_t port)
+{
+    char end[8];
+    size_t n = (size_t)snprintf(end, sizeof end, ":%u", port), h = strlen(host);
+    struct slice line, word;
+    while (line = memcached_line(reply), line.len) {
+        const uint8_t *next = memchr(reply.ptr, '\n', reply.len);
+        size_t size = next ? (size_t)(next - reply.ptr) + 1 : reply.len;
+        reply = slice_of(reply.ptr + size, reply.len - size);
+        (void)memcached_word(&line, &word); /* STAT */
+        bool addr = memcached_word(&line, &word) && word.len > 5 &&
+                    memcmp(word.ptr + word.len - 5, ":addr", 5) == 0;
+        if (addr && memcached_word(&line, &word) && word.len > n + h &&
+            memcmp(word.ptr + word.len - n, end, n) == 0 && memmem(word.ptr, word.len, host, h))
+            return true;
+    }
+    return false;
+}
+
 bool memcached_stat(struct slice reply, const char *name, struct slice *value)
 {
     struct slice line, word;
@@ -235,7 +254,8 @@ static int64_t bytes_behind(struct slice line)
 {
     struct slice word;
     uint64_t n;
-    bool meta = begins(line, "VA "), classic = begins(line, "VALUE ");
+    bool meta = begins(line, "VA") && (line.len == 2 || line.ptr[2] == ' ');
+    bool classic = begins(line, "VALUE ");
     if (!meta && !classic)
         return 0;
     for (unsigned i = 0; i < (meta ? 2u : 4u); i++)
