@@ -9,7 +9,7 @@
 
 static bool served(const struct clients *all, const struct command_spec *s)
 {
-    if (s->class_ == COMMAND_REFUSED)
+    if (s->class_ == COMMAND_REFUSED || (s->flags & COMMAND_MEMCACHE))
         return false;
     return s->class_ == COMMAND_LOCAL || all->config->data_store != DATA_STORE_EMBEDDED ||
            (s->flags & COMMAND_EMBEDDED);
