@@ -1,4 +1,4 @@
-"""Commands of several keys: with a hash tag that puts their keys together each answers as Redis does and leaves the same
+"""Every command that the store behind serves answers as Redis does and leaves the same on all replicas. Those of several keys: with a hash tag that puts their keys together each answers as Redis does and leaves the same
 on all replicas, through every node; with keys of two owners it is -CROSSSLOT. Redis's own COMMAND says which there are."""
 import os
 
@@ -114,6 +114,167 @@ ZMPOP 2 @z2 @z1 MAX COUNT 2
 ZMPOP 2 @none @none2 MIN
 ZMPOP 2 @none @z1 FIRST
 """
+# And the others: of one key, or split over the owners of their keys. What depends on the time or on chance is asked so
+# that it doesn't: EXPIRE is long ago, or of no key.
+SINGLE = """
+APPEND @b1 x
+APPEND @b1 yz
+SETBIT @b1 7 1
+GETBIT @b1 7
+BITCOUNT @b1
+BITCOUNT @b1 0 5 BIT
+BITPOS @b1 1
+BITFIELD @b1 SET u8 0 200 INCRBY u8 0 100 GET i4 1
+BITFIELD_RO @b1 GET u8 0
+BITFIELD_RO @b1 SET u8 0 1
+SET @i1 5
+SET @i1 6 NX
+SET @i1 7 XX GET
+SETNX @i1 1
+DECR @i1
+DECRBY @i1 10
+INCR @i1
+INCRBY @i1 20
+INCRBYFLOAT @i1 0.5
+INCR @i1
+GET @i1
+GETSET @i1 9
+GETEX @i1
+GETEX @i1 PERSIST
+GETEX @none EX 0
+GETEX @i1 EX 0
+GETRANGE @b1 0 1
+SUBSTR @b1 1 2
+SETRANGE @b1 2 abc
+STRLEN @b1
+MSET @m4 1 @m5 2
+MGET @m4 @none @m5
+EXISTS @m4 @none @m5 @m4
+TOUCH @m4 @none
+DEL @m4 @none
+UNLINK @m5 @none
+SETEX @e1 100000 v
+PSETEX @e2 100000000 v
+PERSIST @e1
+PERSIST @e1
+EXPIRE @none 5
+EXPIRE @e1 -1
+PEXPIRE @e2 -1 XX
+EXPIREAT @none 5
+PEXPIREAT @none 5
+TTL @i1
+PTTL @none
+EXPIRETIME @i1
+PEXPIRETIME @none
+GETDEL @e2
+TYPE @b1
+DUMP @b1
+RESTORE @b2 0 DUMPED
+RESTORE @b2 0 DUMPED
+RESTORE @b2 0 DUMPED REPLACE
+HSET @o1 f 1 g 2
+HSETNX @o1 f 2
+HMSET @o1 h 3
+HGET @o1 f
+HMGET @o1 f x
+HGETALL @o1
+HKEYS @o1
+HVALS @o1
+HLEN @o1
+HEXISTS @o1 f
+HSTRLEN @o1 f
+HINCRBY @o1 f 5
+HINCRBYFLOAT @o1 f 0.5
+HDEL @o1 g h x
+HRANDFIELD @o1
+HSCAN @o1 0
+LPUSH @p1 a b
+RPUSH @p1 c
+LPUSHX @none a
+RPUSHX @p1 d
+LINSERT @p1 BEFORE a z
+LSET @p1 0 first
+LINDEX @p1 -1
+LLEN @p1
+LPOS @p1 a
+LRANGE @p1 0 -1
+LREM @p1 0 z
+LTRIM @p1 0 2
+LPOP @p1
+LPOP @p1 2
+RPOP @p1
+RPOP @none 1
+SADD @u1 7 8
+SCARD @u1
+SISMEMBER @u1 7
+SMISMEMBER @u1 7 9
+SMEMBERS @u1
+SREM @u1 8
+SRANDMEMBER @u1
+SSCAN @u1 0
+SPOP @u1
+SPOP @u1
+ZADD @y1 1 a 2 b 3 c 4 d 5 e
+ZADD @y1 GT CH 9 a
+ZCARD @y1
+ZCOUNT @y1 2 3
+ZINCRBY @y1 1.5 b
+ZLEXCOUNT @y1 - +
+ZMSCORE @y1 a x
+ZRANGE @y1 0 -1 WITHSCORES
+ZRANGEBYLEX @y1 - +
+ZRANGEBYSCORE @y1 -inf 4 LIMIT 0 1
+ZREVRANGE @y1 0 1
+ZREVRANGEBYLEX @y1 + -
+ZREVRANGEBYSCORE @y1 9 2
+ZRANK @y1 c
+ZREVRANK @y1 c
+ZSCORE @y1 b
+ZSCAN @y1 0
+ZPOPMIN @y1
+ZPOPMAX @y1
+ZREM @y1 x
+ZRANDMEMBER @none
+ZREMRANGEBYLEX @y1 [zz +
+ZREMRANGEBYRANK @y1 0 0
+ZREMRANGEBYSCORE @y1 5 6
+PFADD @h4 a
+GEOADD @g2 13.361389 38.115556 Palermo
+GEODIST @g Palermo Catania km
+GEOHASH @g Palermo
+GEOPOS @g Palermo none
+GEORADIUS_RO @g 15 37 200 km
+GEORADIUSBYMEMBER_RO @g Palermo 10 km
+GEOSEARCH @g FROMMEMBER Palermo BYBOX 900 900 km ASC WITHDIST
+XADD @x3 5-1 f v
+XADD @x3 5-* f v
+XADD @x3 4-1 f v
+XADD @x3 NOMKSTREAM MAXLEN = 2 6-1 f v
+XADD @none NOMKSTREAM * f v
+XLEN @x3
+XRANGE @x3 - +
+XREVRANGE @x3 + - COUNT 1
+XGROUP CREATE @x3 group 0
+XGROUP CREATECONSUMER @x3 group one
+XCLAIM @x3 group one 0 6-1 FORCE TIME 5 JUSTID
+XAUTOCLAIM @x3 group two 100 0 COUNT 1 JUSTID
+XPENDING @x3 group
+XACK @x3 group 6-1 9-1
+XGROUP SETID @x3 group 5-2 ENTRIESREAD 2
+XGROUP DELCONSUMER @x3 group one
+XINFO GROUPS @x3
+XINFO CONSUMERS @x3 none
+XINFO STREAM @x3
+XDEL @x3 5-2
+XTRIM @x3 MAXLEN 0
+XSETID @x3 9-9
+XGROUP DESTROY @x3 group
+OBJECT ENCODING @b1
+OBJECT REFCOUNT @b1
+OBJECT FREQ @b1
+OBJECT IDLETIME @b1
+MEMORY USAGE @m1
+"""
 ONE_KEY_ONLY = {"SORT_RO"}  # its keys don't stand at fixed places, but there is only one
 
 FOUR = [("dc1", rack, token) for rack in ("rack1", "rack2") for token in ("0,1000000000", "2000000000,3000000000")]
@@ -162,16 +323,22 @@ def owner(c, tag):
     return [r["address"] for r in c.nodes[0].admin("key", f"{{{tag}}}")["replicas"]][0]
 
 
+def dump_of(got):
+    """The bytes in it, for RESTORE."""
+    return got.split(b"\r\n", 1)[1][:-2]
+
+
 def two_tags(c, name):
     """Of two owners."""
     first = name + "0"
     return first, next(t for t in (f"{name}{i}" for i in range(1, 100)) if owner(c, t) != owner(c, first))
 
 
-def test_commands_of_several_keys_are_all_here(oracle):
+def test_commands_are_all_here(oracle):
     with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "commands.md"), encoding="utf-8") as f:
         rows = [[cell.strip() for cell in line.split("|")] for line in f if line.startswith("| `")]
-    served = {r[1].strip("`").lower() for r in rows if r[2] in ("read", "overwrite", "change") and "keys may lie on any nodes" not in r[4]}
+    taken = [r for r in rows if r[2] in ("read", "overwrite", "change")]
+    served = {r[1].strip("`").lower() for r in taken if "keys may lie on any nodes" not in r[4]}
     many = set()
     with oracle.client() as own:
         own.set_response_callback("COMMAND", lambda reply, **_: reply)
@@ -181,18 +348,22 @@ def test_commands_of_several_keys_are_all_here(oracle):
     tested = {line.split()[0].lower() for line in lines(LINES)}
     assert len(many & served) > 35
     assert many & served <= tested, many & served - tested
+    every = {r[1].strip("`").split(" ")[0] for r in taken}
+    tested = {line.split()[0] for line in lines(SETUP + LINES + SINGLE)}
+    assert len(every) > 150 and every == tested, every ^ tested
 
 
-def test_commands_of_several_keys_with_one_tag_answer_as_redis(ring, oracle):
+def test_commands_answer_as_redis(ring, oracle):
     c, sha = ring
     for i, node in enumerate(c.nodes):
-        tag = two_tags(c, f"one{i}")[0]  # half of the nodes have no copy of it
+        tag, dump = two_tags(c, f"one{i}")[0], b""  # half of the nodes have no copy of it
         with Wire(node.client_port) as ours, Wire(oracle.path) as theirs:
-            for line in lines(SETUP + LINES):
-                words = words_of(line, sha, tag)
+            for line in lines(SETUP + LINES + SINGLE):
+                words = [dump if w == "DUMPED" else w for w in words_of(line, sha, tag)]
                 want, got = theirs.ask(*words), ours.ask(*words)
                 assert got == want, f"{node.name}: {line}"
-        keys = {w for line in lines(SETUP + LINES) for w in words_of(line, sha, tag) if w.startswith(f"{{{tag}}}")}
+                dump = dump_of(got) if words[0] == "DUMP" else dump
+        keys = {w for line in lines(SETUP + LINES + SINGLE) for w in words_of(line, sha, tag) if w.startswith(f"{{{tag}}}")}
         has_it = [b for n, b in zip(c.nodes, c.backends)
                   if n.admin("status")["node"]["address"] in [r["address"] for r in node.admin("key", f"{{{tag}}}")["replicas"]]]
         assert len(has_it) == 2
