@@ -1,13 +1,14 @@
 #include "wire/command_table.h"
 
-/* Redis 7.0's commands, sorted: name, number of arguments, keys (first, last, step), then what this
- * server makes of them. tests/unit/command-table.py compares names, numbers and keys with a running
- * redis-server; docs/commands.md shows the rest to users. */
+/* Redis 7.0's commands, sorted, and memcached's four: name, number of arguments, keys (first, last,
+ * step), then what this server makes of them. tests/unit/command-table.py compares names, numbers
+ * and keys with a running redis-server; docs/commands.md shows the rest to users. */
 
 #define EMBEDDED     COMMAND_EMBEDDED
 #define SPLIT        COMMAND_SPLIT
 #define UNDETERMINED COMMAND_UNDETERMINED
 #define NODE_STORE   COMMAND_NODE_STORE
+#define MEMCACHED    COMMAND_MEMCACHE
 
 #define ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)                    \
     {                                                                                              \
@@ -21,6 +22,8 @@
 #define LOCAL(...)        ROW(LOCAL, NULL, __VA_ARGS__)
 #define REFUSED(name, arity, first, last, step, reason)                                            \
     ROW(REFUSED, reason, name, arity, first, last, step, 0, NONE)
+#define REFUSED_AT(rule, name, arity, first, last, step, reason)                                   \
+    ROW(REFUSED, reason, name, arity, first, last, step, 0, rule)
 /* Taken, but for some forms of it. */
 #define PARTLY(...) PARTLY_AS(EXACT, __VA_ARGS__)
 #define PARTLY_AS(how, name, arity, first, last, step, class, flags, rule, reason)                 \
@@ -28,30 +31,33 @@
 
 /* Why a command is refused, in words for whoever operates the application. */
 #define UNSUPPORTED(name, why) "'" name "' isn't supported: " why
-#define PLAIN(name)            "'" name "' isn't supported by this server"
+#define PLAIN(name)            UNSUPPORTED(name, "this server has nothing in its place")
 #define BLOCKS(name)                                                                               \
     UNSUPPORTED(name, "it blocks, and all clients of a node share its connections to the store")
 #define TRANSACTION(name)                                                                          \
     UNSUPPORTED(name, "there are no transactions, each command is replicated by itself")
 #define PUBSUB(name) UNSUPPORTED(name, "messages between clients aren't passed on to other nodes")
 #define SCRIPT(name) UNSUPPORTED(name, "a script's effect can't be told from its arguments")
-#define MOVABLE(name)                                                                              \
-    UNSUPPORTED(name, "its keys don't stand at fixed places, so it can't be routed")
 #define ONE_NODE(name)                                                                             \
     UNSUPPORTED(name, "it would act on the store of a single node; ask that store itself")
 #define DATABASES(name) UNSUPPORTED(name, "there is only database 0")
 #define CLUSTERED(name)                                                                            \
     UNSUPPORTED(name, "this isn't Redis Cluster, every node takes commands for every key")
-#define PATTERNS(name)    "'" name "' isn't supported with a pattern that reads other keys"
-#define COPY_DB(name)     "'" name "' isn't supported between databases: there is only database 0"
-#define SUBCOMMANDS(name) "'" name "' isn't supported with a subcommand that names no key"
+#define PATTERNS(name) "'" name "' isn't supported with a pattern that reads other keys"
+#define COPY_DB(name)  "'" name "' isn't supported between databases: there is only database 0"
+#define BLOCK(name)                                                                                \
+    "'" name "' isn't supported with BLOCK: all clients of a node share its connections to the "   \
+    "store; ask again instead"
+#define ACKNOWLEDGED(name)                                                                         \
+    UNSUPPORTED(name, "write_consistency says how many replicas answer before a write is "         \
+                      "answered")
 
 /* clang-format off */
 static const struct command_spec table[] = {
     REFUSED(  "ACL",                 -2, 0, 0, 0,   ONE_NODE("ACL")),
     CHANGE(   "APPEND",              3,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "ASKING",              1,  0, 0, 0,   CLUSTERED("ASKING")),
-    REFUSED(  "AUTH",                -2, 0, 0, 0,   PLAIN("AUTH")),
+    LOCAL(    "AUTH",                -2, 0, 0, 0,   0, NONE),
     REFUSED(  "BGREWRITEAOF",        1,  0, 0, 0,   ONE_NODE("BGREWRITEAOF")),
     REFUSED(  "BGSAVE",              -1, 0, 0, 0,   ONE_NODE("BGSAVE")),
     READ(     "BITCOUNT",            -2, 1, 1, 1,   0, NONE),
@@ -60,16 +66,16 @@ static const struct command_spec table[] = {
     OVERWRITE("BITOP",               -4, 2, -1, 1,  0, DESTINATION),
     READ(     "BITPOS",              -3, 1, 1, 1,   0, NONE),
     REFUSED(  "BLMOVE",              6,  1, 2, 1,   BLOCKS("BLMOVE")),
-    REFUSED(  "BLMPOP",              -5, 0, 0, 0,   BLOCKS("BLMPOP")),
+    REFUSED_AT(BLOCKING_POP, "BLMPOP", -5, 0, 0, 0, BLOCKS("BLMPOP")),
     REFUSED(  "BLPOP",               -3, 1, -2, 1,  BLOCKS("BLPOP")),
     REFUSED(  "BRPOP",               -3, 1, -2, 1,  BLOCKS("BRPOP")),
     REFUSED(  "BRPOPLPUSH",          4,  1, 2, 1,   BLOCKS("BRPOPLPUSH")),
-    REFUSED(  "BZMPOP",              -5, 0, 0, 0,   BLOCKS("BZMPOP")),
+    REFUSED_AT(BLOCKING_POP, "BZMPOP", -5, 0, 0, 0, BLOCKS("BZMPOP")),
     REFUSED(  "BZPOPMAX",            -3, 1, -2, 1,  BLOCKS("BZPOPMAX")),
     REFUSED(  "BZPOPMIN",            -3, 1, -2, 1,  BLOCKS("BZPOPMIN")),
-    LOCAL(    "CLIENT",              -2, 0, 0, 0,   0, NONE),
+    LOCAL(    "CLIENT",              -2, 0, 0, 0,   0, SUBCOMMAND),
     REFUSED(  "CLUSTER",             -2, 0, 0, 0,   CLUSTERED("CLUSTER")),
-    LOCAL(    "COMMAND",             -1, 0, 0, 0,   0, NONE),
+    LOCAL(    "COMMAND",             -1, 0, 0, 0,   0, SUBCOMMAND),
     REFUSED(  "CONFIG",              -2, 0, 0, 0,   ONE_NODE("CONFIG")),
     PARTLY(   "COPY",                -3, 1, 2, 1,   CHANGE, 0, COPY, COPY_DB("COPY")),
     LOCAL(    "DBSIZE",              1,  0, 0, 0,   NODE_STORE, NONE),
@@ -90,8 +96,8 @@ static const struct command_spec table[] = {
     CHANGE(   "EXPIREAT",            -3, 1, 1, 1,   EMBEDDED, EXPIREAT),
     READ(     "EXPIRETIME",          2,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "FAILOVER",            -1, 0, 0, 0,   ONE_NODE("FAILOVER")),
-    REFUSED(  "FCALL",               -3, 0, 0, 0,   SCRIPT("FCALL")),
-    REFUSED(  "FCALL_RO",            -3, 0, 0, 0,   SCRIPT("FCALL_RO")),
+    CHANGE(   "FCALL",               -3, 0, 0, 0,   UNDETERMINED, FCALL),
+    READ(     "FCALL_RO",            -3, 0, 0, 0,   0, FCALL),
     REFUSED(  "FLUSHALL",            -1, 0, 0, 0,   ONE_NODE("FLUSHALL")),
     REFUSED(  "FLUSHDB",             -1, 0, 0, 0,   ONE_NODE("FLUSHDB")),
     REFUSED(  "FUNCTION",            -2, 0, 0, 0,   SCRIPT("FUNCTION")),
@@ -140,8 +146,8 @@ static const struct command_spec table[] = {
     CHANGE(   "LINSERT",             5,  1, 1, 1,   0, NONE),
     READ(     "LLEN",                2,  1, 1, 1,   0, NONE),
     CHANGE(   "LMOVE",               5,  1, 2, 1,   0, NONE),
-    REFUSED(  "LMPOP",               -4, 0, 0, 0,   MOVABLE("LMPOP")),
-    REFUSED(  "LOLWUT",              -1, 0, 0, 0,   PLAIN("LOLWUT")),
+    CHANGE(   "LMPOP",               -4, 0, 0, 0,   0, POP),
+    REFUSED(  "LOLWUT",              -1, 0, 0, 0,   ONE_NODE("LOLWUT")),
     CHANGE(   "LPOP",                -2, 1, 1, 1,   0, NONE),
     READ(     "LPOS",                -3, 1, 1, 1,   0, NONE),
     CHANGE(   "LPUSH",               -3, 1, 1, 1,   0, NONE),
@@ -150,16 +156,20 @@ static const struct command_spec table[] = {
     CHANGE(   "LREM",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LSET",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LTRIM",               4,  1, 1, 1,   0, NONE),
-    PARTLY_AS(KIND, "MEMORY",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("MEMORY")),
+    CHANGE(   "MA",                  -2, 1, 1, 1,   MEMCACHED, NONE),
+    OVERWRITE("MD",                  -2, 1, 1, 1,   MEMCACHED, NONE),
+    READ_AS(KIND, "MEMORY", -2, 0, 0, 0, 0, SUBCOMMAND),
+    ROW_AS(MEMCACHE, CHANGE, NULL, "MG", -2, 1, 1, 1, MEMCACHED, NONE),
     READ(     "MGET",                -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
-    REFUSED(  "MIGRATE",             -6, 3, 3, 1,   ONE_NODE("MIGRATE")),
+    REFUSED_AT(MIGRATE, "MIGRATE", -6, 3, 3, 1, ONE_NODE("MIGRATE")),
     REFUSED(  "MODULE",              -2, 0, 0, 0,   ONE_NODE("MODULE")),
     REFUSED(  "MONITOR",             1,  0, 0, 0,   ONE_NODE("MONITOR")),
     REFUSED(  "MOVE",                3,  1, 1, 1,   DATABASES("MOVE")),
+    OVERWRITE("MS",                  -3, 1, 1, 1,   MEMCACHED, NONE),
     OVERWRITE("MSET",                -3, 1, -1, 2,  EMBEDDED | SPLIT, PAIRS),
     CHANGE(   "MSETNX",              -3, 1, -1, 2,  0, PAIRS),
     REFUSED(  "MULTI",               1,  0, 0, 0,   TRANSACTION("MULTI")),
-    PARTLY_AS(KIND, "OBJECT",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("OBJECT")),
+    READ_AS(KIND, "OBJECT", -2, 0, 0, 0, 0, SUBCOMMAND),
     CHANGE(   "PERSIST",             2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "PEXPIRE",             -3, 1, 1, 1,   EMBEDDED, PEXPIRE),
     CHANGE(   "PEXPIREAT",           -3, 1, 1, 1,   EMBEDDED, PEXPIREAT),
@@ -185,7 +195,7 @@ static const struct command_spec table[] = {
     CHANGE(   "RENAMENX",            3,  1, 2, 1,   0, NONE),
     REFUSED(  "REPLCONF",            -1, 0, 0, 0,   ONE_NODE("REPLCONF")),
     REFUSED(  "REPLICAOF",           3,  0, 0, 0,   ONE_NODE("REPLICAOF")),
-    REFUSED(  "RESET",               1,  0, 0, 0,   PLAIN("RESET")),
+    LOCAL(    "RESET",               1,  0, 0, 0,   0, NONE),
     CHANGE(   "RESTORE",             -4, 1, 1, 1,   0, RESTORE),
     REFUSED(  "RESTORE-ASKING",      -4, 1, 1, 1,   CLUSTERED("RESTORE-ASKING")),
     REFUSED(  "ROLE",                1,  0, 0, 0,   ONE_NODE("ROLE")),
@@ -208,7 +218,7 @@ static const struct command_spec table[] = {
     CHANGE(   "SETRANGE",            4,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "SHUTDOWN",            -1, 0, 0, 0,   ONE_NODE("SHUTDOWN")),
     READ_AS(ELEMENTS, "SINTER", -2, 1, -1, 1, 0, NONE),
-    REFUSED(  "SINTERCARD",          -3, 0, 0, 0,   MOVABLE("SINTERCARD")),
+    READ(     "SINTERCARD",          -3, 0, 0, 0,   0, CARD),
     OVERWRITE("SINTERSTORE",         -3, 1, -1, 1,  0, DESTINATION),
     READ(     "SISMEMBER",           3,  1, 1, 1,   0, NONE),
     REFUSED(  "SLAVEOF",             3,  0, 0, 0,   ONE_NODE("SLAVEOF")),
@@ -239,34 +249,34 @@ static const struct command_spec table[] = {
     OVERWRITE("UNLINK",              -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED(  "UNSUBSCRIBE",         -1, 0, 0, 0,   PUBSUB("UNSUBSCRIBE")),
     REFUSED(  "UNWATCH",             1,  0, 0, 0,   TRANSACTION("UNWATCH")),
-    REFUSED(  "WAIT",                3,  0, 0, 0,   BLOCKS("WAIT")),
+    REFUSED(  "WAIT",                3,  0, 0, 0,   ACKNOWLEDGED("WAIT")),
     REFUSED(  "WATCH",               -2, 1, -1, 1,  TRANSACTION("WATCH")),
     CHANGE(   "XACK",                -4, 1, 1, 1,   0, NONE),
     CHANGE(   "XADD",                -5, 1, 1, 1,   0, XADD),
     CHANGE(   "XAUTOCLAIM",          -6, 1, 1, 1,   UNDETERMINED, NONE),
     CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED, XCLAIM),
     CHANGE(   "XDEL",                -3, 1, 1, 1,   0, NONE),
-    PARTLY(   "XGROUP",              -2, 0, 0, 0,   CHANGE, 0, SUBCOMMAND, SUBCOMMANDS("XGROUP")),
-    PARTLY_AS(KIND, "XINFO",               -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("XINFO")),
+    CHANGE(   "XGROUP",              -2, 0, 0, 0,   0, SUBCOMMAND),
+    READ_AS(KIND, "XINFO", -2, 0, 0, 0, 0, SUBCOMMAND),
     READ(     "XLEN",                2,  1, 1, 1,   0, NONE),
     READ_AS(KIND, "XPENDING", -3, 1, 1, 1, 0, NONE),
     READ(     "XRANGE",              -4, 1, 1, 1,   0, NONE),
-    REFUSED(  "XREAD",               -4, 0, 0, 0,   MOVABLE("XREAD")),
-    REFUSED(  "XREADGROUP",          -7, 0, 0, 0,   MOVABLE("XREADGROUP")),
+    PARTLY(   "XREAD",               -4, 0, 0, 0,   READ, 0, XREAD, BLOCK("XREAD")),
+    PARTLY(   "XREADGROUP",          -7, 0, 0, 0,   CHANGE, UNDETERMINED, XREAD, BLOCK("XREADGROUP")),
     READ(     "XREVRANGE",           -4, 1, 1, 1,   0, NONE),
     CHANGE(   "XSETID",              -3, 1, 1, 1,   0, NONE),
     CHANGE(   "XTRIM",               -4, 1, 1, 1,   0, XTRIM),
     CHANGE(   "ZADD",                -4, 1, 1, 1,   0, NONE),
     READ(     "ZCARD",               2,  1, 1, 1,   0, NONE),
     READ(     "ZCOUNT",              4,  1, 1, 1,   0, NONE),
-    REFUSED(  "ZDIFF",               -3, 0, 0, 0,   MOVABLE("ZDIFF")),
-    REFUSED(  "ZDIFFSTORE",          -4, 1, 1, 1,   MOVABLE("ZDIFFSTORE")),
+    READ(     "ZDIFF",              -3, 0, 0, 0,   0, ZSETS),
+    OVERWRITE("ZDIFFSTORE",         -4, 1, 1, 1,   0, ZSETS_STORE),
     CHANGE(   "ZINCRBY",             4,  1, 1, 1,   0, NONE),
-    REFUSED(  "ZINTER",              -3, 0, 0, 0,   MOVABLE("ZINTER")),
-    REFUSED(  "ZINTERCARD",          -3, 0, 0, 0,   MOVABLE("ZINTERCARD")),
-    REFUSED(  "ZINTERSTORE",         -4, 1, 1, 1,   MOVABLE("ZINTERSTORE")),
+    READ(     "ZINTER",             -3, 0, 0, 0,   0, ZSETS),
+    READ(     "ZINTERCARD",         -3, 0, 0, 0,   0, ZSETS),
+    OVERWRITE("ZINTERSTORE",        -4, 1, 1, 1,   0, ZSETS_STORE),
     READ(     "ZLEXCOUNT",           4,  1, 1, 1,   0, NONE),
-    REFUSED(  "ZMPOP",               -4, 0, 0, 0,   MOVABLE("ZMPOP")),
+    CHANGE(   "ZMPOP",               -4, 0, 0, 0,   0, POP),
     READ(     "ZMSCORE",             -3, 1, 1, 1,   0, NONE),
     CHANGE(   "ZPOPMAX",             -2, 1, 1, 1,   0, NONE),
     CHANGE(   "ZPOPMIN",             -2, 1, 1, 1,   0, NONE),
@@ -286,32 +296,137 @@ static const struct command_spec table[] = {
     READ(     "ZREVRANK",            3,  1, 1, 1,   0, NONE),
     READ_AS(KIND, "ZSCAN", -3, 1, 1, 1, 0, NONE),
     READ(     "ZSCORE",              3,  1, 1, 1,   0, NONE),
-    REFUSED(  "ZUNION",              -3, 0, 0, 0,   MOVABLE("ZUNION")),
-    REFUSED(  "ZUNIONSTORE",         -4, 1, 1, 1,   MOVABLE("ZUNIONSTORE")),
+    READ(     "ZUNION",             -3, 0, 0, 0,   0, ZSETS),
+    OVERWRITE("ZUNIONSTORE",        -4, 1, 1, 1,   0, ZSETS_STORE),
 };
 
 static const struct command_sub subs[] = {
-    {"MEMORY", "DOCTOR", 2, 0},
-    {"MEMORY", "HELP", 2, 0},
-    {"MEMORY", "MALLOC-STATS", 2, 0},
-    {"MEMORY", "PURGE", 2, 0},
-    {"MEMORY", "STATS", 2, 0},
-    {"MEMORY", "USAGE", -3, 2},
-    {"OBJECT", "ENCODING", 3, 2},
-    {"OBJECT", "FREQ", 3, 2},
-    {"OBJECT", "HELP", 2, 0},
-    {"OBJECT", "IDLETIME", 3, 2},
-    {"OBJECT", "REFCOUNT", 3, 2},
-    {"XGROUP", "CREATE", -5, 2},
-    {"XGROUP", "CREATECONSUMER", 5, 2},
-    {"XGROUP", "DELCONSUMER", 5, 2},
-    {"XGROUP", "DESTROY", 4, 2},
-    {"XGROUP", "HELP", 2, 0},
-    {"XGROUP", "SETID", -5, 2},
-    {"XINFO", "CONSUMERS", 4, 2},
-    {"XINFO", "GROUPS", 3, 2},
-    {"XINFO", "HELP", 2, 0},
-    {"XINFO", "STREAM", -3, 2},
+    {"ACL", "CAT", -2, 0, NULL},
+    {"ACL", "DELUSER", -3, 0, NULL},
+    {"ACL", "DRYRUN", -4, 0, NULL},
+    {"ACL", "GENPASS", -2, 0, NULL},
+    {"ACL", "GETUSER", 3, 0, NULL},
+    {"ACL", "HELP", 2, 0, NULL},
+    {"ACL", "LIST", 2, 0, NULL},
+    {"ACL", "LOAD", 2, 0, NULL},
+    {"ACL", "LOG", -2, 0, NULL},
+    {"ACL", "SAVE", 2, 0, NULL},
+    {"ACL", "SETUSER", -3, 0, NULL},
+    {"ACL", "USERS", 2, 0, NULL},
+    {"ACL", "WHOAMI", 2, 0, NULL},
+    {"CLIENT", "CACHING", 3, 0, NULL},
+    {"CLIENT", "GETNAME", 2, 0, NULL},
+    {"CLIENT", "GETREDIR", 2, 0, NULL},
+    {"CLIENT", "HELP", 2, 0, NULL},
+    {"CLIENT", "ID", 2, 0, NULL},
+    {"CLIENT", "INFO", 2, 0, NULL},
+    {"CLIENT", "KILL", -3, 0, NULL},
+    {"CLIENT", "LIST", -2, 0, NULL},
+    {"CLIENT", "NO-EVICT", 3, 0, NULL},
+    {"CLIENT", "PAUSE", -3, 0, NULL},
+    {"CLIENT", "REPLY", 3, 0, NULL},
+    {"CLIENT", "SETNAME", 3, 0, NULL},
+    {"CLIENT", "TRACKING", -3, 0, NULL},
+    {"CLIENT", "TRACKINGINFO", 2, 0, NULL},
+    {"CLIENT", "UNBLOCK", -3, 0, NULL},
+    {"CLIENT", "UNPAUSE", 2, 0, NULL},
+    {"CLUSTER", "ADDSLOTS", -3, 0, NULL},
+    {"CLUSTER", "ADDSLOTSRANGE", -4, 0, NULL},
+    {"CLUSTER", "BUMPEPOCH", 2, 0, NULL},
+    {"CLUSTER", "COUNT-FAILURE-REPORTS", 3, 0, NULL},
+    {"CLUSTER", "COUNTKEYSINSLOT", 3, 0, NULL},
+    {"CLUSTER", "DELSLOTS", -3, 0, NULL},
+    {"CLUSTER", "DELSLOTSRANGE", -4, 0, NULL},
+    {"CLUSTER", "FAILOVER", -2, 0, NULL},
+    {"CLUSTER", "FLUSHSLOTS", 2, 0, NULL},
+    {"CLUSTER", "FORGET", 3, 0, NULL},
+    {"CLUSTER", "GETKEYSINSLOT", 4, 0, NULL},
+    {"CLUSTER", "HELP", 2, 0, NULL},
+    {"CLUSTER", "INFO", 2, 0, NULL},
+    {"CLUSTER", "KEYSLOT", 3, 0, NULL},
+    {"CLUSTER", "LINKS", 2, 0, NULL},
+    {"CLUSTER", "MEET", -4, 0, NULL},
+    {"CLUSTER", "MYID", 2, 0, NULL},
+    {"CLUSTER", "NODES", 2, 0, NULL},
+    {"CLUSTER", "REPLICAS", 3, 0, NULL},
+    {"CLUSTER", "REPLICATE", 3, 0, NULL},
+    {"CLUSTER", "RESET", -2, 0, NULL},
+    {"CLUSTER", "SAVECONFIG", 2, 0, NULL},
+    {"CLUSTER", "SET-CONFIG-EPOCH", 3, 0, NULL},
+    {"CLUSTER", "SETSLOT", -4, 0, NULL},
+    {"CLUSTER", "SHARDS", 2, 0, NULL},
+    {"CLUSTER", "SLAVES", 3, 0, NULL},
+    {"CLUSTER", "SLOTS", 2, 0, NULL},
+    {"COMMAND", "COUNT", 2, 0, NULL},
+    {"COMMAND", "DOCS", -2, 0, NULL},
+    {"COMMAND", "GETKEYS", -4, 0, NULL},
+    {"COMMAND", "GETKEYSANDFLAGS", -4, 0, NULL},
+    {"COMMAND", "HELP", 2, 0, NULL},
+    {"COMMAND", "INFO", -2, 0, NULL},
+    {"COMMAND", "LIST", -2, 0, NULL},
+    {"CONFIG", "GET", -3, 0, NULL},
+    {"CONFIG", "HELP", 2, 0, NULL},
+    {"CONFIG", "RESETSTAT", 2, 0, NULL},
+    {"CONFIG", "REWRITE", 2, 0, NULL},
+    {"CONFIG", "SET", -4, 0, NULL},
+    {"FUNCTION", "DELETE", 3, 0, NULL},
+    {"FUNCTION", "DUMP", 2, 0, NULL},
+    {"FUNCTION", "FLUSH", -2, 0, NULL},
+    {"FUNCTION", "HELP", 2, 0, NULL},
+    {"FUNCTION", "KILL", 2, 0, NULL},
+    {"FUNCTION", "LIST", -2, 0, NULL},
+    {"FUNCTION", "LOAD", -3, 0, NULL},
+    {"FUNCTION", "RESTORE", -3, 0, NULL},
+    {"FUNCTION", "STATS", 2, 0, NULL},
+    {"LATENCY", "DOCTOR", 2, 0, NULL},
+    {"LATENCY", "GRAPH", 3, 0, NULL},
+    {"LATENCY", "HELP", 2, 0, NULL},
+    {"LATENCY", "HISTOGRAM", -2, 0, NULL},
+    {"LATENCY", "HISTORY", 3, 0, NULL},
+    {"LATENCY", "LATEST", 2, 0, NULL},
+    {"LATENCY", "RESET", -2, 0, NULL},
+    {"MEMORY", "DOCTOR", 2, 0, ONE_NODE("MEMORY DOCTOR")},
+    {"MEMORY", "HELP", 2, 0, NULL},
+    {"MEMORY", "MALLOC-STATS", 2, 0, ONE_NODE("MEMORY MALLOC-STATS")},
+    {"MEMORY", "PURGE", 2, 0, ONE_NODE("MEMORY PURGE")},
+    {"MEMORY", "STATS", 2, 0, ONE_NODE("MEMORY STATS")},
+    {"MEMORY", "USAGE", -3, 2, NULL},
+    {"MODULE", "HELP", 2, 0, NULL},
+    {"MODULE", "LIST", 2, 0, NULL},
+    {"MODULE", "LOAD", -3, 0, NULL},
+    {"MODULE", "LOADEX", -3, 0, NULL},
+    {"MODULE", "UNLOAD", 3, 0, NULL},
+    {"OBJECT", "ENCODING", 3, 2, NULL},
+    {"OBJECT", "FREQ", 3, 2, NULL},
+    {"OBJECT", "HELP", 2, 0, NULL},
+    {"OBJECT", "IDLETIME", 3, 2, NULL},
+    {"OBJECT", "REFCOUNT", 3, 2, NULL},
+    {"PUBSUB", "CHANNELS", -2, 0, NULL},
+    {"PUBSUB", "HELP", 2, 0, NULL},
+    {"PUBSUB", "NUMPAT", 2, 0, NULL},
+    {"PUBSUB", "NUMSUB", -2, 0, NULL},
+    {"PUBSUB", "SHARDCHANNELS", -2, 0, NULL},
+    {"PUBSUB", "SHARDNUMSUB", -2, 0, NULL},
+    {"SCRIPT", "DEBUG", 3, 0, NULL},
+    {"SCRIPT", "EXISTS", -3, 0, NULL},
+    {"SCRIPT", "FLUSH", -2, 0, NULL},
+    {"SCRIPT", "HELP", 2, 0, NULL},
+    {"SCRIPT", "KILL", 2, 0, NULL},
+    {"SCRIPT", "LOAD", 3, 0, NULL},
+    {"SLOWLOG", "GET", -2, 0, NULL},
+    {"SLOWLOG", "HELP", 2, 0, NULL},
+    {"SLOWLOG", "LEN", 2, 0, NULL},
+    {"SLOWLOG", "RESET", 2, 0, NULL},
+    {"XGROUP", "CREATE", -5, 2, NULL},
+    {"XGROUP", "CREATECONSUMER", 5, 2, NULL},
+    {"XGROUP", "DELCONSUMER", 5, 2, NULL},
+    {"XGROUP", "DESTROY", 4, 2, NULL},
+    {"XGROUP", "HELP", 2, 0, NULL},
+    {"XGROUP", "SETID", -5, 2, NULL},
+    {"XINFO", "CONSUMERS", 4, 2, NULL},
+    {"XINFO", "GROUPS", 3, 2, NULL},
+    {"XINFO", "HELP", 2, 0, NULL},
+    {"XINFO", "STREAM", -3, 2, NULL},
 };
 /* clang-format on */
 
