@@ -2,9 +2,10 @@
 TEST_LIBS = libdynomited.a $(CHECK_LIBS) $(DYN_LIBS)
 AM_TESTS_ENVIRONMENT = CK_FORK=$${CK_FORK-yes}; export CK_FORK; \
 	TEST_VECTORS='$(abs_top_srcdir)/tests/vectors'; export TEST_VECTORS;
-include tests/unit/automake.mk
+# what takes longest starts first
 include tests/sim/automake.mk
 include tests/sim/data.mk
+include tests/unit/automake.mk
 include tests/fuzz/automake.mk
 EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/cluster/playground.py \
 	tests/cluster/conftest.py tests/cluster/linkpeer.py tests/cluster/known_bugs.py tests/cluster/test_bad_input.py \
