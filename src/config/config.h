@@ -207,6 +207,8 @@ bool config_reload(int argc, char **argv, struct config *c, struct error *e) MUS
  * same configuration, and it is printed only when asked for. False: the file can't be written. */
 bool config_print(const struct config *c, FILE *outf) MUST_USE;
 
+/* As it is named in the configuration. */
+const char *config_data_store(const struct config *c);
 void config_fini(struct config *c); /* also of a zeroed one */
 
 #endif

@@ -39,12 +39,6 @@ void store_base_fini(struct store *s)
     reason_publish(s, NULL);
 }
 
-uint64_t store_value_max(const struct store *s)
-{
-    (void)s;
-    return 1024 * 1024; /* memcached's own, unless it was told otherwise */
-}
-
 bool store_is_up(const struct store *s)
 {
     return RCU_GET(s->down) == NULL;
@@ -61,6 +55,11 @@ void store_why_down(const struct store *s, char *out, size_t n)
 const struct store_stats *store_stats(const struct store *s)
 {
     return &s->stats;
+}
+
+uint64_t store_value_max(const struct store *s)
+{
+    return s->ops->value_max ? s->ops->value_max(s) : 0;
 }
 
 void store_close(struct store *s)

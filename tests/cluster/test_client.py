@@ -379,7 +379,7 @@ def test_client_info_has_what_clients_read(node):
     node.client().set("info", 1)
     fields, text = info(node)
     assert fields["redis_version"].startswith("7.0.") and fields["redis_mode"] == "standalone" and fields["role"] == "master"
-    assert fields["loading"] == "0" and fields["cluster_enabled"] == "0" and fields["maxmemory"] == "0"
+    assert fields["loading"] == "0" and fields["cluster_enabled"] == "1" and fields["maxmemory"] == "0"
     assert int(fields["process_id"]) == node.process.pid and int(fields["tcp_port"]) == node.client_port
     assert fields["run_id"] == node.admin("status")["node"]["id"]
     for number in ("uptime_in_seconds", "uptime_in_days", "used_memory", "connected_clients", "total_connections_received",
@@ -389,9 +389,13 @@ def test_client_info_has_what_clients_read(node):
         assert one.ask("PING") == two.ask("PING") == b"+PONG\r\n"
         assert int(info(node)[0]["connected_clients"]) >= 3
     assert [s[2:] for s in text.split("\r\n") if s.startswith("# ")] == \
-        ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "Cluster", "Keyspace"]
+        ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Cluster", "Keyspace"]
     assert "# Server" in info(node, "server", "MEMORY")[1] and "# Stats" not in info(node, "server", "MEMORY")[1]
     assert info(node, "nosuch")[1].strip() == ""
+    stats, text = info(node, "all")
+    assert int(stats["cmdstat_set"].split(",")[0].split("=")[1]) > 0 and "cmdstat_get" not in info(node, "stats")[1]
+    assert set(node.client().info("commandstats")["cmdstat_set"]) == {"calls", "failed_calls"}
+    assert float(fields["used_cpu_user"]) > 0 and fields["maxmemory_policy"] == "noeviction" and int(fields["maxclients"]) > 0
     if node.flags.get("data-store") != "redis":
         assert re.fullmatch(rf"keys={node.client().dbsize()},expires=\d+,avg_ttl=\d+", fields["db0"])
     assert node.client().info()["redis_mode"] == "standalone"

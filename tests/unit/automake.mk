@@ -150,3 +150,6 @@ test_memcache_SOURCES = tests/unit/test_memcache.c tests/unit/unit.h
 test_memcache_LDADD = $(TEST_LIBS)
 test_memcache_client_SOURCES = tests/unit/test_memcache_client.c tests/unit/unit.h
 test_memcache_client_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_memcached
+test_memcached_SOURCES = tests/unit/test_memcached.c tests/unit/unit.h
+test_memcached_LDADD = $(TEST_LIBS)
