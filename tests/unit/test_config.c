@@ -1395,6 +1395,7 @@ static Suite *suite(void)
     tcase_add_test(t, version_is_told);
     tcase_add_test(t, test_conf_says_ok);
     tcase_add_test(t, dump_shows_all_but_secrets);
+    tcase_add_test(t, no_password_where_the_protocol_has_none);
     tcase_add_test(t, password);
     tcase_add_loop_test(t, set_of_each_key, 0, (int)ARRAY_LEN(keys));
     tcase_add_test(t, set_is_checked);
