@@ -138,7 +138,7 @@ class Lines:
             b"incr %s x\r\n" % key, b"incr %s x noreply\r\n" % key, b"incr %s\r\n" % key, b"delete %s 5\r\n" % key,
             b"delete %s 0 0\r\n" % key, b"delete %s\r\n" % (b"k" * 251), b"touch %s 0\r\n" % (b"k" * 251),
             b"mg\r\n", b"mg %s v v\r\n" % key, b"mg %s y\r\n" % key, b"mg %s T%s\r\n" % (key, b"x"), b"mg ! b\r\n",
-            b"mg %s v O%s\r\n" % (key, b"o" * 32), b"mg %s%s\r\n" % (key, b" v" * 20), b"mg %s\r\n" % (b"k" * 251),
+            b"mg %s v u O%s\r\n" % (key, b"o" * 32), b"mg %s%s\r\n" % (key, b" v" * 20), b"mg %s\r\n" % (b"k" * 251),
             b"ms %s\r\n" % key, b"ms %s S2\r\n" % key, b"ms %s 2 MX\r\nxy\r\n" % key, b"ms %s 2 C%s q\r\nxy\r\n" % (key, b"x"),
             b"ms %s 2 F%s\r\nxy\r\n" % (key, b"x"), b"ms %s 2 MSS\r\nxy\r\n" % key, b"ms %s -1\r\n" % key,
             b"md %s Cx\r\n" % key, b"md %s k k\r\n" % key, b"ma %s MX\r\n" % key, b"ma %s Dx\r\n" % key, b"ma %s Jx N0\r\n" % key,
