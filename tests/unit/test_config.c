@@ -530,10 +530,11 @@ static const struct {
     {"data_store: 1\n  servers: [h:1:1, h:2:1]",
      "3: servers: found 2; allowed exactly one with data_store memcache"},
     {"data_store: memcache\n  servers: [h:1:1]\n  requirepass: p",
-     "4: requirepass: found one; allowed none with data_store memcache: memcached's protocol has no "
-     "password here"},
+     "4: requirepass: found a text; allowed '' with data_store memcache, whose protocol has no "
+     "password"},
     {"data_store: memcache\n  servers: [h:1:1]\n  backend_password: p",
-     "4: backend_password: found a text; allowed '' with data_store memcache, whose protocol has no "
+     "4: backend_password: found a text; allowed '' with data_store memcache, whose protocol has "
+     "no "
      "password"},
     {"data_store: memcache\n  servers: [h:1:1]\n  backend_user: u\n  backend_password: p",
      "4: backend_user: found a text; allowed '' with data_store memcache, whose protocol has no "
@@ -881,8 +882,9 @@ START_TEST(no_password_where_the_protocol_has_none)
     struct run r = run_flags("--data-store", "memcache", "--servers", "h:1:1", NULL);
     struct error e;
     ck_assert(!config_set(&r.c, "requirepass", "sesame", "test", &e));
-    ck_assert_str_eq(e.text, "requirepass: found one; allowed none with data_store memcache: "
-                             "memcached's protocol has no password here");
+    ck_assert_str_eq(e.text,
+                     "requirepass: found a text; allowed '' with data_store memcache, whose "
+                     "protocol has no password");
     ck_assert(config_set(&r.c, "requirepass", "", "test", &e));
     ck_assert(!config_needs_password(&r.c));
     done(&r);
