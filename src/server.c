@@ -94,7 +94,7 @@ static bool load_identity(struct server *s, struct error *e)
     s->me.address = s->address;
     s->me.datacenter = c->datacenter;
     s->me.rack = c->rack;
-    s->me.data_store = c->data_store == DATA_STORE_EMBEDDED ? "embedded" : "redis";
+    s->me.data_store = config_data_store(c);
     s->me.tokens = c->tokens;
     s->me.ntokens = c->ntokens;
     return true;
@@ -142,7 +142,8 @@ static bool open_store(struct server *s, struct error *e)
             o.host = a->host;
             o.port = a->port;
         }
-        s->store = store_open_redis(&o, e);
+        s->store = c->data_store == DATA_STORE_REDIS ? store_open_redis(&o, e)
+                                                     : store_open_memcached(&o, e);
     }
     return s->store != NULL;
 }
@@ -390,9 +391,11 @@ static bool bind_ports(struct server *s, struct error *e)
     return s->admin != NULL;
 }
 
-/* Clients hear of a start that takes long. */
+/* Clients hear of a start that takes long; the doorman speaks RESP only. */
 static bool start_doorman(struct server *s, struct error *e)
 {
+    if (s->config->data_store == DATA_STORE_MEMCACHE)
+        return true;
     s->doorman = doorman_start(s->client_fd, e);
     return s->doorman != NULL;
 }

@@ -13,6 +13,39 @@ static bool can_be_dialled(const struct config *c)
            !address_parse(c->advertise, ADDRESS_TCP_ONLY, &a, &ignored) || !address_is_any(&a);
 }
 
+const char *config_data_store(const struct config *c)
+{
+    static const char *const names[] = {[DATA_STORE_EMBEDDED] = "embedded",
+                                        [DATA_STORE_REDIS] = "redis",
+                                        [DATA_STORE_MEMCACHE] = "memcache"};
+    return names[c->data_store];
+}
+
+const char *config_not_with(const struct option *o, enum data_store store)
+{
+    if (store != DATA_STORE_MEMCACHE)
+        return NULL;
+    if (strcmp(o->name, "requirepass") == 0)
+        return "memcached's protocol has no password here";
+    if (strcmp(o->name, "backend_user") == 0 || strcmp(o->name, "backend_password") == 0)
+        return "a memcached is asked without a password";
+    return NULL;
+}
+
+static bool check_passwords(struct load *l)
+{
+    const struct config *c = l->config;
+    const char *given = config_needs_password(c) ? "requirepass"
+                        : *c->backend_user       ? "backend_user"
+                        : *c->backend_password   ? "backend_password"
+                                                 : NULL;
+    if (!given)
+        return true;
+    const struct option *o = option_by_key(given);
+    return load_refuse(l, o, "found one; allowed none with data_store memcache: %s",
+                       config_not_with(o, DATA_STORE_MEMCACHE));
+}
+
 /* What no option can say alone. */
 static bool check(struct load *l)
 {
@@ -22,9 +55,12 @@ static bool check(struct load *l)
     if (c->data_store == DATA_STORE_EMBEDDED && c->nservers)
         return load_refuse(l, option_by_key("servers"),
                            "found %zu; allowed none with data_store embedded", c->nservers);
-    if (c->data_store == DATA_STORE_REDIS && c->nservers != 1)
+    if (c->data_store != DATA_STORE_EMBEDDED && c->nservers != 1)
         return load_refuse(l, option_by_key("servers"),
-                           "found %zu; allowed exactly one with data_store redis", c->nservers);
+                           "found %zu; allowed exactly one with data_store %s", c->nservers,
+                           config_data_store(c));
+    if (c->data_store == DATA_STORE_MEMCACHE && !check_passwords(l))
+        return false;
     if (*c->backend_user && !*c->backend_password)
         return load_refuse(l, option_by_key("backend_user"),
                            "found %.100s; allowed with a backend_password", c->backend_user);
