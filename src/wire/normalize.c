@@ -312,14 +312,17 @@ static bool normalize_restore(const struct resp_command *cmd, uint64_t now_ms, s
     static const struct lifetime how = {1, true};
     struct restore_options o = {0};
     int64_t ttl, at;
-    if (!parse_restore(cmd, &o, e) || !integer(cmd->argv[2], &ttl, e))
+    if (!parse_restore(cmd, &o, e))
+        return false;
+    bool good = slice_to_i64(cmd->argv[2], &ttl) && ttl >= 0;
+    if (good ? ttl == 0 || o.absttl : !o.replace)
+        return pass_on(cmd, out); /* that there is a key is a mistake before a wrong lifetime is */
+    if (!integer(cmd->argv[2], &ttl, e))
         return false;
     if (ttl < 0)
         return error_set(e, "ERR Invalid TTL value, must be >= 0");
-    if (ttl == 0 || o.absttl)
-        return pass_on(cmd, out);
     if (!absolute(ttl, &how, now_ms, &at))
-        return error_set(e, "ERR Invalid TTL value, must be >= 0");
+        at = 1; /* what doesn't fit has been over for long, to Redis */
     struct line l = {.argc = 0};
     add_word(&l, "RESTORE");
     add(&l, cmd->argv[1]);
