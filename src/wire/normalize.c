@@ -359,11 +359,21 @@ static bool delivered(const struct resp_command *cmd, uint64_t now_ms, int64_t *
     return !given;
 }
 
+/* Its last word is an option that lacks its value: what is put behind it would be taken for one. */
+static bool ends_open(const struct resp_command *cmd)
+{
+    static const char *const options[] = {"IDLE", "TIME", "RETRYCOUNT", "LASTID"};
+    bool open = false;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        open |= slice_is(cmd->argv[cmd->argc - 1], options[i]);
+    return open;
+}
+
 static bool normalize_xclaim(const struct resp_command *cmd, uint64_t now_ms, struct buf *out)
 {
     int64_t at;
     char number[24];
-    if (!delivered(cmd, now_ms, &at))
+    if (ends_open(cmd) || !delivered(cmd, now_ms, &at))
         return pass_on(cmd, out);
     snprintf(number, sizeof number, "%" PRId64, at);
     resp_add_array(out, cmd->argc + 2);

@@ -249,7 +249,8 @@ XINFO
 
 # Of what is left of a key by these a server knows more than the other: it goes.
 AFTER = {"SPOP": lambda words: words[1:2] if words[-1] != b"1000" else [],
-         "XADD": lambda words: words[1:2] if b"*" in words else [],
+         "XADD": lambda words: words[1:2] if b"*" in words or b"~" in words else [],
+         "XTRIM": lambda words: words[1:2] if b"~" in words else [],
          "EVAL": lambda words: words[3:4] if len(words) > 1 and b"'*'" in words[1] else []}
 
 # Spoiled by leaving out only: what they add is what was meant, and has an order.
@@ -450,7 +451,7 @@ class Commands:
     def word_idx(self): return self.good((b"0", b"1", b"-1", b"2", b"-2", b"5", b"-100", b"100"), NUMBERS)
     def word_count(self): return self.good((b"0", b"1", b"2", b"3", b"10", b"1", b"2"), (b"-1", b"-3", b"x", b"", b"9223372036854775808", b"1.0"))
     def word_span(self): return self.good((b"0", b"1", b"-1", b"2", b"5", b"-3", b"100", b"-100"), NUMBERS)
-    def word_offset(self): return self.good((b"0", b"1", b"7", b"8", b"100", b"700"), (b"-1", b"x", b"536870912", b"4294967296", b"9223372036854775807"))
+    def word_offset(self): return self.good((b"0", b"1", b"7", b"8", b"100", b"700"), (b"-1", b"x", b"4294967296", b"9223372036854775807"))
     def word_bit(self): return self.good((b"0", b"1"), (b"2", b"-1", b"x"))
     def word_score(self): return self.good((b"0", b"1", b"2", b"3", b"1.5", b"-1", b"inf", b"-inf", b"0.1", b"1e20", b"-0"), NUMBERS)
     def word_bound(self): return self.good((b"-inf", b"+inf", b"0", b"1", b"(1", b"2", b"(2", b"3", b"(-1"), NUMBERS + [b"(", b"[1", b"((1"])
@@ -465,7 +466,7 @@ class Commands:
     def word_radius(self): return self.good((b"100", b"1000", b"200.5", b"10000", b"0", b"1"), (b"-1", b"x", b""))
     def word_unit(self): return self.good((b"m", b"km", b"ft", b"mi", b"KM"), (b"x", b""))
     def word_width(self): return self.good((b"u8", b"i8", b"u1", b"i5", b"u63", b"i64", b"u16"), (b"u64", b"i65", b"u0", b"x8", b"u", b""))
-    def word_place(self): return self.good((b"0", b"1", b"8", b"#0", b"#1", b"#3", b"100"), (b"-1", b"#-1", b"x", b"#", b"4294967295", b"#4294967296"))
+    def word_place(self): return self.good((b"0", b"1", b"8", b"#0", b"#1", b"#3", b"100"), (b"-1", b"#-1", b"x", b"#", b"4294967296", b"#4294967296"))
     def word_limit(self): return self.good((b"0", b"1", b"2", b"5", b"100"), (b"-1", b"x", b"3-1"))
     def word_group(self): return self.r.choice((b"g", b"g", b"g", b"h"))
     def word_script(self): return self.r.choice(SCRIPTS)

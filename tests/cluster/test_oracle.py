@@ -145,9 +145,18 @@ def agree(name, words, want, got):
 DIFFERENCES = [
     ("CLIENT SETINFO is Redis 7.2's; today's libraries send it",
      lambda name, words, want, got: name == "CLIENT" and words[1].upper() == b"SETINFO" and want.lower().startswith(b"-err unknown subcommand 'setinfo'")),
-    ("WAITING: TABLE",
-     lambda name, words, want, got: name == "COMMAND" and words[1].upper() == b"GETKEYS" and words[2].upper() == b"EVAL"),
+    ("patterns read keys that may lie on other nodes",
+     lambda name, words, want, got: name in ("SORT", "SORT_RO") and has_pattern(words) and
+     got == b"-ERR '%s' isn't supported with a pattern that reads other keys\r\n" % name.encode()),
+    ("what is trimmed to about so much (~ without LIMIT) is trimmed exactly, on each replica the same",
+     lambda name, words, want, got: name == "XTRIM" and b"~" in words and want[:1] == got[:1] == b":"),
+    ("an error quotes at most 128 bytes of an argument",
+     lambda name, words, want, got: got[:5] == want[:5] == b"-ERR " and max(map(len, words)) > 128 and len(os.path.commonprefix([want, got])) > 128),
 ]
+
+
+def has_pattern(words):
+    return any(w.upper() in (b"BY", b"GET") and b"*" in words[i + 1] for i, w in enumerate(words[:-1]))
 
 
 def allowed(name, words, want, got):
@@ -159,8 +168,7 @@ def allowed(name, words, want, got):
 STRINGS = set("""GET SET SETNX SETEX PSETEX GETSET GETDEL GETEX APPEND STRLEN INCR DECR INCRBY DECRBY INCRBYFLOAT GETRANGE SUBSTR SETRANGE
     MGET MSET DEL UNLINK EXISTS TOUCH TYPE EXPIRE PEXPIRE EXPIREAT PEXPIREAT TTL PTTL EXPIRETIME PEXPIRETIME PERSIST DBSIZE PING ECHO
     SELECT HELLO CLIENT COMMAND NOPE CONFIG""".split())  # the embedded store has these
-NOT_YET = set("""SCAN KEYS RANDOMKEY LMPOP SINTERCARD ZUNION ZINTER ZDIFF ZUNIONSTORE ZINTERSTORE ZDIFFSTORE ZINTERCARD ZMPOP XREAD XREADGROUP
-    SORT SORT_RO CONFIG""".split())
+NOT_YET = set("""SCAN KEYS RANDOMKEY CONFIG""".split())
 
 
 @pytest.fixture(scope="module")

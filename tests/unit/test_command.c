@@ -536,8 +536,10 @@ static const struct {
     {"RESTORE k 10 x FREQ 255", "RESTORE k 1700000000010 x ABSTTL FREQ 255"},
     {"RESTORE k 10 x ABSTTL", "RESTORE k 10 x ABSTTL"},
     {"RESTORE k 0 x IDLETIME replace", NOT_AN_INTEGER},
-    {"RESTORE k -1 x", "-ERR Invalid TTL value, must be >= 0"},
-    {"RESTORE k " MAX " x", "-ERR Invalid TTL value, must be >= 0"},
+    {"RESTORE k -1 x REPLACE", "-ERR Invalid TTL value, must be >= 0"},
+    {"RESTORE k x y REPLACE", NOT_AN_INTEGER},
+    {"RESTORE k -1 x", "RESTORE k -1 x"}, /* the store says BUSYKEY first */
+    {"RESTORE k " MAX " x", "RESTORE k 1 x ABSTTL"},
     {"RESTORE k 10 x FREQ 256", "-ERR Invalid FREQ value, must be >= 0 and <= 255"},
     {"RESTORE k 10 x IDLETIME -1", "-ERR Invalid IDLETIME value, must be >= 0"},
     {"RESTORE k 10 x IDLETIME 1 FREQ 1", SYNTAX},
@@ -551,6 +553,7 @@ static const struct {
     {"XCLAIM k g c 9 1-1 IDLE 7 TIME 8", "XCLAIM k g c 9 1-1 IDLE 7 TIME 8"},
     {"XCLAIM k g c 9 1-1 IDLE -7", "XCLAIM k g c 9 1-1 IDLE -7 TIME 1700000000000"},
     {"XCLAIM k g c 9 1-1 IDLE x", "XCLAIM k g c 9 1-1 IDLE x"},
+    {"XCLAIM k g c 0 1-1 retrycount", "XCLAIM k g c 0 1-1 retrycount"},
     {"XCLAIM k g c 0 1-1 IDLE x FORCE", "XCLAIM k g c 0 1-1 IDLE x FORCE"},
     {"XCLAIM k g c 0 1-1 FORCE", "XCLAIM k g c 0 1-1 FORCE TIME 1700000000000"},
 
