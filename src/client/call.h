@@ -72,6 +72,15 @@ struct client {
     bool is_dirty, closing, stalled;
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
+    uint64_t since_us, used_us;      /* mono: connected; the last look at its commands */
+    const struct command_spec *last; /* its last command that there is; NULL: none */
+    char *lib_name, *lib_ver;        /* as CLIENT SETINFO tells; NULL: it doesn't */
+    enum client_mute {
+        MUTE_NOTHING,
+        MUTE_ALL,  /* CLIENT REPLY OFF */
+        MUTE_NEXT, /* the next reply */
+        MUTE_TWO,  /* the next two: that of CLIENT REPLY SKIP, and that of the command behind it */
+    } mute;
     char *name;         /* NULL: none */
     bool authenticated; /* it has shown the password, or came when there was none */
     uint8_t resp;       /* the version that its replies are in: 2 or 3 */

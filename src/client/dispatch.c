@@ -174,7 +174,7 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
 static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
                          enum consistency level)
 {
-    if (c->first_call || !client_can_rewrite(c))
+    if (c->first_call || c->mute || !client_can_rewrite(c))
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
@@ -444,8 +444,9 @@ static bool dispatch_command(struct client *c)
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
     if (c->resp == 3)
         client_render_for(c, spec);
-    if (!spec)
+    if (!spec || (spec->flags & COMMAND_MEMCACHE))
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
+    c->last = spec;
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
     if (client_must_authenticate(c) && !session_without_password(spec))

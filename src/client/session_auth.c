@@ -128,6 +128,7 @@ void session_reset(struct client *c, struct buf *b)
 {
     c->resp = 2;
     c->authenticated = !config_needs_password(c->all->config);
+    c->mute = MUTE_NOTHING;
     mem_free(c->name);
     c->name = NULL;
     resp_add_status(b, "RESET");

@@ -1,5 +1,6 @@
 #include "wire/command.h"
 #include "wire/command_table.h"
+#include "wire/memcache_command.h"
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -336,6 +337,8 @@ static const char *sub_refusal(const struct command_spec *spec, const struct res
 enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xread_parts streams;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_class_of(cmd);
     switch (spec->rule) {
     case RULE_SET:
         return has_option(cmd, 3, "NX") || has_option(cmd, 3, "XX") ? COMMAND_CHANGE
@@ -373,6 +376,8 @@ bool command_is_script(const struct command_spec *spec)
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xadd_parts p;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_undetermined(cmd);
     if (spec->rule == RULE_XADD) {
         command_xadd_parts(cmd, &p);
         return xadd_undetermined(cmd, p.about);
@@ -399,6 +404,8 @@ bool command_stays_undetermined(const struct command_spec *spec, const struct re
 const char *command_blind_reply(const struct command_spec *spec, const struct resp_command *cmd)
 {
     bool known = false;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_blind_reply(cmd);
     if (spec->rule == RULE_SET)
         known = command_class_of(spec, cmd) == COMMAND_OVERWRITE && !has_option(cmd, 3, "GET");
     else if (spec->rule == RULE_PAIRS)

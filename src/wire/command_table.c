@@ -1,13 +1,14 @@
 #include "wire/command_table.h"
 
-/* Redis 7.0's commands, sorted: name, number of arguments, keys (first, last, step), then what this
- * server makes of them. tests/unit/command-table.py compares names, numbers and keys with a running
- * redis-server; docs/commands.md shows the rest to users. */
+/* Redis 7.0's commands, sorted, and memcached's four: name, number of arguments, keys (first, last,
+ * step), then what this server makes of them. tests/unit/command-table.py compares names, numbers
+ * and keys with a running redis-server; docs/commands.md shows the rest to users. */
 
 #define EMBEDDED     COMMAND_EMBEDDED
 #define SPLIT        COMMAND_SPLIT
 #define UNDETERMINED COMMAND_UNDETERMINED
 #define NODE_STORE   COMMAND_NODE_STORE
+#define MEMCACHED    COMMAND_MEMCACHE
 
 #define ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)                    \
     {                                                                                              \
@@ -160,12 +161,16 @@ static const struct command_spec table[] = {
     CHANGE(   "LREM",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LSET",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LTRIM",               4,  1, 1, 1,   0, NONE),
+    CHANGE(   "MA",                  -2, 1, 1, 1,   MEMCACHED, NONE),
+    OVERWRITE("MD",                  -2, 1, 1, 1,   MEMCACHED, NONE),
     PARTLY_AS(KIND, "MEMORY",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, ONE_NODE("MEMORY")),
+    ROW_AS(MEMCACHE, CHANGE, NULL, "MG", -2, 1, 1, 1, MEMCACHED, NONE),
     READ(     "MGET",                -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED_AT(MIGRATE, "MIGRATE", -6, 3, 3, 1, ONE_NODE("MIGRATE")),
     REFUSED(  "MODULE",              -2, 0, 0, 0,   ONE_NODE("MODULE")),
     REFUSED(  "MONITOR",             1,  0, 0, 0,   ONE_NODE("MONITOR")),
     REFUSED(  "MOVE",                3,  1, 1, 1,   DATABASES("MOVE")),
+    OVERWRITE("MS",                  -3, 1, 1, 1,   MEMCACHED, NONE),
     OVERWRITE("MSET",                -3, 1, -1, 2,  EMBEDDED | SPLIT, PAIRS),
     CHANGE(   "MSETNX",              -3, 1, -1, 2,  0, PAIRS),
     REFUSED(  "MULTI",               1,  0, 0, 0,   TRANSACTION("MULTI")),

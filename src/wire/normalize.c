@@ -1,5 +1,6 @@
 #include "wire/command.h"
 #include "wire/command_table.h"
+#include "wire/memcache_command.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -416,6 +417,8 @@ static bool normalize_xtrim(const struct command_spec *spec, const struct resp_c
 bool command_normalize(const struct command_spec *spec, const struct resp_command *cmd,
                        uint64_t now_ms, struct buf *out, struct error *e)
 {
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_normalize(cmd, now_ms, out, e);
     switch (spec->rule) {
     case RULE_SET:
         return normalize_set(spec, cmd, now_ms, out, e);
