@@ -199,7 +199,7 @@ PFCOUNT +hll
 PFMERGE hll *hll
 
 3: XADD stream ?NOMKSTREAM ?{(MAXLEN|MINID) ?(=|~) limit} newid +{mem val}
-XADD stream "*" +{mem val}
+2: XADD stream ?NOMKSTREAM ?{(MAXLEN|MINID) ?= limit} "*" +{mem val}
 XLEN stream
 XRANGE stream from to ?{COUNT count}
 XREVRANGE stream to from ?{COUNT count}

@@ -317,6 +317,7 @@ static const struct {
     {"COPY a b REPLACE", O, "1 2", "2", false, false},
     {"COPY a b DB 0 REPLACE", O, "1 2", "2", false, false},
     {"COPY a b DB 1", X, "1 2", "", false, false},
+    {"COPY a b DB x", C, "1 2", "", false, false},
     {"BITOP AND d a b", O, "2 3 4", "2", false, false},
     {"SUNIONSTORE d a b", O, "1 2 3", "1", false, false},
     {"SINTERSTORE d a", O, "1 2", "1", false, false},
