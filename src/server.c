@@ -92,7 +92,7 @@ static bool load_identity(struct server *s, struct error *e)
     s->me.address = s->address;
     s->me.datacenter = c->datacenter;
     s->me.rack = c->rack;
-    s->me.data_store = c->data_store == DATA_STORE_EMBEDDED ? "embedded" : "redis";
+    s->me.data_store = config_data_store(c);
     s->me.tokens = c->tokens;
     s->me.ntokens = c->ntokens;
     return true;
@@ -140,7 +140,8 @@ static bool open_store(struct server *s, struct error *e)
             o.host = a->host;
             o.port = a->port;
         }
-        s->store = store_open_redis(&o, e);
+        s->store = c->data_store == DATA_STORE_REDIS ? store_open_redis(&o, e)
+                                                     : store_open_memcached(&o, e);
     }
     return s->store != NULL;
 }

@@ -286,7 +286,8 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     return true;
 }
 
-/* A script without keys has no owner, and nothing to tell others: it may read this node's store. */
+/* A script without keys has no owner, and nothing to tell others: it may read this node's store.
+ * Texts (XINFO HELP) any store has. */
 static void on_keyless(void *arg, const struct store_read_reply *r)
 {
     call_reply(arg, r->reply);
@@ -295,7 +296,7 @@ static void on_keyless(void *arg, const struct store_read_reply *r)
 static const struct command_spec *read_only_form(const struct command_spec *spec)
 {
     char name[16];
-    if (spec->class_ == COMMAND_READ)
+    if (spec->class_ == COMMAND_READ || !command_is_script(spec))
         return spec;
     snprintf(name, sizeof name, "%s_RO", spec->name);
     return command_find(slice_str(name));
@@ -414,11 +415,11 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
     return run_whole(c, spec, keys, n, write);
 }
 
-/* Only scripts may. */
+/* Only scripts may, and HELP. */
 static bool without_keys(struct client *c, const struct command_spec *spec)
 {
-    bool write = spec->class_ == COMMAND_CHANGE;
-    if (!command_is_script(spec))
+    bool write = command_class_of(spec, &c->cmd) != COMMAND_READ;
+    if (write && !command_is_script(spec))
         return fail(c, spec, "ERR this command names no key and isn't supported");
     if (!requests_direct(c->all->requests))
         return run_keyless(c, spec);
@@ -446,6 +447,8 @@ static bool dispatch_command(struct client *c)
         client_render_for(c, spec);
     if (!spec || (spec->flags & COMMAND_MEMCACHE))
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
+    if (embedded && spec->class_ < COMMAND_LOCAL && !(spec->flags & COMMAND_EMBEDDED))
+        return fail_unknown(c);
     c->last = spec;
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
@@ -455,8 +458,6 @@ static bool dispatch_command(struct client *c)
         return fail_refused(c, spec);
     if (spec->class_ == COMMAND_LOCAL)
         return session_command(c, spec);
-    if (embedded && !(spec->flags & COMMAND_EMBEDDED))
-        return fail_unknown(c);
     return with_keys(c, spec);
 }
 

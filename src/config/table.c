@@ -6,9 +6,9 @@ static const struct option_word store_words[] = {
     {"embedded", DATA_STORE_EMBEDDED, WORD_NAME},
     {"redis", DATA_STORE_REDIS, WORD_NAME},
     {"2", DATA_STORE_EMBEDDED, WORD_ALSO},
+    {"memcache", DATA_STORE_MEMCACHE, WORD_NAME},
     {"0", DATA_STORE_REDIS, WORD_ALSO},
-    {"memcache", 0, WORD_LATER},
-    {"1", 0, WORD_LATER},
+    {"1", DATA_STORE_MEMCACHE, WORD_ALSO},
     {NULL, 0, WORD_NAME},
 };
 
@@ -131,7 +131,7 @@ const struct option option_table[] = {
     {KEY("data_store", type_word), FIELD(unsigned, data_store), .words = store_words,
      .fallback = "embedded", .value = "NAME", .help = "what holds the data"},
     {KEY("servers", type_servers), LIST(struct address, servers), .value = "HOST:PORT:WEIGHT",
-     .help = "the backend of redis, exactly one; or its unix socket path"},
+     .help = "the backend of redis and memcache, exactly one; or its unix socket path"},
     {KEY("backend_user", type_string), FIELD(char *, backend_user), .fallback = "", .value = "NAME",
      .help = "for the backend"},
     {KEY("backend_password", type_string), FIELD(char *, backend_password), .secret = true,

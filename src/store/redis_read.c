@@ -348,6 +348,19 @@ static int kind_of(const struct command_spec *spec, const struct resp_command *c
                                              : PLAIN;
 }
 
+/* PFCOUNT of one key keeps what it counted in the key: no two replicas would be the same. Of two it
+ * keeps nothing. */
+static void pass_read(struct buf *out, const struct command_spec *spec,
+                      const struct resp_command *cmd, bool alone)
+{
+    if (alone || cmd->argc != 2 || strcmp(spec->name, "PFCOUNT") != 0) {
+        resp_pass_command(out, cmd);
+        return;
+    }
+    const struct slice twice[] = {cmd->argv[0], cmd->argv[1], cmd->argv[1]};
+    resp_add_command(out, twice, ARRAY_LEN(twice));
+}
+
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg)
 {
@@ -358,7 +371,7 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
     size_t key[1];
     if (!p)
         return;
-    resp_pass_command(out, cmd);
+    pass_read(out, spec, cmd, store_is_alone(&p->r->base));
     if (p->kind == SIZE) {
         detail(p);
         add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));

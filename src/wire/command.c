@@ -336,6 +336,15 @@ static const char *sub_refusal(const struct command_spec *spec, const struct res
     return sub ? sub->refusal : NULL;
 }
 
+/* What has no key, tells a text. */
+static enum command_class sub_class(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    const struct command_sub *sub = command_find_sub(spec, cmd);
+    if (sub && sub->refusal)
+        return COMMAND_REFUSED;
+    return spec->class_ == COMMAND_LOCAL || (sub && sub->key) ? spec->class_ : COMMAND_READ;
+}
+
 enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xread_parts streams;
@@ -346,7 +355,7 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
         return has_option(cmd, 3, "NX") || has_option(cmd, 3, "XX") ? COMMAND_CHANGE
                                                                     : COMMAND_OVERWRITE;
     case RULE_GETEX:
-        return cmd->argc > 2 ? COMMAND_CHANGE : COMMAND_READ;
+        return command_getex_only_reads(spec, cmd) ? COMMAND_READ : COMMAND_CHANGE;
     case RULE_RESTORE:
         return has_option(cmd, 4, "REPLACE") ? COMMAND_OVERWRITE : COMMAND_CHANGE;
     case RULE_GEORADIUS:
@@ -356,7 +365,7 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
     case RULE_COPY:
         return copy_class(cmd);
     case RULE_SUBCOMMAND:
-        return sub_refusal(spec, cmd) ? COMMAND_REFUSED : spec->class_;
+        return sub_class(spec, cmd);
     case RULE_XREAD:
         return command_xread_parts(cmd, &streams) && streams.block ? COMMAND_REFUSED : spec->class_;
     default:

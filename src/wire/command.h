@@ -9,7 +9,7 @@
 #include "wire/reply.h"
 #include "wire/resp.h"
 
-/* What replication has to know (DESIGN.md section 2). */
+/* What replication has to know (DESIGN.md section 2). The first three are the store's affair. */
 enum command_class {
     COMMAND_READ,      /* runs on one or more replicas, changes nothing */
     COMMAND_OVERWRITE, /* the key's value afterwards doesn't depend on what it was: SET, DEL, ... */

@@ -210,6 +210,19 @@ static bool normalize_getex(const struct command_spec *spec, const struct resp_c
     return write_out(&l, out);
 }
 
+#define LONG_AGO_MS 1600000000000 /* every clock has passed it */
+
+bool command_getex_only_reads(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct string_options o = {0};
+    struct error ignored;
+    int64_t at;
+    if (cmd->argc == 2)
+        return true;
+    return parse_string_options(cmd, 2, take_getex_option, &o) && o.how &&
+           !positive_lifetime(spec, o.lifetime, o.how, LONG_AGO_MS, &at, &ignored);
+}
+
 /* ---- EXPIRE and its like -------------------------------------------------------------------- */
 
 struct expire_conditions {

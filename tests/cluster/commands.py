@@ -453,7 +453,8 @@ class Commands:
     def word_span(self): return self.good((b"0", b"1", b"-1", b"2", b"5", b"-3", b"100", b"-100"), NUMBERS)
     def word_offset(self): return self.good((b"0", b"1", b"7", b"8", b"100", b"700"), (b"-1", b"x", b"4294967296", b"9223372036854775807"))
     def word_bit(self): return self.good((b"0", b"1"), (b"2", b"-1", b"x"))
-    def word_score(self): return self.good((b"0", b"1", b"2", b"3", b"1.5", b"-1", b"inf", b"-inf", b"0.1", b"1e20", b"-0"), NUMBERS)
+    # Not -0, which is 0 in a listpack and not in a skip list: SORT makes one of the other.
+    def word_score(self): return self.good((b"0", b"1", b"2", b"3", b"1.5", b"-1", b"inf", b"-inf", b"0.1", b"1e20"), [n for n in NUMBERS if n not in (b"-0", b"-.0")])
     def word_bound(self): return self.good((b"-inf", b"+inf", b"0", b"1", b"(1", b"2", b"(2", b"3", b"(-1"), NUMBERS + [b"(", b"[1", b"((1"])
     def word_lex(self): return self.good((b"-", b"+", b"[a", b"(a", b"[c", b"(d", b"[f"), (b"a", b"", b"[", b"(", b"--"))
     def word_match(self): return self.good((b"*", b"a*", b"?", b"[a-c]", b"\\*", b"*1", b"[^a]*"), (b"", b"[", b"\\", b"[a-"))

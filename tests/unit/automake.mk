@@ -148,3 +148,6 @@ test_hedge_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_memcache
 test_memcache_SOURCES = tests/unit/test_memcache.c tests/unit/unit.h
 test_memcache_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_memcached
+test_memcached_SOURCES = tests/unit/test_memcached.c tests/unit/unit.h
+test_memcached_LDADD = $(TEST_LIBS)

@@ -525,12 +525,19 @@ static const struct {
      "3: servers: found h:1:0; allowed host:port:weight or a unix socket path"},
     {"data_store: redis\n  servers: [h:x:1]",
      "3: servers: found h:x:1; allowed host:port:weight or a unix socket path"},
+    {"servers: []\n  data_store: memcache",
+     "2: servers: found 0; allowed exactly one with data_store memcache"},
+    {"data_store: 1\n  servers: [h:1:1, h:2:1]",
+     "3: servers: found 2; allowed exactly one with data_store memcache"},
+    {"data_store: memcache\n  servers: [h:1:1]\n  backend_password: p",
+     "4: backend_password: found a text; allowed '' with data_store memcache, whose protocol has no "
+     "password"},
+    {"data_store: memcache\n  servers: [h:1:1]\n  backend_user: u\n  backend_password: p",
+     "4: backend_user: found a text; allowed '' with data_store memcache, whose protocol has no "
+     "password"},
     {"backend_user: joe", "2: backend_user: found joe; allowed with a backend_password"},
     /* what doesn't work yet */
-    {"data_store: memcache", "2: data_store: found memcache; allowed embedded, redis (memcache is "
-                             "not supported yet)"},
-    {"data_store: 1", "2: data_store: found 1; allowed embedded, redis (1 is not supported yet)"},
-    {"data_store: 3", "2: data_store: found 3; allowed embedded, redis"},
+    {"data_store: 3", "2: data_store: found 3; allowed embedded, redis, memcache"},
     {"write_consistency: ALL", "2: write_consistency: found ALL; allowed " LEVELS},
     {"bucket_types: x", "2: bucket_types: found x; " BUCKET_ALLOWED},
     {"bucket_types: [a:DC_ONE]", "2: bucket_types: found a:DC_ONE; " BUCKET_ALLOWED},
