@@ -116,7 +116,7 @@ UNSPECIFIED = [
     ("the time that has passed", "XPENDING", pending_without_time),
     ("the same", "XINFO", without_time),
     ("what is inside a hash table", "DUMP", dumped),
-    ("SORT of a set by nothing", "SORT SORT_RO", by_nothing),
+    ("SORT of a set by nothing", "SORT", by_nothing),
     ("an id of a connection is the server's own", "HELLO", own_id),
     ("the same", "CLIENT", lambda words, reply: b":N" if words[1:2] and words[1].upper() == b"ID" and reply[:1] == b":" else reply),
     ("what a server counts in its memory, and keys whose time is over until somebody sees it", "MEMORY DBSIZE", is_number),
@@ -133,8 +133,13 @@ def lifetimes(name, want, got):
     return a > 0 and b > 0 and abs(a - b) * (1 if name[0] == "P" else 1000) <= TOLERANCE_MS
 
 
+def stale(name, *replies):
+    """SORT of Redis 7.0 takes an errno that some command before has left (1e400) for one of its own."""
+    return name in ("SORT", "SORT_RO") and b"-ERR One or more scores can't be converted into double\r\n" in replies
+
+
 def agree(name, words, want, got):
-    if want == got or lifetimes(name, want, got):
+    if want == got or lifetimes(name, want, got) or stale(name, want, got):
         return True
     return any(name in names.split() and same(words, want) == same(words, got) for _, names, same in UNSPECIFIED)
 
