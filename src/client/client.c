@@ -297,7 +297,7 @@ static void refuse(const struct dialect *dialect, int fd)
     close(fd);
 }
 
-void client_accept(struct clients *all, int fd)
+void client_accept(struct clients *all, int fd, struct buf *in)
 {
     struct error e;
     unsigned max = all->config->client_connections;
@@ -327,6 +327,11 @@ void client_accept(struct clients *all, int fd)
     all->first = c;
     STATS_ADD(all->stats, connections, 1);
     STATS_ADD(all->stats, connections_total, 1);
+    if (!in->len)
+        return;
+    buf_add(&c->stream.in, buf_head(in), in->len);
+    buf_fini(in);
+    client_mark_dirty(c);
 }
 
 bool clients_quiesce(struct clients *all)

@@ -224,11 +224,12 @@ class RedisServer:
         self.path = os.path.join(self.directory, "redis.sock")
         self.process = None
 
-    def start(self):
+    def start(self, options=()):
         os.makedirs(self.directory, exist_ok=True)
         self.process = subprocess.Popen(
             ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", self.directory,
-             "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log"],
+             "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log",
+             "--enable-debug-command", "local", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_until(self.client().ping, "redis-server answers")
 
