@@ -704,7 +704,8 @@ static void finish_effect(struct writer *w, const struct batch *b, struct effect
     } else if (s->outcome == STORE_APPLIED || s->outcome == STORE_UNKNOWN) {
         m->own_outcome = STORE_UNKNOWN;
         resp_add_error(&m->own_reply, UNKNOWN_TEXT);
-        if (s->outcome == STORE_APPLIED)
+        /* the number of a memcached doesn't tell of what wasn't answered */
+        if (s->outcome == STORE_APPLIED || (r->spec->flags & COMMAND_MEMCACHE))
             lose_effect(w, r->spec, &r->cmd);
     } else if (s->outcome == STORE_STALE) {
         m->own_outcome = STORE_FAILED;

@@ -157,6 +157,12 @@ bool memcached_numbers_give(struct memcached_numbers *m, unsigned source, uint64
     return false;
 }
 
+bool memcached_numbers_is_open(struct memcached_numbers *m, unsigned source, uint64_t seq)
+{
+    const struct memcached_number *x = seq ? memcached_numbers_of(m, source) : NULL;
+    return x && seq > x->last && seq <= x->given;
+}
+
 void memcached_numbers_move(struct memcached_numbers *m, unsigned source, uint64_t seq)
 {
     struct memcached_number *x = seq ? memcached_numbers_of(m, source) : NULL;

@@ -50,6 +50,8 @@ struct memcached_number *memcached_numbers_of(struct memcached_numbers *m, unsig
 uint64_t memcached_numbers_by_hash(const struct memcached_numbers *m, uint64_t hash);
 /* It goes out. True: it has gone out before, and was never answered. */
 bool memcached_numbers_give(struct memcached_numbers *m, unsigned source, uint64_t seq);
+/* It has gone out and wasn't answered. */
+bool memcached_numbers_is_open(struct memcached_numbers *m, unsigned source, uint64_t seq);
 /* It is dealt with. 0: it has no number. */
 void memcached_numbers_move(struct memcached_numbers *m, unsigned source, uint64_t seq);
 

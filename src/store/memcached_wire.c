@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define UNIQUE_BITS 48u
+#define UNIQUE_BITS    MEMCACHE_UNIQUE_BITS
 #define UNIQUE_MASK (((uint64_t)1 << UNIQUE_BITS) - 1)
 #define REPLY_LINE_MAX                                                                             \
     2048u /* of memcached's replies; metadata of an item is longer than its key */
