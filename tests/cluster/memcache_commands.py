@@ -284,16 +284,17 @@ def unique(server, key):
 
 
 def unique_lines(rand, key, at):
-    """Commands that compare, with the unique of each of the two servers, or another one."""
+    """Commands that compare, with the unique of each of the two servers, or another one. A number that is stale may be so
+    no more when it is changed, as it happens: some keys are numbers, others become stale."""
     wrong = rand.choice([0, 0, 0, 0, -1, 1, 1 << 40])
     at = [0 if wrong == 1 << 40 else n + wrong for n in at]
     value = rand.choice([b"1", b"value"])
+    own = [b"md %s C%%d I T100\r\n"] if key.endswith(b"stale") else [b"ma %s C%%d v c\r\n", b"ma %s C%%d N100 J7 v t\r\n"]
     line = rand.choice([b"cas %s 7 0 %d %%d\r\n%s\r\n" % (key, len(value), value),
                         b"cas %s 7 100 %d %%d noreply\r\n%s\r\n" % (key, len(value), value),
                         b"ms %s %d C%%d c k O1\r\n%s\r\n" % (key, len(value), value),
                         b"ms %s %d C%%d %s\r\n%s\r\n" % (key, len(value), rand.choice([b"q", b"MR", b"MA", b"MP", b"ME", b"F5"]), value),
-                        b"md %s C%%d k\r\n" % key, b"md %s C%%d I T100\r\n" % key, b"md %s q C%%d\r\n" % key,
-                        b"ma %s C%%d v c\r\n" % key, b"ma %s C%%d N100 J7 v t\r\n" % key])
+                        b"md %s C%%d k\r\n" % key, b"md %s q C%%d\r\n" % key, *(line % key for line in own)])
     return [line % n for n in at]
 
 
@@ -301,7 +302,7 @@ def compare_uniques(ours, theirs, seed, count):
     """The same of count commands that compare, each behind one that asks both for theirs."""
     rand, compared = random.Random(seed), 0
     a, b = Server(ours), Server(theirs)
-    keys = [b"unique%d" % i for i in range(5)]
+    keys = [b"unique1", b"unique2", b"unique3-stale", b"unique4-stale"]
     try:
         for i in range(count):
             key = rand.choice(keys)
