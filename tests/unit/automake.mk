@@ -138,3 +138,6 @@ test_distance_SOURCES = tests/unit/test_distance.c tests/unit/unit.h
 test_distance_LDADD = $(TEST_LIBS)
 test_hedge_SOURCES = tests/unit/test_hedge.c tests/unit/unit.h
 test_hedge_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_tellers
+test_tellers_SOURCES = tests/unit/test_tellers.c tests/unit/unit.h
+test_tellers_LDADD = $(TEST_LIBS)
