@@ -1,5 +1,6 @@
 /* From a parsed command to requests: which keys, whether it may run at all, one part or many. */
 #include "client/call.h"
+#include "client/ring.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include <string.h>
@@ -438,10 +439,12 @@ static bool dispatch_command(struct client *c)
         return fail(c, spec, e.text);
     if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
         return fail_refused(c, spec);
-    if (spec->class_ == COMMAND_LOCAL)
+    if (spec->class_ == COMMAND_LOCAL && !(spec->flags & COMMAND_RING))
         return session_command(c, spec);
-    if (embedded && !(spec->flags & COMMAND_EMBEDDED))
+    if (embedded && spec->class_ != COMMAND_LOCAL && !(spec->flags & COMMAND_EMBEDDED))
         return fail_unknown(c);
+    if (spec->flags & COMMAND_RING)
+        return ring_command(c, spec);
     return with_keys(c, spec);
 }
 

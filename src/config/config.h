@@ -108,6 +108,7 @@ struct config {
     struct buckets *bucket_types;                         /* live; NULL: none. config/buckets.h */
     bool sloppy_quorum;                                   /* live */
     bool read_repairs_enabled;                            /* live */
+    bool allow_flush;                                     /* live */
     unsigned timeout;                                     /* ms */
     unsigned workers;                                     /* 0 = one per CPU */
     unsigned client_connections;                          /* 0 = no limit but the file limit */

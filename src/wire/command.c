@@ -339,9 +339,24 @@ static enum command_class sub_class(const struct command_spec *spec, const struc
     return sub && sub->key ? spec->class_ : COMMAND_REFUSED;
 }
 
+static enum command_class library_class(const struct resp_command *cmd)
+{
+    static const char *const changes[] = {"LOAD", "DELETE", "FLUSH", "RESTORE"};
+    static const char *const reads[] = {"EXISTS", "LIST", "DUMP", "STATS", "HELP"};
+    for (size_t i = 0; cmd->argc > 1 && i < ARRAY_LEN(changes); i++)
+        if (slice_is(cmd->argv[1], changes[i]))
+            return COMMAND_CHANGE;
+    for (size_t i = 0; cmd->argc > 1 && i < ARRAY_LEN(reads); i++)
+        if (slice_is(cmd->argv[1], reads[i]))
+            return COMMAND_READ;
+    return COMMAND_REFUSED;
+}
+
 enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
 {
     switch (spec->rule) {
+    case RULE_LIBRARY:
+        return library_class(cmd);
     case RULE_SET:
         return has_option(cmd, 3, "NX") || has_option(cmd, 3, "XX") ? COMMAND_CHANGE
                                                                     : COMMAND_OVERWRITE;
@@ -390,12 +405,12 @@ bool command_stays_undetermined(const struct command_spec *spec, const struct re
 
 const char *command_blind_reply(const struct command_spec *spec, const struct resp_command *cmd)
 {
-    bool known = false;
+    bool known = (spec->flags & COMMAND_RING) && spec->class_ == COMMAND_OVERWRITE; /* FLUSHALL */
     if (spec->rule == RULE_SET)
         known = command_class_of(spec, cmd) == COMMAND_OVERWRITE && !has_option(cmd, 3, "GET");
     else if (spec->rule == RULE_PAIRS)
         known = spec->class_ == COMMAND_OVERWRITE; /* MSETNX isn't */
     else
-        known = spec->rule == RULE_SETEX || spec->rule == RULE_PSETEX;
+        known = known || spec->rule == RULE_SETEX || spec->rule == RULE_PSETEX;
     return known ? "+OK\r\n" : NULL;
 }

@@ -23,6 +23,7 @@ enum command_flags {
     COMMAND_SPLIT = 2, /* MGET MSET DEL UNLINK EXISTS TOUCH: falls apart into one command a key */
     COMMAND_UNDETERMINED = 4, /* its effect isn't in its arguments: SPOP, XADD *, ... */
     COMMAND_NODE_STORE = 8, /* a COMMAND_LOCAL that asks this node's store: DBSIZE SCAN KEYS ... */
+    COMMAND_RING = 256, /* names no key: it covers the whole ring (client/ring.h) */
 };
 
 struct command_spec {

@@ -8,6 +8,7 @@
 #define SPLIT        COMMAND_SPLIT
 #define UNDETERMINED COMMAND_UNDETERMINED
 #define NODE_STORE   COMMAND_NODE_STORE
+#define RING         COMMAND_RING
 
 #define ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)                    \
     {                                                                                              \
@@ -44,6 +45,9 @@
     UNSUPPORTED(name, "this isn't Redis Cluster, every node takes commands for every key")
 #define PATTERNS(name)    "'" name "' isn't supported with a pattern that reads other keys"
 #define COPY_DB(name)     "'" name "' isn't supported between databases: there is only database 0"
+#define LIBRARIES(name)                                                                            \
+    "'" name "' isn't supported with this subcommand: it would act on the store of a single "      \
+    "node; ask that store itself"
 #define SUBCOMMANDS(name) "'" name "' isn't supported with a subcommand that names no key"
 
 /* clang-format off */
@@ -72,7 +76,7 @@ static const struct command_spec table[] = {
     LOCAL(    "COMMAND",             -1, 0, 0, 0,   0, NONE),
     REFUSED(  "CONFIG",              -2, 0, 0, 0,   ONE_NODE("CONFIG")),
     PARTLY(   "COPY",                -3, 1, 2, 1,   CHANGE, 0, COPY, COPY_DB("COPY")),
-    LOCAL(    "DBSIZE",              1,  0, 0, 0,   NODE_STORE, NONE),
+    LOCAL(    "DBSIZE",              1,  0, 0, 0,   NODE_STORE | RING, NONE),
     REFUSED(  "DEBUG",               -2, 0, 0, 0,   ONE_NODE("DEBUG")),
     CHANGE(   "DECR",                2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "DECRBY",              3,  1, 1, 1,   EMBEDDED, NONE),
@@ -92,9 +96,9 @@ static const struct command_spec table[] = {
     REFUSED(  "FAILOVER",            -1, 0, 0, 0,   ONE_NODE("FAILOVER")),
     REFUSED(  "FCALL",               -3, 0, 0, 0,   SCRIPT("FCALL")),
     REFUSED(  "FCALL_RO",            -3, 0, 0, 0,   SCRIPT("FCALL_RO")),
-    REFUSED(  "FLUSHALL",            -1, 0, 0, 0,   ONE_NODE("FLUSHALL")),
-    REFUSED(  "FLUSHDB",             -1, 0, 0, 0,   ONE_NODE("FLUSHDB")),
-    REFUSED(  "FUNCTION",            -2, 0, 0, 0,   SCRIPT("FUNCTION")),
+    OVERWRITE("FLUSHALL",            -1, 0, 0, 0,   EMBEDDED | RING, NONE),
+    OVERWRITE("FLUSHDB",             -1, 0, 0, 0,   EMBEDDED | RING, NONE),
+    PARTLY(   "FUNCTION",            -2, 0, 0, 0,   CHANGE, RING, LIBRARY, LIBRARIES("FUNCTION")),
     CHANGE(   "GEOADD",              -5, 1, 1, 1,   0, NONE),
     READ(     "GEODIST",             -4, 1, 1, 1,   0, NONE),
     READ(     "GEOHASH",             -2, 1, 1, 1,   0, NONE),
@@ -132,7 +136,7 @@ static const struct command_spec table[] = {
     CHANGE(   "INCRBY",              3,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "INCRBYFLOAT",         3,  1, 1, 1,   EMBEDDED, NONE),
     LOCAL(    "INFO",                -1, 0, 0, 0,   0, NONE),
-    REFUSED(  "KEYS",                2,  0, 0, 0,   PLAIN("KEYS")),
+    LOCAL(    "KEYS",                2,  0, 0, 0,   NODE_STORE | RING, NONE),
     REFUSED(  "LASTSAVE",            1,  0, 0, 0,   ONE_NODE("LASTSAVE")),
     REFUSED(  "LATENCY",             -2, 0, 0, 0,   ONE_NODE("LATENCY")),
     READ(     "LCS",                 -3, 1, 2, 1,   0, NONE),
@@ -178,7 +182,7 @@ static const struct command_spec table[] = {
     REFUSED(  "PUBSUB",              -2, 0, 0, 0,   PUBSUB("PUBSUB")),
     REFUSED(  "PUNSUBSCRIBE",        -1, 0, 0, 0,   PUBSUB("PUNSUBSCRIBE")),
     LOCAL(    "QUIT",                -1, 0, 0, 0,   0, NONE),
-    REFUSED(  "RANDOMKEY",           1,  0, 0, 0,   PLAIN("RANDOMKEY")),
+    LOCAL(    "RANDOMKEY",           1,  0, 0, 0,   NODE_STORE | RING, NONE),
     REFUSED(  "READONLY",            1,  0, 0, 0,   CLUSTERED("READONLY")),
     REFUSED(  "READWRITE",           1,  0, 0, 0,   CLUSTERED("READWRITE")),
     OVERWRITE("RENAME",              3,  1, 2, 1,   0, NONE),
@@ -195,9 +199,9 @@ static const struct command_spec table[] = {
     CHANGE(   "RPUSHX",              -3, 1, 1, 1,   0, NONE),
     CHANGE(   "SADD",                -3, 1, 1, 1,   0, NONE),
     REFUSED(  "SAVE",                1,  0, 0, 0,   ONE_NODE("SAVE")),
-    LOCAL(    "SCAN",                -2, 0, 0, 0,   NODE_STORE, NONE),
+    LOCAL(    "SCAN",                -2, 0, 0, 0,   NODE_STORE | RING, NONE),
     READ(     "SCARD",               2,  1, 1, 1,   0, NONE),
-    REFUSED(  "SCRIPT",              -2, 0, 0, 0,   SCRIPT("SCRIPT")),
+    PARTLY(   "SCRIPT",              -2, 0, 0, 0,   CHANGE, RING, LIBRARY, LIBRARIES("SCRIPT")),
     READ_AS(ELEMENTS, "SDIFF", -2, 1, -1, 1, 0, NONE),
     OVERWRITE("SDIFFSTORE",          -3, 1, -1, 1,  0, DESTINATION),
     LOCAL(    "SELECT",              2,  0, 0, 0,   0, NONE),

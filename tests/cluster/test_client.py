@@ -405,8 +405,8 @@ REFUSED = {  # and a word of the reason
     "it blocks": ["BLPOP q 0", "BRPOP q 0", "BLMOVE a b LEFT RIGHT 0", "BZPOPMIN z 0", "WAIT 1 0", "BRPOPLPUSH a b 0", "BLMPOP 0 1 a LEFT"],
     "no transactions": ["MULTI", "EXEC", "DISCARD", "WATCH k", "UNWATCH"],
     "messages between clients": ["SUBSCRIBE c", "PSUBSCRIBE c*", "UNSUBSCRIBE", "PUBLISH c m", "PUBSUB CHANNELS", "SSUBSCRIBE c"],
-    "a script's effect": ["SCRIPT LOAD x", "FCALL f 0"],
-    "single node": ["MONITOR", "CONFIG GET maxmemory", "FLUSHALL", "FLUSHDB", "SAVE", "SHUTDOWN", "DEBUG JMAP", "REPLICAOF NO ONE"],
+    "a script's effect": ["FCALL f 0"],
+    "single node": ["MONITOR", "CONFIG GET maxmemory", "SAVE", "SHUTDOWN", "DEBUG JMAP", "REPLICAOF NO ONE"],
     "Redis Cluster": ["CLUSTER INFO", "READONLY", "ASKING"],
     "only database 0": ["MOVE k 1", "SWAPDB 0 1"]}
 

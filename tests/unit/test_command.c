@@ -76,13 +76,15 @@ START_TEST(test_rows_are_complete)
     for (size_t i = 0; i < n; i++) {
         const struct command_spec *c = &t[i];
         bool refused = c->class_ == COMMAND_REFUSED;
-        bool partly = c->rule == RULE_SORT || c->rule == RULE_COPY || c->rule == RULE_SUBCOMMAND;
+        bool partly = c->rule == RULE_SORT || c->rule == RULE_COPY || c->rule == RULE_SUBCOMMAND ||
+                      c->rule == RULE_LIBRARY;
         ck_assert_msg((c->refusal != NULL) == (refused || partly), "%s: reason", c->name);
         ck_assert_msg(!refused || c->flags == 0, "%s: flags of a refused one", c->name);
         ck_assert_msg(!c->refusal || strstr(c->refusal, c->name) == c->refusal + 1,
                       "%s: the reason doesn't name it", c->name);
         ck_assert_msg((c->class_ == COMMAND_LOCAL) == (c->first == 0) || refused ||
-                          c->rule == RULE_SUBCOMMAND || c->rule == RULE_EVAL,
+                          c->rule == RULE_SUBCOMMAND || c->rule == RULE_EVAL ||
+                          (c->flags & COMMAND_RING),
                       "%s: keys", c->name);
     }
 }
@@ -110,11 +112,12 @@ START_TEST(test_flags)
         const char *names;
     } sets[] = {
         {COMMAND_EMBEDDED,
-         "APPEND DECR DECRBY DEL EXISTS EXPIRE EXPIREAT EXPIRETIME GET GETDEL GETEX GETRANGE "
+         "APPEND DECR DECRBY DEL EXISTS EXPIRE EXPIREAT EXPIRETIME FLUSHALL FLUSHDB GET GETDEL "
+         "GETEX GETRANGE "
          "GETSET INCR INCRBY INCRBYFLOAT MGET MSET PERSIST PEXPIRE PEXPIREAT PEXPIRETIME PSETEX "
          "PTTL SET SETEX SETNX SETRANGE STRLEN SUBSTR TOUCH TTL TYPE UNLINK "},
         {COMMAND_SPLIT, "DEL EXISTS MGET MSET TOUCH UNLINK "},
-        {COMMAND_NODE_STORE, "DBSIZE SCAN "},
+        {COMMAND_NODE_STORE, "DBSIZE KEYS RANDOMKEY SCAN "},
         {COMMAND_UNDETERMINED, "EVAL EVALSHA SPOP XAUTOCLAIM XCLAIM "},
     };
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
@@ -314,7 +317,14 @@ static const struct {
     {"FCALL f 1 a", X, "", "", false, false},
     {"XREAD STREAMS k 0", X, "", "", false, false},
     {"ZUNIONSTORE d 1 a", X, "1", "", false, false},
-    {"FLUSHALL", X, "", "", false, false},
+    {"FLUSHALL", O, "", "", false, true},
+    {"FLUSHDB ASYNC", O, "", "", false, true},
+    {"SCRIPT LOAD x", C, "", "", false, false},
+    {"script exists x y", R, "", "", false, false},
+    {"SCRIPT KILL", X, "", "", false, false},
+    {"FUNCTION LOAD REPLACE x", C, "", "", false, false},
+    {"FUNCTION DUMP", R, "", "", false, false},
+    {"FUNCTION NOSUCH", X, "", "", false, false},
 };
 
 typedef size_t keys_fn(const struct command_spec *, const struct resp_command *, size_t *, size_t);

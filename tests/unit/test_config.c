@@ -137,6 +137,7 @@ static const struct {
      "['a:b:DC_ONE:DC_EACH_SAFE_QUORUM', 'x,y:DC_ONE:DC_ONE']", "[]", NULL},
     {"sloppy_quorum", "off", "false", "true", NULL},
     {"read_repairs_enabled", "yes", "true", "false", NULL},
+    {"allow_flush", "true", "true", "false", NULL},
     {"timeout", "1", "1", "5000", NULL},
     {"workers", "256", "256", "0", NULL},
     {"client_connections", "1000", "1000", "0", NULL},
@@ -550,7 +551,6 @@ static const struct {
     const char *key, *value;
 } later[] = {
     {"requirepass", "x"},
-    {"allow_flush", "false"},
 };
 
 static void expect_error(struct run *r, const char *prefix, const char *said)
@@ -866,7 +866,7 @@ END_TEST
 
 static const char *const live[] = {
     "read_consistency", "write_consistency",      "bucket_types",
-    "sloppy_quorum",    "read_repairs_enabled",   "hint_sync",
+    "sloppy_quorum",    "read_repairs_enabled",   "allow_flush",   "hint_sync",
     "hint_ttl_seconds", "hint_store_max_bytes",   "hint_store_max_bytes_per_peer",
     "hint_drain_rate",  "hint_drain_interval_ms", "dc_compression",
     "dc_rate"};
