@@ -9,9 +9,16 @@
 #define HAZARDS   64                 /* buckets of keys, by token */
 #define OUT_PAUSE (1u * 1024 * 1024) /* bytes of replies unsent: no more commands are read */
 
-enum merge { MERGE_ONE, MERGE_SUM, MERGE_ARRAY, MERGE_OK };
+enum merge {
+    MERGE_ONE,
+    MERGE_SUM,
+    MERGE_ARRAY, /* of the parts' only elements */
+    MERGE_WHOLE, /* an array of their replies */
+    MERGE_OK
+};
 
 struct call;
+struct memcache_client;
 /* Appends a reply of the stores (RESP2) as this call's client wants to read it. The worker's
  * thread.
  */
@@ -35,8 +42,12 @@ struct dialect {
     bool (*dispatch)(struct client *c);
     /* What is said before the connection closes. */
     void (*add_error)(struct buf *out, const char *text);
+    /* What it needs for each connection; NULL: nothing. */
+    void (*open)(struct client *c);
+    void (*close)(struct client *c);
 };
-extern const struct dialect dialect_resp; /* client/dispatch.c */
+extern const struct dialect dialect_resp;     /* client/dispatch.c */
+extern const struct dialect dialect_memcache; /* client/memcache.c */
 
 struct part {
     struct call *call;
@@ -72,11 +83,24 @@ struct client {
     bool is_dirty, closing, stalled;
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
-    char *name;
+    uint64_t since_us, used_us;      /* mono: connected; the last look at its commands */
+    const struct command_spec *last; /* its last command that there is; NULL: none */
+    char *lib_name, *lib_ver;        /* as CLIENT SETINFO tells; NULL: it doesn't */
+    enum client_mute {
+        MUTE_NOTHING,
+        MUTE_ALL,  /* CLIENT REPLY OFF */
+        MUTE_NEXT, /* the next reply */
+        MUTE_TWO,  /* the next two: that of CLIENT REPLY SKIP, and that of the command behind it */
+    } mute;
+    char *name;         /* NULL: none */
+    bool authenticated; /* it has shown the password, or came when there was none */
+    uint8_t resp;       /* the version that its replies are in: 2 or 3 */
     const struct dialect *dialect;
+    struct memcache_client *memcache; /* of dialect_memcache */
     struct resp_parser parser;
     struct resp_command cmd;
     struct rendering rendering; /* of the command that is being dispatched */
+    bool at_first; /* that one is asked of, or run by, request_first_replica and nobody else */
     struct call *first_call, *last_call;
     struct call *unwritten; /* the first whose reply isn't in the stream's buffer */
     size_t ncalls;
@@ -110,6 +134,12 @@ bool call_too_large(const struct call *call);
 /* For what is answered at once. */
 void call_reply(struct call *call, struct slice reply);
 void client_mark_dirty(struct client *c);
+/* There is a password (requirepass), and it hasn't shown it. Who has stays in, whatever becomes of
+ * the password. */
+static inline bool client_must_authenticate(const struct client *c)
+{
+    return !c->authenticated && config_needs_password(c->all->config);
+}
 /* A part of this token begins, or ends. */
 void call_part_starts(struct call *call, uint32_t token);
 /* Counts a command that is answered. */
@@ -121,12 +151,20 @@ static inline size_t client_pause_at(const struct client *c)
     return max < OUT_PAUSE ? (size_t)max : OUT_PAUSE;
 }
 
-/* The commands that a node answers itself. False: it must wait. */
-bool session_command(struct client *c, const struct command_spec *spec);
+/* ---- client/protocol.c: RESP2 or RESP3 */
+
+/* The reply of the command that is being dispatched (c->cmd) will be written in the client's
+ * protocol (c->resp); before its call is made. Again, where the command itself has changed that:
+ * HELLO, RESET. spec NULL: an error, or something else without a shape. */
+void client_render_for(struct client *c, const struct command_spec *spec);
+/* Rendering would only copy it. False says nothing. */
+bool call_reads_the_same(const struct call *call, struct slice reply);
+/* For what is answered without a call, straight into the stream's buffer: whether that may be done,
+ * and the reply, which stands there from `at` on, as the client reads it. */
+bool client_can_rewrite(const struct client *c);
+void client_rewrite(struct client *c, size_t at);
+
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
-#define SESSION_REDIS_VERSION "7.0.15" /* whose commands and errors we speak */
-/* session_info.c: INFO and its sections. */
-void session_info(struct client *c, struct buf *b);
 
 #endif

@@ -26,8 +26,9 @@ struct clients {
     struct stats *stats;
     struct stats *const *all_stats; /* of every worker: INFO, and the cap on connections */
     unsigned nworkers;
-    uint64_t started_ms;      /* mono */
-    uint64_t now_us, wall_ms; /* mono and wall, as of the last look at a socket */
+    struct actor *next_worker; /* all workers stand in a circle */
+    uint64_t started_ms;       /* mono */
+    uint64_t now_us, wall_ms;  /* mono and wall, as of the last look at a socket */
     struct client *first, *dirty;
     struct ring_walk *walks; /* client/ring.h: on their way through the ring, and */
     struct tellers *tellers; /* whom they ask: of the newest ring; NULL: not known yet */
@@ -37,13 +38,18 @@ struct clients {
     unsigned id_step, id_offset; /* ids are unique over workers */
 };
 
-/* Takes an accepted socket; answers and closes it when there are client_connections already. */
-void client_accept(struct clients *all, int fd);
+/* Takes an accepted socket; answers and closes it when there are client_connections already. `in`:
+ * what was read of it before; emptied. */
+void client_accept(struct clients *all, int fd, struct buf *in);
 void clients_flush(struct clients *all); /* at the turn's end */
 /* Nothing is asked of the stores any more: at the worker's stop. */
 void clients_stop(struct clients *all);
 void clients_close(
     struct clients *all); /* at the worker's stop: what is in flight gets no more answers */
+/* A MAIL_CLIENTS: CLIENT LIST or CLIENT KILL on its way round the workers. Takes the message. The
+ * second: where nobody receives mail any more, all workers being over. */
+void clients_mail(struct clients *all, struct msg *m);
+void clients_mail_drop(struct msg *m);
 /* Stop taking commands; true when nothing is in flight any more. */
 bool clients_quiesce(struct clients *all);
 

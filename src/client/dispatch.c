@@ -1,6 +1,6 @@
-/* From a parsed command to requests: which keys, whether it may run at all, one part or many. */
-#include "client/call.h"
+#include "client/dispatch.h"
 #include "client/ring.h"
+#include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include <string.h>
@@ -43,7 +43,7 @@ static bool fail_unknown(struct client *c)
 static bool fail_refused(struct client *c, const struct command_spec *spec)
 {
     char text[300];
-    snprintf(text, sizeof text, "ERR %s", spec->refusal);
+    snprintf(text, sizeof text, "ERR %s", command_refusal(spec, &c->cmd));
     return fail(c, spec, text);
 }
 
@@ -73,11 +73,9 @@ static bool must_wait(const struct client *c, uint32_t token, bool write, bool w
     return others->bucket[token % HAZARDS] || others->wide || (wide && others->all);
 }
 
-/* No replica of this key is known to have the client's earlier writes: wait, but not for ever. */
-static bool lags(struct client *c, uint32_t token)
+/* For a replica that has the client's earlier writes, but not for ever. */
+static bool keep_waiting(struct client *c)
 {
-    if (recent_replica(&c->recent, c->all->requests, token) != RECENT_WAIT)
-        return false;
     uint64_t now = clock_mono_ms();
     if (!c->lag_until)
         c->lag_until = now + c->all->config->timeout / 5;
@@ -86,9 +84,24 @@ static bool lags(struct client *c, uint32_t token)
     return c->lagging = c->all->later = true;
 }
 
+/* No replica of this key is known to have them. */
+static bool lags(struct client *c, uint32_t token)
+{
+    return recent_replica(&c->recent, c->all->requests, token) == RECENT_WAIT && keep_waiting(c);
+}
+
+/* The one that is to be asked. */
+static bool first_lags(struct client *c, uint32_t token)
+{
+    int first = request_first_replica(c->all->requests, token);
+    return first >= 0 && !recent_has(&c->recent, c->all->requests, token, (unsigned)first) &&
+           keep_waiting(c);
+}
+
 static bool not_yet(struct client *c, uint32_t token, bool write, bool wide)
 {
-    return must_wait(c, token, write, wide) || (!write && lags(c, token));
+    return must_wait(c, token, write, wide) ||
+           (!write && (c->at_first ? first_lags(c, token) : lags(c, token)));
 }
 
 /* A peer runs another client's write to one of these keys: its answer isn't awaited by the client.
@@ -150,6 +163,12 @@ static void start_read(struct client *c, struct part *p, const struct command_sp
     op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;
     op.anchor = op.prefer >= 0 && level != CONSISTENCY_DC_ONE &&
                 recent_is_thin(&c->recent, c->all->requests, p->token);
+    int first = c->at_first ? request_first_replica(c->all->requests, p->token) : -1;
+    if (first >= 0) {
+        op.prefer = first;
+        op.second = -1;
+        op.only = true;
+    }
     request_read(c->all->requests, &op);
 }
 
@@ -174,7 +193,7 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
 static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
                          enum consistency level)
 {
-    if (c->first_call)
+    if (c->first_call || c->mute || !client_can_rewrite(c))
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
@@ -185,6 +204,7 @@ static bool read_at_once(struct client *c, const struct command_spec *spec, uint
     if (!request_read_at_once(c->all->requests, &op, &c->stream.out))
         return false;
     client_count(c->all, spec, buf_head(&c->stream.out)[before] == '-');
+    client_rewrite(c, before);
     c->answered_at_once++;
     client_mark_dirty(c);
     return true;
@@ -250,7 +270,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     struct requests *rs = c->all->requests;
     struct error e;
     uint32_t token = request_token(rs, c->cmd.argv[keys[0]]);
-    int node = request_executor(rs, token);
+    int node = c->at_first ? request_first_replica(rs, token) : request_executor(rs, token);
     bool wide = n > 1, elsewhere = node >= 0 && node != (int)rs->peers->self;
     if (not_yet(c, token, true, wide) || (elsewhere && not_yet(c, token, false, wide)))
         return false;
@@ -285,16 +305,25 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     return true;
 }
 
-/* A script without keys has no owner, and nothing to tell others: it may read this node's store. */
+/* A script without keys has no owner, and nothing to tell others: it may read this node's store.
+ * Texts (XINFO HELP) any store has. */
 static void on_keyless(void *arg, const struct store_read_reply *r)
 {
     call_reply(arg, r->reply);
 }
 
+static const struct command_spec *read_only_form(const struct command_spec *spec)
+{
+    char name[16];
+    if (spec->class_ == COMMAND_READ || !command_is_script(spec))
+        return spec;
+    snprintf(name, sizeof name, "%s_RO", spec->name);
+    return command_find(slice_str(name));
+}
+
 static bool run_keyless(struct client *c, const struct command_spec *spec)
 {
-    bool by_sha = strncmp(spec->name, "EVALSHA", 7) == 0;
-    struct slice name = slice_str(by_sha ? "EVALSHA_RO" : "EVAL_RO");
+    const struct command_spec *reading = read_only_form(spec);
     struct resp_command cmd = c->cmd;
     if (c->first_call)
         return false; /* the client's earlier writes count */
@@ -302,8 +331,8 @@ static bool run_keyless(struct client *c, const struct command_spec *spec)
     cmd.whole = slice_of(NULL, 0);
     cmd.argv = mem_calloc(cmd.argc, sizeof *cmd.argv);
     memcpy(cmd.argv, c->cmd.argv, cmd.argc * sizeof *cmd.argv);
-    cmd.argv[0] = name;
-    store_read(c->all->requests->reader, command_find(name), &cmd, on_keyless, call);
+    cmd.argv[0] = slice_str(reading->name);
+    store_read(c->all->requests->reader, reading, &cmd, on_keyless, call);
     mem_free(cmd.argv);
     return true;
 }
@@ -329,29 +358,65 @@ static bool run_direct(struct client *c, const struct command_spec *spec, bool w
 
 static enum merge merge_of(const struct command_spec *spec)
 {
+    if (spec->flags & COMMAND_MEMCACHE)
+        return MERGE_WHOLE;
     if (strcmp(spec->name, "MGET") == 0)
         return MERGE_ARRAY;
     return strcmp(spec->name, "MSET") == 0 ? MERGE_OK : MERGE_SUM;
 }
 
-/* `NAME key` or, for MSET, `SET key value`. */
-static void start_part(struct client *c, struct part *p, const struct command_spec *spec, size_t i,
-                       bool write)
+#define PART_ARGS 16
+
+/* `NAME key`, for MSET `SET key value`, for memcached's commands `NAME key flag...`: what stands
+ * behind the last key. */
+static struct resp_command part_of(const struct resp_command *cmd, const struct command_spec *spec,
+                                   size_t key, size_t last, struct slice argv[PART_ARGS])
 {
-    const struct resp_command *cmd = &c->cmd;
     bool mset = spec->step == 2;
-    struct slice argv[3] = {mset ? slice_str("SET") : cmd->argv[0], cmd->argv[i]};
+    size_t n = 0;
+    argv[n++] = mset ? slice_str("SET") : cmd->argv[0];
+    argv[n++] = cmd->argv[key];
     if (mset)
-        argv[2] = cmd->argv[i + 1];
-    struct resp_command one = {.argv = argv, .argc = mset ? 3 : 2};
-    enum consistency level = level_of(c, &i, 1, write);
-    if (!write) {
+        argv[n++] = cmd->argv[key + 1];
+    for (size_t i = last + 1; spec->flags & COMMAND_MEMCACHE && i < cmd->argc; i++)
+        argv[n++] = cmd->argv[i];
+    return (struct resp_command){.argv = argv, .argc = n};
+}
+
+static void start_part_write(struct client *c, struct part *p, const struct command_spec *spec,
+                             const struct resp_command *one, enum consistency level)
+{
+    struct requests *rs = c->all->requests;
+    struct error ignored;
+    struct mail_write *m = requests_new_mail(rs);
+    bool has_lifetime = spec->flags & COMMAND_MEMCACHE; /* and it is a number */
+    if (!has_lifetime || !command_normalize(spec, one, c->all->wall_ms, &m->command, &ignored))
+        resp_add_command(&m->command, one->argv, one->argc);
+    start_write(c, p, m, spec, one, level);
+}
+
+/* Past the writer, as all others. */
+static void start_part_direct(struct client *c, struct part *p, const struct command_spec *spec,
+                              const struct resp_command *one)
+{
+    call_part_starts(p->call, p->token);
+    struct operation op = {
+        .spec = spec, .cmd = one, .prefer = -1, .done = call_part_done, .arg = p};
+    request_write_direct(c->all->requests, &op);
+}
+
+static void start_part(struct client *c, struct part *p, const struct command_spec *spec,
+                       size_t key, size_t last, bool write)
+{
+    struct slice argv[PART_ARGS];
+    struct resp_command one = part_of(&c->cmd, spec, key, last, argv);
+    enum consistency level = level_of(c, &key, 1, write);
+    if (write && requests_direct(c->all->requests))
+        start_part_direct(c, p, spec, &one);
+    else if (write)
+        start_part_write(c, p, command_find(argv[0]), &one, level);
+    else
         start_read(c, p, spec, &one, level);
-        return;
-    }
-    struct mail_write *m = requests_new_mail(c->all->requests);
-    resp_add_command(&m->command, argv, one.argc);
-    start_write(c, p, m, command_find(argv[0]), &one, level);
 }
 
 static bool run_split(struct client *c, const struct command_spec *spec, const size_t *keys,
@@ -370,18 +435,22 @@ static bool run_split(struct client *c, const struct command_spec *spec, const s
         call->parts[i].token = request_token(c->all->requests, c->cmd.argv[keys[i]]);
     /* the last part's answer may free nothing: a call stays until its client has sent it */
     for (size_t i = 0; i < n; i++)
-        start_part(c, &call->parts[i], spec, keys[i], write);
+        start_part(c, &call->parts[i], spec, keys[i], keys[n - 1], write);
     return true;
 }
 
 /* ---- the rules ----------------------------------------------------------------------------------
  */
 
-static bool run_keys(struct client *c, const struct command_spec *spec, const size_t *keys,
-                     size_t n)
+/* A reply that is put together from many may be too large: their sizes are counted then. */
+static bool keeps_parts(enum merge merge)
 {
-    enum command_class class_ = command_class_of(spec, &c->cmd);
-    bool write = class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE;
+    return merge == MERGE_ARRAY || merge == MERGE_WHOLE;
+}
+
+bool dispatch_keys(struct client *c, const struct command_spec *spec, const size_t *keys, size_t n,
+                   bool write)
+{
     for (size_t i = 0; i < n; i++)
         if (hidden(c->cmd.argv[keys[i]]))
             return fail(c, spec,
@@ -391,8 +460,8 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
         c->lagging = c->all->later = true;
         return false;
     }
-    bool split = n > 1 && (spec->flags & COMMAND_SPLIT);
-    if (direct && !(split && merge_of(spec) == MERGE_ARRAY)) /* whose reply may be too large */
+    bool split = n > 1 && (spec->flags & (COMMAND_SPLIT | COMMAND_MEMCACHE));
+    if (direct && !(split && keeps_parts(merge_of(spec))))
         return run_direct(c, spec, write);
     if (split)
         return run_split(c, spec, keys, n, write);
@@ -405,11 +474,18 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
     return run_whole(c, spec, keys, n, write);
 }
 
-/* Only scripts may. */
+static bool run_keys(struct client *c, const struct command_spec *spec, const size_t *keys,
+                     size_t n)
+{
+    enum command_class class_ = command_class_of(spec, &c->cmd);
+    return dispatch_keys(c, spec, keys, n, class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE);
+}
+
+/* Only scripts may, and HELP. */
 static bool without_keys(struct client *c, const struct command_spec *spec)
 {
-    bool write = spec->class_ == COMMAND_CHANGE;
-    if (strncmp(spec->name, "EVAL", 4) != 0)
+    bool write = command_class_of(spec, &c->cmd) != COMMAND_READ;
+    if (write && !command_is_script(spec))
         return fail(c, spec, "ERR this command names no key and isn't supported");
     if (!requests_direct(c->all->requests))
         return run_keyless(c, spec);
@@ -433,16 +509,21 @@ static bool dispatch_command(struct client *c)
     struct error e;
     const struct command_spec *spec = command_find(c->cmd.argv[0]);
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
-    if (!spec)
+    if (c->resp == 3)
+        client_render_for(c, spec);
+    if (!spec || (spec->flags & COMMAND_MEMCACHE))
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
+    if (embedded && spec->class_ < COMMAND_LOCAL && !(spec->flags & COMMAND_EMBEDDED))
+        return fail_unknown(c);
+    c->last = spec;
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
+    if (client_must_authenticate(c) && !session_without_password(spec))
+        return fail(c, spec, "NOAUTH Authentication required.");
     if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
         return fail_refused(c, spec);
     if (spec->class_ == COMMAND_LOCAL && !(spec->flags & COMMAND_RING))
         return session_command(c, spec);
-    if (embedded && spec->class_ != COMMAND_LOCAL && !(spec->flags & COMMAND_EMBEDDED))
-        return fail_unknown(c);
     if (spec->flags & COMMAND_RING)
         return ring_command(c, spec);
     return with_keys(c, spec);
@@ -451,6 +532,7 @@ static bool dispatch_command(struct client *c)
 static enum resp_status parse_command(struct client *c, struct error *e)
 {
     const struct buf *in = &c->stream.in;
+    c->parser.unknown_client = client_must_authenticate(c);
     enum resp_status rc = resp_request_parse(&c->parser, buf_head(in), in->len, &c->cmd, e);
     if (rc == RESP_MORE)
         c->stream.in_want = c->parser.want;

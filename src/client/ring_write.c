@@ -4,7 +4,6 @@
 #include "core/mem.h"
 #include "ring/tellers.h"
 #include "store/redis_reply.h"
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,60 +72,6 @@ bool ring_flush(struct client *c, const struct command_spec *spec)
 
 /* ---- SCRIPT FUNCTION ---------------------------------------------------------------------------
  */
-
-/* FOR_ALL: a write. OF_EACH: all nodes of the datacenter are asked. OF_ONE: this one. */
-enum how { FOR_ALL, OF_EACH, OF_ONE, REFUSED };
-
-static const struct library_command {
-    const char *container, *name;
-    int arity; /* with both names; negative: at least */
-    enum how how;
-} library_commands[] = {
-    {"SCRIPT", "LOAD", 3, FOR_ALL},     {"SCRIPT", "FLUSH", -2, FOR_ALL},
-    {"SCRIPT", "EXISTS", -3, OF_EACH},  {"SCRIPT", "HELP", 2, OF_ONE},
-    {"SCRIPT", "KILL", 2, REFUSED},     {"SCRIPT", "DEBUG", 3, REFUSED},
-    {"FUNCTION", "LOAD", -3, FOR_ALL},  {"FUNCTION", "DELETE", 3, FOR_ALL},
-    {"FUNCTION", "FLUSH", -2, FOR_ALL}, {"FUNCTION", "RESTORE", -3, FOR_ALL},
-    {"FUNCTION", "LIST", -2, OF_ONE},   {"FUNCTION", "DUMP", 2, OF_ONE},
-    {"FUNCTION", "STATS", 2, OF_ONE},   {"FUNCTION", "HELP", 2, OF_ONE},
-    {"FUNCTION", "KILL", 2, REFUSED},
-};
-
-static const struct library_command *find(const struct command_spec *spec, struct slice name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(library_commands); i++)
-        if (strcmp(library_commands[i].container, spec->name) == 0 &&
-            slice_is(name, library_commands[i].name))
-            return &library_commands[i];
-    return NULL;
-}
-
-static bool fail_unknown(struct client *c, const struct command_spec *spec)
-{
-    char text[220];
-    struct slice name = c->cmd.argv[1];
-    snprintf(text, sizeof text, "ERR unknown subcommand '%.*s'. Try %s HELP.",
-             (int)(name.len < 128 ? name.len : 128), (const char *)name.ptr, spec->name);
-    return fail(c, spec, text);
-}
-
-static bool fail_arity(struct client *c, const struct library_command *sub,
-                       const struct command_spec *spec)
-{
-    char text[100], *at = text;
-    snprintf(text, sizeof text, "ERR wrong number of arguments for '%s|%s' command", sub->container,
-             sub->name);
-    for (at = strchr(text, '\''); *at && *at != ' '; at++)
-        *at = (char)tolower((unsigned char)*at);
-    return fail(c, spec, text);
-}
-
-static bool fail_refused(struct client *c, const struct command_spec *spec)
-{
-    char text[240];
-    snprintf(text, sizeof text, "ERR %s", spec->refusal);
-    return fail(c, spec, text);
-}
 
 static void on_told(void *arg, const struct request_result *r)
 {
@@ -237,20 +182,14 @@ static bool pass_on(struct client *c, const struct command_spec *spec, bool writ
 
 bool ring_library(struct client *c, const struct command_spec *spec)
 {
-    const struct library_command *sub = find(spec, c->cmd.argv[1]);
-    if (!sub)
-        return fail_unknown(c, spec);
-    if (sub->arity < 0 ? c->cmd.argc < (size_t)-sub->arity : c->cmd.argc != (size_t)sub->arity)
-        return fail_arity(c, sub, spec);
-    if (sub->how == REFUSED)
-        return fail_refused(c, spec);
+    bool write = command_class_of(spec, &c->cmd) == COMMAND_CHANGE;
     if (must_wait(c))
         return false;
     if (requests_direct(c->all->requests))
-        return pass_on(c, spec, sub->how == FOR_ALL);
-    if (sub->how == FOR_ALL)
+        return pass_on(c, spec, write);
+    if (write)
         return write_to_all(c, spec);
-    return sub->how == OF_EACH ? ask_each(c, spec) : ask_one(c, spec);
+    return slice_is(c->cmd.argv[1], "EXISTS") ? ask_each(c, spec) : ask_one(c, spec);
 }
 
 /* ---- which of them ------------------------------------------------------------------------------

@@ -28,7 +28,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum data_store { DATA_STORE_EMBEDDED, DATA_STORE_REDIS };
+enum data_store { DATA_STORE_EMBEDDED, DATA_STORE_REDIS, DATA_STORE_MEMCACHE };
 
 /* From the weakest to the strictest. */
 enum consistency {
@@ -51,6 +51,7 @@ enum dc_compression { DC_COMPRESSION_NONE, DC_COMPRESSION_LZ4 };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct buckets;
+struct secret;
 
 struct config_seed {
     char *host; /* IPv6 without brackets */
@@ -80,7 +81,7 @@ struct config {
 
     /* data */
     enum data_store data_store;
-    struct address *servers; /* the backend: one with DATA_STORE_REDIS, none with EMBEDDED */
+    struct address *servers; /* the backend: none with DATA_STORE_EMBEDDED, else one */
     size_t nservers;
     char *backend_user, *backend_password; /* "" = none */
     char *data_dir;
@@ -109,9 +110,10 @@ struct config {
     bool sloppy_quorum;                                   /* live */
     bool read_repairs_enabled;                            /* live */
     bool allow_flush;                                     /* live */
-    unsigned timeout;                                     /* ms */
-    unsigned workers;                                     /* 0 = one per CPU */
-    unsigned client_connections;                          /* 0 = no limit but the file limit */
+    struct secret *requirepass;  /* live; NULL: none. config_needs_password */
+    unsigned timeout;            /* ms */
+    unsigned workers;            /* 0 = one per CPU */
+    unsigned client_connections; /* 0 = no limit but the file limit */
     uint64_t client_output_max_bytes;
 
     /* hints */
@@ -169,6 +171,13 @@ static inline enum consistency config_write_level(const struct config *c, struct
                                         : CONFIG_LIVE(c, write_consistency);
 }
 
+/* Must clients say a password? And is it this one? Threads that core/rcu.h knows. */
+static inline bool config_needs_password(const struct config *c)
+{
+    return CONFIG_LIVE(c, requirepass) != NULL;
+}
+bool config_password_is(const struct config *c, struct slice given) MUST_USE;
+
 /* One option as it is in force. The texts are the callee's for the time of the call. */
 struct config_value {
     const char *name;
@@ -199,6 +208,8 @@ bool config_reload(int argc, char **argv, struct config *c, struct error *e) MUS
  * same configuration, and it is printed only when asked for. False: the file can't be written. */
 bool config_print(const struct config *c, FILE *outf) MUST_USE;
 
+/* As it is named in the configuration. */
+const char *config_data_store(const struct config *c);
 void config_fini(struct config *c); /* also of a zeroed one */
 
 #endif

@@ -66,8 +66,6 @@ static const struct option *find(const char *name, struct error *e)
         return o;
     if (o && o->type->ignored)
         error_set(e, "%s means nothing here: %s", o->name, o->help);
-    else if (o && o->type->later)
-        error_set(e, "%s is not supported yet", o->name);
     else
         error_set(e, "there is no option '%.100s'", name);
     return NULL;
@@ -107,7 +105,7 @@ static char *text_of(const struct option *o, const struct config *c)
     rcu_read_begin();
     size_t n = o->type->is_list ? o->type->items(o, c) : 1;
     for (size_t i = 0; i < n; i++) {
-        char *item = o->type->item(o, c, i);
+        char *item = shown_item(o, c, i);
         buf_printf(&b, "%s%s", i ? ", " : "", item);
         mem_free(item);
     }
@@ -137,6 +135,9 @@ bool config_set(struct config *c, const char *name, const char *text, const char
         return false;
     if (!o->live)
         return error_set(e, "%s needs a restart", o->name);
+    const char *clash = *text ? config_not_with(o, c->data_store) : NULL;
+    if (clash)
+        return error_set(e, "%s: %s", o->name, clash);
     bool ok = (o->type->is_list && !*text) || o->type->add(o, text, &scratch, &why);
     if (ok)
         change(o, &scratch, c, by);

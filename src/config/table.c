@@ -6,9 +6,9 @@ static const struct option_word store_words[] = {
     {"embedded", DATA_STORE_EMBEDDED, WORD_NAME},
     {"redis", DATA_STORE_REDIS, WORD_NAME},
     {"2", DATA_STORE_EMBEDDED, WORD_ALSO},
+    {"memcache", DATA_STORE_MEMCACHE, WORD_NAME},
     {"0", DATA_STORE_REDIS, WORD_ALSO},
-    {"memcache", 0, WORD_LATER},
-    {"1", 0, WORD_LATER},
+    {"1", DATA_STORE_MEMCACHE, WORD_ALSO},
     {NULL, 0, WORD_NAME},
 };
 
@@ -131,7 +131,7 @@ const struct option option_table[] = {
     {KEY("data_store", type_word), FIELD(unsigned, data_store), .words = store_words,
      .fallback = "embedded", .value = "NAME", .help = "what holds the data"},
     {KEY("servers", type_servers), LIST(struct address, servers), .value = "HOST:PORT:WEIGHT",
-     .help = "the backend of redis, exactly one; or its unix socket path"},
+     .help = "the backend of redis and memcache, exactly one; or its unix socket path"},
     {KEY("backend_user", type_string), FIELD(char *, backend_user), .fallback = "", .value = "NAME",
      .help = "for the backend"},
     {KEY("backend_password", type_string), FIELD(char *, backend_password), .secret = true,
@@ -172,6 +172,9 @@ const struct option option_table[] = {
      .help = "where a read finds that replicas differ, they are made equal"},
     {KEY("allow_flush", type_bool), FIELD(bool, allow_flush), .live = true, .fallback = "false",
      .value = "BOOL", .help = "clients may use FLUSHALL and FLUSHDB, which empty the whole ring"},
+    {KEY("requirepass", type_secret), FIELD(struct secret *, requirepass), .live = true,
+     .secret = true, .fallback = "", .value = "TEXT",
+     .help = "what clients must know; '': nothing"},
     {KEY("timeout", type_number), FIELD(unsigned, timeout), .min = 1, .max = MS_MAX,
      .fallback = "5000", .value = "MS", .help = "a client request, end to end"},
     {KEY("workers", type_number), FIELD(unsigned, workers), .max = 256, .fallback = "0",
@@ -231,7 +234,6 @@ const struct option option_table[] = {
 
     /* known, so that whoever sets one is told that it isn't a slip of the pen */
     {PROCESS("describe_stats", 'D', type_later_switch)},
-    {KEY("requirepass", type_later)},
 
     {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},
     {PROCESS("admin_operation", 'x', type_ignored), .help = "dyn-admin does it"},

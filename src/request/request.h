@@ -68,6 +68,7 @@ struct operation {
     int prefer;     /* of a read: ask this node first (it has this client's write); -1: no wish */
     int second;     /* where there is such a wish: one that has it too; -1: none is known */
     bool anchor; /* a majority may lack that write: its answer isn't outvoted, but by newer ones */
+    bool only;   /* of a read: `prefer` is asked and nobody else, whatever the level says */
     bool everywhere; /* of a write: answered when all replicas that are up have it, unless that
                          takes long */
     request_done *done;
@@ -155,6 +156,11 @@ static inline bool requests_settling(const struct requests *rs)
 }
 void request_write_direct(struct requests *rs, const struct operation *op);
 
+/* The one replica that decides where a comparison must be made at one place (WATCH, memcached's
+ * cas): of those in this datacenter that are up and lack nothing the first by the name of its rack,
+ * so that all nodes of the datacenter name the same one while they agree about who is up. -1: there
+ * is none. */
+int request_first_replica(const struct requests *rs, uint32_t token);
 /* Do the keys of this command live on the same replicas? */
 bool request_same_owner(struct requests *rs, const struct resp_command *cmd, const size_t *keys,
                         size_t n);

@@ -1,9 +1,11 @@
 /* A write that one replica runs and the others get the effect of. */
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/rcu.h"
 #include "hint/log.h"
 #include "peer/inbound.h"
 #include "request/flight.h"
+#include <string.h>
 
 /* ---- who runs it -------------------------------------------------------------------------------
  */
@@ -24,6 +26,31 @@ int request_executor(const struct requests *rs, uint32_t token)
         if (can_run(&v[i]) && (best < 0 || v[i].own))
             best = v[i].node;
     return best;
+}
+
+/* What this node alone knows of it (how far its own log is behind) must not matter. */
+static bool may_be_first(const struct replica_view *v)
+{
+    return v->datacenter == 0 && v->up && v->normal && !v->told_down && !v->told_standby;
+}
+
+int request_first_replica(const struct requests *rs, uint32_t token)
+{
+    struct replica_view v[RING_REPLICAS_MAX];
+    unsigned n = request_view_replicas(rs, token, v);
+    const char *first = NULL;
+    int node = -1;
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*rs->topology);
+    for (unsigned i = 0; i < n; i++) {
+        const char *rack = t->nodes[v[i].node].rack;
+        if (!may_be_first(&v[i]) || (first && strcmp(rack, first) > 0))
+            continue;
+        first = rack;
+        node = v[i].node;
+    }
+    rcu_read_end();
+    return node;
 }
 
 /* ---- at a peer ---------------------------------------------------------------------------------

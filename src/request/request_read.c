@@ -302,13 +302,28 @@ static bool may_hedge(const struct read_plan *plan, const struct operation *op)
     return op->prefer < 0 || (has_second(op) && plan->node[1] == (uint16_t)op->second);
 }
 
+/* Leaves one replica to be asked. False: it can't be. */
+static bool plan_only(struct read_plan *p, int node, struct shortfall *lacking)
+{
+    bool can = false;
+    for (unsigned i = 0; i < p->can; i++)
+        can |= p->node[i] == node;
+    *p = (struct read_plan){.n = node >= 0, .can = can, .groups = 1};
+    if (node >= 0)
+        p->node[0] = (uint16_t)node;
+    *lacking = (struct shortfall){.datacenter = 0, .have = 0, .need = 1};
+    return can;
+}
+
 void request_read(struct requests *rs, const struct operation *op)
 {
     struct replica_view v[RING_REPLICAS_MAX];
     struct read_plan plan;
     struct shortfall lacking;
     unsigned n = request_view_replicas(rs, op->token, v);
-    bool possible = plan_read(op->level, v, n, &plan, &lacking);
+    bool possible = plan_read(op->only ? CONSISTENCY_DC_ONE : op->level, v, n, &plan, &lacking);
+    if (op->only)
+        possible = plan_only(&plan, op->prefer, &lacking);
     if (has_second(op))
         prefer(&plan, op->second);
     prefer(&plan, op->prefer);

@@ -418,7 +418,7 @@ static void lose_effect(struct writer *w, const struct command_spec *spec,
     static const char script[] = "EVAL";
     size_t *keys = mem_calloc(cmd->argc, sizeof *keys);
     size_t n = command_keys(spec, cmd, keys, cmd->argc);
-    bool is_script = spec->rule == command_find(slice_str(script))->rule;
+    bool is_script = command_is_script(spec);
     for (size_t i = 0; is_script && i < n; i++) {
         const struct slice one[] = {slice_str(script), slice_str(""), slice_str("1"),
                                     cmd->argv[keys[i]]};
@@ -722,9 +722,11 @@ static void pass_all_recovered(struct writer *w, struct effect_run *r, const str
 {
     struct resp_command cmd = {0};
     struct slice command;
+    size_t key;
     while (effect_next(&commands, &command, &cmd)) {
         const struct replicate_write write = {.command = command, .stamp = r->stamp, .tag = w->tag};
-        pass_recovered(w, &write, cmd.argv[1]);
+        if (command_keys(command_find(cmd.argv[0]), &cmd, &key, 1))
+            pass_recovered(w, &write, cmd.argv[key]);
         note_overwritten(w, &cmd, r->stamp);
         if (did->also_here)
             run_here_too(w, &write);

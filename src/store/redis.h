@@ -4,7 +4,7 @@
  *     redis_tx.c      a batch becomes transactions, or scripts where Redis is full
  *     redis_flush.c   FLUSHALL in it
  *     redis_read.c    the reading sides; redis_copy.c what read repair asks them
- *     redis_probe.c   one look before the start
+ *     redis_protocol.c how a connection to it is spoken to
  *
  * The fence. Bytes of an old connection may reach Redis after a new one has read the numbers: they
  * lie in a socket buffer, also of a process that was killed. A transaction among them would do once
@@ -31,8 +31,8 @@
 #ifndef STORE_REDIS_H
 #define STORE_REDIS_H
 
+#include "store/backend_conn.h"
 #include "store/internal.h"
-#include "store/redis_conn.h"
 #include "store/redis_info.h"
 #include "store/redis_numbers.h"
 #include "store/redis_reply.h"
@@ -48,7 +48,7 @@ struct redis_write {
 
 struct redis {
     struct store base;
-    struct redis_address address;
+    struct backend_address address;
     const char *self_id;
     char *texts[5];          /* owns the strings of the two above */
     struct stamps *stamps;   /* written by the writing side, read by all */
@@ -59,7 +59,7 @@ struct redis {
     bool doubt_open; /* atomic */
     /* all below is the writing side's: its connection */
     struct store_events events;
-    struct redis_conn *conn;
+    struct backend_conn *conn;
     struct redis_numbers numbers;
     char fence[REDIS_ID_MAX + 40]; /* what this connection has put up */
     uint64_t greetings, fenced_ms; /* how many; when another one's fence was last met */
@@ -125,28 +125,28 @@ static inline void redis_stamps_settled(struct redis *r)
 {
     __atomic_store_n(&r->settled, r->batches, __ATOMIC_RELEASE);
 }
-/* redis_probe.c */
-bool redis_probe(const struct redis_address *to, struct error *e) MUST_USE;
+/* redis_protocol.c */
+extern const struct backend_protocol redis_protocol;
 /* redis_read.c */
 struct store_reader *redis_reader_new(struct store *s, uv_loop_t *loop);
 void redis_reader_free(struct store_reader *reader);
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg);
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg);
-struct redis_conn *redis_reader_conn(struct store_reader *reader);
+struct backend_conn *redis_reader_conn(struct store_reader *reader);
 /* redis_copy.c */
 void redis_copy(struct store_reader *reader, struct slice key, bool command, store_copy_fn *fn,
                 void *arg);
 
-static inline void redis_add_word(struct redis_conn *c, const char *word)
+static inline void redis_add_word(struct backend_conn *c, const char *word)
 {
     struct slice s = slice_str(word);
-    resp_add_command(redis_conn_out(c), &s, 1);
+    resp_add_command(backend_conn_out(c), &s, 1);
 }
-static inline void redis_add_pair(struct redis_conn *c, const char *word, struct slice arg)
+static inline void redis_add_pair(struct backend_conn *c, const char *word, struct slice arg)
 {
     struct slice argv[2] = {slice_str(word), arg};
-    resp_add_command(redis_conn_out(c), argv, 2);
+    resp_add_command(backend_conn_out(c), argv, 2);
 }
 
 #endif

@@ -90,9 +90,9 @@ static void unlink_victims(struct redis *r, struct redis_array *keys)
         if (resp_reply_bulk(element, &key) && is_victim(r, key))
             cmd.argv[cmd.argc++] = key;
     if (cmd.argc > 1) {
-        redis_script_add(redis_conn_out(r->conn), r->fence, NULL, &cmd);
-        redis_conn_expect(r->conn, 1, on_unlinked, r);
-        redis_conn_flush(r->conn);
+        redis_script_add(backend_conn_out(r->conn), r->fence, NULL, &cmd);
+        backend_conn_expect(r->conn, 1, on_unlinked, r);
+        backend_conn_flush(r->conn);
     } else if (r->flush_cursor == 0) {
         end(r);
     } else {
@@ -117,7 +117,7 @@ static void on_page(void *arg, const struct slice *reply)
         r->flush_cursor = (uint64_t)next;
         unlink_victims(r, &keys);
     } else {
-        redis_conn_break(r->conn, "SCAN doesn't answer as Redis's does");
+        backend_conn_break(r->conn, "SCAN doesn't answer as Redis's does");
     }
 }
 
@@ -127,9 +127,9 @@ static void go_on(struct redis *r)
     snprintf(cursor, sizeof cursor, "%" PRIu64, r->flush_cursor);
     const struct slice argv[4] = {slice_str("SCAN"), slice_str(cursor), slice_str("COUNT"),
                                   slice_str(PAGE)};
-    resp_add_command(redis_conn_out(r->conn), argv, 4);
-    redis_conn_expect(r->conn, 1, on_page, r);
-    redis_conn_flush(r->conn);
+    resp_add_command(backend_conn_out(r->conn), argv, 4);
+    backend_conn_expect(r->conn, 1, on_page, r);
+    backend_conn_flush(r->conn);
 }
 
 /* ---- all at once --------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ static void backend_refuses(struct redis *r)
     for (; r->pos < r->batch->n; r->pos++)
         settle_text(r, r->pos, STORE_FAILED, text, "; nothing was written");
     finish_batch(r);
-    redis_conn_break(r->conn, r->trouble);
+    backend_conn_break(r->conn, r->trouble);
 }
 
 static void fenced(struct redis *r)
@@ -267,7 +267,7 @@ static void fenced(struct redis *r)
     uint64_t now = clock_mono_ms();
     r->quarrel = r->fenced_ms && now - r->fenced_ms < QUARREL_MS;
     r->fenced_ms = now;
-    redis_conn_break(r->conn, FOREIGN_FENCE);
+    backend_conn_break(r->conn, FOREIGN_FENCE);
 }
 
 /* It counts as applied, also what only this Redis can't run (it has no such command, or its user
@@ -307,7 +307,7 @@ static void on_watch(void *arg, const struct slice *reply)
     if (resp_reply_is_error(*reply)) {
         struct slice text = redis_text(*reply);
         snprintf(r->trouble, sizeof r->trouble, "%.*s", (int)text.len, (const char *)text.ptr);
-        redis_conn_break(r->conn, r->trouble);
+        backend_conn_break(r->conn, r->trouble);
         return;
     }
     r->armed = true;
@@ -318,7 +318,7 @@ static void arm(struct redis *r)
 {
     r->armed = false;
     redis_add_pair(r->conn, "WATCH", slice_str(REDIS_NUMBERS_KEY));
-    redis_conn_expect(r->conn, 1, on_watch, r);
+    backend_conn_expect(r->conn, 1, on_watch, r);
 }
 
 /* ---- a transaction
@@ -329,7 +329,7 @@ static void transaction_applied(struct redis *r, struct slice exec)
     struct redis_array a;
     struct slice element;
     if (!redis_array_open(exec, &a) || a.left != r->ntx + r->has_numbers) {
-        redis_conn_break(r->conn, "EXEC doesn't answer what was sent");
+        backend_conn_break(r->conn, "EXEC doesn't answer what was sent");
         return;
     }
     for (size_t i = 0; i < r->ntx && redis_array_next(&a, &element); i++)
@@ -345,7 +345,7 @@ static void transaction_applied(struct redis *r, struct slice exec)
 static void transaction_refused(struct redis *r)
 {
     if (r->bare || (r->trouble[0] && r->fault == REDIS_FAULT_COMMAND)) {
-        redis_conn_break(r->conn, r->trouble); /* MULTI, HSET or EXEC: the numbers will tell */
+        backend_conn_break(r->conn, r->trouble); /* MULTI, HSET or EXEC: the numbers will tell */
         return;
     }
     if (r->trouble[0] && r->fault == REDIS_FAULT_STATE) {
@@ -395,7 +395,7 @@ static void on_tx_reply(void *arg, const struct slice *reply)
 static bool send_transaction(struct redis *r)
 {
     struct store_batch *b = r->batch;
-    struct buf *out = redis_conn_out(r->conn);
+    struct buf *out = backend_conn_out(r->conn);
     size_t before = out->len;
     if (redis_flush_is_due(r, r->pos)) {
         redis_flush_send(r);
@@ -427,9 +427,9 @@ static bool send_transaction(struct redis *r)
         return false;
     }
     redis_add_word(r->conn, "EXEC");
-    redis_conn_expect(r->conn, 2 + r->ntx + r->has_numbers, on_tx_reply, r);
+    backend_conn_expect(r->conn, 2 + r->ntx + r->has_numbers, on_tx_reply, r);
     arm(r);
-    redis_conn_flush(r->conn);
+    backend_conn_flush(r->conn);
     return true;
 }
 
@@ -444,13 +444,13 @@ void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd)
     r->tx_end = r->pos + 1;
     redis_numbers_move(&r->numbers, w->source, w->seq);
     redis_add_word(r->conn, "MULTI");
-    resp_add_command(redis_conn_out(r->conn), cmd->argv, cmd->argc);
-    redis_numbers_encode_all(&r->numbers, r->fence, redis_conn_out(r->conn));
+    resp_add_command(backend_conn_out(r->conn), cmd->argv, cmd->argc);
+    redis_numbers_encode_all(&r->numbers, r->fence, backend_conn_out(r->conn));
     r->has_numbers = true;
     redis_add_word(r->conn, "EXEC");
-    redis_conn_expect(r->conn, 4, on_tx_reply, r);
+    backend_conn_expect(r->conn, 4, on_tx_reply, r);
     arm(r);
-    redis_conn_flush(r->conn);
+    backend_conn_flush(r->conn);
 }
 
 /* ---- scripts, while Redis is full
@@ -527,11 +527,10 @@ static void on_unwatch(void *arg, const struct slice *reply)
 }
 
 /* What a script can't pass on: too much, or another script. */
-static bool is_too_much(const struct resp_command *cmd)
+static bool is_too_much(const struct store_write *w)
 {
-    return cmd->argc > REDIS_SCRIPT_ARGS_MAX || slice_is(cmd->argv[0], "EVAL") ||
-           slice_is(cmd->argv[0], "EVALSHA") || slice_is(cmd->argv[0], "SCRIPT") ||
-           slice_is(cmd->argv[0], "FUNCTION");
+    return w->cmd->argc > REDIS_SCRIPT_ARGS_MAX || command_is_script(w->spec) ||
+           (w->spec->flags & COMMAND_RING && w->spec->class_ != COMMAND_OVERWRITE);
 }
 
 /* One write. False: there was nothing to send. */
@@ -550,7 +549,7 @@ static bool send_script(struct redis *r)
         r->pos++;
         return false;
     }
-    if (r->script_cmd && is_too_much(w->cmd)) {
+    if (r->script_cmd && is_too_much(w)) {
         no_room(r);
         return false;
     }
@@ -561,15 +560,15 @@ static bool send_script(struct redis *r)
     }
     if (flush) {
         redis_flush_note(r, w);
-        redis_script_add_flush(redis_conn_out(r->conn), r->fence, number, r->script_cmd);
+        redis_script_add_flush(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
     } else {
-        redis_script_add(redis_conn_out(r->conn), r->fence, number, r->script_cmd);
+        redis_script_add(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
     }
-    redis_conn_expect(r->conn, 1, on_script, r);
+    backend_conn_expect(r->conn, 1, on_script, r);
     redis_add_word(r->conn, "UNWATCH"); /* the script has broken our own WATCH */
-    redis_conn_expect(r->conn, 1, on_unwatch, r);
+    backend_conn_expect(r->conn, 1, on_unwatch, r);
     arm(r);
-    redis_conn_flush(r->conn);
+    backend_conn_flush(r->conn);
     return true;
 }
 
@@ -578,7 +577,7 @@ static bool send_script(struct redis *r)
 
 static void advance(struct redis *r)
 {
-    while (r->batch && redis_conn_ready(r->conn) && r->numbers_known && !r->walking) {
+    while (r->batch && backend_conn_ready(r->conn) && r->numbers_known && !r->walking) {
         if (r->pos == r->batch->n) {
             finish_batch(r);
             return;

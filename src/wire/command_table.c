@@ -1,13 +1,14 @@
 #include "wire/command_table.h"
 
-/* Redis 7.0's commands, sorted: name, number of arguments, keys (first, last, step), then what this
- * server makes of them. tests/unit/command-table.py compares names, numbers and keys with a running
- * redis-server; docs/commands.md shows the rest to users. */
+/* Redis 7.0's commands, sorted, and memcached's four: name, number of arguments, keys (first, last,
+ * step), then what this server makes of them. tests/unit/command-table.py compares names, numbers
+ * and keys with a running redis-server; docs/commands.md shows the rest to users. */
 
 #define EMBEDDED     COMMAND_EMBEDDED
 #define SPLIT        COMMAND_SPLIT
 #define UNDETERMINED COMMAND_UNDETERMINED
 #define NODE_STORE   COMMAND_NODE_STORE
+#define MEMCACHED    COMMAND_MEMCACHE
 #define RING         COMMAND_RING
 
 #define ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)                    \
@@ -22,6 +23,8 @@
 #define LOCAL(...)        ROW(LOCAL, NULL, __VA_ARGS__)
 #define REFUSED(name, arity, first, last, step, reason)                                            \
     ROW(REFUSED, reason, name, arity, first, last, step, 0, NONE)
+#define REFUSED_AT(rule, name, arity, first, last, step, reason)                                   \
+    ROW(REFUSED, reason, name, arity, first, last, step, 0, rule)
 /* Taken, but for some forms of it. */
 #define PARTLY(...) PARTLY_AS(EXACT, __VA_ARGS__)
 #define PARTLY_AS(how, name, arity, first, last, step, class, flags, rule, reason)                 \
@@ -29,33 +32,40 @@
 
 /* Why a command is refused, in words for whoever operates the application. */
 #define UNSUPPORTED(name, why) "'" name "' isn't supported: " why
-#define PLAIN(name)            "'" name "' isn't supported by this server"
+#define PLAIN(name)            UNSUPPORTED(name, "this server has nothing in its place")
 #define BLOCKS(name)                                                                               \
     UNSUPPORTED(name, "it blocks, and all clients of a node share its connections to the store")
 #define TRANSACTION(name)                                                                          \
     UNSUPPORTED(name, "there are no transactions, each command is replicated by itself")
 #define PUBSUB(name) UNSUPPORTED(name, "messages between clients aren't passed on to other nodes")
-#define SCRIPT(name) UNSUPPORTED(name, "a script's effect can't be told from its arguments")
-#define MOVABLE(name)                                                                              \
-    UNSUPPORTED(name, "its keys don't stand at fixed places, so it can't be routed")
 #define ONE_NODE(name)                                                                             \
     UNSUPPORTED(name, "it would act on the store of a single node; ask that store itself")
 #define DATABASES(name) UNSUPPORTED(name, "there is only database 0")
 #define CLUSTERED(name)                                                                            \
     UNSUPPORTED(name, "this isn't Redis Cluster, every node takes commands for every key")
-#define PATTERNS(name)    "'" name "' isn't supported with a pattern that reads other keys"
-#define COPY_DB(name)     "'" name "' isn't supported between databases: there is only database 0"
-#define LIBRARIES(name)                                                                            \
-    "'" name "' isn't supported with this subcommand: it would act on the store of a single "      \
-    "node; ask that store itself"
-#define SUBCOMMANDS(name) "'" name "' isn't supported with a subcommand that names no key"
+#define PATTERNS(name)                                                                             \
+    "'" name "' isn't supported with a pattern: the keys that it reads may lie on any nodes"
+#define COPY_DB(name) "'" name "' isn't supported between databases: there is only database 0"
+#define BLOCK(name)                                                                                \
+    "'" name "' isn't supported with BLOCK: all clients of a node share its connections to the "   \
+    "store; ask again instead"
+#define ACKNOWLEDGED(name)                                                                         \
+    UNSUPPORTED(name, "write_consistency says how many replicas answer before a write is "         \
+                      "answered")
+#define ONE_USER(name)                                                                             \
+    UNSUPPORTED(name, "there is one user, default, whose password is requirepass")
+#define ONE_NODES(name) UNSUPPORTED(name, "it would hold up the clients of a single node only")
+#define BY_ADMIN(name)                                                                             \
+    UNSUPPORTED(name, "dyn-admin config set changes what may change while the node runs")
+#define COUNTS(name)  UNSUPPORTED(name, "figures only grow; what reads them takes differences")
+#define MODULES(name) UNSUPPORTED(name, "modules belong to the stores; load them there")
 
 /* clang-format off */
 static const struct command_spec table[] = {
-    REFUSED(  "ACL",                 -2, 0, 0, 0,   ONE_NODE("ACL")),
+    LOCAL(    "ACL",                 -2, 0, 0, 0,   0, SUBCOMMAND),
     CHANGE(   "APPEND",              3,  1, 1, 1,   EMBEDDED, NONE),
-    REFUSED(  "ASKING",              1,  0, 0, 0,   CLUSTERED("ASKING")),
-    REFUSED(  "AUTH",                -2, 0, 0, 0,   PLAIN("AUTH")),
+    LOCAL(    "ASKING",              1,  0, 0, 0,   0, NONE),
+    LOCAL(    "AUTH",                -2, 0, 0, 0,   0, NONE),
     REFUSED(  "BGREWRITEAOF",        1,  0, 0, 0,   ONE_NODE("BGREWRITEAOF")),
     REFUSED(  "BGSAVE",              -1, 0, 0, 0,   ONE_NODE("BGSAVE")),
     READ(     "BITCOUNT",            -2, 1, 1, 1,   0, NONE),
@@ -64,17 +74,17 @@ static const struct command_spec table[] = {
     OVERWRITE("BITOP",               -4, 2, -1, 1,  0, DESTINATION),
     READ(     "BITPOS",              -3, 1, 1, 1,   0, NONE),
     REFUSED(  "BLMOVE",              6,  1, 2, 1,   BLOCKS("BLMOVE")),
-    REFUSED(  "BLMPOP",              -5, 0, 0, 0,   BLOCKS("BLMPOP")),
+    REFUSED_AT(BLOCKING_POP, "BLMPOP", -5, 0, 0, 0, BLOCKS("BLMPOP")),
     REFUSED(  "BLPOP",               -3, 1, -2, 1,  BLOCKS("BLPOP")),
     REFUSED(  "BRPOP",               -3, 1, -2, 1,  BLOCKS("BRPOP")),
     REFUSED(  "BRPOPLPUSH",          4,  1, 2, 1,   BLOCKS("BRPOPLPUSH")),
-    REFUSED(  "BZMPOP",              -5, 0, 0, 0,   BLOCKS("BZMPOP")),
+    REFUSED_AT(BLOCKING_POP, "BZMPOP", -5, 0, 0, 0, BLOCKS("BZMPOP")),
     REFUSED(  "BZPOPMAX",            -3, 1, -2, 1,  BLOCKS("BZPOPMAX")),
     REFUSED(  "BZPOPMIN",            -3, 1, -2, 1,  BLOCKS("BZPOPMIN")),
-    LOCAL(    "CLIENT",              -2, 0, 0, 0,   0, NONE),
-    REFUSED(  "CLUSTER",             -2, 0, 0, 0,   CLUSTERED("CLUSTER")),
-    LOCAL(    "COMMAND",             -1, 0, 0, 0,   0, NONE),
-    REFUSED(  "CONFIG",              -2, 0, 0, 0,   ONE_NODE("CONFIG")),
+    LOCAL(    "CLIENT",              -2, 0, 0, 0,   0, SUBCOMMAND),
+    LOCAL(    "CLUSTER",             -2, 0, 0, 0,   0, SUBCOMMAND),
+    LOCAL(    "COMMAND",             -1, 0, 0, 0,   0, SUBCOMMAND),
+    LOCAL(    "CONFIG",              -2, 0, 0, 0,   0, SUBCOMMAND),
     PARTLY(   "COPY",                -3, 1, 2, 1,   CHANGE, 0, COPY, COPY_DB("COPY")),
     LOCAL(    "DBSIZE",              1,  0, 0, 0,   NODE_STORE | RING, NONE),
     REFUSED(  "DEBUG",               -2, 0, 0, 0,   ONE_NODE("DEBUG")),
@@ -94,11 +104,11 @@ static const struct command_spec table[] = {
     CHANGE(   "EXPIREAT",            -3, 1, 1, 1,   EMBEDDED, EXPIREAT),
     READ(     "EXPIRETIME",          2,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "FAILOVER",            -1, 0, 0, 0,   ONE_NODE("FAILOVER")),
-    REFUSED(  "FCALL",               -3, 0, 0, 0,   SCRIPT("FCALL")),
-    REFUSED(  "FCALL_RO",            -3, 0, 0, 0,   SCRIPT("FCALL_RO")),
+    CHANGE(   "FCALL",               -3, 0, 0, 0,   UNDETERMINED, FCALL),
+    READ(     "FCALL_RO",            -3, 0, 0, 0,   0, FCALL),
     OVERWRITE("FLUSHALL",            -1, 0, 0, 0,   EMBEDDED | RING, NONE),
     OVERWRITE("FLUSHDB",             -1, 0, 0, 0,   EMBEDDED | RING, NONE),
-    PARTLY(   "FUNCTION",            -2, 0, 0, 0,   CHANGE, RING, LIBRARY, LIBRARIES("FUNCTION")),
+    CHANGE(   "FUNCTION",            -2, 0, 0, 0,   RING, LIBRARY),
     CHANGE(   "GEOADD",              -5, 1, 1, 1,   0, NONE),
     READ(     "GEODIST",             -4, 1, 1, 1,   0, NONE),
     READ(     "GEOHASH",             -2, 1, 1, 1,   0, NONE),
@@ -144,8 +154,8 @@ static const struct command_spec table[] = {
     CHANGE(   "LINSERT",             5,  1, 1, 1,   0, NONE),
     READ(     "LLEN",                2,  1, 1, 1,   0, NONE),
     CHANGE(   "LMOVE",               5,  1, 2, 1,   0, NONE),
-    REFUSED(  "LMPOP",               -4, 0, 0, 0,   MOVABLE("LMPOP")),
-    REFUSED(  "LOLWUT",              -1, 0, 0, 0,   PLAIN("LOLWUT")),
+    CHANGE(   "LMPOP",               -4, 0, 0, 0,   0, POP),
+    LOCAL(    "LOLWUT",              -1, 0, 0, 0,   0, NONE),
     CHANGE(   "LPOP",                -2, 1, 1, 1,   0, NONE),
     READ(     "LPOS",                -3, 1, 1, 1,   0, NONE),
     CHANGE(   "LPUSH",               -3, 1, 1, 1,   0, NONE),
@@ -154,16 +164,21 @@ static const struct command_spec table[] = {
     CHANGE(   "LREM",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LSET",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LTRIM",               4,  1, 1, 1,   0, NONE),
-    PARTLY_AS(KIND, "MEMORY",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("MEMORY")),
+    CHANGE(   "MA",                  -2, 1, 1, 1,   MEMCACHED, NONE),
+    OVERWRITE("MD",                  -2, 1, 1, 1,   MEMCACHED, NONE),
+    READ_AS(KIND, "MEMORY", -2, 0, 0, 0, 0, SUBCOMMAND),
+    ROW_AS(MEMCACHE, CHANGE, NULL, "MG", -2, 1, 1, 1, MEMCACHED, NONE),
     READ(     "MGET",                -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
-    REFUSED(  "MIGRATE",             -6, 3, 3, 1,   ONE_NODE("MIGRATE")),
-    REFUSED(  "MODULE",              -2, 0, 0, 0,   ONE_NODE("MODULE")),
+    REFUSED_AT(MIGRATE, "MIGRATE", -6, 3, 3, 1, ONE_NODE("MIGRATE")),
+    LOCAL(    "MN",                  1,  0, 0, 0,   MEMCACHED, NONE),
+    LOCAL(    "MODULE",              -2, 0, 0, 0,   0, SUBCOMMAND),
     REFUSED(  "MONITOR",             1,  0, 0, 0,   ONE_NODE("MONITOR")),
     REFUSED(  "MOVE",                3,  1, 1, 1,   DATABASES("MOVE")),
+    OVERWRITE("MS",                  -3, 1, 1, 1,   MEMCACHED, NONE),
     OVERWRITE("MSET",                -3, 1, -1, 2,  EMBEDDED | SPLIT, PAIRS),
     CHANGE(   "MSETNX",              -3, 1, -1, 2,  0, PAIRS),
     REFUSED(  "MULTI",               1,  0, 0, 0,   TRANSACTION("MULTI")),
-    PARTLY_AS(KIND, "OBJECT",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("OBJECT")),
+    READ_AS(KIND, "OBJECT", -2, 0, 0, 0, 0, SUBCOMMAND),
     CHANGE(   "PERSIST",             2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "PEXPIRE",             -3, 1, 1, 1,   EMBEDDED, PEXPIRE),
     CHANGE(   "PEXPIREAT",           -3, 1, 1, 1,   EMBEDDED, PEXPIREAT),
@@ -183,16 +198,16 @@ static const struct command_spec table[] = {
     REFUSED(  "PUNSUBSCRIBE",        -1, 0, 0, 0,   PUBSUB("PUNSUBSCRIBE")),
     LOCAL(    "QUIT",                -1, 0, 0, 0,   0, NONE),
     LOCAL(    "RANDOMKEY",           1,  0, 0, 0,   NODE_STORE | RING, NONE),
-    REFUSED(  "READONLY",            1,  0, 0, 0,   CLUSTERED("READONLY")),
-    REFUSED(  "READWRITE",           1,  0, 0, 0,   CLUSTERED("READWRITE")),
+    LOCAL(    "READONLY",            1,  0, 0, 0,   0, NONE),
+    LOCAL(    "READWRITE",           1,  0, 0, 0,   0, NONE),
     OVERWRITE("RENAME",              3,  1, 2, 1,   0, NONE),
     CHANGE(   "RENAMENX",            3,  1, 2, 1,   0, NONE),
     REFUSED(  "REPLCONF",            -1, 0, 0, 0,   ONE_NODE("REPLCONF")),
     REFUSED(  "REPLICAOF",           3,  0, 0, 0,   ONE_NODE("REPLICAOF")),
-    REFUSED(  "RESET",               1,  0, 0, 0,   PLAIN("RESET")),
+    LOCAL(    "RESET",               1,  0, 0, 0,   0, NONE),
     CHANGE(   "RESTORE",             -4, 1, 1, 1,   0, RESTORE),
     REFUSED(  "RESTORE-ASKING",      -4, 1, 1, 1,   CLUSTERED("RESTORE-ASKING")),
-    REFUSED(  "ROLE",                1,  0, 0, 0,   ONE_NODE("ROLE")),
+    LOCAL(    "ROLE",                1,  0, 0, 0,   0, NONE),
     CHANGE(   "RPOP",                -2, 1, 1, 1,   0, NONE),
     CHANGE(   "RPOPLPUSH",           3,  1, 2, 1,   0, NONE),
     CHANGE(   "RPUSH",               -3, 1, 1, 1,   0, NONE),
@@ -201,7 +216,7 @@ static const struct command_spec table[] = {
     REFUSED(  "SAVE",                1,  0, 0, 0,   ONE_NODE("SAVE")),
     LOCAL(    "SCAN",                -2, 0, 0, 0,   NODE_STORE | RING, NONE),
     READ(     "SCARD",               2,  1, 1, 1,   0, NONE),
-    PARTLY(   "SCRIPT",              -2, 0, 0, 0,   CHANGE, RING, LIBRARY, LIBRARIES("SCRIPT")),
+    CHANGE(   "SCRIPT",              -2, 0, 0, 0,   RING, LIBRARY),
     READ_AS(ELEMENTS, "SDIFF", -2, 1, -1, 1, 0, NONE),
     OVERWRITE("SDIFFSTORE",          -3, 1, -1, 1,  0, DESTINATION),
     LOCAL(    "SELECT",              2,  0, 0, 0,   0, NONE),
@@ -212,7 +227,7 @@ static const struct command_spec table[] = {
     CHANGE(   "SETRANGE",            4,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "SHUTDOWN",            -1, 0, 0, 0,   ONE_NODE("SHUTDOWN")),
     READ_AS(ELEMENTS, "SINTER", -2, 1, -1, 1, 0, NONE),
-    REFUSED(  "SINTERCARD",          -3, 0, 0, 0,   MOVABLE("SINTERCARD")),
+    READ(     "SINTERCARD",          -3, 0, 0, 0,   0, CARD),
     OVERWRITE("SINTERSTORE",         -3, 1, -1, 1,  0, DESTINATION),
     READ(     "SISMEMBER",           3,  1, 1, 1,   0, NONE),
     REFUSED(  "SLAVEOF",             3,  0, 0, 0,   ONE_NODE("SLAVEOF")),
@@ -228,6 +243,7 @@ static const struct command_spec table[] = {
     CHANGE(   "SREM",                -3, 1, 1, 1,   0, NONE),
     READ_AS(KIND, "SSCAN", -3, 1, 1, 1, 0, NONE),
     REFUSED(  "SSUBSCRIBE",          -2, 1, -1, 1,  PUBSUB("SSUBSCRIBE")),
+    LOCAL(    "STATS",               -1, 0, 0, 0,   MEMCACHED, NONE),
     READ(     "STRLEN",              2,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "SUBSCRIBE",           -2, 0, 0, 0,   PUBSUB("SUBSCRIBE")),
     READ(     "SUBSTR",              4,  1, 1, 1,   EMBEDDED, NONE),
@@ -236,41 +252,43 @@ static const struct command_spec table[] = {
     REFUSED(  "SUNSUBSCRIBE",        -1, 1, -1, 1,  PUBSUB("SUNSUBSCRIBE")),
     REFUSED(  "SWAPDB",              3,  0, 0, 0,   DATABASES("SWAPDB")),
     REFUSED(  "SYNC",                1,  0, 0, 0,   ONE_NODE("SYNC")),
-    REFUSED(  "TIME",                1,  0, 0, 0,   PLAIN("TIME")),
+    LOCAL(    "TIME",                1,  0, 0, 0,   0, NONE),
     READ(     "TOUCH",               -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     READ_AS(SECONDS, "TTL", 2, 1, 1, 1, EMBEDDED, NONE),
     READ(     "TYPE",                2,  1, 1, 1,   EMBEDDED, NONE),
     OVERWRITE("UNLINK",              -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED(  "UNSUBSCRIBE",         -1, 0, 0, 0,   PUBSUB("UNSUBSCRIBE")),
     REFUSED(  "UNWATCH",             1,  0, 0, 0,   TRANSACTION("UNWATCH")),
-    REFUSED(  "WAIT",                3,  0, 0, 0,   BLOCKS("WAIT")),
+    LOCAL(    "VERBOSITY",           -2, 0, 0, 0,   MEMCACHED, NONE),
+    LOCAL(    "VERSION",             -1, 0, 0, 0,   MEMCACHED, NONE),
+    REFUSED(  "WAIT",                3,  0, 0, 0,   ACKNOWLEDGED("WAIT")),
     REFUSED(  "WATCH",               -2, 1, -1, 1,  TRANSACTION("WATCH")),
     CHANGE(   "XACK",                -4, 1, 1, 1,   0, NONE),
     CHANGE(   "XADD",                -5, 1, 1, 1,   0, XADD),
     CHANGE(   "XAUTOCLAIM",          -6, 1, 1, 1,   UNDETERMINED, NONE),
     CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED, XCLAIM),
     CHANGE(   "XDEL",                -3, 1, 1, 1,   0, NONE),
-    PARTLY(   "XGROUP",              -2, 0, 0, 0,   CHANGE, 0, SUBCOMMAND, SUBCOMMANDS("XGROUP")),
-    PARTLY_AS(KIND, "XINFO",               -2, 0, 0, 0,   READ, 0, SUBCOMMAND, SUBCOMMANDS("XINFO")),
+    CHANGE(   "XGROUP",              -2, 0, 0, 0,   0, SUBCOMMAND),
+    READ_AS(KIND, "XINFO", -2, 0, 0, 0, 0, SUBCOMMAND),
     READ(     "XLEN",                2,  1, 1, 1,   0, NONE),
     READ_AS(KIND, "XPENDING", -3, 1, 1, 1, 0, NONE),
     READ(     "XRANGE",              -4, 1, 1, 1,   0, NONE),
-    REFUSED(  "XREAD",               -4, 0, 0, 0,   MOVABLE("XREAD")),
-    REFUSED(  "XREADGROUP",          -7, 0, 0, 0,   MOVABLE("XREADGROUP")),
+    PARTLY(   "XREAD",               -4, 0, 0, 0,   READ, 0, XREAD, BLOCK("XREAD")),
+    PARTLY(   "XREADGROUP",          -7, 0, 0, 0,   CHANGE, UNDETERMINED, XREAD, BLOCK("XREADGROUP")),
     READ(     "XREVRANGE",           -4, 1, 1, 1,   0, NONE),
     CHANGE(   "XSETID",              -3, 1, 1, 1,   0, NONE),
     CHANGE(   "XTRIM",               -4, 1, 1, 1,   0, XTRIM),
     CHANGE(   "ZADD",                -4, 1, 1, 1,   0, NONE),
     READ(     "ZCARD",               2,  1, 1, 1,   0, NONE),
     READ(     "ZCOUNT",              4,  1, 1, 1,   0, NONE),
-    REFUSED(  "ZDIFF",               -3, 0, 0, 0,   MOVABLE("ZDIFF")),
-    REFUSED(  "ZDIFFSTORE",          -4, 1, 1, 1,   MOVABLE("ZDIFFSTORE")),
+    READ(     "ZDIFF",              -3, 0, 0, 0,   0, ZSETS),
+    OVERWRITE("ZDIFFSTORE",         -4, 1, 1, 1,   0, ZSETS_STORE),
     CHANGE(   "ZINCRBY",             4,  1, 1, 1,   0, NONE),
-    REFUSED(  "ZINTER",              -3, 0, 0, 0,   MOVABLE("ZINTER")),
-    REFUSED(  "ZINTERCARD",          -3, 0, 0, 0,   MOVABLE("ZINTERCARD")),
-    REFUSED(  "ZINTERSTORE",         -4, 1, 1, 1,   MOVABLE("ZINTERSTORE")),
+    READ(     "ZINTER",             -3, 0, 0, 0,   0, ZSETS),
+    READ(     "ZINTERCARD",         -3, 0, 0, 0,   0, ZSETS),
+    OVERWRITE("ZINTERSTORE",        -4, 1, 1, 1,   0, ZSETS_STORE),
     READ(     "ZLEXCOUNT",           4,  1, 1, 1,   0, NONE),
-    REFUSED(  "ZMPOP",               -4, 0, 0, 0,   MOVABLE("ZMPOP")),
+    CHANGE(   "ZMPOP",               -4, 0, 0, 0,   0, POP),
     READ(     "ZMSCORE",             -3, 1, 1, 1,   0, NONE),
     CHANGE(   "ZPOPMAX",             -2, 1, 1, 1,   0, NONE),
     CHANGE(   "ZPOPMIN",             -2, 1, 1, 1,   0, NONE),
@@ -290,32 +308,137 @@ static const struct command_spec table[] = {
     READ(     "ZREVRANK",            3,  1, 1, 1,   0, NONE),
     READ_AS(KIND, "ZSCAN", -3, 1, 1, 1, 0, NONE),
     READ(     "ZSCORE",              3,  1, 1, 1,   0, NONE),
-    REFUSED(  "ZUNION",              -3, 0, 0, 0,   MOVABLE("ZUNION")),
-    REFUSED(  "ZUNIONSTORE",         -4, 1, 1, 1,   MOVABLE("ZUNIONSTORE")),
+    READ(     "ZUNION",             -3, 0, 0, 0,   0, ZSETS),
+    OVERWRITE("ZUNIONSTORE",        -4, 1, 1, 1,   0, ZSETS_STORE),
 };
 
 static const struct command_sub subs[] = {
-    {"MEMORY", "DOCTOR", 2, 0},
-    {"MEMORY", "HELP", 2, 0},
-    {"MEMORY", "MALLOC-STATS", 2, 0},
-    {"MEMORY", "PURGE", 2, 0},
-    {"MEMORY", "STATS", 2, 0},
-    {"MEMORY", "USAGE", -3, 2},
-    {"OBJECT", "ENCODING", 3, 2},
-    {"OBJECT", "FREQ", 3, 2},
-    {"OBJECT", "HELP", 2, 0},
-    {"OBJECT", "IDLETIME", 3, 2},
-    {"OBJECT", "REFCOUNT", 3, 2},
-    {"XGROUP", "CREATE", -5, 2},
-    {"XGROUP", "CREATECONSUMER", 5, 2},
-    {"XGROUP", "DELCONSUMER", 5, 2},
-    {"XGROUP", "DESTROY", 4, 2},
-    {"XGROUP", "HELP", 2, 0},
-    {"XGROUP", "SETID", -5, 2},
-    {"XINFO", "CONSUMERS", 4, 2},
-    {"XINFO", "GROUPS", 3, 2},
-    {"XINFO", "HELP", 2, 0},
-    {"XINFO", "STREAM", -3, 2},
+    {"ACL", "CAT", -2, 0, NULL},
+    {"ACL", "DELUSER", -3, 0, ONE_USER("ACL DELUSER")},
+    {"ACL", "DRYRUN", -4, 0, ONE_USER("ACL DRYRUN")},
+    {"ACL", "GENPASS", -2, 0, ONE_USER("ACL GENPASS")},
+    {"ACL", "GETUSER", 3, 0, NULL},
+    {"ACL", "HELP", 2, 0, NULL},
+    {"ACL", "LIST", 2, 0, NULL},
+    {"ACL", "LOAD", 2, 0, ONE_USER("ACL LOAD")},
+    {"ACL", "LOG", -2, 0, ONE_USER("ACL LOG")},
+    {"ACL", "SAVE", 2, 0, ONE_USER("ACL SAVE")},
+    {"ACL", "SETUSER", -3, 0, ONE_USER("ACL SETUSER")},
+    {"ACL", "USERS", 2, 0, NULL},
+    {"ACL", "WHOAMI", 2, 0, NULL},
+    {"CLIENT", "CACHING", 3, 0, NULL},
+    {"CLIENT", "GETNAME", 2, 0, NULL},
+    {"CLIENT", "GETREDIR", 2, 0, NULL},
+    {"CLIENT", "HELP", 2, 0, NULL},
+    {"CLIENT", "ID", 2, 0, NULL},
+    {"CLIENT", "INFO", 2, 0, NULL},
+    {"CLIENT", "KILL", -3, 0, NULL},
+    {"CLIENT", "LIST", -2, 0, NULL},
+    {"CLIENT", "NO-EVICT", 3, 0, NULL},
+    {"CLIENT", "PAUSE", -3, 0, ONE_NODES("CLIENT PAUSE")},
+    {"CLIENT", "REPLY", 3, 0, NULL},
+    {"CLIENT", "SETNAME", 3, 0, NULL},
+    {"CLIENT", "TRACKING", -3, 0, NULL},
+    {"CLIENT", "TRACKINGINFO", 2, 0, NULL},
+    {"CLIENT", "UNBLOCK", -3, 0, NULL},
+    {"CLIENT", "UNPAUSE", 2, 0, ONE_NODES("CLIENT UNPAUSE")},
+    {"CLUSTER", "ADDSLOTS", -3, 0, CLUSTERED("CLUSTER ADDSLOTS")},
+    {"CLUSTER", "ADDSLOTSRANGE", -4, 0, CLUSTERED("CLUSTER ADDSLOTSRANGE")},
+    {"CLUSTER", "BUMPEPOCH", 2, 0, CLUSTERED("CLUSTER BUMPEPOCH")},
+    {"CLUSTER", "COUNT-FAILURE-REPORTS", 3, 0, CLUSTERED("CLUSTER COUNT-FAILURE-REPORTS")},
+    {"CLUSTER", "COUNTKEYSINSLOT", 3, 0, CLUSTERED("CLUSTER COUNTKEYSINSLOT")},
+    {"CLUSTER", "DELSLOTS", -3, 0, CLUSTERED("CLUSTER DELSLOTS")},
+    {"CLUSTER", "DELSLOTSRANGE", -4, 0, CLUSTERED("CLUSTER DELSLOTSRANGE")},
+    {"CLUSTER", "FAILOVER", -2, 0, CLUSTERED("CLUSTER FAILOVER")},
+    {"CLUSTER", "FLUSHSLOTS", 2, 0, CLUSTERED("CLUSTER FLUSHSLOTS")},
+    {"CLUSTER", "FORGET", 3, 0, CLUSTERED("CLUSTER FORGET")},
+    {"CLUSTER", "GETKEYSINSLOT", 4, 0, CLUSTERED("CLUSTER GETKEYSINSLOT")},
+    {"CLUSTER", "HELP", 2, 0, NULL},
+    {"CLUSTER", "INFO", 2, 0, NULL},
+    {"CLUSTER", "KEYSLOT", 3, 0, NULL},
+    {"CLUSTER", "LINKS", 2, 0, CLUSTERED("CLUSTER LINKS")},
+    {"CLUSTER", "MEET", -4, 0, CLUSTERED("CLUSTER MEET")},
+    {"CLUSTER", "MYID", 2, 0, NULL},
+    {"CLUSTER", "NODES", 2, 0, NULL},
+    {"CLUSTER", "REPLICAS", 3, 0, NULL},
+    {"CLUSTER", "REPLICATE", 3, 0, CLUSTERED("CLUSTER REPLICATE")},
+    {"CLUSTER", "RESET", -2, 0, CLUSTERED("CLUSTER RESET")},
+    {"CLUSTER", "SAVECONFIG", 2, 0, CLUSTERED("CLUSTER SAVECONFIG")},
+    {"CLUSTER", "SET-CONFIG-EPOCH", 3, 0, CLUSTERED("CLUSTER SET-CONFIG-EPOCH")},
+    {"CLUSTER", "SETSLOT", -4, 0, CLUSTERED("CLUSTER SETSLOT")},
+    {"CLUSTER", "SHARDS", 2, 0, NULL},
+    {"CLUSTER", "SLAVES", 3, 0, NULL},
+    {"CLUSTER", "SLOTS", 2, 0, NULL},
+    {"COMMAND", "COUNT", 2, 0, NULL},
+    {"COMMAND", "DOCS", -2, 0, NULL},
+    {"COMMAND", "GETKEYS", -4, 0, NULL},
+    {"COMMAND", "GETKEYSANDFLAGS", -4, 0, NULL},
+    {"COMMAND", "HELP", 2, 0, NULL},
+    {"COMMAND", "INFO", -2, 0, NULL},
+    {"COMMAND", "LIST", -2, 0, NULL},
+    {"CONFIG", "GET", -3, 0, NULL},
+    {"CONFIG", "HELP", 2, 0, NULL},
+    {"CONFIG", "RESETSTAT", 2, 0, COUNTS("CONFIG RESETSTAT")},
+    {"CONFIG", "REWRITE", 2, 0, BY_ADMIN("CONFIG REWRITE")},
+    {"CONFIG", "SET", -4, 0, BY_ADMIN("CONFIG SET")},
+    {"FUNCTION", "DELETE", 3, 0, NULL},
+    {"FUNCTION", "DUMP", 2, 0, NULL},
+    {"FUNCTION", "FLUSH", -2, 0, NULL},
+    {"FUNCTION", "HELP", 2, 0, NULL},
+    {"FUNCTION", "KILL", 2, 0, ONE_NODE("FUNCTION KILL")},
+    {"FUNCTION", "LIST", -2, 0, NULL},
+    {"FUNCTION", "LOAD", -3, 0, NULL},
+    {"FUNCTION", "RESTORE", -3, 0, NULL},
+    {"FUNCTION", "STATS", 2, 0, NULL},
+    {"LATENCY", "DOCTOR", 2, 0, NULL},
+    {"LATENCY", "GRAPH", 3, 0, NULL},
+    {"LATENCY", "HELP", 2, 0, NULL},
+    {"LATENCY", "HISTOGRAM", -2, 0, NULL},
+    {"LATENCY", "HISTORY", 3, 0, NULL},
+    {"LATENCY", "LATEST", 2, 0, NULL},
+    {"LATENCY", "RESET", -2, 0, NULL},
+    {"MEMORY", "DOCTOR", 2, 0, ONE_NODE("MEMORY DOCTOR")},
+    {"MEMORY", "HELP", 2, 0, NULL},
+    {"MEMORY", "MALLOC-STATS", 2, 0, ONE_NODE("MEMORY MALLOC-STATS")},
+    {"MEMORY", "PURGE", 2, 0, ONE_NODE("MEMORY PURGE")},
+    {"MEMORY", "STATS", 2, 0, ONE_NODE("MEMORY STATS")},
+    {"MEMORY", "USAGE", -3, 2, NULL},
+    {"MODULE", "HELP", 2, 0, NULL},
+    {"MODULE", "LIST", 2, 0, NULL},
+    {"MODULE", "LOAD", -3, 0, MODULES("MODULE LOAD")},
+    {"MODULE", "LOADEX", -3, 0, MODULES("MODULE LOADEX")},
+    {"MODULE", "UNLOAD", 3, 0, MODULES("MODULE UNLOAD")},
+    {"OBJECT", "ENCODING", 3, 2, NULL},
+    {"OBJECT", "FREQ", 3, 2, NULL},
+    {"OBJECT", "HELP", 2, 0, NULL},
+    {"OBJECT", "IDLETIME", 3, 2, NULL},
+    {"OBJECT", "REFCOUNT", 3, 2, NULL},
+    {"PUBSUB", "CHANNELS", -2, 0, NULL},
+    {"PUBSUB", "HELP", 2, 0, NULL},
+    {"PUBSUB", "NUMPAT", 2, 0, NULL},
+    {"PUBSUB", "NUMSUB", -2, 0, NULL},
+    {"PUBSUB", "SHARDCHANNELS", -2, 0, NULL},
+    {"PUBSUB", "SHARDNUMSUB", -2, 0, NULL},
+    {"SCRIPT", "DEBUG", 3, 0, ONE_NODE("SCRIPT DEBUG")},
+    {"SCRIPT", "EXISTS", -3, 0, NULL},
+    {"SCRIPT", "FLUSH", -2, 0, NULL},
+    {"SCRIPT", "HELP", 2, 0, NULL},
+    {"SCRIPT", "KILL", 2, 0, ONE_NODE("SCRIPT KILL")},
+    {"SCRIPT", "LOAD", 3, 0, NULL},
+    {"SLOWLOG", "GET", -2, 0, NULL},
+    {"SLOWLOG", "HELP", 2, 0, NULL},
+    {"SLOWLOG", "LEN", 2, 0, NULL},
+    {"SLOWLOG", "RESET", 2, 0, NULL},
+    {"XGROUP", "CREATE", -5, 2, NULL},
+    {"XGROUP", "CREATECONSUMER", 5, 2, NULL},
+    {"XGROUP", "DELCONSUMER", 5, 2, NULL},
+    {"XGROUP", "DESTROY", 4, 2, NULL},
+    {"XGROUP", "HELP", 2, 0, NULL},
+    {"XGROUP", "SETID", -5, 2, NULL},
+    {"XINFO", "CONSUMERS", 4, 2, NULL},
+    {"XINFO", "GROUPS", 3, 2, NULL},
+    {"XINFO", "HELP", 2, 0, NULL},
+    {"XINFO", "STREAM", -3, 2, NULL},
 };
 /* clang-format on */
 

@@ -1,5 +1,6 @@
 #include "wire/command.h"
 #include "wire/command_table.h"
+#include "wire/memcache_command.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -209,6 +210,19 @@ static bool normalize_getex(const struct command_spec *spec, const struct resp_c
     return write_out(&l, out);
 }
 
+#define LONG_AGO_MS 1600000000000 /* every clock has passed it */
+
+bool command_getex_only_reads(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct string_options o = {0};
+    struct error ignored;
+    int64_t at;
+    if (cmd->argc == 2)
+        return true;
+    return parse_string_options(cmd, 2, take_getex_option, &o) && o.how &&
+           !positive_lifetime(spec, o.lifetime, o.how, LONG_AGO_MS, &at, &ignored);
+}
+
 /* ---- EXPIRE and its like -------------------------------------------------------------------- */
 
 struct expire_conditions {
@@ -312,14 +326,17 @@ static bool normalize_restore(const struct resp_command *cmd, uint64_t now_ms, s
     static const struct lifetime how = {1, true};
     struct restore_options o = {0};
     int64_t ttl, at;
-    if (!parse_restore(cmd, &o, e) || !integer(cmd->argv[2], &ttl, e))
+    if (!parse_restore(cmd, &o, e))
+        return false;
+    bool good = slice_to_i64(cmd->argv[2], &ttl) && ttl >= 0;
+    if (good ? ttl == 0 || o.absttl : !o.replace)
+        return pass_on(cmd, out); /* that there is a key is a mistake before a wrong lifetime is */
+    if (!integer(cmd->argv[2], &ttl, e))
         return false;
     if (ttl < 0)
         return error_set(e, "ERR Invalid TTL value, must be >= 0");
-    if (ttl == 0 || o.absttl)
-        return pass_on(cmd, out);
     if (!absolute(ttl, &how, now_ms, &at))
-        return error_set(e, "ERR Invalid TTL value, must be >= 0");
+        at = 1; /* what doesn't fit has been over for long, to Redis */
     struct line l = {.argc = 0};
     add_word(&l, "RESTORE");
     add(&l, cmd->argv[1]);
@@ -356,11 +373,21 @@ static bool delivered(const struct resp_command *cmd, uint64_t now_ms, int64_t *
     return !given;
 }
 
+/* Its last word is an option that lacks its value: what is put behind it would be taken for one. */
+static bool ends_open(const struct resp_command *cmd)
+{
+    static const char *const options[] = {"IDLE", "TIME", "RETRYCOUNT", "LASTID"};
+    bool open = false;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        open |= slice_is(cmd->argv[cmd->argc - 1], options[i]);
+    return open;
+}
+
 static bool normalize_xclaim(const struct resp_command *cmd, uint64_t now_ms, struct buf *out)
 {
     int64_t at;
     char number[24];
-    if (!delivered(cmd, now_ms, &at))
+    if (ends_open(cmd) || !delivered(cmd, now_ms, &at))
         return pass_on(cmd, out);
     snprintf(number, sizeof number, "%" PRId64, at);
     resp_add_array(out, cmd->argc + 2);
@@ -403,6 +430,8 @@ static bool normalize_xtrim(const struct command_spec *spec, const struct resp_c
 bool command_normalize(const struct command_spec *spec, const struct resp_command *cmd,
                        uint64_t now_ms, struct buf *out, struct error *e)
 {
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_normalize(cmd, now_ms, out, e);
     switch (spec->rule) {
     case RULE_SET:
         return normalize_set(spec, cmd, now_ms, out, e);

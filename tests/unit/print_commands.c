@@ -3,6 +3,8 @@
  *
  *     print_commands table             name, arity, first, last, step, a line each
  *     print_commands subcommands       container|name, arity, key
+ *     print_commands keys              of each line of words on stdin: its keys, or "!" and the
+ *                                      error text
  *     print_commands markdown          the table of docs/commands.md
  *     print_commands normalize MS ...  a command line at the time MS: what the replicas get, an
  *                                      argument a line, or the error text
@@ -17,7 +19,8 @@ static void print_table(void)
     size_t n;
     const struct command_spec *t = command_table(&n);
     for (size_t i = 0; i < n; i++)
-        printf("%s %d %d %d %d\n", t[i].name, t[i].arity, t[i].first, t[i].last, t[i].step);
+        if (!(t[i].flags & COMMAND_MEMCACHE))
+            printf("%s %d %d %d %d\n", t[i].name, t[i].arity, t[i].first, t[i].last, t[i].step);
 }
 
 static void print_subcommands(void)
@@ -26,6 +29,43 @@ static void print_subcommands(void)
     const struct command_sub *s = command_subs(&n);
     for (size_t i = 0; i < n; i++)
         printf("%s|%s %d %d\n", s[i].container, s[i].name, s[i].arity, s[i].key);
+}
+
+static const char *const classes[] = {
+    [COMMAND_READ] = "read",   [COMMAND_OVERWRITE] = "overwrite", [COMMAND_CHANGE] = "change",
+    [COMMAND_LOCAL] = "local", [COMMAND_REFUSED] = "refused",
+};
+
+static size_t split(char *line, struct slice *words, size_t max)
+{
+    size_t n = 0;
+    for (char *at = line, *end; n < max; at = end + 1) {
+        end = at + strcspn(at, " \n");
+        words[n++] = slice_of(at, (size_t)(end - at));
+        if (*end != ' ')
+            break;
+    }
+    return n;
+}
+
+static void print_keys(void)
+{
+    static char line[4096];
+    struct slice words[64];
+    struct error e;
+    while (fgets(line, sizeof line, stdin)) {
+        struct resp_command cmd = {.argv = words, .argc = split(line, words, ARRAY_LEN(words))};
+        const struct command_spec *spec = command_find(cmd.argv[0]);
+        size_t keys[ARRAY_LEN(words)], n = 0;
+        if (!spec || !command_arity_ok(spec, &cmd, &e))
+            printf("!%s", spec ? e.text : "unknown");
+        else
+            n = command_keys(spec, &cmd, keys, ARRAY_LEN(keys));
+        for (size_t i = 0; i < n; i++)
+            printf("%s%.*s", i ? " " : "", (int)words[keys[i]].len,
+                   (const char *)words[keys[i]].ptr);
+        putchar('\n');
+    }
 }
 
 /* What users have to know about a row beyond its class. */
@@ -39,6 +79,8 @@ static void print_remarks(const struct command_spec *c)
         [RULE_XTRIM] = "undetermined with `~` and `LIMIT`",
         [RULE_XCLAIM] = "not where it claims all (`0`, `FORCE`, `TIME`) or none",
         [RULE_EVAL] = "see above",
+        [RULE_FCALL] = "see above",
+        [RULE_ZSETS_STORE] = "overwrites its first key, reads the others",
         [RULE_SORT] = "overwrite with `STORE`, else read",
         [RULE_GEORADIUS] = "overwrite with `STORE` or `STOREDIST`, else read",
         [RULE_COPY] = "overwrite with `REPLACE`",
@@ -48,10 +90,9 @@ static void print_remarks(const struct command_spec *c)
     const char *rule =
         c->rule < ARRAY_LEN(by_rule) && c->class_ != COMMAND_READ ? by_rule[c->rule] : NULL;
     const char *const remarks[] = {
-        rule,
-        c->flags & COMMAND_SPLIT ? "keys may lie on any nodes" : NULL,
+        rule, c->flags & COMMAND_SPLIT ? "keys may lie on any nodes" : NULL,
         c->flags & COMMAND_UNDETERMINED ? "undetermined" : NULL,
-        c->refusal,
+        c->rule == RULE_SUBCOMMAND ? NULL : c->refusal, /* its subcommands follow */
     };
     for (size_t i = 0; i < ARRAY_LEN(remarks); i++) {
         if (!remarks[i])
@@ -61,20 +102,32 @@ static void print_remarks(const struct command_spec *c)
     }
 }
 
+/* Where they aren't all refused with their container. */
+static void print_subs(const struct command_spec *c)
+{
+    size_t n;
+    const struct command_sub *s = command_subs(&n);
+    for (size_t i = 0; i < n && c->rule == RULE_SUBCOMMAND; i++)
+        if (strcmp(s[i].container, c->name) == 0)
+            printf("| `%s %s` | %s | %s | %s |\n", c->name, s[i].name,
+                   s[i].refusal ? "refused" : classes[c->class_],
+                   c->class_ == COMMAND_LOCAL && !s[i].refusal ? "yes" : "",
+                   s[i].refusal ? s[i].refusal : "");
+}
+
 static void print_markdown(void)
 {
-    static const char *const classes[] = {
-        [COMMAND_READ] = "read",   [COMMAND_OVERWRITE] = "overwrite", [COMMAND_CHANGE] = "change",
-        [COMMAND_LOCAL] = "local", [COMMAND_REFUSED] = "refused",
-    };
     size_t n;
     const struct command_spec *t = command_table(&n);
     puts("| command | class | embedded | remarks |\n|---|---|---|---|");
     for (size_t i = 0; i < n; i++) {
+        if (t[i].flags & COMMAND_MEMCACHE)
+            continue;
         bool embedded = t[i].flags & COMMAND_EMBEDDED || t[i].class_ == COMMAND_LOCAL;
         printf("| `%s` | %s | %s | ", t[i].name, classes[t[i].class_], embedded ? "yes" : "");
         print_remarks(&t[i]);
         puts(" |");
+        print_subs(&t[i]);
     }
 }
 
@@ -114,6 +167,8 @@ int main(int argc, char **argv)
         print_table();
     else if (argc == 2 && slice_is(what, "subcommands"))
         print_subcommands();
+    else if (argc == 2 && slice_is(what, "keys"))
+        print_keys();
     else if (argc == 2 && slice_is(what, "markdown"))
         print_markdown();
     else if (argc > 3 && slice_is(what, "normalize"))

@@ -76,16 +76,32 @@ START_TEST(test_rows_are_complete)
     for (size_t i = 0; i < n; i++) {
         const struct command_spec *c = &t[i];
         bool refused = c->class_ == COMMAND_REFUSED;
-        bool partly = c->rule == RULE_SORT || c->rule == RULE_COPY || c->rule == RULE_SUBCOMMAND ||
-                      c->rule == RULE_LIBRARY;
+        bool partly = c->rule == RULE_SORT || c->rule == RULE_COPY || c->rule == RULE_XREAD;
         ck_assert_msg((c->refusal != NULL) == (refused || partly), "%s: reason", c->name);
         ck_assert_msg(!refused || c->flags == 0, "%s: flags of a refused one", c->name);
         ck_assert_msg(!c->refusal || strstr(c->refusal, c->name) == c->refusal + 1,
                       "%s: the reason doesn't name it", c->name);
         ck_assert_msg((c->class_ == COMMAND_LOCAL) == (c->first == 0) || refused ||
-                          c->rule == RULE_SUBCOMMAND || c->rule == RULE_EVAL ||
-                          (c->flags & COMMAND_RING),
+                          c->rule == RULE_SUBCOMMAND || c->rule == RULE_XREAD ||
+                          command_count_at(c) || (c->flags & COMMAND_RING),
                       "%s: keys", c->name);
+    }
+}
+END_TEST
+
+START_TEST(test_subcommands_are_complete)
+{
+    size_t n;
+    const struct command_sub *s = command_subs(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct command_spec *c = command_find(slice_str(s[i].container));
+        ck_assert_ptr_nonnull(c);
+        ck_assert_msg(!s[i].refusal || strstr(s[i].refusal, c->name) == s[i].refusal + 1,
+                      "%s %s: the reason doesn't name it", c->name, s[i].name);
+        ck_assert_msg(s[i].refusal || s[i].key || c->class_ == COMMAND_LOCAL ||
+                          c->class_ == COMMAND_REFUSED || strcmp(s[i].name, "HELP") == 0,
+                      "%s %s: neither a key nor a reason", c->name, s[i].name);
+        ck_assert_msg(!s[i].key || c->rule == RULE_SUBCOMMAND, "%s: its keys", c->name);
     }
 }
 END_TEST
@@ -118,7 +134,8 @@ START_TEST(test_flags)
          "PTTL SET SETEX SETNX SETRANGE STRLEN SUBSTR TOUCH TTL TYPE UNLINK "},
         {COMMAND_SPLIT, "DEL EXISTS MGET MSET TOUCH UNLINK "},
         {COMMAND_NODE_STORE, "DBSIZE KEYS RANDOMKEY SCAN "},
-        {COMMAND_UNDETERMINED, "EVAL EVALSHA SPOP XAUTOCLAIM XCLAIM "},
+        {COMMAND_MEMCACHE, "MA MD MG MN MS STATS VERBOSITY VERSION "},
+        {COMMAND_UNDETERMINED, "EVAL EVALSHA FCALL SPOP XAUTOCLAIM XCLAIM XREADGROUP "},
     };
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
         char *found = names_with(sets[i].flag);
@@ -129,6 +146,12 @@ START_TEST(test_flags)
 END_TEST
 
 /* ---- number of arguments -------------------------------------------------------------------- */
+
+#define HASH "0123456789012345678901234567890123456789"
+#define UNBALANCED                                                                                 \
+    "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified."
+#define OF_GROUPS(option)                                                                          \
+    "ERR The " option " option is only supported by XREADGROUP. You called XREAD instead."
 
 static const struct {
     const char *line, *error; /* NULL: fine */
@@ -158,11 +181,49 @@ static const struct {
     {"EVAL s 0", NULL},
     {"EVAL s 2 k l a", NULL},
     {"eval s 2 k", "ERR Number of keys can't be greater than number of args"},
-    {"EVALSHA s -1 k", "ERR Number of keys can't be negative"},
+    {"EVALSHA s -1 k", "NOSCRIPT No matching script. Please use EVAL."},
+    {"EVALSHA " HASH " -1 k", "ERR Number of keys can't be negative"},
     {"EVAL_RO s x k", "ERR value is not an integer or out of range"},
-    {"EVALSHA_RO s 9223372036854775807 k",
+    {"EVALSHA_RO s 0", "NOSCRIPT No matching script. Please use EVAL."},
+    {"EVALSHA_RO " HASH " 9223372036854775807 k",
      "ERR Number of keys can't be greater than number of args"},
-    {"EVALSHA_RO s 9223372036854775808 k", "ERR value is not an integer or out of range"},
+    {"EVALSHA_RO " HASH " 9223372036854775808 k", "ERR value is not an integer or out of range"},
+    {"FCALL f x k", NULL}, /* the store says whether there is f, or else what is wrong with x */
+    {"FCALL f 2 k", NULL},
+    {"SINTERCARD x k", "ERR numkeys should be greater than 0"},
+    {"SINTERCARD 0 k", "ERR numkeys should be greater than 0"},
+    {"SINTERCARD 2 k", "ERR Number of keys can't be greater than number of args"},
+    {"SINTERCARD 1 k LIMIT", NULL},
+    {"LMPOP x k LEFT", "ERR numkeys should be greater than 0"},
+    {"LMPOP 9223372036854775807 k LEFT", "ERR syntax error"},
+    {"LMPOP 2 k LEFT", "ERR syntax error"},
+    {"LMPOP 2 k LEFT LEFT", NULL},
+    {"ZMPOP -1 k MIN", "ERR numkeys should be greater than 0"},
+    {"ZMPOP 1 k MIN what", NULL},
+    {"ZUNION x k", "ERR value is not an integer or out of range"},
+    {"zinter 0 k", "ERR at least 1 input key is needed for 'zinter' command"},
+    {"ZDIFF 2 k", "ERR syntax error"},
+    {"ZINTERCARD 9223372036854775807 k", "ERR syntax error"},
+    {"ZUNIONSTORE d 0 k", "ERR at least 1 input key is needed for 'zunionstore' command"},
+    {"ZUNIONSTORE d 2 k", "ERR syntax error"},
+    {"ZUNIONSTORE d 1", "ERR wrong number of arguments for 'zunionstore' command"},
+    {"ZINTERSTORE d 2 k k WEIGHTS", NULL},
+    {"BLMPOP 0 x k LEFT", NULL}, /* refused, whatever it says */
+    {"XREAD STREAMS k", "ERR wrong number of arguments for 'xread' command"},
+    {"XREAD STREAMS k 0", NULL},
+    {"XREAD STREAMS k j 0", UNBALANCED},
+    {"XREAD COUNT x STREAMS k 0", "ERR value is not an integer or out of range"},
+    {"XREAD COUNT 1 STREAMS", "ERR syntax error"},
+    {"XREAD COUNT 1 COUNT 2", "ERR syntax error"},
+    {"XREAD what STREAMS k 0", "ERR syntax error"},
+    {"XREAD BLOCK x STREAMS k 0", NULL},
+    {"XREAD GROUP g c STREAMS k 0", OF_GROUPS("GROUP")},
+    {"XREAD COUNT 5 NOACK STREAMS k j 0", OF_GROUPS("NOACK")},
+    {"XREADGROUP GROUP g c STREAMS k >", NULL},
+    {"XREADGROUP NOACK GROUP g c STREAMS STREAMS >", NULL},
+    {"XREADGROUP GROUP g c STREAMS k j >", UNBALANCED},
+    {"XREADGROUP COUNT 1 NOACK STREAMS k >", "ERR Missing GROUP option for XREADGROUP"},
+    {"XREADGROUP COUNT 1 GROUP g c STREAMS", "ERR syntax error"},
 };
 
 START_TEST(test_arity)
@@ -212,13 +273,14 @@ static const struct {
     {"DUMP k", R, "1", "", false, false},
     {"OBJECT FREQ k", R, "2", "", false, false},
     {"object encoding k", R, "2", "", false, false},
-    {"OBJECT HELP", X, "", "", false, false},
+    {"OBJECT HELP", R, "", "", false, false},
     {"MEMORY USAGE k", R, "2", "", false, false},
     {"MEMORY DOCTOR", X, "", "", false, false},
+    {"MEMORY HELP", R, "", "", false, false},
     {"XINFO STREAM k FULL", R, "2", "", false, false},
-    {"XINFO HELP", X, "", "", false, false},
+    {"XINFO HELP", R, "", "", false, false},
     {"XGROUP CREATE k g $", C, "2", "", false, false},
-    {"XGROUP HELP", X, "", "", false, false},
+    {"XGROUP HELP", R, "", "", false, false},
 
     {"SET k v", O, "1", NULL, false, true},
     {"set k v px 5 keepttl", O, "1", NULL, false, true},
@@ -240,6 +302,12 @@ static const struct {
     {"GETEX k", R, "1", "", false, false},
     {"GETEX k EX 5", C, "1", "", false, false},
     {"GETEX k PERSIST", C, "1", "", false, false},
+    {"GETEX k PXAT 0", R, "1", "", false, false}, /* what is wrong with it may be all it does */
+    {"GETEX k EX x", R, "1", "", false, false},
+    {"GETEX k EX 5 EX -5", R, "1", "", false, false},
+    {"GETEX k EX 9223372036854775", R, "1", "", false, false},
+    {"GETEX k PX 9223370336854775807", C, "1", "", false, false},
+    {"GETEX k EX 0 PERSIST", C, "1", "", false, false},
     {"INCR k", C, "1", "", false, false},
     {"APPEND k v", C, "1", "", false, false},
     {"EXPIRE k 5", C, "1", "", false, false},
@@ -256,6 +324,7 @@ static const struct {
     {"COPY a b REPLACE", O, "1 2", "2", false, false},
     {"COPY a b DB 0 REPLACE", O, "1 2", "2", false, false},
     {"COPY a b DB 1", X, "1 2", "", false, false},
+    {"COPY a b DB x", C, "1 2", "", false, false},
     {"BITOP AND d a b", O, "2 3 4", "2", false, false},
     {"SUNIONSTORE d a b", O, "1 2 3", "1", false, false},
     {"SINTERSTORE d a", O, "1 2", "1", false, false},
@@ -311,12 +380,37 @@ static const struct {
     {"WATCH k", X, "1", "", false, false},
     {"EVAL x 0", C, "", "", true, false},
     {"EVAL x 2 a b c", C, "3 4", "", true, false},
-    {"EVALSHA x 1 a b c", C, "3", "", true, false},
+    {"EVALSHA " HASH " 1 a b c", C, "3", "", true, false},
     {"EVAL_RO x 1 a b c", R, "3", "", false, false},
-    {"EVALSHA_RO x 3 a b c", R, "3 4 5", "", false, false},
-    {"FCALL f 1 a", X, "", "", false, false},
-    {"XREAD STREAMS k 0", X, "", "", false, false},
-    {"ZUNIONSTORE d 1 a", X, "1", "", false, false},
+    {"EVALSHA_RO " HASH " 3 a b c", R, "3 4 5", "", false, false},
+    {"FCALL f 1 a b", C, "3", "", true, false},
+    {"FCALL f 0 a b", C, "", "", true, false},
+    {"FCALL f 3 a b", C, "", "", true, false},
+    {"FCALL_RO f 2 a b", R, "3 4", "", false, false},
+
+    {"ZUNION 2 a b WITHSCORES", R, "2 3", "", false, false},
+    {"ZDIFF 1 a", R, "2", "", false, false},
+    {"ZINTER 2 a b", R, "2 3", "", false, false},
+    {"ZINTERCARD 2 a b LIMIT 1", R, "2 3", "", false, false},
+    {"SINTERCARD 1 a", R, "2", "", false, false},
+    {"LMPOP 2 a b LEFT", C, "2 3", "", false, false},
+    {"ZMPOP 1 a MIN COUNT 2", C, "2", "", false, false},
+    {"ZUNIONSTORE d 1 a", O, "1 3", "1", false, false},
+    {"ZINTERSTORE d 2 d b WEIGHTS 1 2", O, "1 3 4", "1", false, false},
+    {"ZDIFFSTORE d 2 a b", O, "1 3 4", "1", false, false},
+    {"BLMPOP 0 2 a b LEFT", X, "3 4", "", false, false},
+    {"BZMPOP 0 1 a MIN", X, "3", "", false, false},
+    {"MIGRATE h 1 k 0 5", X, "3", "", false, false},
+    {"MIGRATE h 1  0 5 AUTH keys AUTH2 keys keys COPY KEYS a b", X, "13 14", "", false, false},
+    {"MIGRATE h 1  0 5 AUTH2 keys", X, "", "", false, false},
+
+    {"XREAD STREAMS k 0", R, "2", "", false, false},
+    {"xread count 1 streams a b 0 $", R, "4 5", "", false, false},
+    {"XREAD BLOCK 0 STREAMS k 0", X, "4", "", false, false},
+    {"XREAD COUNT 1 BLOCK 0 STREAMS k 0", X, "6", "", false, false},
+    {"XREADGROUP GROUP streams c STREAMS a b > 0", C, "5 6", "", true, false},
+    {"XREADGROUP NOACK COUNT 3 GROUP g block STREAMS k >", C, "8", "", true, false},
+    {"XREADGROUP GROUP g c BLOCK 5 STREAMS k >", X, "7", "", true, false},
     {"FLUSHALL", O, "", "", false, true},
     {"FLUSHDB ASYNC", O, "", "", false, true},
     {"SCRIPT LOAD x", C, "", "", false, false},
@@ -324,7 +418,7 @@ static const struct {
     {"SCRIPT KILL", X, "", "", false, false},
     {"FUNCTION LOAD REPLACE x", C, "", "", false, false},
     {"FUNCTION DUMP", R, "", "", false, false},
-    {"FUNCTION NOSUCH", X, "", "", false, false},
+    {"FUNCTION NOSUCH", R, "", "", false, false},
 };
 
 typedef size_t keys_fn(const struct command_spec *, const struct resp_command *, size_t *, size_t);
@@ -346,7 +440,7 @@ START_TEST(test_kind)
     struct error e;
     ck_assert_msg(command_class_of(l.spec, &l.cmd) == kinds[_i].class_, "%s: class %d", text,
                   (int)command_class_of(l.spec, &l.cmd));
-    ck_assert_msg(kinds[_i].class_ != X || l.spec->refusal != NULL, "%s: no reason", text);
+    ck_assert_msg(kinds[_i].class_ != X || command_refusal(l.spec, &l.cmd), "%s: no reason", text);
     ck_assert_msg(command_arity_ok(l.spec, &l.cmd, &e), "%s: %s", text, e.text);
     check_places(&l, command_keys, text, kinds[_i].keys);
     check_places(&l, command_overwritten, text,
@@ -458,8 +552,10 @@ static const struct {
     {"RESTORE k 10 x FREQ 255", "RESTORE k 1700000000010 x ABSTTL FREQ 255"},
     {"RESTORE k 10 x ABSTTL", "RESTORE k 10 x ABSTTL"},
     {"RESTORE k 0 x IDLETIME replace", NOT_AN_INTEGER},
-    {"RESTORE k -1 x", "-ERR Invalid TTL value, must be >= 0"},
-    {"RESTORE k " MAX " x", "-ERR Invalid TTL value, must be >= 0"},
+    {"RESTORE k -1 x REPLACE", "-ERR Invalid TTL value, must be >= 0"},
+    {"RESTORE k x y REPLACE", NOT_AN_INTEGER},
+    {"RESTORE k -1 x", "RESTORE k -1 x"}, /* the store says BUSYKEY first */
+    {"RESTORE k " MAX " x", "RESTORE k 1 x ABSTTL"},
     {"RESTORE k 10 x FREQ 256", "-ERR Invalid FREQ value, must be >= 0 and <= 255"},
     {"RESTORE k 10 x IDLETIME -1", "-ERR Invalid IDLETIME value, must be >= 0"},
     {"RESTORE k 10 x IDLETIME 1 FREQ 1", SYNTAX},
@@ -473,6 +569,7 @@ static const struct {
     {"XCLAIM k g c 9 1-1 IDLE 7 TIME 8", "XCLAIM k g c 9 1-1 IDLE 7 TIME 8"},
     {"XCLAIM k g c 9 1-1 IDLE -7", "XCLAIM k g c 9 1-1 IDLE -7 TIME 1700000000000"},
     {"XCLAIM k g c 9 1-1 IDLE x", "XCLAIM k g c 9 1-1 IDLE x"},
+    {"XCLAIM k g c 0 1-1 retrycount", "XCLAIM k g c 0 1-1 retrycount"},
     {"XCLAIM k g c 0 1-1 IDLE x FORCE", "XCLAIM k g c 0 1-1 IDLE x FORCE"},
     {"XCLAIM k g c 0 1-1 FORCE", "XCLAIM k g c 0 1-1 FORCE TIME 1700000000000"},
 
@@ -529,6 +626,65 @@ START_TEST(test_normalize)
 }
 END_TEST
 
+/* ---- memcached's ---------------------------------------------------------------------------- */
+
+static const struct {
+    const char *line, *result; /* normalized; NULL: as it is */
+    enum command_class class_;
+    bool undetermined, blind;
+} memcache[] = {
+    {"MG k v f", NULL, COMMAND_READ, false, false},
+    {"MG k v c", NULL, COMMAND_READ, false, false},
+    {"MG k t h l", NULL, COMMAND_READ, false, false},
+    {"MG k v T100", "MG k v T1700000100", COMMAND_CHANGE, false, false},
+    {"MG k v c T100", "MG k v c T1700000100", COMMAND_CHANGE, true, false},
+    {"MG k N0 R2592000", "MG k N0 R1702592000", COMMAND_CHANGE, false, false},
+    {"MG k R2592001", NULL, COMMAND_CHANGE, false, false},
+    {"MG k T-5", "MG k T-1", COMMAND_CHANGE, false, false},
+    {"MG k T", "-CLIENT_ERROR bad token in command line format", COMMAND_CHANGE, false, false},
+    {"MG k v Tq", "-CLIENT_ERROR bad token in command line format", COMMAND_CHANGE, false, false},
+    {"MG k T99999999999999999999", "-CLIENT_ERROR bad token in command line format", COMMAND_CHANGE,
+     false, false},
+    {"MS k T100", NULL, COMMAND_OVERWRITE, false, true}, /* that is its value */
+    {"MS k v T0100 F5", "MS k v T1700000100 F5", COMMAND_OVERWRITE, false, true},
+    {"MS k v MS", NULL, COMMAND_OVERWRITE, false, true},
+    {"MS k v MA", NULL, COMMAND_CHANGE, false, false},
+    {"MS k v ME T1", "MS k v ME T1700000001", COMMAND_CHANGE, false, false},
+    {"MS k v C5", NULL, COMMAND_OVERWRITE, true, false},
+    {"MS k v c", NULL, COMMAND_OVERWRITE, true, false},
+    {"MD k", NULL, COMMAND_OVERWRITE, false, false},
+    {"MD k C5", NULL, COMMAND_OVERWRITE, true, false},
+    {"MD k I T30", "MD k I T1700000030", COMMAND_CHANGE, false, false},
+    {"MA k D5 v", NULL, COMMAND_CHANGE, false, false},
+    {"MA k MD N60 J3", "MA k MD N1700000060 J3", COMMAND_CHANGE, false, false},
+    {"MA k C3", NULL, COMMAND_CHANGE, true, false},
+};
+
+START_TEST(test_memcache)
+{
+    struct line l = line_make(memcache[_i].line);
+    struct buf out = BUF_INIT;
+    struct error e;
+    const char *expected = memcache[_i].result ? memcache[_i].result : memcache[_i].line;
+    size_t keys[2];
+    ck_assert(command_class_of(l.spec, &l.cmd) == memcache[_i].class_);
+    ck_assert(command_undetermined(l.spec, &l.cmd) == memcache[_i].undetermined);
+    ck_assert(command_stays_undetermined(l.spec, &l.cmd) == memcache[_i].undetermined);
+    ck_assert((command_blind_reply(l.spec, &l.cmd) != NULL) == memcache[_i].blind);
+    ck_assert_uint_eq(command_keys(l.spec, &l.cmd, keys, 2), 1);
+    ck_assert_uint_eq(keys[0], 1);
+    bool overwrites = memcache[_i].class_ == COMMAND_OVERWRITE;
+    ck_assert_uint_eq(command_overwritten(l.spec, &l.cmd, keys, 2), overwrites);
+    bool ok = command_normalize(l.spec, &l.cmd, NOW, &out, &e);
+    char *found = ok ? join(buf_slice(&out)) : mem_printf("-%s", e.text);
+    ck_assert_str_eq(found, expected);
+    ck_assert(ok || out.len == 0);
+    mem_free(found);
+    buf_fini(&out);
+    line_free(&l);
+}
+END_TEST
+
 START_TEST(test_normalize_appends_any_bytes)
 {
     struct slice argv[] = {slice_str("SETEX"), slice_of("\0k\r\n", 4), slice_str("1"),
@@ -553,6 +709,7 @@ int main(void)
     tcase_add_test(table, test_find_every_row_in_any_case);
     tcase_add_test(table, test_find_nothing);
     tcase_add_test(table, test_rows_are_complete);
+    tcase_add_test(table, test_subcommands_are_complete);
     tcase_add_test(table, test_flags);
     suite_add_tcase(s, table);
     TCase *lines = tcase_create("lines");
@@ -561,6 +718,7 @@ int main(void)
     tcase_add_loop_test(lines, test_kind, 0, ARRAY_LEN(kinds));
     tcase_add_test(lines, test_more_keys_than_room);
     tcase_add_loop_test(lines, test_normalize, 0, ARRAY_LEN(normal));
+    tcase_add_loop_test(lines, test_memcache, 0, ARRAY_LEN(memcache));
     tcase_add_test(lines, test_normalize_appends_any_bytes);
     suite_add_tcase(s, lines);
     SRunner *r = srunner_create(s);

@@ -2,6 +2,7 @@
  * exact line; the example in conf/; and that no file crashes the reader. */
 #include "config/buckets.h"
 #include "config/config.h"
+#include "config/secret.h"
 #include "core/buf.h"
 #include "core/mem.h"
 #include <check.h>
@@ -118,6 +119,7 @@ static const struct {
     {"backend_password", "p'q", "'p''q'", "''", NULL},
     {"data_dir", "/srv/d", "'/srv/d'", "'./data'", NULL},
     {"cluster_secret", "sesame", "'sesame'", "''", NULL},
+    {"requirepass", "p'q", "'p''q'", "''", NULL},
     {"dyn_seeds", "127.0.0.1:8201:r2:dc1:0", "['127.0.0.1:8201:r2:dc1:0']", "[]", NULL},
     {"dyn_seeds", "\"[::1]:8201:r2:dc1:0,7\"", "['[::1]:8201:r2:dc1:0,7']", "[]", NULL},
     {"dyn_seed_provider", "dns_provider", "dns_provider", "simple_provider", "seeds_name: s"},
@@ -524,12 +526,23 @@ static const struct {
      "3: servers: found h:1:0; allowed host:port:weight or a unix socket path"},
     {"data_store: redis\n  servers: [h:x:1]",
      "3: servers: found h:x:1; allowed host:port:weight or a unix socket path"},
+    {"servers: []\n  data_store: memcache",
+     "2: servers: found 0; allowed exactly one with data_store memcache"},
+    {"data_store: 1\n  servers: [h:1:1, h:2:1]",
+     "3: servers: found 2; allowed exactly one with data_store memcache"},
+    {"data_store: memcache\n  servers: [h:1:1]\n  requirepass: p",
+     "4: requirepass: found a text; allowed '' with data_store memcache, whose protocol has no "
+     "password"},
+    {"data_store: memcache\n  servers: [h:1:1]\n  backend_password: p",
+     "4: backend_password: found a text; allowed '' with data_store memcache, whose protocol has "
+     "no "
+     "password"},
+    {"data_store: memcache\n  servers: [h:1:1]\n  backend_user: u\n  backend_password: p",
+     "4: backend_user: found a text; allowed '' with data_store memcache, whose protocol has no "
+     "password"},
     {"backend_user: joe", "2: backend_user: found joe; allowed with a backend_password"},
     /* what doesn't work yet */
-    {"data_store: memcache", "2: data_store: found memcache; allowed embedded, redis (memcache is "
-                             "not supported yet)"},
-    {"data_store: 1", "2: data_store: found 1; allowed embedded, redis (1 is not supported yet)"},
-    {"data_store: 3", "2: data_store: found 3; allowed embedded, redis"},
+    {"data_store: 3", "2: data_store: found 3; allowed embedded, redis, memcache"},
     {"write_consistency: ALL", "2: write_consistency: found ALL; allowed " LEVELS},
     {"bucket_types: x", "2: bucket_types: found x; " BUCKET_ALLOWED},
     {"bucket_types: [a:DC_ONE]", "2: bucket_types: found a:DC_ONE; " BUCKET_ALLOWED},
@@ -543,14 +556,6 @@ static const struct {
      "prefix once"},
     {"secure_server_option: datacenter",
      "2: secure_server_option: found datacenter; allowed none " LATER},
-};
-
-/* What doesn't work yet, and what it may be set to once it does: refused with any value, also with
- * the one that would change nothing, and not in --help, --print-conf or the example. */
-static const struct {
-    const char *key, *value;
-} later[] = {
-    {"requirepass", "x"},
 };
 
 static void expect_error(struct run *r, const char *prefix, const char *said)
@@ -567,36 +572,6 @@ START_TEST(mistake_in_the_file)
 {
     struct run r = run_key(mistakes[_i].yaml);
     expect_error(&r, "t.yaml:", mistakes[_i].said);
-}
-END_TEST
-
-START_TEST(later_options_are_refused)
-{
-    const char *key = later[_i].key, *value = later[_i].value;
-    const char *found = strcmp(value, "[]") == 0 ? "a list" : value;
-    char *line = mem_printf("%s: %s", key, value);
-    char *said =
-        mem_printf("2: %s: found %s; allowed nothing, it is not supported yet", key, found);
-    struct run r = run_key(line);
-    expect_error(&r, "t.yaml:", said);
-    mem_free(line);
-    mem_free(said);
-
-    char *flag = mem_printf("--%s", key), *file = mem_printf("%s:", key);
-    for (char *p = flag; *p; p++)
-        *p = *p == '_' ? '-' : *p;
-    r = run_flags(flag, "x", NULL);
-    said = mem_printf("%s: found x; allowed nothing, it is not supported yet", flag);
-    expect_error(&r, "", said);
-    r = run_flags("--help", NULL);
-    ck_assert_ptr_null(strstr(r.out, flag));
-    done(&r);
-    r = run_flags("--print-conf", NULL);
-    ck_assert_ptr_null(strstr(r.out, file));
-    done(&r);
-    mem_free(said);
-    mem_free(flag);
-    mem_free(file);
 }
 END_TEST
 
@@ -845,7 +820,8 @@ static char *dumped(const struct config *c)
 
 START_TEST(dump_shows_all_but_secrets)
 {
-    struct run r = run_flags("--cluster-secret", "sesame", "--tokens", "1,2", NULL);
+    struct run r =
+        run_flags("--cluster-secret", "sesame", "--requirepass", "sesame", "--tokens", "1,2", NULL);
     char *text = dumped(&r.c);
     ck_assert_ptr_nonnull(strstr(text, ";cluster_secret=***;"));
     ck_assert_ptr_nonnull(strstr(text, ";backend_password=;"));
@@ -853,7 +829,7 @@ START_TEST(dump_shows_all_but_secrets)
     ck_assert_ptr_nonnull(strstr(text, ";tokens=1,2;"));
     ck_assert_ptr_nonnull(strstr(text, ";hint_sync=always;"));
     ck_assert_ptr_null(strstr(text, "mbuf_size"));
-    ck_assert_ptr_null(strstr(text, "requirepass"));
+    ck_assert_ptr_nonnull(strstr(text, ";requirepass=***;"));
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         char *name = mem_printf(";%s=", keys[i].key);
         ck_assert_msg(strstr(text, name) != NULL, "%s", name);
@@ -864,12 +840,64 @@ START_TEST(dump_shows_all_but_secrets)
 }
 END_TEST
 
-static const char *const live[] = {
-    "read_consistency", "write_consistency",      "bucket_types",
-    "sloppy_quorum",    "read_repairs_enabled",   "allow_flush",   "hint_sync",
-    "hint_ttl_seconds", "hint_store_max_bytes",   "hint_store_max_bytes_per_peer",
-    "hint_drain_rate",  "hint_drain_interval_ms", "dc_compression",
-    "dc_rate"};
+START_TEST(no_password_where_the_protocol_has_none)
+{
+    struct run r = run_flags("--data-store", "memcache", "--servers", "h:1:1", NULL);
+    struct error e;
+    ck_assert(!config_set(&r.c, "requirepass", "sesame", "test", &e));
+    ck_assert_str_eq(e.text,
+                     "requirepass: found a text; allowed '' with data_store memcache, whose "
+                     "protocol has no password");
+    ck_assert(config_set(&r.c, "requirepass", "", "test", &e));
+    ck_assert(!config_needs_password(&r.c));
+    done(&r);
+}
+END_TEST
+
+/* Also while it changes under those that compare; a text that is longer, shorter or of other case
+ * isn't it. */
+START_TEST(password)
+{
+    struct run r = run_flags(NULL, NULL);
+    struct error e;
+    ck_assert(!config_needs_password(&r.c) && !config_password_is(&r.c, slice_str("")));
+    ck_assert(config_set(&r.c, "requirepass", "sesame", "test", &e));
+    ck_assert(config_needs_password(&r.c) && config_password_is(&r.c, slice_str("sesame")));
+    static const char *const wrong[] = {"", "s", "sesam", "sesame ", "Sesame", "sesamf"};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        ck_assert(!config_password_is(&r.c, slice_str(wrong[i])));
+    ck_assert(!config_password_is(&r.c, slice_of("sesame\0", 7)));
+    char long_text[SECRET_MAX + 2];
+    memset(long_text, 'x', sizeof long_text);
+    long_text[SECRET_MAX + 1] = '\0';
+    ck_assert(!config_set(&r.c, "requirepass", long_text, "test", &e));
+    ck_assert_str_eq(e.text, "requirepass: found 513 bytes; allowed at most 512");
+    ck_assert(config_password_is(&r.c, slice_str("sesame")));
+    long_text[SECRET_MAX] = '\0';
+    ck_assert(config_set(&r.c, "requirepass", long_text, "test", &e));
+    ck_assert(config_password_is(&r.c, slice_str(long_text)));
+    ck_assert(!config_password_is(&r.c, slice_str("sesame")));
+    ck_assert(config_set(&r.c, "requirepass", "", "test", &e));
+    ck_assert(!config_needs_password(&r.c) && !config_password_is(&r.c, slice_str("")));
+    done(&r);
+}
+END_TEST
+
+static const char *const live[] = {"read_consistency",
+                                   "write_consistency",
+                                   "bucket_types",
+                                   "sloppy_quorum",
+                                   "allow_flush",
+                                   "read_repairs_enabled",
+                                   "hint_sync",
+                                   "hint_ttl_seconds",
+                                   "hint_store_max_bytes",
+                                   "hint_store_max_bytes_per_peer",
+                                   "hint_drain_rate",
+                                   "hint_drain_interval_ms",
+                                   "dc_compression",
+                                   "dc_rate",
+                                   "requirepass"};
 
 static bool is_live(const char *key)
 {
@@ -916,7 +944,7 @@ START_TEST(set_is_checked)
         {"nonsense", "1", "there is no option 'nonsense'"},
         {"hint-drain-rate", "1", "there is no option 'hint-drain-rate'"},
         {"", "1", "there is no option ''"},
-        {"requirepass", "1", "requirepass is not supported yet"},
+        {"allow_flush", "1", "allow_flush: found 1; allowed true, false"},
         {"preconnect", "1",
          "preconnect means nothing here: connections are opened at the start and kept"},
         {"daemonize", "true", "there is no option 'daemonize'"},
@@ -1312,7 +1340,6 @@ static Suite *suite(void)
 
     t = add_case(s, "mistakes");
     tcase_add_loop_test(t, mistake_in_the_file, 0, (int)ARRAY_LEN(mistakes));
-    tcase_add_loop_test(t, later_options_are_refused, 0, (int)ARRAY_LEN(later));
     tcase_add_loop_test(t, mistake_in_the_document, 0, (int)ARRAY_LEN(documents));
     tcase_add_loop_test(t, mistake_in_the_flags, 0, (int)ARRAY_LEN(flag_mistakes));
     tcase_add_test(t, only_the_first_mistake_is_told);
@@ -1331,6 +1358,8 @@ static Suite *suite(void)
     tcase_add_test(t, version_is_told);
     tcase_add_test(t, test_conf_says_ok);
     tcase_add_test(t, dump_shows_all_but_secrets);
+    tcase_add_test(t, no_password_where_the_protocol_has_none);
+    tcase_add_test(t, password);
     tcase_add_loop_test(t, set_of_each_key, 0, (int)ARRAY_LEN(keys));
     tcase_add_test(t, set_is_checked);
     tcase_add_test(t, buckets_are_bounded);
