@@ -60,7 +60,7 @@ enum mail_type {
     MAIL_SETTLE,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
     MAIL_MEND,
-    MAIL_CLIENTS, /* struct roll in the client room */
+    MAIL_CLIENTS,      /* struct roll in the client room */
     MAIL_BEATS_WANTED, /* a bare msg: the writer asks its peers how far their writes are */
 };
 
@@ -103,7 +103,8 @@ struct mail_write {
                           others get what it did */
     struct buf chosen; /* its reply unless it fails, where what it became gives another */
     bool want_replies; /* the level needs more than this node's own word */
-    uint8_t room, nreplicas; /* those that join are among them */
+    bool ring;         /* for every node of the ring, whatever it holds */
+    uint16_t room, nreplicas; /* those that join are among them */
     /* the writer's answer */
     bool own_down; /* the own store, which has no log, can't serve: nothing was written */
     enum store_outcome own_outcome;
@@ -198,7 +199,8 @@ struct mail_dial {
 struct mail_client {
     struct msg msg;
     int fd;
-    bool peer; /* a peer's connection, not a client's */
+    bool peer;     /* a peer's connection, not a client's */
+    struct buf in; /* what it has said already */
 };
 /* The admin asks a worker what each replica of a key has. */
 struct mail_inspect {

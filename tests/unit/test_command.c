@@ -83,7 +83,7 @@ START_TEST(test_rows_are_complete)
                       "%s: the reason doesn't name it", c->name);
         ck_assert_msg((c->class_ == COMMAND_LOCAL) == (c->first == 0) || refused ||
                           c->rule == RULE_SUBCOMMAND || c->rule == RULE_XREAD ||
-                          command_count_at(c),
+                          command_count_at(c) || (c->flags & COMMAND_RING),
                       "%s: keys", c->name);
     }
 }
@@ -128,11 +128,12 @@ START_TEST(test_flags)
         const char *names;
     } sets[] = {
         {COMMAND_EMBEDDED,
-         "APPEND DECR DECRBY DEL EXISTS EXPIRE EXPIREAT EXPIRETIME GET GETDEL GETEX GETRANGE "
+         "APPEND DECR DECRBY DEL EXISTS EXPIRE EXPIREAT EXPIRETIME FLUSHALL FLUSHDB GET GETDEL "
+         "GETEX GETRANGE "
          "GETSET INCR INCRBY INCRBYFLOAT MGET MSET PERSIST PEXPIRE PEXPIREAT PEXPIRETIME PSETEX "
          "PTTL SET SETEX SETNX SETRANGE STRLEN SUBSTR TOUCH TTL TYPE UNLINK "},
         {COMMAND_SPLIT, "DEL EXISTS MGET MSET TOUCH UNLINK "},
-        {COMMAND_NODE_STORE, "DBSIZE SCAN "},
+        {COMMAND_NODE_STORE, "DBSIZE KEYS RANDOMKEY SCAN "},
         {COMMAND_MEMCACHE, "MA MD MG MN MS STATS VERBOSITY VERSION "},
         {COMMAND_UNDETERMINED, "EVAL EVALSHA FCALL SPOP XAUTOCLAIM XCLAIM XREADGROUP "},
     };
@@ -323,6 +324,7 @@ static const struct {
     {"COPY a b REPLACE", O, "1 2", "2", false, false},
     {"COPY a b DB 0 REPLACE", O, "1 2", "2", false, false},
     {"COPY a b DB 1", X, "1 2", "", false, false},
+    {"COPY a b DB x", C, "1 2", "", false, false},
     {"BITOP AND d a b", O, "2 3 4", "2", false, false},
     {"SUNIONSTORE d a b", O, "1 2 3", "1", false, false},
     {"SINTERSTORE d a", O, "1 2", "1", false, false},
@@ -409,7 +411,14 @@ static const struct {
     {"XREADGROUP GROUP streams c STREAMS a b > 0", C, "5 6", "", true, false},
     {"XREADGROUP NOACK COUNT 3 GROUP g block STREAMS k >", C, "8", "", true, false},
     {"XREADGROUP GROUP g c BLOCK 5 STREAMS k >", X, "7", "", true, false},
-    {"FLUSHALL", X, "", "", false, false},
+    {"FLUSHALL", O, "", "", false, true},
+    {"FLUSHDB ASYNC", O, "", "", false, true},
+    {"SCRIPT LOAD x", C, "", "", false, false},
+    {"script exists x y", R, "", "", false, false},
+    {"SCRIPT KILL", X, "", "", false, false},
+    {"FUNCTION LOAD REPLACE x", C, "", "", false, false},
+    {"FUNCTION DUMP", R, "", "", false, false},
+    {"FUNCTION NOSUCH", R, "", "", false, false},
 };
 
 typedef size_t keys_fn(const struct command_spec *, const struct resp_command *, size_t *, size_t);
@@ -543,8 +552,10 @@ static const struct {
     {"RESTORE k 10 x FREQ 255", "RESTORE k 1700000000010 x ABSTTL FREQ 255"},
     {"RESTORE k 10 x ABSTTL", "RESTORE k 10 x ABSTTL"},
     {"RESTORE k 0 x IDLETIME replace", NOT_AN_INTEGER},
-    {"RESTORE k -1 x", "-ERR Invalid TTL value, must be >= 0"},
-    {"RESTORE k " MAX " x", "-ERR Invalid TTL value, must be >= 0"},
+    {"RESTORE k -1 x REPLACE", "-ERR Invalid TTL value, must be >= 0"},
+    {"RESTORE k x y REPLACE", NOT_AN_INTEGER},
+    {"RESTORE k -1 x", "RESTORE k -1 x"}, /* the store says BUSYKEY first */
+    {"RESTORE k " MAX " x", "RESTORE k 1 x ABSTTL"},
     {"RESTORE k 10 x FREQ 256", "-ERR Invalid FREQ value, must be >= 0 and <= 255"},
     {"RESTORE k 10 x IDLETIME -1", "-ERR Invalid IDLETIME value, must be >= 0"},
     {"RESTORE k 10 x IDLETIME 1 FREQ 1", SYNTAX},
@@ -558,6 +569,7 @@ static const struct {
     {"XCLAIM k g c 9 1-1 IDLE 7 TIME 8", "XCLAIM k g c 9 1-1 IDLE 7 TIME 8"},
     {"XCLAIM k g c 9 1-1 IDLE -7", "XCLAIM k g c 9 1-1 IDLE -7 TIME 1700000000000"},
     {"XCLAIM k g c 9 1-1 IDLE x", "XCLAIM k g c 9 1-1 IDLE x"},
+    {"XCLAIM k g c 0 1-1 retrycount", "XCLAIM k g c 0 1-1 retrycount"},
     {"XCLAIM k g c 0 1-1 IDLE x FORCE", "XCLAIM k g c 0 1-1 IDLE x FORCE"},
     {"XCLAIM k g c 0 1-1 FORCE", "XCLAIM k g c 0 1-1 FORCE TIME 1700000000000"},
 
