@@ -1,4 +1,5 @@
 #include "client/dispatch.h"
+#include "client/ring.h"
 #include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -269,7 +270,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     struct requests *rs = c->all->requests;
     struct error e;
     uint32_t token = request_token(rs, c->cmd.argv[keys[0]]);
-    int node = c->at_first ? request_first_replica(rs, token) : request_executor(rs, token);
+    int node = request_runner(rs, spec, &c->cmd, token);
     bool wide = n > 1, elsewhere = node >= 0 && node != (int)rs->peers->self;
     if (not_yet(c, token, true, wide) || (elsewhere && not_yet(c, token, false, wide)))
         return false;
@@ -521,8 +522,10 @@ static bool dispatch_command(struct client *c)
         return fail(c, spec, "NOAUTH Authentication required.");
     if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
         return fail_refused(c, spec);
-    if (spec->class_ == COMMAND_LOCAL)
+    if (spec->class_ == COMMAND_LOCAL && !(spec->flags & COMMAND_RING))
         return session_command(c, spec);
+    if (spec->flags & COMMAND_RING)
+        return ring_command(c, spec);
     return with_keys(c, spec);
 }
 

@@ -77,10 +77,16 @@ static bool stats(struct client *c)
     return say_all(c, row("STATS"), &b);
 }
 
-/* So much more than the node was told at its start. */
+unsigned memcache_verbosity(const struct clients *all)
+{
+    int own = (int)CONFIG_LIVE(all->config, verbosity), now = log_verbosity();
+    return now > own ? (unsigned)(now - own) : 0;
+}
+
+/* So much more than the node tells by itself. */
 static bool verbosity(struct client *c)
 {
-    unsigned own = c->all->config->verbosity, level = c->memcache->cmd.level;
+    unsigned own = CONFIG_LIVE(c->all->config, verbosity), level = c->memcache->cmd.level;
     log_set_verbosity((int)(level < VERBOSITY_MAX - own ? own + level : VERBOSITY_MAX));
     return say(c, row("VERBOSITY"), "OK");
 }

@@ -257,6 +257,8 @@ static void keep_left(struct effects *e, struct effect_left *l)
 /* A write to any of these keys makes what was known of them old. */
 static void outdate_left(struct effects *e, const struct effect_run *r)
 {
+    while (e->nleft && r->spec && r->spec->flags & COMMAND_RING)
+        drop_left(e, e->left); /* FLUSHALL */
     size_t *keys = mem_calloc(r->cmd.argc + 1, sizeof *keys);
     size_t n = r->spec ? command_keys(r->spec, &r->cmd, keys, r->cmd.argc) : 0;
     for (size_t i = 0; i < n; i++)
