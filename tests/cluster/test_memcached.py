@@ -87,7 +87,7 @@ def test_memcached_replicates():
         for backend in cluster.backends:
             with raw(backend) as c:
                 code, (flags, lifetime), _ = c.ask("mg k f t")
-                assert (code, flags) == ("HD", "f77") and 900 < int(lifetime[1:]) <= 1001
+                assert (code, flags) == ("HD", "f77") and 900 < int(lifetime[1:]) <= 1010
         assert len(set(rig.copies(cluster.nodes[0], "k"))) == 1
         assert rig.copies(cluster.nodes[0], "k")[0][:3] == (True, "value", 6)
         assert {n.admin("status")["node"]["data_store"] for n in cluster.nodes} == {"memcache"}
@@ -295,14 +295,16 @@ def test_memcached_read_repair():
                     assert b.ask(f"md k{i}")[0] == "HD"
 
             def repaired():
-                assert [c.get(f"k{i}") for i in range(20)] == [b"v%d" % i for i in range(20)]
+                """As long as its stamp is known there and no more elsewhere, nothing is taken for newer: a miss."""
+                assert all(c.get(f"k{i}") in (None, b"v%d" % i) for i in range(20))
                 return all(stored(cluster.backends[0], f"k{i}") == b"v%d" % i for i in range(20))
 
             with raw(cluster.nodes[1]) as c:  # one that has written nothing
                 rig.wait_until(repaired, "it has them again", 40)
+                assert [c.get(f"k{i}") for i in range(20)] == [b"v%d" % i for i in range(20)]
         with raw(cluster.backends[0]) as b:
             _, (flags, lifetime), _ = b.ask("mg k3 f t")
-            assert flags == "f5" and 900 < int(lifetime[1:]) <= 1001
+            assert flags == "f5" and 900 < int(lifetime[1:]) <= 1010
 
 
 class Impostor(socketserver.ThreadingTCPServer):
