@@ -28,8 +28,10 @@ struct clients {
     uint64_t started_ms;       /* mono */
     uint64_t now_us, wall_ms;  /* mono and wall, as of the last look at a socket */
     struct client *first, *dirty;
-    size_t pending; /* bytes of writes in flight */
-    bool later;     /* some client is to be looked at again in the next turn */
+    size_t pending;   /* bytes of writes in flight */
+    bool later;       /* some client is to be looked at again in the next turn */
+    size_t piled;     /* bytes that wait for clients which take nothing: unread.h */
+    bool any_blocked; /* some client's socket is full: clients_tick has something to look at */
     uint64_t last_id;
     unsigned id_step, id_offset; /* ids are unique over workers */
 };
@@ -37,6 +39,8 @@ struct clients {
 /* Takes an accepted socket; answers and closes it when there are client_connections already. */
 void client_accept(struct clients *all, int fd);
 void clients_flush(struct clients *all); /* at the turn's end */
+/* About once a second: clients that take nothing of what they asked for (client/unread.h). */
+void clients_tick(struct clients *all, uint64_t now_ms);
 void clients_close(
     struct clients *all); /* at the worker's stop: what is in flight gets no more answers */
 /* A MAIL_CLIENTS: CLIENT LIST or CLIENT KILL on its way round the workers. Takes the message. The
