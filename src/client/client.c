@@ -308,7 +308,7 @@ static void refuse(const struct dialect *dialect, int fd)
     close(fd);
 }
 
-void client_accept(struct clients *all, int fd)
+void client_accept(struct clients *all, int fd, struct buf *in)
 {
     struct error e;
     unsigned max = all->config->client_connections;
@@ -328,9 +328,9 @@ void client_accept(struct clients *all, int fd)
         mem_free(c);
         return;
     }
-    c->since_us = c->used_us = clock_mono_us();
     if (c->dialect->open)
         c->dialect->open(c);
+    c->since_us = c->used_us = clock_mono_us();
     c->id = ++all->last_id * all->id_step + all->id_offset;
     c->next = all->first;
     if (all->first)
@@ -338,6 +338,11 @@ void client_accept(struct clients *all, int fd)
     all->first = c;
     STATS_ADD(all->stats, connections, 1);
     STATS_ADD(all->stats, connections_total, 1);
+    if (!in->len)
+        return;
+    buf_add(&c->stream.in, buf_head(in), in->len);
+    buf_fini(in);
+    client_mark_dirty(c);
 }
 
 bool clients_quiesce(struct clients *all)

@@ -36,8 +36,9 @@ struct clients {
     unsigned id_step, id_offset; /* ids are unique over workers */
 };
 
-/* Takes an accepted socket; answers and closes it when there are client_connections already. */
-void client_accept(struct clients *all, int fd);
+/* Takes an accepted socket; answers and closes it when there are client_connections already. `in`:
+ * what was read of it before; emptied. */
+void client_accept(struct clients *all, int fd, struct buf *in);
 void clients_flush(struct clients *all); /* at the turn's end */
 /* About once a second: clients that take nothing of what they asked for (client/unread.h). */
 void clients_tick(struct clients *all, uint64_t now_ms);
