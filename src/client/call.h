@@ -115,6 +115,7 @@ struct client {
     struct recent recent;
     bool full;          /* commands were left for want of room */
     bool again;         /* it has commands that may run, but others come first */
+    bool solo;          /* a command for the whole ring runs: later ones wait */
     bool awaits;        /* a write of its waits for what peers run: request_await_carried */
     bool lagging;       /* its command waits for a replica that has its earlier writes, */
     uint64_t lag_until; /* at most until then (mono ms); 0: it doesn't */

@@ -1,4 +1,5 @@
 #include "client/dispatch.h"
+#include "client/ring.h"
 #include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -521,8 +522,10 @@ static bool dispatch_command(struct client *c)
         return fail(c, spec, "NOAUTH Authentication required.");
     if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
         return fail_refused(c, spec);
-    if (spec->class_ == COMMAND_LOCAL)
+    if (spec->class_ == COMMAND_LOCAL && !(spec->flags & COMMAND_RING))
         return session_command(c, spec);
+    if (spec->flags & COMMAND_RING)
+        return ring_command(c, spec);
     return with_keys(c, spec);
 }
 

@@ -19,7 +19,7 @@ struct run {
     /* the key that is open */
     struct record_key key;
     struct record old;
-    bool found;
+    bool found, dead; /* dead: last overwritten before the last flush */
     /* what came of the write */
     size_t stored, dropped;
     bool collided, unguarded;
@@ -40,7 +40,8 @@ static bool open_cell(void *arg, struct slice key, struct cell *c)
     if (run->rc != 0 || run->collided)
         return false;
     c->now = run->now;
-    c->exists = run->found && record_live(&run->old, run->now);
+    run->dead = run->found && embedded_is_dead(&run->old, run->c->flush);
+    c->exists = run->found && !run->dead && record_live(&run->old, run->now);
     c->value = c->exists ? run->old.value : slice_of("", 0);
     c->expires = c->exists ? run->old.expires : 0;
     return true;
@@ -61,7 +62,9 @@ static struct stamp stamp_of(struct store_stamp s)
  * life that is over. A mend is for a key that nothing newer than it knows has touched. */
 static bool is_stale(const struct run *run, enum cell_effect effect)
 {
-    if (!run->found)
+    if (stamp_before(run->mend ? stamp_of(run->mend->upto) : run->at, run->c->flush))
+        return true; /* which was an overwrite of every key */
+    if (!run->found || (run->dead && !run->mend))
         return false;
     if (run->mend)
         return stamp_before(stamp_of(run->mend->upto), run->old.newest);
@@ -90,6 +93,8 @@ static struct record record_after(const struct run *run, struct slice key, const
                        .value = c->value};
     if (c->effect == CELL_CHANGED)
         r.overwrite = run->found ? run->old.overwrite : (struct stamp){0, 0};
+    if (stamp_before(r.overwrite, run->c->flush))
+        r.overwrite = run->c->flush;
     if (run->found && stamp_before(run->at, run->old.newest))
         r.newest = run->old.newest;
     if (run->mend)
@@ -150,9 +155,25 @@ static int put_numbers(struct embedded_change *c)
     return rc;
 }
 
+static int run_flush(struct embedded_change *c, struct store_write *w, struct buf *replies)
+{
+    struct stamp at = {w->stamp, w->tag};
+    int rc = 0;
+    if (stamp_before(at, c->flush)) {
+        c->dropped++;
+        w->outcome = STORE_STALE;
+    } else {
+        rc = embedded_put_flush(c, at);
+    }
+    resp_add_status(replies, "OK");
+    return rc;
+}
+
 /* 0: done, outcome and reply are set. Else the whole attempt must be given up. */
 static int run_write(struct embedded_change *c, struct store_write *w, struct buf *replies)
 {
+    if (w->spec && (w->spec->flags & COMMAND_RING) && w->spec->class_ == COMMAND_OVERWRITE)
+        return run_flush(c, w, replies);
     size_t start = replies->len;
     struct embedded *s = c->s;
     struct embedded_mark before = embedded_mark(c);

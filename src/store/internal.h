@@ -33,7 +33,7 @@ struct store_ops {
     void (*copy)(struct store_reader *r, struct slice key, bool command, store_copy_fn *fn,
                  void *arg);
     void (*gets_company)(struct store *s); /* NULL: nothing to do */
-    uint64_t (*value_max)(const struct store *s); /* NULL: none is known */
+    uint64_t (*value_max)(const struct store *s); /* NULL: there is none */
 };
 
 /* Published through RCU, so that any thread may ask why a store is down. */

@@ -176,5 +176,6 @@ struct store *store_open_redis(const struct store_options *o, struct error *e)
     store_base_init(&r->base, &redis_ops);
     r->base.alone = o->alone;
     r->touched = touched_new(o->clock_floor);
+    r->newest = o->clock_floor;
     return &r->base;
 }

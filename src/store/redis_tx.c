@@ -97,6 +97,9 @@ static enum stamp_verdict judge_mend(struct redis *r, const struct store_write *
 
 static enum stamp_verdict judge(struct redis *r, const struct store_write *w)
 {
+    struct stamp at = {.stamp = w->stamp, .tag = w->tag};
+    if (redis_is_flush(w))
+        return stamps_is_flushed_later(r->stamps, at) ? STAMP_OLDER : STAMP_FRESH;
     if (w->mend)
         return judge_mend(r, w);
     size_t keys[KEYS_MAX], n = written_keys(w, keys);
@@ -149,6 +152,8 @@ static bool intend(struct redis *r, size_t i)
 static void touch(struct redis *r, const struct store_write *w)
 {
     size_t few[KEYS_MAX], *keys = few, n;
+    uint64_t newest = w->mend ? w->mend->upto.time : w->stamp;
+    r->newest = newest > r->newest ? newest : r->newest;
     bool changes = command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE;
     if (store_is_alone(&r->base) || w->spec->class_ == COMMAND_READ)
         return;
@@ -196,12 +201,6 @@ static void stop_source(struct redis *r, size_t i)
         r->stopped[source] = (uint32_t)i + 1;
 }
 
-static bool is_stopped(const struct redis *r, size_t i)
-{
-    uint32_t at = r->stopped[r->batch->writes[i].source];
-    return at && i >= at;
-}
-
 enum due { DUE_NOW, DUE_NOT /* settled; at most its number moves */, DUE_LATER };
 
 /* Skips, stale writes, those refused when they were queued, and what follows a refusal of the same
@@ -209,7 +208,7 @@ enum due { DUE_NOW, DUE_NOT /* settled; at most its number moves */, DUE_LATER }
 static enum due judge_due(struct redis *r, size_t i)
 {
     struct store_write *w = &r->batch->writes[i];
-    if (is_stopped(r, i)) {
+    if (redis_tx_is_stopped(r, i)) {
         settle_text(r, i, STORE_FAILED, "BACKEND an earlier write of this node failed", "");
         return DUE_NOT;
     }
@@ -337,6 +336,8 @@ static void transaction_applied(struct redis *r, struct slice exec)
         settle_write(r, r->tx[i], STORE_APPLIED, element);
     stamps_settle(r->stamps, by_reply, r);
     redis_numbers_settle(&r->numbers, true);
+    if (r->ntx && redis_is_flush(&r->batch->writes[r->tx[0]]))
+        stamps_flush_done(r->stamps);
     r->pos = r->tx_end;
     advance(r);
 }
@@ -375,7 +376,10 @@ static void on_tx_reply(void *arg, const struct slice *reply)
     if (resp_reply_is_error(*reply)) {
         enum redis_fault fault = redis_fault_of(redis_text(*reply));
         r->bare |= at == 0;
-        if (is_write && fault == REDIS_FAULT_COMMAND) {
+        if (is_write && fault == REDIS_FAULT_COMMAND &&
+            redis_is_flush(&r->batch->writes[r->tx[0]])) {
+            r->no_flushall = r->any_kept = true;
+        } else if (is_write && fault == REDIS_FAULT_COMMAND) {
             keep_refusal(r, r->tx[at - 1], *reply);
             r->any_kept = true;
         } else if (!last || !r->any_kept) {
@@ -393,6 +397,10 @@ static bool send_transaction(struct redis *r)
     struct store_batch *b = r->batch;
     struct buf *out = backend_conn_out(r->conn);
     size_t before = out->len;
+    if (redis_flush_is_due(r, r->pos)) {
+        redis_flush_send(r);
+        return true;
+    }
     r->ntx = r->got = 0;
     r->any_kept = r->bare = false;
     r->trouble[0] = 0;
@@ -400,7 +408,7 @@ static bool send_transaction(struct redis *r)
     for (r->tx_end = r->pos; r->tx_end < b->n; r->tx_end++) {
         size_t i = r->tx_end;
         expect(r, i + AHEAD);
-        if (r->ntx && out->len - before > TX_BYTES)
+        if ((r->ntx && out->len - before > TX_BYTES) || redis_flush_is_due(r, i))
             break;
         enum due due = judge_due(r, i);
         if (due == DUE_NOT)
@@ -425,6 +433,26 @@ static bool send_transaction(struct redis *r)
     return true;
 }
 
+void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd)
+{
+    const struct store_write *w = &r->batch->writes[r->pos];
+    r->got = 0;
+    r->any_kept = r->bare = false;
+    r->trouble[0] = 0;
+    r->ntx = 1;
+    r->tx[0] = (uint32_t)r->pos;
+    r->tx_end = r->pos + 1;
+    redis_numbers_move(&r->numbers, w->source, w->seq);
+    redis_add_word(r->conn, "MULTI");
+    resp_add_command(backend_conn_out(r->conn), cmd->argv, cmd->argc);
+    redis_numbers_encode_all(&r->numbers, r->fence, backend_conn_out(r->conn));
+    r->has_numbers = true;
+    redis_add_word(r->conn, "EXEC");
+    backend_conn_expect(r->conn, 4, on_tx_reply, r);
+    arm(r);
+    backend_conn_flush(r->conn);
+}
+
 /* ---- scripts, while Redis is full
  * --------------------------------------------------------------------- */
 
@@ -442,8 +470,25 @@ static void script_applied(struct redis *r, struct slice reply)
         settle_write(r, r->pos, STORE_APPLIED, redis_script_reply(r->script_cmd, reply));
     stamps_settle(r->stamps, by_reply, r);
     redis_numbers_settle(&r->numbers, true);
+    if (r->script_cmd && redis_is_flush(&r->batch->writes[r->pos]))
+        stamps_flush_done(r->stamps);
     r->pos++;
     advance(r);
+}
+
+void redis_tx_refused(struct redis *r, struct slice error)
+{
+    enum redis_fault fault = redis_fault_of(redis_text(error));
+    r->trouble[0] = 0;
+    if (redis_script_was_fenced(error)) {
+        fenced(r);
+    } else if (fault == REDIS_FAULT_STATE) {
+        note_trouble(r, fault, error);
+        backend_refuses(r);
+    } else {
+        keep_refusal(r, r->pos, error);
+        advance(r);
+    }
 }
 
 static void on_script(void *arg, const struct slice *reply)
@@ -484,7 +529,8 @@ static void on_unwatch(void *arg, const struct slice *reply)
 /* What a script can't pass on: too much, or another script. */
 static bool is_too_much(const struct store_write *w)
 {
-    return w->cmd->argc > REDIS_SCRIPT_ARGS_MAX || command_is_script(w->spec);
+    return w->cmd->argc > REDIS_SCRIPT_ARGS_MAX || command_is_script(w->spec) ||
+           (w->spec->flags & COMMAND_RING && w->spec->class_ != COMMAND_OVERWRITE);
 }
 
 /* One write. False: there was nothing to send. */
@@ -492,6 +538,11 @@ static bool send_script(struct redis *r)
 {
     size_t i = r->pos;
     const struct store_write *w = &r->batch->writes[i];
+    bool flush = redis_flush_is_due(r, i);
+    if (flush && redis_flush_goes_by_key(r, w)) {
+        redis_flush_send(r);
+        return true;
+    }
     struct redis_number *number = w->seq ? redis_numbers_of(&r->numbers, w->source) : NULL;
     r->script_cmd = judge_due(r, i) == DUE_NOW ? w->cmd : NULL;
     if (!r->script_cmd && (w->outcome == STORE_FAILED || !number)) {
@@ -507,7 +558,12 @@ static bool send_script(struct redis *r)
         touch(r, w);
         redis_numbers_move(&r->numbers, w->source, w->seq);
     }
-    redis_script_add(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
+    if (flush) {
+        redis_flush_note(r, w);
+        redis_script_add_flush(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
+    } else {
+        redis_script_add(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
+    }
     backend_conn_expect(r->conn, 1, on_script, r);
     redis_add_word(r->conn, "UNWATCH"); /* the script has broken our own WATCH */
     backend_conn_expect(r->conn, 1, on_unwatch, r);
@@ -521,7 +577,7 @@ static bool send_script(struct redis *r)
 
 static void advance(struct redis *r)
 {
-    while (r->batch && backend_conn_ready(r->conn) && r->numbers_known) {
+    while (r->batch && backend_conn_ready(r->conn) && r->numbers_known && !r->walking) {
         if (r->pos == r->batch->n) {
             finish_batch(r);
             return;
@@ -531,8 +587,19 @@ static void advance(struct redis *r)
     }
 }
 
+void redis_tx_advance(struct redis *r)
+{
+    advance(r);
+}
+
+void redis_tx_settle(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply)
+{
+    settle_write(r, i, outcome, reply);
+}
+
 void redis_tx_give_back(struct redis *r)
 {
+    r->walking = false;
     if (!r->batch)
         return;
     for (; r->pos < r->batch->n; r->pos++)

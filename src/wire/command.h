@@ -24,6 +24,7 @@ enum command_flags {
     COMMAND_UNDETERMINED = 4, /* its effect isn't in its arguments: SPOP, XADD *, ... */
     COMMAND_NODE_STORE = 8, /* a COMMAND_LOCAL that asks this node's store: DBSIZE SCAN KEYS ... */
     COMMAND_MEMCACHE = 16,  /* of memcached's protocol, and of no other: wire/memcache_command.h */
+    COMMAND_RING = 256,     /* names no key: it covers the whole ring (client/ring.h) */
 };
 
 struct command_spec {
