@@ -233,7 +233,7 @@ XREAD COUNT count STREAMS stream stream (0|id) (0|$)
 XACK stream group +id
 XPENDING stream group
 XPENDING stream group ?{IDLE 0} from to count ?consumer
-2: XCLAIM stream group consumer 0 +id *(JUSTID|FORCE|{RETRYCOUNT int}|{IDLE 0})
+2: XCLAIM stream group consumer 0 +id *(JUSTID|FORCE|{RETRYCOUNT (0|1|5|-1|x)}|{IDLE 0})
 2: XAUTOCLAIM stream group consumer 0 from ?{COUNT count} ?JUSTID
 XINFO STREAM stream ?{FULL ?{COUNT count}}
 XINFO GROUPS stream
@@ -269,7 +269,7 @@ AFTER = {"SPOP": lambda words: words[1:2] if words[-1] != b"1000" else [],
          "EVAL": lambda words: words[3:4] if len(words) > 1 and b"'*'" in words[1] else []}
 
 # Spoiled by leaving out only: what they add is what was meant, and has an order.
-KEPT = ("SADD", "ZADD", "ZUNIONSTORE", "GEOADD", "ZINCRBY", "XADD", "SPOP", "EVAL", "SORT", "RENAME", "COPY", "COMMAND",
+KEPT = ("SADD", "ZADD", "ZUNIONSTORE", "GEOADD", "ZINCRBY", "XADD", "SPOP", "EVAL", "SORT", "RENAME", "COPY", "XCLAIM", "COMMAND",
         "SCAN", "SSCAN", "HSCAN", "ZSCAN")
 
 NUMBERS = [b"-0", b"+1", b"01", b" 1", b"1 ", b"1.5", b"1e3", b"0x10", b"inf", b"-inf", b"nan", b"", b"abc", b"9223372036854775807",
