@@ -32,6 +32,8 @@ void recent_note(struct recent *r, const struct requests *rs, uint32_t token,
                  const struct request_result *result);
 /* Whom to ask first: a node, RECENT_ANY, or RECENT_WAIT: ask again soon. */
 int recent_replica(struct recent *r, const struct requests *rs, uint32_t token);
+/* Does this one have it? False: ask again soon. */
+bool recent_has(struct recent *r, const struct requests *rs, uint32_t token, unsigned node);
 /* If that one, `first`, is slow: another that has what the connection has written; -1: none is
  * known. */
 int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first);

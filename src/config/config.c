@@ -13,16 +13,26 @@ static bool can_be_dialled(const struct config *c)
            !address_parse(c->advertise, ADDRESS_TCP_ONLY, &a, &ignored) || !address_is_any(&a);
 }
 
-/* There is nothing in its protocol that these could be said with. */
+/* There is nothing in memcached's protocol that these could be said with. */
+const char *config_not_with(const struct option *o, enum data_store store)
+{
+    static const char *const passwords[] = {"requirepass", "backend_user", "backend_password"};
+    for (size_t i = 0; store == DATA_STORE_MEMCACHE && i < ARRAY_LEN(passwords); i++)
+        if (strcmp(o->name, passwords[i]) == 0)
+            return "found a text; allowed '' with data_store memcache, whose protocol has no "
+                   "password";
+    return NULL;
+}
+
 static bool check_memcache(struct load *l)
 {
     const struct config *c = l->config;
-    const char *key = *c->backend_user       ? "backend_user"
-                      : *c->backend_password ? "backend_password"
-                                             : NULL;
-    return !key || load_refuse(l, option_by_key(key),
-                               "found a text; allowed '' with data_store memcache, whose protocol "
-                               "has no password");
+    const char *key = config_needs_password(c) ? "requirepass"
+                      : *c->backend_user       ? "backend_user"
+                      : *c->backend_password   ? "backend_password"
+                                               : NULL;
+    const struct option *o = key ? option_by_key(key) : NULL;
+    return !o || load_refuse(l, o, "%s", config_not_with(o, DATA_STORE_MEMCACHE));
 }
 
 const char *config_data_store(const struct config *c)

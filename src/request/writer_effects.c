@@ -720,9 +720,11 @@ static void pass_all_recovered(struct writer *w, struct effect_run *r, const str
 {
     struct resp_command cmd = {0};
     struct slice command;
+    size_t key;
     while (effect_next(&commands, &command, &cmd)) {
         const struct replicate_write write = {.command = command, .stamp = r->stamp, .tag = w->tag};
-        pass_recovered(w, &write, cmd.argv[1]);
+        if (command_keys(command_find(cmd.argv[0]), &cmd, &key, 1))
+            pass_recovered(w, &write, cmd.argv[key]);
         note_overwritten(w, &cmd, r->stamp);
         if (did->also_here)
             run_here_too(w, &write);

@@ -348,7 +348,7 @@ static enum command_class sub_class(const struct command_spec *spec, const struc
 enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xread_parts streams;
-    if (spec->flags & COMMAND_MEMCACHE)
+    if (spec->flags & COMMAND_MEMCACHE && spec->class_ != COMMAND_LOCAL)
         return memcache_class_of(cmd);
     switch (spec->rule) {
     case RULE_SET:

@@ -43,8 +43,9 @@
 #define DATABASES(name) UNSUPPORTED(name, "there is only database 0")
 #define CLUSTERED(name)                                                                            \
     UNSUPPORTED(name, "this isn't Redis Cluster, every node takes commands for every key")
-#define PATTERNS(name) "'" name "' isn't supported with a pattern that reads other keys"
-#define COPY_DB(name)  "'" name "' isn't supported between databases: there is only database 0"
+#define PATTERNS(name)                                                                             \
+    "'" name "' isn't supported with a pattern: the keys that it reads may lie on any nodes"
+#define COPY_DB(name) "'" name "' isn't supported between databases: there is only database 0"
 #define BLOCK(name)                                                                                \
     "'" name "' isn't supported with BLOCK: all clients of a node share its connections to the "   \
     "store; ask again instead"
@@ -169,6 +170,7 @@ static const struct command_spec table[] = {
     ROW_AS(MEMCACHE, CHANGE, NULL, "MG", -2, 1, 1, 1, MEMCACHED, NONE),
     READ(     "MGET",                -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED_AT(MIGRATE, "MIGRATE", -6, 3, 3, 1, ONE_NODE("MIGRATE")),
+    LOCAL(    "MN",                  1,  0, 0, 0,   MEMCACHED, NONE),
     LOCAL(    "MODULE",              -2, 0, 0, 0,   0, SUBCOMMAND),
     REFUSED(  "MONITOR",             1,  0, 0, 0,   ONE_NODE("MONITOR")),
     REFUSED(  "MOVE",                3,  1, 1, 1,   DATABASES("MOVE")),
@@ -241,6 +243,7 @@ static const struct command_spec table[] = {
     CHANGE(   "SREM",                -3, 1, 1, 1,   0, NONE),
     READ_AS(KIND, "SSCAN", -3, 1, 1, 1, 0, NONE),
     REFUSED(  "SSUBSCRIBE",          -2, 1, -1, 1,  PUBSUB("SSUBSCRIBE")),
+    LOCAL(    "STATS",               -1, 0, 0, 0,   MEMCACHED, NONE),
     READ(     "STRLEN",              2,  1, 1, 1,   EMBEDDED, NONE),
     REFUSED(  "SUBSCRIBE",           -2, 0, 0, 0,   PUBSUB("SUBSCRIBE")),
     READ(     "SUBSTR",              4,  1, 1, 1,   EMBEDDED, NONE),
@@ -256,6 +259,8 @@ static const struct command_spec table[] = {
     OVERWRITE("UNLINK",              -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED(  "UNSUBSCRIBE",         -1, 0, 0, 0,   PUBSUB("UNSUBSCRIBE")),
     REFUSED(  "UNWATCH",             1,  0, 0, 0,   TRANSACTION("UNWATCH")),
+    LOCAL(    "VERBOSITY",           -2, 0, 0, 0,   MEMCACHED, NONE),
+    LOCAL(    "VERSION",             -1, 0, 0, 0,   MEMCACHED, NONE),
     REFUSED(  "WAIT",                3,  0, 0, 0,   ACKNOWLEDGED("WAIT")),
     REFUSED(  "WATCH",               -2, 1, -1, 1,  TRANSACTION("WATCH")),
     CHANGE(   "XACK",                -4, 1, 1, 1,   0, NONE),
