@@ -251,11 +251,23 @@ SELECT (0|00|-1|16|x|99999999999999999999)
 2: HELLO (2|3)
 HELLO ?(1|4|x)
 HELLO (2|3) (SETNAME|FOO|{SETNAME plain}|{SETNAME val}|{AUTH default})
-CLIENT (ID|GETNAME|NOPE|{GETNAME x}|{ID x}|{nope x}|{"" ""}|{SETNAME plain x}|SETNAME)
+HELLO (2|3) AUTH (default|nope) plain ?(SETNAME|{SETNAME plain})
+AUTH ?(default|nope) ?plain
+RESET ?plain
+CLIENT (ID|GETNAME|NOPE|TRACKINGINFO|GETREDIR|{GETNAME x}|{ID x}|{nope x}|{"" ""}|{SETNAME plain x}|SETNAME)
+CLIENT (LIST|KILL|REPLY|NO-EVICT|UNBLOCK) (x|{ID x}|{TYPE x}|ON|{ID 99999}|{ID 0}|99999)
+CLIENT (KILL|REPLY|NO-EVICT|UNBLOCK)
 CLIENT SETNAME (plain|plain|val)
 CLIENT SETINFO LIB-NAME plain
-COMMAND (NOPE|{COUNT x}|{LIST x}|GETKEYS|{GETKEYS PING}|{GETKEYS NOPE x}|{GETKEYS GET})
-COMMAND GETKEYS (GET|{MSET a 1}|{SET a x EX}|{EVAL s 2 a}|SORT|SUNION) plain
+COMMAND (NOPE|{COUNT x}|{LIST x}|{LIST FILTERBY x}|{LIST FILTERBY ACLCAT nope}|GETKEYS|{GETKEYS PING}|{GETKEYS NOPE x}|{GETKEYS GET})
+COMMAND INFO (get|set|mget|none) ?(append|none)
+CONFIG (GET|NOPE|{GET maxmemory}|{GET none}|{GET none nothing})
+ACL (WHOAMI|NOPE|{WHOAMI x})
+ROLE ?x
+TIME ?x
+MODULE (LIST|NOPE|{LIST x})
+MEMORY (NOPE|{USAGE}|{USAGE a SAMPLES}|{USAGE a SAMPLES -1})
+(XINFO|XGROUP|OBJECT) (HELP|NOPE|{HELP x})
 nope *val
 CONFIG
 OBJECT
@@ -358,7 +370,7 @@ def parse_grammar(text):
         if not colon or not weight.isdigit():
             weight, rest = "1", line
         tokens = split(rest)
-        lines.append((tokens[0].upper(), int(weight), parse_sequence(tokens, ())))
+        lines.append((tokens[0].upper() if tokens[0] != "(" else "ODD", int(weight), parse_sequence(tokens, ())))
     return lines
 
 
@@ -382,6 +394,8 @@ class Commands:
         if not self.queue:
             name, _, tree = self.r.choice(self.rules)
             words = self.spoil(name, self.words(tree, []))
+            if self.r.random() < 0.02:
+                return "COMMAND", [b"COMMAND", self.r.choice((b"GETKEYS", b"GETKEYSANDFLAGS"))] + words
             self.queue.append((name, words))
             spent = AFTER.get(name, lambda words: [])(words)
             self.queue += [("DEL", [b"DEL", key]) for key in spent]
@@ -417,7 +431,7 @@ class Commands:
     def spoil(self, name, words):
         """Now and then a word too many, too few, or a wrong one."""
         x = self.r.random()
-        if x < 0.03 and name != "COMMAND":
+        if x < 0.03 and name not in ("COMMAND", "CLIENT"):  # as they are, they tell of the server
             return words[:-1] if len(words) > 1 else words + [self.word_val()]
         if name in KEPT:
             return words
