@@ -400,6 +400,22 @@ static bool has_flag(const struct command_about *about, const char *flag)
     return strstr(about->flags, flag) != NULL;
 }
 
+/* As Redis does: by the specifications; where there may be more behind an option, by its words. 0:
+ * the command line is wrong. */
+static size_t keys_of(const struct line *l, size_t *keys, size_t max)
+{
+    struct command_keyspec k;
+    size_t n = 0, last;
+    for (const char *at = l->about->keys; command_keyspec_next(&at, &k);) {
+        size_t place = command_keyspec_keys(&k, &l->cmd, &last);
+        if (place == 0)
+            return k.unknown || k.word.len ? command_keys(l->spec, &l->cmd, keys, max) : 0;
+        for (; place <= last && n < max; place += (size_t)k.step)
+            keys[n++] = place;
+    }
+    return n;
+}
+
 static void getkeys(struct client *c, struct buf *b, bool flags)
 {
     struct line l;
@@ -417,7 +433,7 @@ static void getkeys(struct client *c, struct buf *b, bool flags)
         resp_add_error(b, "ERR Invalid number of arguments specified for command");
         return;
     }
-    size_t *keys = mem_calloc(max, sizeof *keys), n = command_keys(l.spec, &l.cmd, keys, max);
+    size_t *keys = mem_calloc(max, sizeof *keys), n = keys_of(&l, keys, max);
     if (n || has_flag(l.about, "no_mandatory_keys"))
         add_keys(b, &l, keys, n, flags);
     else
