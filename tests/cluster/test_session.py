@@ -93,9 +93,9 @@ RESET x
 """
 
 
-def same_answers(theirs, ours, lines):
+def same_answers(theirs, ours, lines, protocol=2):
     with Wire(theirs) as a, Wire(ours) as b:
-        for line in lines.split("\n"):
+        for line in [f"HELLO {protocol}"] * (protocol > 2) + lines.split("\n"):
             if line:
                 assert ids_away(b.ask(*line.split())) == ids_away(a.ask(*line.split())), line
 
@@ -108,8 +108,9 @@ def guarded(oracle):
     oracle.client(password="sesame").config_set("requirepass", "")
 
 
-def test_session_password_is_asked_for_as_by_redis(oracle, guarded):
-    same_answers(oracle.path, guarded.client_port, GUARDED)
+@pytest.mark.parametrize("version", [2, 3])
+def test_session_password_is_asked_for_as_by_redis(oracle, guarded, version):
+    same_answers(oracle.path, guarded.client_port, GUARDED.replace("HELLO 2", f"HELLO {version}"))
 
 
 def test_session_without_a_password_auth_is_answered_as_by_redis(oracle, node):
@@ -231,8 +232,9 @@ CLIENT CACHING yes
 """
 
 
-def test_session_client_is_answered_as_by_redis(oracle, node):
-    same_answers(oracle.path, node.client_port, CLIENT)
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_session_client_is_answered_as_by_redis(oracle, node, protocol):
+    same_answers(oracle.path, node.client_port, CLIENT, protocol)
 
 
 def test_session_client_replies_are_left_out_as_by_redis(oracle, node):
@@ -492,8 +494,9 @@ CONFIG NOSUCH
 """
 
 
-def test_session_small_ones_are_answered_as_by_redis(oracle, node):
-    same_answers(oracle.path, node.client_port, SMALL)
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_session_small_ones_are_answered_as_by_redis(oracle, node, protocol):
+    same_answers(oracle.path, node.client_port, SMALL, protocol)
 
 
 def test_session_acl_tells_of_the_one_user(oracle, guarded):

@@ -39,13 +39,14 @@ class Wire:
     def reply(self):
         """The next reply, as it came; b"" when the other side has closed."""
         line = self.file.readline()
-        if line[:1] == b"$" and line[:2] != b"$-":
+        kind = line[:1]
+        if kind in (b"$", b"=") and line[1:2] != b"-":
             size = int(line[1:]) + 2
             body = self.file.read(size)
             assert len(body) == size, "closed within a reply"
             return line + body
-        if line[:1] in (b"*", b"%") and line[:2] != b"*-":
-            n = int(line[1:]) * (2 if line[:1] == b"%" else 1)
+        if kind in (b"*", b"%", b"~") and line[1:2] != b"-":
+            n = int(line[1:]) * (2 if kind == b"%" else 1)
             return line + b"".join(self.reply() for _ in range(n))
         return line
 
