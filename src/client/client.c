@@ -317,9 +317,9 @@ void client_accept(struct clients *all, int fd, struct buf *in)
         mem_free(c);
         return;
     }
-    c->since_us = c->used_us = clock_mono_us();
     if (c->dialect->open)
         c->dialect->open(c);
+    c->since_us = c->used_us = clock_mono_us();
     c->id = ++all->last_id * all->id_step + all->id_offset;
     c->next = all->first;
     if (all->first)

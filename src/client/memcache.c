@@ -4,9 +4,16 @@
 #include "core/mem.h"
 #include "wire/memcache_command.h"
 
-#define VERBOSITY_MAX 11 /* as -v has it */
-#define VALUE_MAX                                                                                  \
-    (1024 * 1024) /* bytes, before the backend has told its own: memcached's default */
+#define VERBOSITY_MAX     11             /* as -v has it */
+#define VALUE_MAX_DEFAULT (1024u * 1024) /* memcached's item_size_max */
+
+size_t memcache_value_max(const struct clients *all)
+{
+    uint64_t max = store_value_max(all->requests->store);
+    if (max == 0)
+        return VALUE_MAX_DEFAULT;
+    return max < RESP_BULK_MAX ? (size_t)max : RESP_BULK_MAX;
+}
 
 /* ---- what is answered here --------------------------------------------------------------------
  */
@@ -191,8 +198,7 @@ static enum resp_status parse(struct client *c, struct error *e)
 {
     struct memcache_client *m = c->memcache;
     const struct buf *in = &c->stream.in;
-    uint64_t max = store_value_max(c->all->requests->store);
-    m->parser.value_max = max ? (size_t)max : VALUE_MAX;
+    m->parser.value_max = memcache_value_max(c->all);
     enum resp_status rc = memcache_parse(&m->parser, buf_head(in), in->len, &m->cmd, e);
     if (rc == RESP_MORE)
         c->stream.in_want = m->parser.want;

@@ -23,6 +23,10 @@ struct memcache_client {
     unsigned nnumbers;
 };
 
+/* Bytes that a value may have: what the memcached behind this node takes, or, before it has said
+ * that, what memcached takes if it isn't told otherwise. Larger ones are thrown away. */
+size_t memcache_value_max(const struct clients *all);
+
 /* Fills c->cmd with what the stores are asked: one key, or, of a get, all keys from argv[1] on and
  * the flags behind them. Returns the number of keys. The slices are good as long as the command's.
  */

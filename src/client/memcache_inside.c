@@ -53,15 +53,6 @@ static void begin_key(struct client *c, const char *name)
     push(c, c->memcache->cmd.key);
 }
 
-/* What a client wants to be told, in its order. */
-static void push_wishes(struct client *c, const char *letters)
-{
-    const struct memcache_command *m = &c->memcache->cmd;
-    for (size_t i = m->first; m->first && i < m->nwords; i++)
-        if (strchr(letters, m->words[i].ptr[0]))
-            push(c, slice_of(m->words[i].ptr, 1));
-}
-
 /* G: `get`, and not `mg`, which would take the right to replace a stale value. */
 static size_t inside_get(struct client *c)
 {
@@ -93,17 +84,46 @@ static void inside_debug(struct client *c)
     push_flag(c, "E");
 }
 
-static void inside_meta_get(struct client *c)
+static void push_number(struct client *c, char letter)
 {
     const struct memcache_command *m = &c->memcache->cmd;
-    begin_key(c, "MG");
-    push_wishes(c, "stcflhvu");
-    if (memcache_given(m, 'N'))
-        push_signed(c, 'N', m->vivify);
-    if (memcache_given(m, 'R'))
-        push_signed(c, 'R', m->recache);
-    if (memcache_given(m, 'T'))
+    switch (letter) {
+    case 'T':
         push_signed(c, 'T', m->ttl);
+        break;
+    case 'N':
+        push_signed(c, 'N', m->vivify);
+        break;
+    case 'R':
+        push_signed(c, 'R', m->recache);
+        break;
+    case 'J':
+        push_unsigned(c, 'J', m->initial);
+        break;
+    case 'D':
+        push_unsigned(c, 'D', m->delta);
+        break;
+    }
+}
+
+/* Those of a meta command's flags that have these letters, in the client's order: what t tells
+ * depends on whether T stands before it. */
+static void push_flags(struct client *c, const char *wishes, const char *numbers)
+{
+    const struct memcache_command *m = &c->memcache->cmd;
+    for (size_t i = m->first; i < m->nwords; i++) {
+        char letter = (char)m->words[i].ptr[0];
+        if (strchr(wishes, letter))
+            push(c, slice_of(m->words[i].ptr, 1));
+        else if (strchr(numbers, letter))
+            push_number(c, letter);
+    }
+}
+
+static void inside_meta_get(struct client *c)
+{
+    begin_key(c, "MG");
+    push_flags(c, "stcfhlvu", "NRT");
 }
 
 /* What memcached compares: where it stores all the same, or never does, C is left out. */
@@ -164,21 +184,17 @@ static void inside_delete(struct client *c)
         push_signed(c, 'T', m->ttl);
 }
 
+/* J says nothing without N. */
 static void inside_arithmetic(struct client *c)
 {
     const struct memcache_command *m = &c->memcache->cmd;
     begin_key(c, "MA");
-    if (m->verb == MEMCACHE_ARITHMETIC)
+    if (m->verb == MEMCACHE_META_ARITHMETIC)
+        push_flags(c, "vtc", memcache_given(m, 'N') ? "NJDT" : "DT");
+    else
         push_flag(c, "v");
-    push_wishes(c, "vtc");
-    if (memcache_given(m, 'N'))
-        push_signed(c, 'N', m->vivify);
-    if (memcache_given(m, 'N') && memcache_given(m, 'J'))
-        push_unsigned(c, 'J', m->initial);
-    if (m->delta != 1)
+    if (m->verb == MEMCACHE_ARITHMETIC && m->delta != 1)
         push_unsigned(c, 'D', m->delta);
-    if (memcache_given(m, 'T'))
-        push_signed(c, 'T', m->ttl);
     if (memcache_given(m, 'C') && m->cas)
         push_unsigned(c, 'C', m->cas);
     if (m->mode == 'D')

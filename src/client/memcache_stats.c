@@ -88,7 +88,7 @@ static void settings(const struct client *c, struct buf *out)
     add_text(out, "cas_enabled", "yes");
     add_text(out, "binding_protocol", "ascii");
     add_text(out, "auth_enabled_ascii", "no");
-    add(out, "item_size_max", store_value_max(c->all->requests->store));
+    add(out, "item_size_max", memcache_value_max(c->all));
     add_text(out, "flush_enabled", "no");
     add_text(out, "dump_enabled", "no");
 }

@@ -139,8 +139,7 @@ bool config_set(struct config *c, const char *name, const char *text, const char
         return error_set(e, "%s needs a restart", o->name);
     const char *clash = *text ? config_not_with(o, c->data_store) : NULL;
     if (clash)
-        return error_set(e, "%s: found one; allowed none with data_store memcache: %s", o->name,
-                         clash);
+        return error_set(e, "%s: %s", o->name, clash);
     bool ok = (o->type->is_list && !*text) || o->type->add(o, text, &scratch, &why);
     if (ok)
         change(o, &scratch, c, by);

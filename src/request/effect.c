@@ -493,6 +493,24 @@ static int64_t pop_count(const struct resp_command *cmd)
     return n;
 }
 
+/* An XADD in which nothing can be wrong but the key's type: the store, which isn't asked about its
+ * arguments, must take it. Fields in pairs, and no options but NOMKSTREAM and MAXLEN [=] n. */
+static bool xadd_is_right(const struct resp_command *cmd, const struct xadd_parts *p)
+{
+    int64_t max;
+    for (size_t i = 2; i < p->id; i++) {
+        bool trims = i == p->trim;
+        if (trims && !(slice_is(cmd->argv[i], "MAXLEN") &&
+                       slice_to_i64(cmd->argv[p->threshold], &max) && max >= 0))
+            return false;
+        if (!trims && !slice_is(cmd->argv[i], "NOMKSTREAM"))
+            return false;
+        i = trims ? p->threshold : i;
+    }
+    size_t fields = cmd->argc - p->id - 1;
+    return fields > 0 && fields % 2 == 0;
+}
+
 bool effect_is_chosen(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xadd_parts p;
@@ -501,7 +519,7 @@ bool effect_is_chosen(const struct command_spec *spec, const struct resp_command
     if (kind_of(spec) != XADD)
         return false;
     command_xadd_parts(cmd, &p);
-    return p.id && !p.about && slice_is(cmd->argv[p.id], "*");
+    return p.id && !p.about && slice_is(cmd->argv[p.id], "*") && xadd_is_right(cmd, &p);
 }
 
 static uint64_t asked_for(const struct resp_command *cmd, size_t more)

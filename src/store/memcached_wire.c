@@ -71,10 +71,11 @@ bool memcached_stat(struct slice reply, const char *name, struct slice *value)
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
+/* memcached takes all but what ends a word or a line. */
 static bool is_plain(struct slice key)
 {
     for (size_t i = 0; i < key.len; i++)
-        if (key.ptr[i] <= ' ' || key.ptr[i] == 0x7f)
+        if (memchr(" \r\n\0", key.ptr[i], 4))
             return false;
     return true;
 }

@@ -43,8 +43,9 @@
 #define DATABASES(name) UNSUPPORTED(name, "there is only database 0")
 #define CLUSTERED(name)                                                                            \
     UNSUPPORTED(name, "this isn't Redis Cluster, every node takes commands for every key")
-#define PATTERNS(name) "'" name "' isn't supported with a pattern that reads other keys"
-#define COPY_DB(name)  "'" name "' isn't supported between databases: there is only database 0"
+#define PATTERNS(name)                                                                             \
+    "'" name "' isn't supported with a pattern: the keys that it reads may lie on any nodes"
+#define COPY_DB(name) "'" name "' isn't supported between databases: there is only database 0"
 #define BLOCK(name)                                                                                \
     "'" name "' isn't supported with BLOCK: all clients of a node share its connections to the "   \
     "store; ask again instead"

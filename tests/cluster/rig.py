@@ -228,7 +228,8 @@ class RedisServer:
         os.makedirs(self.directory, exist_ok=True)
         self.process = subprocess.Popen(
             ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", self.directory,
-             "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log", *options],
+             "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log",
+             "--enable-debug-command", "local", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_until(self.client().ping, "redis-server answers")
 

@@ -454,10 +454,23 @@ END_TEST
 
 START_TEST(test_not_chosen)
 {
-    static const char *const lines[] = {
-        "SPOP k -1",      "SPOP k x",           "SPOP k 1 2",
-        "XADD k 5-* f v", "XADD k 5-5 f v",     "XADD k MAXLEN ~ 5 LIMIT 7 * f v",
-        "EVAL s 1 a",     "XCLAIM k g c 0 1-1", "XADD k NOMKSTREAM"};
+    static const char *const lines[] = {"SPOP k -1",
+                                        "SPOP k x",
+                                        "SPOP k 1 2",
+                                        "XADD k 5-* f v",
+                                        "XADD k 5-5 f v",
+                                        "XADD k MAXLEN ~ 5 LIMIT 7 * f v",
+                                        "EVAL s 1 a",
+                                        "XCLAIM k g c 0 1-1",
+                                        "XADD k NOMKSTREAM",
+                                        "XADD k * f",
+                                        "XADD k *",
+                                        "XADD k * f v g",
+                                        "XADD k MAXLEN x * f v",
+                                        "XADD k MAXLEN -1 * f v",
+                                        "XADD k MINID 5 * f v",
+                                        "XADD k MAXLEN = 5 LIMIT 3 * f v",
+                                        "XADD k MAXLEN 5 MAXLEN 4 * f v"};
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         struct line l;
         line_make(&l, lines[i]);
