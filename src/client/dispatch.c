@@ -270,7 +270,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     struct requests *rs = c->all->requests;
     struct error e;
     uint32_t token = request_token(rs, c->cmd.argv[keys[0]]);
-    int node = c->at_first ? request_first_replica(rs, token) : request_executor(rs, token);
+    int node = request_runner(rs, spec, &c->cmd, token);
     bool wide = n > 1, elsewhere = node >= 0 && node != (int)rs->peers->self;
     if (not_yet(c, token, true, wide) || (elsewhere && not_yet(c, token, false, wide)))
         return false;

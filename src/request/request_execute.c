@@ -53,6 +53,14 @@ int request_first_replica(const struct requests *rs, uint32_t token)
     return node;
 }
 
+int request_runner(const struct requests *rs, const struct command_spec *spec,
+                   const struct resp_command *cmd, uint32_t token)
+{
+    (void)cmd;
+    return spec->flags & COMMAND_MEMCACHE ? request_first_replica(rs, token)
+                                          : request_executor(rs, token);
+}
+
 /* ---- at a peer ---------------------------------------------------------------------------------
  */
 
@@ -130,7 +138,7 @@ struct carry *request_carry(struct requests *rs, const struct command_spec *spec
         c->tokens[c->ntokens++] = request_token(rs, cmd->argv[keys[i]]);
     mem_free(keys);
     count_tokens(rs, c, 1);
-    if (request_executor(rs, token) == node)
+    if (request_runner(rs, spec, cmd, token) == node)
         return c;
     request_carry_drop(rs, c);
     return NULL;
@@ -331,7 +339,7 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
         serve_error(
             s, slice_str("-ERR this node doesn't run such a command; nothing was written\r\n"));
     } else if (!same_owner(rs, spec, cmd, &op.token) ||
-               request_executor(rs, op.token) != (int)rs->peers->self) {
+               request_runner(rs, spec, cmd, op.token) != (int)rs->peers->self) {
         struct buf *b = request_scratch(rs);
         resp_add_error(
             b,
