@@ -5,3 +5,4 @@ libdynomited_a_SOURCES += src/wire/resp.c
 libdynomited_a_SOURCES += src/wire/command.c src/wire/command_table.c src/wire/command_table.h \
 	src/wire/normalize.c
 libdynomited_a_SOURCES += src/wire/reply.h src/wire/reply.c
+libdynomited_a_SOURCES += src/wire/transaction.h src/wire/transaction.c

@@ -1,5 +1,6 @@
 #include "wire/command.h"
 #include "wire/command_table.h"
+#include "wire/transaction.h"
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -125,6 +126,8 @@ bool command_arity_ok(const struct command_spec *spec, const struct resp_command
         return key_count_ok(cmd, e);
     if (spec->rule == RULE_PAIRS && cmd->argc % 2 == 0)
         return arity_error(e, spec->name, NULL);
+    if (spec->rule == RULE_TRANSACTION)
+        return transaction_ok(cmd, e);
     return spec->rule != RULE_SUBCOMMAND || sub_arity_ok(spec, cmd, e);
 }
 
@@ -280,7 +283,7 @@ size_t command_keys(const struct command_spec *spec, const struct resp_command *
             key_add(&l, (size_t)sub->key);
         return l.n;
     }
-    if (spec->rule == RULE_EVAL) {
+    if (spec->rule == RULE_EVAL || spec->rule == RULE_TRANSACTION) {
         add_counted_keys(cmd, &l);
         return l.n;
     }
@@ -357,6 +360,8 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
         return copy_class(cmd);
     case RULE_SUBCOMMAND:
         return sub_class(spec, cmd);
+    case RULE_TRANSACTION:
+        return transaction_class(cmd);
     default:
         return spec->class_;
     }
@@ -369,6 +374,8 @@ bool command_undetermined(const struct command_spec *spec, const struct resp_com
         command_xadd_parts(cmd, &p);
         return xadd_undetermined(cmd, p.about);
     }
+    if (spec->rule == RULE_TRANSACTION)
+        return transaction_undetermined(cmd);
     if (spec->rule == RULE_XTRIM)
         return cmd->argc > 3 && slice_is(cmd->argv[3], "~");
     if (spec->rule == RULE_XCLAIM)

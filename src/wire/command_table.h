@@ -27,6 +27,7 @@ enum command_rule {
     RULE_COPY,        /* an overwrite with REPLACE; other databases are refused */
     RULE_SUBCOMMAND,  /* the subcommand says where the key is */
     RULE_DESTINATION, /* overwrites its first key, reads the others */
+    RULE_TRANSACTION, /* wire/transaction.h: as EVAL, and its commands say the rest */
 };
 
 /* The subcommands of the containers that have RULE_SUBCOMMAND. */

@@ -138,3 +138,7 @@ test_distance_SOURCES = tests/unit/test_distance.c tests/unit/unit.h
 test_distance_LDADD = $(TEST_LIBS)
 test_hedge_SOURCES = tests/unit/test_hedge.c tests/unit/unit.h
 test_hedge_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += test_transaction
+test_transaction_SOURCES = tests/unit/test_transaction.c tests/unit/unit.h
+test_transaction_LDADD = $(TEST_LIBS)
