@@ -396,7 +396,8 @@ static void warn_of_open_doors(const struct server *s)
     struct error ignored;
     if (!*c->cluster_secret && c->nseeds)
         log_warn("cluster_secret is empty: peers are not authenticated");
-    if (address_parse(c->listen, 0, &a, &ignored) && !address_is_loopback(&a))
+    if (!config_needs_password(c) && address_parse(c->listen, 0, &a, &ignored) &&
+        !address_is_loopback(&a))
         log_warn("listen: %s isn't loopback and clients need no password", c->listen);
     if (!c->advertise && address_parse(c->dyn_listen, 0, &a, &ignored) && address_is_any(&a))
         log_warn("dyn_listen: nobody can dial %s: peers are told %s; advertise tells them another",

@@ -172,7 +172,7 @@ static void render(const struct call *call, struct slice reply, struct buf *out)
 static void render_whole(struct call *call)
 {
     struct buf rendered = BUF_INIT;
-    if (!call->rendering.fn)
+    if (!call->rendering.fn || call_reads_the_same(call, buf_slice(&call->reply)))
         return;
     call->rendering.fn(call, buf_slice(&call->reply), &rendered);
     buf_fini(&call->reply);

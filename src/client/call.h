@@ -72,7 +72,9 @@ struct client {
     bool is_dirty, closing, stalled;
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
-    char *name;
+    char *name;         /* NULL: none */
+    bool authenticated; /* it has shown the password, or came when there was none */
+    uint8_t resp;       /* the version that its replies are in: 2 or 3 */
     const struct dialect *dialect;
     struct resp_parser parser;
     struct resp_command cmd;
@@ -109,6 +111,12 @@ bool call_too_large(const struct call *call);
 /* For what is answered at once. */
 void call_reply(struct call *call, struct slice reply);
 void client_mark_dirty(struct client *c);
+/* There is a password (requirepass), and it hasn't shown it. Who has stays in, whatever becomes of
+ * the password. */
+static inline bool client_must_authenticate(const struct client *c)
+{
+    return !c->authenticated && config_needs_password(c->all->config);
+}
 /* A part of this token begins, or ends. */
 void call_part_starts(struct call *call, uint32_t token);
 /* Counts a command that is answered. */
@@ -120,12 +128,20 @@ static inline size_t client_pause_at(const struct client *c)
     return max < OUT_PAUSE ? (size_t)max : OUT_PAUSE;
 }
 
-/* The commands that a node answers itself. False: it must wait. */
-bool session_command(struct client *c, const struct command_spec *spec);
+/* ---- client/protocol.c: RESP2 or RESP3 */
+
+/* The reply of the command that is being dispatched (c->cmd) will be written in the client's
+ * protocol (c->resp); before its call is made. Again, where the command itself has changed that:
+ * HELLO, RESET. spec NULL: an error, or something else without a shape. */
+void client_render_for(struct client *c, const struct command_spec *spec);
+/* Rendering would only copy it. False says nothing. */
+bool call_reads_the_same(const struct call *call, struct slice reply);
+/* For what is answered without a call, straight into the stream's buffer: whether that may be done,
+ * and the reply, which stands there from `at` on, as the client reads it. */
+bool client_can_rewrite(const struct client *c);
+void client_rewrite(struct client *c, size_t at);
+
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
-#define SESSION_REDIS_VERSION "7.0.15" /* whose commands and errors we speak */
-/* session_info.c: INFO and its sections. */
-void session_info(struct client *c, struct buf *b);
 
 #endif

@@ -291,6 +291,8 @@ void client_accept(struct clients *all, int fd)
     struct client *c = MEM_NEW(struct client);
     c->all = all;
     c->dialect = &dialect_resp;
+    c->resp = 2;
+    c->authenticated = !config_needs_password(all->config);
     c->parser.bulk = -1;
     c->guess = REPLY_ROOM / 2;
     if (!stream_open(&c->stream, &all->worker->loop, fd, &client_ops, c, &e)) {

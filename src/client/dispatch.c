@@ -1,5 +1,6 @@
 /* From a parsed command to requests: which keys, whether it may run at all, one part or many. */
 #include "client/call.h"
+#include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include <string.h>
@@ -42,7 +43,7 @@ static bool fail_unknown(struct client *c)
 static bool fail_refused(struct client *c, const struct command_spec *spec)
 {
     char text[300];
-    snprintf(text, sizeof text, "ERR %s", spec->refusal);
+    snprintf(text, sizeof text, "ERR %s", command_refusal(spec, &c->cmd));
     return fail(c, spec, text);
 }
 
@@ -173,7 +174,7 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
 static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
                          enum consistency level)
 {
-    if (c->first_call)
+    if (c->first_call || !client_can_rewrite(c))
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
@@ -184,6 +185,7 @@ static bool read_at_once(struct client *c, const struct command_spec *spec, uint
     if (!request_read_at_once(c->all->requests, &op, &c->stream.out))
         return false;
     client_count(c->all, spec, buf_head(&c->stream.out)[before] == '-');
+    client_rewrite(c, before);
     c->answered_at_once++;
     client_mark_dirty(c);
     return true;
@@ -290,10 +292,18 @@ static void on_keyless(void *arg, const struct store_read_reply *r)
     call_reply(arg, r->reply);
 }
 
+static const struct command_spec *read_only_form(const struct command_spec *spec)
+{
+    char name[16];
+    if (spec->class_ == COMMAND_READ)
+        return spec;
+    snprintf(name, sizeof name, "%s_RO", spec->name);
+    return command_find(slice_str(name));
+}
+
 static bool run_keyless(struct client *c, const struct command_spec *spec)
 {
-    bool by_sha = strncmp(spec->name, "EVALSHA", 7) == 0;
-    struct slice name = slice_str(by_sha ? "EVALSHA_RO" : "EVAL_RO");
+    const struct command_spec *reading = read_only_form(spec);
     struct resp_command cmd = c->cmd;
     if (c->first_call)
         return false; /* the client's earlier writes count */
@@ -301,8 +311,8 @@ static bool run_keyless(struct client *c, const struct command_spec *spec)
     cmd.whole = slice_of(NULL, 0);
     cmd.argv = mem_calloc(cmd.argc, sizeof *cmd.argv);
     memcpy(cmd.argv, c->cmd.argv, cmd.argc * sizeof *cmd.argv);
-    cmd.argv[0] = name;
-    store_read(c->all->requests->reader, command_find(name), &cmd, on_keyless, call);
+    cmd.argv[0] = slice_str(reading->name);
+    store_read(c->all->requests->reader, reading, &cmd, on_keyless, call);
     mem_free(cmd.argv);
     return true;
 }
@@ -408,7 +418,7 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
 static bool without_keys(struct client *c, const struct command_spec *spec)
 {
     bool write = spec->class_ == COMMAND_CHANGE;
-    if (strncmp(spec->name, "EVAL", 4) != 0)
+    if (!command_is_script(spec))
         return fail(c, spec, "ERR this command names no key and isn't supported");
     if (!requests_direct(c->all->requests))
         return run_keyless(c, spec);
@@ -432,10 +442,14 @@ static bool dispatch_command(struct client *c)
     struct error e;
     const struct command_spec *spec = command_find(c->cmd.argv[0]);
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
+    if (c->resp == 3)
+        client_render_for(c, spec);
     if (!spec)
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (!command_arity_ok(spec, &c->cmd, &e))
         return fail(c, spec, e.text);
+    if (client_must_authenticate(c) && !session_without_password(spec))
+        return fail(c, spec, "NOAUTH Authentication required.");
     if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
         return fail_refused(c, spec);
     if (spec->class_ == COMMAND_LOCAL)
@@ -448,6 +462,7 @@ static bool dispatch_command(struct client *c)
 static enum resp_status parse_command(struct client *c, struct error *e)
 {
     const struct buf *in = &c->stream.in;
+    c->parser.unknown_client = client_must_authenticate(c);
     enum resp_status rc = resp_request_parse(&c->parser, buf_head(in), in->len, &c->cmd, e);
     if (rc == RESP_MORE)
         c->stream.in_want = c->parser.want;

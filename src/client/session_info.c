@@ -1,5 +1,5 @@
 /* INFO: the fields that clients and dashboards read, with this server's figures. */
-#include "client/call.h"
+#include "client/session.h"
 #include "core/address.h"
 #include "core/clock.h"
 #include <config.h>

@@ -51,6 +51,7 @@ enum dc_compression { DC_COMPRESSION_NONE, DC_COMPRESSION_LZ4 };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct buckets;
+struct secret;
 
 struct config_seed {
     char *host; /* IPv6 without brackets */
@@ -108,9 +109,10 @@ struct config {
     struct buckets *bucket_types;                         /* live; NULL: none. config/buckets.h */
     bool sloppy_quorum;                                   /* live */
     bool read_repairs_enabled;                            /* live */
-    unsigned timeout;                                     /* ms */
-    unsigned workers;                                     /* 0 = one per CPU */
-    unsigned client_connections;                          /* 0 = no limit but the file limit */
+    struct secret *requirepass;  /* live; NULL: none. config_needs_password */
+    unsigned timeout;            /* ms */
+    unsigned workers;            /* 0 = one per CPU */
+    unsigned client_connections; /* 0 = no limit but the file limit */
     uint64_t client_output_max_bytes;
 
     /* hints */
@@ -167,6 +169,13 @@ static inline enum consistency config_write_level(const struct config *c, struct
     return CONFIG_LIVE(c, bucket_types) ? config_bucket_write_level(c, key)
                                         : CONFIG_LIVE(c, write_consistency);
 }
+
+/* Must clients say a password? And is it this one? Threads that core/rcu.h knows. */
+static inline bool config_needs_password(const struct config *c)
+{
+    return CONFIG_LIVE(c, requirepass) != NULL;
+}
+bool config_password_is(const struct config *c, struct slice given) MUST_USE;
 
 /* One option as it is in force. The texts are the callee's for the time of the call. */
 struct config_value {

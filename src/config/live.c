@@ -107,7 +107,7 @@ static char *text_of(const struct option *o, const struct config *c)
     rcu_read_begin();
     size_t n = o->type->is_list ? o->type->items(o, c) : 1;
     for (size_t i = 0; i < n; i++) {
-        char *item = o->type->item(o, c, i);
+        char *item = shown_item(o, c, i);
         buf_printf(&b, "%s%s", i ? ", " : "", item);
         mem_free(item);
     }

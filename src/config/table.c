@@ -170,6 +170,8 @@ const struct option option_table[] = {
     {KEY("read_repairs_enabled", type_bool), FIELD(bool, read_repairs_enabled), .live = true,
      .fallback = "false", .value = "BOOL",
      .help = "where a read finds that replicas differ, they are made equal"},
+    {KEY("requirepass", type_secret), FIELD(struct secret *, requirepass), .live = true,
+     .secret = true, .fallback = "", .value = "TEXT", .help = "what clients must know; '': nothing"},
     {KEY("timeout", type_number), FIELD(unsigned, timeout), .min = 1, .max = MS_MAX,
      .fallback = "5000", .value = "MS", .help = "a client request, end to end"},
     {KEY("workers", type_number), FIELD(unsigned, workers), .max = 256, .fallback = "0",
@@ -229,7 +231,6 @@ const struct option option_table[] = {
 
     /* known, so that whoever sets one is told that it isn't a slip of the pen */
     {PROCESS("describe_stats", 'D', type_later_switch)},
-    {KEY("requirepass", type_later)},
     {KEY("allow_flush", type_later)},
 
     {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},

@@ -416,7 +416,7 @@ static void lose_effect(struct writer *w, const struct command_spec *spec,
     static const char script[] = "EVAL";
     size_t *keys = mem_calloc(cmd->argc, sizeof *keys);
     size_t n = command_keys(spec, cmd, keys, cmd->argc);
-    bool is_script = spec->rule == command_find(slice_str(script))->rule;
+    bool is_script = command_is_script(spec);
     for (size_t i = 0; is_script && i < n; i++) {
         const struct slice one[] = {slice_str(script), slice_str(""), slice_str("1"),
                                     cmd->argv[keys[i]]};

@@ -482,10 +482,9 @@ static void on_unwatch(void *arg, const struct slice *reply)
 }
 
 /* What a script can't pass on: too much, or another script. */
-static bool is_too_much(const struct resp_command *cmd)
+static bool is_too_much(const struct store_write *w)
 {
-    return cmd->argc > REDIS_SCRIPT_ARGS_MAX || slice_is(cmd->argv[0], "EVAL") ||
-           slice_is(cmd->argv[0], "EVALSHA");
+    return w->cmd->argc > REDIS_SCRIPT_ARGS_MAX || command_is_script(w->spec);
 }
 
 /* One write. False: there was nothing to send. */
@@ -499,7 +498,7 @@ static bool send_script(struct redis *r)
         r->pos++;
         return false;
     }
-    if (r->script_cmd && is_too_much(w->cmd)) {
+    if (r->script_cmd && is_too_much(w)) {
         no_room(r);
         return false;
     }

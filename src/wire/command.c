@@ -63,9 +63,8 @@ const struct command_spec *command_find(struct slice name)
     return NULL;
 }
 
-/* NULL: no such subcommand. For RULE_SUBCOMMAND. */
-static const struct command_sub *find_sub(const struct command_spec *spec,
-                                          const struct resp_command *cmd)
+const struct command_sub *command_find_sub(const struct command_spec *spec,
+                                           const struct resp_command *cmd)
 {
     size_t n;
     const struct command_sub *subs = command_subs(&n);
@@ -98,7 +97,9 @@ static bool arity_error(struct error *e, const char *name, const char *sub)
 static bool sub_arity_ok(const struct command_spec *spec, const struct resp_command *cmd,
                          struct error *e)
 {
-    const struct command_sub *sub = find_sub(spec, cmd);
+    const struct command_sub *sub = command_find_sub(spec, cmd);
+    if (!sub && spec->class_ == COMMAND_LOCAL)
+        return true; /* some of these have more than Redis 7.0's */
     if (!sub)
         return error_set(e, "ERR unknown subcommand '%.*s'. Try %s HELP.",
                          (int)(cmd->argv[1].len < 128 ? cmd->argv[1].len : 128),
@@ -106,15 +107,116 @@ static bool sub_arity_ok(const struct command_spec *spec, const struct resp_comm
     return count_ok(cmd->argc, sub->arity) || arity_error(e, spec->name, sub->name);
 }
 
-/* What EVAL says of its number of keys, in Redis's words. */
-static bool key_count_ok(const struct resp_command *cmd, struct error *e)
+static bool syntax_error(struct error *e)
 {
-    int64_t n;
-    if (!slice_to_i64(cmd->argv[2], &n))
+    return error_set(e, "ERR syntax error");
+}
+
+/* ---- numbers of keys: checks and words of Redis ---------------------------------------------- */
+
+static bool script_count_ok(const struct command_spec *spec, const struct resp_command *cmd,
+                            bool is_number, int64_t n, int64_t room, struct error *e)
+{
+    bool by_hash = strncmp(spec->name, "EVALSHA", 7) == 0;
+    if (by_hash && cmd->argv[1].len != 40)
+        return error_set(e, "NOSCRIPT No matching script. Please use EVAL.");
+    if (!is_number)
         return error_set(e, "ERR value is not an integer or out of range");
-    if (n > (int64_t)cmd->argc - 3)
+    if (n > room)
         return error_set(e, "ERR Number of keys can't be greater than number of args");
     return n >= 0 || error_set(e, "ERR Number of keys can't be negative");
+}
+
+static bool zsets_count_ok(const struct command_spec *spec, bool is_number, int64_t n, int64_t room,
+                           struct error *e)
+{
+    char lower[NAME_ROOM] = {0};
+    if (!is_number)
+        return error_set(e, "ERR value is not an integer or out of range");
+    if (n > 0)
+        return n <= room || syntax_error(e);
+    for (size_t i = 0; spec->name[i]; i++)
+        lower[i] = (char)tolower(spec->name[i]);
+    return error_set(e, "ERR at least 1 input key is needed for '%s' command", lower);
+}
+
+static bool pop_count_ok(const struct command_spec *spec, bool is_number, int64_t n, int64_t room,
+                         struct error *e)
+{
+    if (!is_number || n < 1)
+        return error_set(e, "ERR numkeys should be greater than 0");
+    if (spec->rule == RULE_POP)
+        return n < room || syntax_error(e); /* from which end stands behind them */
+    return n <= room || error_set(e, "ERR Number of keys can't be greater than number of args");
+}
+
+static bool key_count_ok(const struct command_spec *spec, const struct resp_command *cmd,
+                         struct error *e)
+{
+    size_t at = command_count_at(spec);
+    int64_t n, room = (int64_t)(cmd->argc - at - 1);
+    bool is_number = slice_to_i64(cmd->argv[at], &n);
+    switch (spec->rule) {
+    case RULE_EVAL:
+        return script_count_ok(spec, cmd, is_number, n, room, e);
+    case RULE_ZSETS:
+    case RULE_ZSETS_STORE:
+        return zsets_count_ok(spec, is_number, n, room, e);
+    case RULE_POP:
+    case RULE_CARD:
+        return pop_count_ok(spec, is_number, n, room, e);
+    default:
+        return true; /* whether there is such a function is looked at first, by the store */
+    }
+}
+
+/* ---- XREAD and XREADGROUP ---------------------------------------------------------------------
+ */
+
+static bool only_of_groups(const struct command_spec *spec, const char *option, struct error *e)
+{
+    return strcmp(spec->name, "XREADGROUP") == 0 ||
+           error_set(e,
+                     "ERR The %s option is only supported by XREADGROUP. You called XREAD instead.",
+                     option);
+}
+
+/* What stands at an argument that isn't the place of a value. */
+static bool xread_option_ok(const struct command_spec *spec, const struct resp_command *cmd,
+                            size_t *i, struct error *e)
+{
+    int64_t n;
+    size_t more = cmd->argc - *i - 1;
+    struct slice option = cmd->argv[*i];
+    if (slice_is(option, "BLOCK") && more) {
+        ++*i; /* refused, whatever it says */
+        return true;
+    }
+    if (slice_is(option, "COUNT") && more)
+        return slice_to_i64(cmd->argv[++*i], &n) ||
+               error_set(e, "ERR value is not an integer or out of range");
+    if (slice_is(option, "GROUP") && more >= 2) {
+        *i += 2;
+        return only_of_groups(spec, "GROUP", e);
+    }
+    return slice_is(option, "NOACK") ? only_of_groups(spec, "NOACK", e) : syntax_error(e);
+}
+
+static bool xread_ok(const struct command_spec *spec, const struct resp_command *cmd,
+                     struct error *e)
+{
+    struct xread_parts p;
+    bool whole = command_xread_parts(cmd, &p);
+    for (size_t i = 1; i < (p.first ? p.first - 1 : cmd->argc); i++)
+        if (!xread_option_ok(spec, cmd, &i, e))
+            return false;
+    if (!p.first)
+        return syntax_error(e);
+    if (!whole)
+        return error_set(e, "ERR Unbalanced XREAD list of streams: for each stream key an ID or "
+                            "'$' must be specified.");
+    return p.group || strcmp(spec->name, "XREADGROUP") != 0 ||
+           error_set(e, "ERR Missing GROUP option for XREADGROUP");
 }
 
 bool command_arity_ok(const struct command_spec *spec, const struct resp_command *cmd,
@@ -122,13 +224,20 @@ bool command_arity_ok(const struct command_spec *spec, const struct resp_command
 {
     if (!count_ok(cmd->argc, spec->arity))
         return arity_error(e, spec->name, NULL);
-    if (spec->rule == RULE_EVAL)
-        return key_count_ok(cmd, e);
-    if (spec->rule == RULE_PAIRS && cmd->argc % 2 == 0)
-        return arity_error(e, spec->name, NULL);
-    if (spec->rule == RULE_TRANSACTION)
+    if (spec->class_ == COMMAND_REFUSED)
+        return true;
+    switch (spec->rule) {
+    case RULE_PAIRS:
+        return cmd->argc % 2 == 1 || arity_error(e, spec->name, NULL);
+    case RULE_SUBCOMMAND:
+        return sub_arity_ok(spec, cmd, e);
+    case RULE_TRANSACTION:
         return transaction_ok(cmd, e);
-    return spec->rule != RULE_SUBCOMMAND || sub_arity_ok(spec, cmd, e);
+    case RULE_XREAD:
+        return xread_ok(spec, cmd, e);
+    default:
+        return !command_count_at(spec) || key_count_ok(spec, cmd, e);
+    }
 }
 
 /* ---- arguments that decide ------------------------------------------------------------------ */
@@ -139,45 +248,6 @@ static bool has_option(const struct resp_command *cmd, size_t from, const char *
         if (slice_is(cmd->argv[i], word))
             return true;
     return false;
-}
-
-/* What SORT's options say. The last STORE counts, as in Redis. */
-static size_t sort_options(const struct resp_command *cmd, bool *pattern)
-{
-    size_t destination = 0;
-    *pattern = false;
-    for (size_t i = 2; i < cmd->argc; i++) {
-        bool more = i + 1 < cmd->argc;
-        if (slice_is(cmd->argv[i], "LIMIT")) {
-            i += 2;
-        } else if (more && slice_is(cmd->argv[i], "STORE")) {
-            destination = ++i;
-        } else if (more && (slice_is(cmd->argv[i], "BY") || slice_is(cmd->argv[i], "GET"))) {
-            i++;
-            if (cmd->argv[i].len && memchr(cmd->argv[i].ptr, '*', cmd->argv[i].len))
-                *pattern = true;
-        }
-    }
-    return destination;
-}
-
-/* Options of GEORADIUS begin behind the fifth argument at the earliest. */
-static size_t georadius_destination(const struct resp_command *cmd)
-{
-    size_t destination = 0;
-    for (size_t i = 5; i + 1 < cmd->argc; i++)
-        if (slice_is(cmd->argv[i], "STORE") || slice_is(cmd->argv[i], "STOREDIST"))
-            destination = ++i;
-    return destination;
-}
-
-/* The key that an option names; 0: none. */
-static size_t optional_destination(const struct command_spec *spec, const struct resp_command *cmd)
-{
-    bool pattern;
-    if (spec->rule == RULE_SORT)
-        return sort_options(cmd, &pattern);
-    return spec->rule == RULE_GEORADIUS ? georadius_destination(cmd) : 0;
 }
 
 static bool other_database(const struct resp_command *cmd)
@@ -241,89 +311,13 @@ static bool xclaim_gets_time(const struct resp_command *cmd)
     return true;
 }
 
-/* ---- keys ----------------------------------------------------------------------------------- */
-
-struct key_list {
-    size_t *indexes;
-    size_t max, n;
-};
-
-static void key_add(struct key_list *l, size_t index)
-{
-    if (l->n < l->max)
-        l->indexes[l->n] = index;
-    l->n++;
-}
-
-static void add_fixed_keys(const struct command_spec *spec, size_t argc, struct key_list *l)
-{
-    if (spec->first == 0)
-        return;
-    int64_t last = spec->last < 0 ? (int64_t)argc + spec->last : spec->last;
-    for (int64_t i = spec->first; i <= last && i < (int64_t)argc; i += spec->step)
-        key_add(l, (size_t)i);
-}
-
-static void add_counted_keys(const struct resp_command *cmd, struct key_list *l)
-{
-    int64_t n;
-    if (cmd->argc < 3 || !slice_to_i64(cmd->argv[2], &n))
-        return;
-    for (size_t i = 3; i < cmd->argc && n > 0; i++, n--)
-        key_add(l, i);
-}
-
-size_t command_keys(const struct command_spec *spec, const struct resp_command *cmd,
-                    size_t *indexes, size_t max)
-{
-    struct key_list l = {indexes, max, 0};
-    if (spec->rule == RULE_SUBCOMMAND) {
-        const struct command_sub *sub = find_sub(spec, cmd);
-        if (sub && sub->key && (size_t)sub->key < cmd->argc)
-            key_add(&l, (size_t)sub->key);
-        return l.n;
-    }
-    if (spec->rule == RULE_EVAL || spec->rule == RULE_TRANSACTION) {
-        add_counted_keys(cmd, &l);
-        return l.n;
-    }
-    add_fixed_keys(spec, cmd->argc, &l);
-    size_t destination = optional_destination(spec, cmd);
-    if (destination)
-        key_add(&l, destination);
-    return l.n;
-}
-
-size_t command_overwritten(const struct command_spec *spec, const struct resp_command *cmd,
-                           size_t *indexes, size_t max)
-{
-    if (command_class_of(spec, cmd) != COMMAND_OVERWRITE)
-        return 0;
-    struct key_list l = {indexes, max, 0};
-    switch (spec->rule) {
-    case RULE_SORT:
-    case RULE_GEORADIUS:
-        key_add(&l, optional_destination(spec, cmd));
-        break;
-    case RULE_DESTINATION:
-        key_add(&l, (size_t)spec->first);
-        break;
-    case RULE_COPY:
-        key_add(&l, (size_t)spec->last);
-        break;
-    default:
-        add_fixed_keys(spec, cmd->argc, &l);
-    }
-    return l.n;
-}
-
 /* ---- class ---------------------------------------------------------------------------------- */
 
 static enum command_class sort_class(const struct command_spec *spec,
                                      const struct resp_command *cmd)
 {
     bool pattern;
-    size_t destination = sort_options(cmd, &pattern);
+    size_t destination = command_sort_destination(cmd, &pattern);
     if (pattern)
         return COMMAND_REFUSED;
     return destination && spec->class_ != COMMAND_READ ? COMMAND_OVERWRITE : COMMAND_READ;
@@ -336,14 +330,15 @@ static enum command_class copy_class(const struct resp_command *cmd)
     return has_option(cmd, 3, "REPLACE") ? COMMAND_OVERWRITE : COMMAND_CHANGE;
 }
 
-static enum command_class sub_class(const struct command_spec *spec, const struct resp_command *cmd)
+static const char *sub_refusal(const struct command_spec *spec, const struct resp_command *cmd)
 {
-    const struct command_sub *sub = find_sub(spec, cmd);
-    return sub && sub->key ? spec->class_ : COMMAND_REFUSED;
+    const struct command_sub *sub = command_find_sub(spec, cmd);
+    return sub ? sub->refusal : NULL;
 }
 
 enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
 {
+    struct xread_parts streams;
     switch (spec->rule) {
     case RULE_SET:
         return has_option(cmd, 3, "NX") || has_option(cmd, 3, "XX") ? COMMAND_CHANGE
@@ -353,18 +348,31 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
     case RULE_RESTORE:
         return has_option(cmd, 4, "REPLACE") ? COMMAND_OVERWRITE : COMMAND_CHANGE;
     case RULE_GEORADIUS:
-        return georadius_destination(cmd) ? COMMAND_OVERWRITE : COMMAND_READ;
+        return command_georadius_destination(cmd) ? COMMAND_OVERWRITE : COMMAND_READ;
     case RULE_SORT:
         return sort_class(spec, cmd);
     case RULE_COPY:
         return copy_class(cmd);
     case RULE_SUBCOMMAND:
-        return sub_class(spec, cmd);
+        return sub_refusal(spec, cmd) ? COMMAND_REFUSED : spec->class_;
     case RULE_TRANSACTION:
         return transaction_class(cmd);
+    case RULE_XREAD:
+        return command_xread_parts(cmd, &streams) && streams.block ? COMMAND_REFUSED : spec->class_;
     default:
         return spec->class_;
     }
+}
+
+const char *command_refusal(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    const char *why = spec->rule == RULE_SUBCOMMAND ? sub_refusal(spec, cmd) : NULL;
+    return why ? why : spec->refusal;
+}
+
+bool command_is_script(const struct command_spec *spec)
+{
+    return spec->rule == RULE_EVAL || spec->rule == RULE_FCALL;
 }
 
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd)

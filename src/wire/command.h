@@ -33,8 +33,8 @@ struct command_spec {
     int first, last, step; /* keys as in Redis; 0: none. last -1: to the end */
     enum command_class class_;
     unsigned flags;
-    /* The error text behind "ERR " when command_class_of says COMMAND_REFUSED. Rows of another
-     * class that have one are refused for some arguments: SORT ... BY pattern, COPY ... DB 1. */
+    /* Why it is refused, or some forms of it: SORT ... BY pattern, COPY ... DB 1. See
+     * command_refusal. */
     const char *refusal;
     unsigned rule;              /* what its arguments decide; only for the files of this table */
     enum reply_compare compare; /* of a read: how the replies of equal replicas may differ */
@@ -45,7 +45,8 @@ const struct command_spec *command_find(struct slice name);
 /* The whole table, for COMMAND and for tests. */
 const struct command_spec *command_table(size_t *n);
 
-/* False: Redis's own error text for a wrong number of arguments ("ERR wrong number of ..."). */
+/* False: Redis's own error text for a wrong number of arguments ("ERR wrong number of ..."), or a
+ * number of keys that doesn't fit them, or options of XREAD that don't tell its keys. */
 bool command_arity_ok(const struct command_spec *spec, const struct resp_command *cmd,
                       struct error *e) MUST_USE;
 /* Like first/last/step, but for this command line (some commands need a look at their arguments:
@@ -57,6 +58,10 @@ size_t command_keys(const struct command_spec *spec, const struct resp_command *
 /* The class and the flags of this command line, where they depend on its arguments. */
 enum command_class command_class_of(const struct command_spec *spec,
                                     const struct resp_command *cmd);
+/* The error text behind "ERR " where command_class_of says COMMAND_REFUSED. */
+const char *command_refusal(const struct command_spec *spec, const struct resp_command *cmd);
+/* EVAL, EVALSHA, FCALL, and their forms that only read. */
+bool command_is_script(const struct command_spec *spec);
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
 /* Also when command_normalize is through with it. */
 bool command_stays_undetermined(const struct command_spec *spec, const struct resp_command *cmd);
@@ -69,6 +74,14 @@ struct xadd_parts {
     size_t id;
 };
 void command_xadd_parts(const struct resp_command *cmd, struct xadd_parts *p);
+/* Where an XREAD or XREADGROUP has what; 0: nowhere. False: its keys can't be told. */
+struct xread_parts {
+    size_t group; /* its name; the consumer's stands behind it */
+    size_t count, block;
+    bool noack;
+    size_t first, n; /* so many keys; as many ids behind them */
+};
+bool command_xread_parts(const struct resp_command *cmd, struct xread_parts *p);
 /* Those of its keys that a COMMAND_OVERWRITE overwrites, and so the ones whose stamp it sets:
  * SUNIONSTORE only reads the others. As command_keys; 0 for all other classes. */
 size_t command_overwritten(const struct command_spec *spec, const struct resp_command *cmd,

@@ -149,6 +149,10 @@ static enum resp_status count_read(struct resp_parser *p, const uint8_t *data, s
     enum resp_status st = length_line(p, data, len, &words, &n, e);
     if (st != RESP_OK)
         return st;
+    if (p->unknown_client && n > RESP_UNKNOWN_ARGS_MAX && n <= INT32_MAX) {
+        error_set(e, "Protocol error: unauthenticated multibulk length");
+        return RESP_BAD;
+    }
     if (n > RESP_ARGS_MAX) {
         error_set(e, "Protocol error: %s", words.invalid);
         return RESP_BAD;
@@ -166,6 +170,16 @@ static void expected_dollar(uint8_t got, struct error *e)
         error_set(e, "Protocol error: expected '$', got '\\x00'");
 }
 
+static bool bulk_length_ok(const struct resp_parser *p, int64_t n, size_t max, struct error *e)
+{
+    if (n < 0 || n > RESP_BULK_MAX)
+        return error_set(e, "Protocol error: invalid bulk length");
+    if (p->unknown_client && n > RESP_UNKNOWN_BULK_MAX)
+        return error_set(e, "Protocol error: unauthenticated bulk length");
+    return p->pos + (size_t)n + 2 <= max ||
+           error_set(e, "Protocol error: too big request (more than %zu bytes)", max);
+}
+
 static enum resp_status bulk_header(struct resp_parser *p, const uint8_t *data, size_t len,
                                     size_t max, struct error *e)
 {
@@ -180,14 +194,8 @@ static enum resp_status bulk_header(struct resp_parser *p, const uint8_t *data, 
     enum resp_status st = length_line(p, data, len, &words, &n, e);
     if (st != RESP_OK)
         return st;
-    if (n < 0 || n > RESP_BULK_MAX) {
-        error_set(e, "Protocol error: %s", words.invalid);
+    if (!bulk_length_ok(p, n, max, e))
         return RESP_BAD;
-    }
-    if (p->pos + (size_t)n + 2 > max) {
-        error_set(e, "Protocol error: too big request (more than %zu bytes)", max);
-        return RESP_BAD;
-    }
     p->bulk = n;
     return RESP_OK;
 }

@@ -16,12 +16,14 @@
 #include "core/buf.h"
 #include "core/error.h"
 
-#define RESP_BULK_MAX    (512u * 1024 * 1024)               /* one argument */
-#define RESP_COMMAND_MAX (RESP_BULK_MAX + 4u * 1024 * 1024) /* a whole command: fits a frame */
-#define RESP_ARGS_MAX    (1024 * 1024) /* arguments of one command, as in Redis */
-#define RESP_INLINE_MAX  (64 * 1024)   /* an inline command, and the line of a length */
-#define RESP_LINE_MAX    (1024 * 1024) /* a reply's line: a status, an error, a number */
-#define RESP_DEPTH_MAX   16            /* arrays in arrays in a reply */
+#define RESP_BULK_MAX         (512u * 1024 * 1024)               /* one argument */
+#define RESP_COMMAND_MAX      (RESP_BULK_MAX + 4u * 1024 * 1024) /* a whole command: fits a frame */
+#define RESP_ARGS_MAX         (1024 * 1024) /* arguments of one command, as in Redis */
+#define RESP_UNKNOWN_ARGS_MAX 10u           /* of a client that hasn't said the password */
+#define RESP_UNKNOWN_BULK_MAX 16384u        /* likewise, one argument */
+#define RESP_INLINE_MAX       (64 * 1024)   /* an inline command, and the line of a length */
+#define RESP_LINE_MAX         (1024 * 1024) /* a reply's line: a status, an error, a number */
+#define RESP_DEPTH_MAX        16            /* arrays in arrays in a reply */
 
 enum resp_status { RESP_OK, RESP_MORE, RESP_BAD };
 
@@ -47,6 +49,7 @@ struct resp_parser {
     int64_t bulk; /* length of the argument that is being read; -1: its header comes next */
     size_t *args; /* offset, length pairs of the arguments so far; empty until a command is split */
     size_t nargs, cap;
+    bool unknown_client; /* set by the owner: the narrower limits count, RESP_UNKNOWN_* */
     size_t want; /* after RESP_MORE: bytes, from the command's start, that are needed at least */
 };
 void resp_parser_fini(struct resp_parser *p);

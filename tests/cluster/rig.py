@@ -134,6 +134,7 @@ class Node:
         return True
 
     def client(self, **options):
+        options.setdefault("password", self.flags.get("requirepass"))
         return redis.Redis(port=self.client_port, socket_timeout=15, **options)
 
     def ended(self):
@@ -223,8 +224,8 @@ class RedisServer:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_until(self.client().ping, "redis-server answers")
 
-    def client(self):
-        return redis.Redis(unix_socket_path=self.path)
+    def client(self, **options):
+        return redis.Redis(unix_socket_path=self.path, **options)
 
     def kill(self):
         self.process.kill()

@@ -52,7 +52,7 @@ def test_basic_errors_are_redis_own(node):
     assert raw(node, b"SET s abc\r\n") == b"+OK\r\n"
     assert raw(node, b"INCR s\r\n") == b"-ERR value is not an integer or out of range\r\n"
     assert raw(node, b"SET s v EX 0\r\n") == b"-ERR invalid expire time in 'set' command\r\n"
-    assert raw(node, b"HELLO 3\r\n") == b"-NOPROTO unsupported protocol version\r\n"
+    assert raw(node, b"HELLO 4\r\n") == b"-NOPROTO unsupported protocol version\r\n"
     assert raw(node, b"BLPOP q 0\r\n").startswith(b"-ERR ")
     assert raw(node, b"SET __dynomited:x 1\r\n").startswith(b"-ERR ")
 

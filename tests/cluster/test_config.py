@@ -55,7 +55,7 @@ class Alone:
     ["--frobnicate"], ["-z"], ["--timeout"], ["--timeout", "soon"], ["-c"], ["-c", "missing.yaml"],
     ["-c", "."], ["stray"], ["-D"], ["--describe-stats"], ["--servers", "127.0.0.1:1:1"], ["-v", "12"],
     ["--data-store", "redis"], ["--data-store", "memcache"], ["--read-consistency", "ALL"],
-    ["--secure-server-option", "all"], ["--requirepass", "x"], ["--enable-gossip", "perhaps"],
+    ["--secure-server-option", "all"], ["--requirepass", "x" * 513], ["--enable-gossip", "perhaps"],
     ["-t", "--frobnicate"], ["--data-store", "redis", "--servers", "h:1:1",
                                                  "--servers", "h:2:1"]], ids=" ".join)
 def test_config_usage_is_exit_1(tmp_path, args):
@@ -335,11 +335,12 @@ def test_config_warns_about_open_doors(tmp_path):
     warnings = [line for line in node.log_text().splitlines() if " warn " in line]
     assert sum("listen" in w and "password" in w for w in warnings) == 1
     assert sum("cluster_secret" in w for w in warnings) == 1
-    node.flags.update({"listen": f"127.0.0.1:{node.client_port}", "cluster-secret": "sesame"})
-    os.remove(node.log)
-    node.start()
-    node.stop()
-    assert not any(w in node.log_text() for w in ("password", "cluster_secret"))
+    for shut in ({"requirepass": "barbara", "cluster-secret": "sesame"}, {"requirepass": "", "listen": f"127.0.0.1:{node.client_port}"}):
+        node.flags.update(shut)
+        os.remove(node.log)
+        node.start()
+        node.stop()
+        assert not any(w in node.log_text() for w in ("password", "cluster_secret"))
 
 
 # ---- options, by what they do -----------------------------------------------------------------

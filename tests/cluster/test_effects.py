@@ -201,7 +201,8 @@ def test_effects_of_wrong_command_lines(cluster):
     with Wire(cluster.nodes[0].client_port) as w:
         assert w.ask("EVAL", "return 1", "2", "k") == b"-ERR Number of keys can't be greater than number of args\r\n"
         assert w.ask("EVAL", "return 1", "-1", "k") == b"-ERR Number of keys can't be negative\r\n"
-        assert w.ask("EVALSHA", "x", "k", "k") == b"-ERR value is not an integer or out of range\r\n"
+        assert w.ask("EVALSHA", "x" * 40, "k", "k") == b"-ERR value is not an integer or out of range\r\n"
+        assert w.ask("EVALSHA", "x", "k", "k") == b"-NOSCRIPT No matching script. Please use EVAL.\r\n"
         assert w.ask("EVAL", "return 1", "1", "__dynomited:seq").startswith(b"-ERR keys that begin with")
         assert w.ask("EVAL", "this is no script", "1", "k").startswith(b"-ERR Error compiling script")
         assert w.ask("XCLAIM", "k", "g", "c", "x", "1-1").startswith(b"-")

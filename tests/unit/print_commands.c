@@ -3,6 +3,11 @@
  *
  *     print_commands table             name, arity, first, last, step, a line each
  *     print_commands subcommands       container|name, arity, key
+ *     print_commands keys              of each line of words on stdin: its keys, or "!" and the
+ *                                      error text
+ *     print_commands refused           each command and subcommand that is always refused
+ *     print_commands many              name and class of each that takes several keys and isn't
+ *                                      split over their owners
  *     print_commands markdown          the table of docs/commands.md
  *     print_commands normalize MS ...  a command line at the time MS: what the replicas get, an
  *                                      argument a line, or the error text
@@ -29,6 +34,74 @@ static void print_subcommands(void)
         printf("%s|%s %d %d\n", s[i].container, s[i].name, s[i].arity, s[i].key);
 }
 
+static const char *const classes[] = {
+    [COMMAND_READ] = "read",   [COMMAND_OVERWRITE] = "overwrite", [COMMAND_CHANGE] = "change",
+    [COMMAND_LOCAL] = "local", [COMMAND_REFUSED] = "refused",
+};
+
+static size_t split(char *line, struct slice *words, size_t max)
+{
+    size_t n = 0;
+    for (char *at = line, *end; n < max; at = end + 1) {
+        end = at + strcspn(at, " \n");
+        words[n++] = slice_of(at, (size_t)(end - at));
+        if (*end != ' ')
+            break;
+    }
+    return n;
+}
+
+static void print_keys(void)
+{
+    static char line[4096];
+    struct slice words[64];
+    struct error e;
+    while (fgets(line, sizeof line, stdin)) {
+        struct resp_command cmd = {.argv = words, .argc = split(line, words, ARRAY_LEN(words))};
+        const struct command_spec *spec = command_find(cmd.argv[0]);
+        size_t keys[ARRAY_LEN(words)], n = 0;
+        if (!spec || !command_arity_ok(spec, &cmd, &e))
+            printf("!%s", spec ? e.text : "unknown");
+        else
+            n = command_keys(spec, &cmd, keys, ARRAY_LEN(keys));
+        for (size_t i = 0; i < n; i++)
+            printf("%s%.*s", i ? " " : "", (int)words[keys[i]].len,
+                   (const char *)words[keys[i]].ptr);
+        putchar('\n');
+    }
+}
+
+static void print_refused(void)
+{
+    size_t n;
+    const struct command_spec *t = command_table(&n);
+    for (size_t i = 0; i < n; i++)
+        if (t[i].class_ == COMMAND_REFUSED)
+            printf("%s\n", t[i].name);
+    const struct command_sub *s = command_subs(&n);
+    for (size_t i = 0; i < n; i++)
+        if (s[i].refusal && command_find(slice_str(s[i].container))->class_ != COMMAND_REFUSED)
+            printf("%s %s\n", s[i].container, s[i].name);
+}
+
+/* Those that name two keys, and those of which only the arguments say how many they name. */
+static bool takes_many(const struct command_spec *c)
+{
+    bool open = command_count_at(c) || c->rule == RULE_XREAD || c->rule == RULE_SORT ||
+                c->rule == RULE_GEORADIUS;
+    return !(c->flags & COMMAND_SPLIT) && c->class_ != COMMAND_REFUSED &&
+           (open || (c->first && c->last != c->first));
+}
+
+static void print_many(void)
+{
+    size_t n;
+    const struct command_spec *t = command_table(&n);
+    for (size_t i = 0; i < n; i++)
+        if (takes_many(&t[i]))
+            printf("%s %s\n", t[i].name, classes[t[i].class_]);
+}
+
 /* What users have to know about a row beyond its class. */
 static void print_remarks(const struct command_spec *c)
 {
@@ -40,6 +113,8 @@ static void print_remarks(const struct command_spec *c)
         [RULE_XTRIM] = "undetermined with `~` and `LIMIT`",
         [RULE_XCLAIM] = "not where it claims all (`0`, `FORCE`, `TIME`) or none",
         [RULE_EVAL] = "see above",
+        [RULE_FCALL] = "see above",
+        [RULE_ZSETS_STORE] = "overwrites its first key, reads the others",
         [RULE_SORT] = "overwrite with `STORE`, else read",
         [RULE_GEORADIUS] = "overwrite with `STORE` or `STOREDIST`, else read",
         [RULE_COPY] = "overwrite with `REPLACE`",
@@ -49,10 +124,9 @@ static void print_remarks(const struct command_spec *c)
     const char *rule =
         c->rule < ARRAY_LEN(by_rule) && c->class_ != COMMAND_READ ? by_rule[c->rule] : NULL;
     const char *const remarks[] = {
-        rule,
-        c->flags & COMMAND_SPLIT ? "keys may lie on any nodes" : NULL,
+        rule, c->flags & COMMAND_SPLIT ? "keys may lie on any nodes" : NULL,
         c->flags & COMMAND_UNDETERMINED ? "undetermined" : NULL,
-        c->refusal,
+        c->rule == RULE_SUBCOMMAND ? NULL : c->refusal, /* its subcommands follow */
     };
     for (size_t i = 0; i < ARRAY_LEN(remarks); i++) {
         if (!remarks[i])
@@ -62,12 +136,21 @@ static void print_remarks(const struct command_spec *c)
     }
 }
 
+/* Where they aren't all refused with their container. */
+static void print_subs(const struct command_spec *c)
+{
+    size_t n;
+    const struct command_sub *s = command_subs(&n);
+    for (size_t i = 0; i < n && c->rule == RULE_SUBCOMMAND; i++)
+        if (strcmp(s[i].container, c->name) == 0)
+            printf("| `%s %s` | %s | %s | %s |\n", c->name, s[i].name,
+                   s[i].refusal ? "refused" : classes[c->class_],
+                   c->class_ == COMMAND_LOCAL && !s[i].refusal ? "yes" : "",
+                   s[i].refusal ? s[i].refusal : "");
+}
+
 static void print_markdown(void)
 {
-    static const char *const classes[] = {
-        [COMMAND_READ] = "read",   [COMMAND_OVERWRITE] = "overwrite", [COMMAND_CHANGE] = "change",
-        [COMMAND_LOCAL] = "local", [COMMAND_REFUSED] = "refused",
-    };
     size_t n;
     const struct command_spec *t = command_table(&n);
     puts("| command | class | embedded | remarks |\n|---|---|---|---|");
@@ -78,6 +161,7 @@ static void print_markdown(void)
         printf("| `%s` | %s | %s | ", t[i].name, classes[t[i].class_], embedded ? "yes" : "");
         print_remarks(&t[i]);
         puts(" |");
+        print_subs(&t[i]);
     }
 }
 
@@ -117,6 +201,12 @@ int main(int argc, char **argv)
         print_table();
     else if (argc == 2 && slice_is(what, "subcommands"))
         print_subcommands();
+    else if (argc == 2 && slice_is(what, "keys"))
+        print_keys();
+    else if (argc == 2 && slice_is(what, "refused"))
+        print_refused();
+    else if (argc == 2 && slice_is(what, "many"))
+        print_many();
     else if (argc == 2 && slice_is(what, "markdown"))
         print_markdown();
     else if (argc > 3 && slice_is(what, "normalize"))

@@ -76,15 +76,33 @@ START_TEST(test_rows_are_complete)
     for (size_t i = 0; i < n; i++) {
         const struct command_spec *c = &t[i];
         bool refused = c->class_ == COMMAND_REFUSED;
-        bool partly = c->rule == RULE_SORT || c->rule == RULE_COPY || c->rule == RULE_SUBCOMMAND;
+        bool partly = c->rule == RULE_SORT || c->rule == RULE_COPY || c->rule == RULE_XREAD ||
+                      (c->rule == RULE_SUBCOMMAND && c->class_ != COMMAND_LOCAL);
         ck_assert_msg((c->refusal != NULL) == (refused || partly), "%s: reason", c->name);
         ck_assert_msg(!refused || c->flags == 0, "%s: flags of a refused one", c->name);
         ck_assert_msg(!c->refusal || strstr(c->refusal, c->name) == c->refusal + 1,
                       "%s: the reason doesn't name it", c->name);
         ck_assert_msg((c->class_ == COMMAND_LOCAL) == (c->first == 0) || refused ||
-                          c->rule == RULE_SUBCOMMAND || c->rule == RULE_EVAL ||
-                          c->rule == RULE_TRANSACTION || strcmp(c->name, "WATCH") == 0,
+                          c->rule == RULE_SUBCOMMAND || c->rule == RULE_XREAD ||
+                          command_count_at(c) || strcmp(c->name, "WATCH") == 0,
                       "%s: keys", c->name);
+    }
+}
+END_TEST
+
+START_TEST(test_subcommands_are_complete)
+{
+    size_t n;
+    const struct command_sub *s = command_subs(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct command_spec *c = command_find(slice_str(s[i].container));
+        ck_assert_ptr_nonnull(c);
+        ck_assert_msg(!s[i].refusal || strstr(s[i].refusal, c->name) == s[i].refusal + 1,
+                      "%s %s: the reason doesn't name it", c->name, s[i].name);
+        ck_assert_msg(s[i].refusal || s[i].key || c->class_ == COMMAND_LOCAL ||
+                          c->class_ == COMMAND_REFUSED,
+                      "%s %s: neither a key nor a reason", c->name, s[i].name);
+        ck_assert_msg(!s[i].key || c->rule == RULE_SUBCOMMAND, "%s: its keys", c->name);
     }
 }
 END_TEST
@@ -117,7 +135,7 @@ START_TEST(test_flags)
         {COMMAND_RECORD, "TRANSACTION VERSIONS "},
         {COMMAND_SPLIT, "DEL EXISTS MGET MSET TOUCH UNLINK "},
         {COMMAND_NODE_STORE, "DBSIZE SCAN "},
-        {COMMAND_UNDETERMINED, "EVAL EVALSHA SPOP XAUTOCLAIM XCLAIM "},
+        {COMMAND_UNDETERMINED, "EVAL EVALSHA FCALL SPOP XAUTOCLAIM XCLAIM XREADGROUP "},
     };
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
         char *found = names_with(sets[i].flag);
@@ -128,6 +146,12 @@ START_TEST(test_flags)
 END_TEST
 
 /* ---- number of arguments -------------------------------------------------------------------- */
+
+#define HASH "0123456789012345678901234567890123456789"
+#define UNBALANCED                                                                                 \
+    "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified."
+#define OF_GROUPS(option)                                                                          \
+    "ERR The " option " option is only supported by XREADGROUP. You called XREAD instead."
 
 static const struct {
     const char *line, *error; /* NULL: fine */
@@ -157,11 +181,49 @@ static const struct {
     {"EVAL s 0", NULL},
     {"EVAL s 2 k l a", NULL},
     {"eval s 2 k", "ERR Number of keys can't be greater than number of args"},
-    {"EVALSHA s -1 k", "ERR Number of keys can't be negative"},
+    {"EVALSHA s -1 k", "NOSCRIPT No matching script. Please use EVAL."},
+    {"EVALSHA " HASH " -1 k", "ERR Number of keys can't be negative"},
     {"EVAL_RO s x k", "ERR value is not an integer or out of range"},
-    {"EVALSHA_RO s 9223372036854775807 k",
+    {"EVALSHA_RO s 0", "NOSCRIPT No matching script. Please use EVAL."},
+    {"EVALSHA_RO " HASH " 9223372036854775807 k",
      "ERR Number of keys can't be greater than number of args"},
-    {"EVALSHA_RO s 9223372036854775808 k", "ERR value is not an integer or out of range"},
+    {"EVALSHA_RO " HASH " 9223372036854775808 k", "ERR value is not an integer or out of range"},
+    {"FCALL f x k", NULL}, /* the store says whether there is f, or else what is wrong with x */
+    {"FCALL f 2 k", NULL},
+    {"SINTERCARD x k", "ERR numkeys should be greater than 0"},
+    {"SINTERCARD 0 k", "ERR numkeys should be greater than 0"},
+    {"SINTERCARD 2 k", "ERR Number of keys can't be greater than number of args"},
+    {"SINTERCARD 1 k LIMIT", NULL},
+    {"LMPOP x k LEFT", "ERR numkeys should be greater than 0"},
+    {"LMPOP 9223372036854775807 k LEFT", "ERR syntax error"},
+    {"LMPOP 2 k LEFT", "ERR syntax error"},
+    {"LMPOP 2 k LEFT LEFT", NULL},
+    {"ZMPOP -1 k MIN", "ERR numkeys should be greater than 0"},
+    {"ZMPOP 1 k MIN what", NULL},
+    {"ZUNION x k", "ERR value is not an integer or out of range"},
+    {"zinter 0 k", "ERR at least 1 input key is needed for 'zinter' command"},
+    {"ZDIFF 2 k", "ERR syntax error"},
+    {"ZINTERCARD 9223372036854775807 k", "ERR syntax error"},
+    {"ZUNIONSTORE d 0 k", "ERR at least 1 input key is needed for 'zunionstore' command"},
+    {"ZUNIONSTORE d 2 k", "ERR syntax error"},
+    {"ZUNIONSTORE d 1", "ERR wrong number of arguments for 'zunionstore' command"},
+    {"ZINTERSTORE d 2 k k WEIGHTS", NULL},
+    {"BLMPOP 0 x k LEFT", NULL}, /* refused, whatever it says */
+    {"XREAD STREAMS k", "ERR wrong number of arguments for 'xread' command"},
+    {"XREAD STREAMS k 0", NULL},
+    {"XREAD STREAMS k j 0", UNBALANCED},
+    {"XREAD COUNT x STREAMS k 0", "ERR value is not an integer or out of range"},
+    {"XREAD COUNT 1 STREAMS", "ERR syntax error"},
+    {"XREAD COUNT 1 COUNT 2", "ERR syntax error"},
+    {"XREAD what STREAMS k 0", "ERR syntax error"},
+    {"XREAD BLOCK x STREAMS k 0", NULL},
+    {"XREAD GROUP g c STREAMS k 0", OF_GROUPS("GROUP")},
+    {"XREAD COUNT 5 NOACK STREAMS k j 0", OF_GROUPS("NOACK")},
+    {"XREADGROUP GROUP g c STREAMS k >", NULL},
+    {"XREADGROUP NOACK GROUP g c STREAMS STREAMS >", NULL},
+    {"XREADGROUP GROUP g c STREAMS k j >", UNBALANCED},
+    {"XREADGROUP COUNT 1 NOACK STREAMS k >", "ERR Missing GROUP option for XREADGROUP"},
+    {"XREADGROUP COUNT 1 GROUP g c STREAMS", "ERR syntax error"},
 };
 
 START_TEST(test_arity)
@@ -310,12 +372,37 @@ static const struct {
     {"WATCH k", L, "1", "", false, false},
     {"EVAL x 0", C, "", "", true, false},
     {"EVAL x 2 a b c", C, "3 4", "", true, false},
-    {"EVALSHA x 1 a b c", C, "3", "", true, false},
+    {"EVALSHA " HASH " 1 a b c", C, "3", "", true, false},
     {"EVAL_RO x 1 a b c", R, "3", "", false, false},
-    {"EVALSHA_RO x 3 a b c", R, "3 4 5", "", false, false},
-    {"FCALL f 1 a", X, "", "", false, false},
-    {"XREAD STREAMS k 0", X, "", "", false, false},
-    {"ZUNIONSTORE d 1 a", X, "1", "", false, false},
+    {"EVALSHA_RO " HASH " 3 a b c", R, "3 4 5", "", false, false},
+    {"FCALL f 1 a b", C, "3", "", true, false},
+    {"FCALL f 0 a b", C, "", "", true, false},
+    {"FCALL f 3 a b", C, "", "", true, false},
+    {"FCALL_RO f 2 a b", R, "3 4", "", false, false},
+
+    {"ZUNION 2 a b WITHSCORES", R, "2 3", "", false, false},
+    {"ZDIFF 1 a", R, "2", "", false, false},
+    {"ZINTER 2 a b", R, "2 3", "", false, false},
+    {"ZINTERCARD 2 a b LIMIT 1", R, "2 3", "", false, false},
+    {"SINTERCARD 1 a", R, "2", "", false, false},
+    {"LMPOP 2 a b LEFT", C, "2 3", "", false, false},
+    {"ZMPOP 1 a MIN COUNT 2", C, "2", "", false, false},
+    {"ZUNIONSTORE d 1 a", O, "1 3", "1", false, false},
+    {"ZINTERSTORE d 2 d b WEIGHTS 1 2", O, "1 3 4", "1", false, false},
+    {"ZDIFFSTORE d 2 a b", O, "1 3 4", "1", false, false},
+    {"BLMPOP 0 2 a b LEFT", X, "3 4", "", false, false},
+    {"BZMPOP 0 1 a MIN", X, "3", "", false, false},
+    {"MIGRATE h 1 k 0 5", X, "3", "", false, false},
+    {"MIGRATE h 1  0 5 AUTH keys AUTH2 keys keys COPY KEYS a b", X, "13 14", "", false, false},
+    {"MIGRATE h 1  0 5 AUTH2 keys", X, "", "", false, false},
+
+    {"XREAD STREAMS k 0", R, "2", "", false, false},
+    {"xread count 1 streams a b 0 $", R, "4 5", "", false, false},
+    {"XREAD BLOCK 0 STREAMS k 0", X, "4", "", false, false},
+    {"XREAD COUNT 1 BLOCK 0 STREAMS k 0", X, "6", "", false, false},
+    {"XREADGROUP GROUP streams c STREAMS a b > 0", C, "5 6", "", true, false},
+    {"XREADGROUP NOACK COUNT 3 GROUP g block STREAMS k >", C, "8", "", true, false},
+    {"XREADGROUP GROUP g c BLOCK 5 STREAMS k >", X, "7", "", true, false},
     {"FLUSHALL", X, "", "", false, false},
 };
 
@@ -338,7 +425,7 @@ START_TEST(test_kind)
     struct error e;
     ck_assert_msg(command_class_of(l.spec, &l.cmd) == kinds[_i].class_, "%s: class %d", text,
                   (int)command_class_of(l.spec, &l.cmd));
-    ck_assert_msg(kinds[_i].class_ != X || l.spec->refusal != NULL, "%s: no reason", text);
+    ck_assert_msg(kinds[_i].class_ != X || command_refusal(l.spec, &l.cmd), "%s: no reason", text);
     ck_assert_msg(command_arity_ok(l.spec, &l.cmd, &e), "%s: %s", text, e.text);
     check_places(&l, command_keys, text, kinds[_i].keys);
     check_places(&l, command_overwritten, text,
@@ -545,6 +632,7 @@ int main(void)
     tcase_add_test(table, test_find_every_row_in_any_case);
     tcase_add_test(table, test_find_nothing);
     tcase_add_test(table, test_rows_are_complete);
+    tcase_add_test(table, test_subcommands_are_complete);
     tcase_add_test(table, test_flags);
     suite_add_tcase(s, table);
     TCase *lines = tcase_create("lines");

@@ -2,6 +2,7 @@
  * exact line; the example in conf/; and that no file crashes the reader. */
 #include "config/buckets.h"
 #include "config/config.h"
+#include "config/secret.h"
 #include "core/buf.h"
 #include "core/mem.h"
 #include <check.h>
@@ -118,6 +119,7 @@ static const struct {
     {"backend_password", "p'q", "'p''q'", "''", NULL},
     {"data_dir", "/srv/d", "'/srv/d'", "'./data'", NULL},
     {"cluster_secret", "sesame", "'sesame'", "''", NULL},
+    {"requirepass", "p'q", "'p''q'", "''", NULL},
     {"dyn_seeds", "127.0.0.1:8201:r2:dc1:0", "['127.0.0.1:8201:r2:dc1:0']", "[]", NULL},
     {"dyn_seeds", "\"[::1]:8201:r2:dc1:0,7\"", "['[::1]:8201:r2:dc1:0,7']", "[]", NULL},
     {"dyn_seed_provider", "dns_provider", "dns_provider", "simple_provider", "seeds_name: s"},
@@ -549,7 +551,6 @@ static const struct {
 static const struct {
     const char *key, *value;
 } later[] = {
-    {"requirepass", "x"},
     {"allow_flush", "false"},
 };
 
@@ -845,7 +846,8 @@ static char *dumped(const struct config *c)
 
 START_TEST(dump_shows_all_but_secrets)
 {
-    struct run r = run_flags("--cluster-secret", "sesame", "--tokens", "1,2", NULL);
+    struct run r =
+        run_flags("--cluster-secret", "sesame", "--requirepass", "sesame", "--tokens", "1,2", NULL);
     char *text = dumped(&r.c);
     ck_assert_ptr_nonnull(strstr(text, ";cluster_secret=***;"));
     ck_assert_ptr_nonnull(strstr(text, ";backend_password=;"));
@@ -853,7 +855,7 @@ START_TEST(dump_shows_all_but_secrets)
     ck_assert_ptr_nonnull(strstr(text, ";tokens=1,2;"));
     ck_assert_ptr_nonnull(strstr(text, ";hint_sync=always;"));
     ck_assert_ptr_null(strstr(text, "mbuf_size"));
-    ck_assert_ptr_null(strstr(text, "requirepass"));
+    ck_assert_ptr_nonnull(strstr(text, ";requirepass=***;"));
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         char *name = mem_printf(";%s=", keys[i].key);
         ck_assert_msg(strstr(text, name) != NULL, "%s", name);
@@ -864,12 +866,49 @@ START_TEST(dump_shows_all_but_secrets)
 }
 END_TEST
 
-static const char *const live[] = {
-    "read_consistency", "write_consistency",      "bucket_types",
-    "sloppy_quorum",    "read_repairs_enabled",   "hint_sync",
-    "hint_ttl_seconds", "hint_store_max_bytes",   "hint_store_max_bytes_per_peer",
-    "hint_drain_rate",  "hint_drain_interval_ms", "dc_compression",
-    "dc_rate"};
+/* Also while it changes under those that compare; a text that is longer, shorter or of other case
+ * isn't it. */
+START_TEST(password)
+{
+    struct run r = run_flags(NULL, NULL);
+    struct error e;
+    ck_assert(!config_needs_password(&r.c) && !config_password_is(&r.c, slice_str("")));
+    ck_assert(config_set(&r.c, "requirepass", "sesame", "test", &e));
+    ck_assert(config_needs_password(&r.c) && config_password_is(&r.c, slice_str("sesame")));
+    static const char *const wrong[] = {"", "s", "sesam", "sesame ", "Sesame", "sesamf"};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        ck_assert(!config_password_is(&r.c, slice_str(wrong[i])));
+    ck_assert(!config_password_is(&r.c, slice_of("sesame\0", 7)));
+    char long_text[SECRET_MAX + 2];
+    memset(long_text, 'x', sizeof long_text);
+    long_text[SECRET_MAX + 1] = '\0';
+    ck_assert(!config_set(&r.c, "requirepass", long_text, "test", &e));
+    ck_assert_str_eq(e.text, "requirepass: found 513 bytes; allowed at most 512");
+    ck_assert(config_password_is(&r.c, slice_str("sesame")));
+    long_text[SECRET_MAX] = '\0';
+    ck_assert(config_set(&r.c, "requirepass", long_text, "test", &e));
+    ck_assert(config_password_is(&r.c, slice_str(long_text)));
+    ck_assert(!config_password_is(&r.c, slice_str("sesame")));
+    ck_assert(config_set(&r.c, "requirepass", "", "test", &e));
+    ck_assert(!config_needs_password(&r.c) && !config_password_is(&r.c, slice_str("")));
+    done(&r);
+}
+END_TEST
+
+static const char *const live[] = {"read_consistency",
+                                   "write_consistency",
+                                   "bucket_types",
+                                   "sloppy_quorum",
+                                   "read_repairs_enabled",
+                                   "hint_sync",
+                                   "hint_ttl_seconds",
+                                   "hint_store_max_bytes",
+                                   "hint_store_max_bytes_per_peer",
+                                   "hint_drain_rate",
+                                   "hint_drain_interval_ms",
+                                   "dc_compression",
+                                   "dc_rate",
+                                   "requirepass"};
 
 static bool is_live(const char *key)
 {
@@ -916,7 +955,7 @@ START_TEST(set_is_checked)
         {"nonsense", "1", "there is no option 'nonsense'"},
         {"hint-drain-rate", "1", "there is no option 'hint-drain-rate'"},
         {"", "1", "there is no option ''"},
-        {"requirepass", "1", "requirepass is not supported yet"},
+        {"allow_flush", "1", "allow_flush is not supported yet"},
         {"preconnect", "1",
          "preconnect means nothing here: connections are opened at the start and kept"},
         {"daemonize", "true", "there is no option 'daemonize'"},
@@ -1331,6 +1370,7 @@ static Suite *suite(void)
     tcase_add_test(t, version_is_told);
     tcase_add_test(t, test_conf_says_ok);
     tcase_add_test(t, dump_shows_all_but_secrets);
+    tcase_add_test(t, password);
     tcase_add_loop_test(t, set_of_each_key, 0, (int)ARRAY_LEN(keys));
     tcase_add_test(t, set_is_checked);
     tcase_add_test(t, buckets_are_bounded);

@@ -278,6 +278,34 @@ START_TEST(want_tells_how_much_to_read)
 }
 END_TEST
 
+/* ---- a client that hasn't said the password ----------------------------------------------------
+ */
+
+static void expect_unknown(const char *bytes, enum resp_status status, const char *text)
+{
+    struct resp_parser p = {.bulk = -1, .unknown_client = true};
+    struct resp_command c = {0};
+    struct error e = {{0}};
+    ck_assert_int_eq(resp_request_parse(&p, (const uint8_t *)bytes, strlen(bytes), &c, &e), status);
+    if (status == RESP_BAD)
+        ck_assert_str_eq(e.text, text);
+    resp_parser_fini(&p);
+    resp_command_fini(&c);
+}
+
+START_TEST(who_is_not_known_yet_is_told_narrower_limits)
+{
+    expect_unknown("*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n", RESP_OK, NULL);
+    expect_unknown("*10\r\n", RESP_MORE, NULL);
+    expect_unknown("*11\r\n", RESP_BAD, "Protocol error: unauthenticated multibulk length");
+    expect_unknown("*2\r\n$4\r\nAUTH\r\n$16384\r\n", RESP_MORE, NULL);
+    expect_unknown("*2\r\n$4\r\nAUTH\r\n$16385\r\n", RESP_BAD,
+                   "Protocol error: unauthenticated bulk length");
+    expect_unknown("*2\r\n$4\r\nAUTH\r\n$536870913\r\n", RESP_BAD,
+                   "Protocol error: invalid bulk length");
+}
+END_TEST
+
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 /* `head`, then n times `fill`, then `tail`, parsed whole and in pieces of 1000 bytes. */
@@ -670,6 +698,7 @@ static Suite *resp_suite(void)
     tcase_add_loop_test(t, random_pipelines_in_random_pieces, 0, 100);
     tcase_add_test(t, stored_commands);
     tcase_add_test(t, what_is_written_is_read);
+    tcase_add_test(t, who_is_not_known_yet_is_told_narrower_limits);
     suite_add_tcase(s, t);
     TCase *r = tcase_create("replies");
     tcase_add_loop_test(r, reply_whole_and_by_bytes, 0, (int)ARRAY_LEN(replies));

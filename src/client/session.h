@@ -1,0 +1,57 @@
+/* client/session: the commands that a node answers itself: about the connection, the server, the
+ * ring. Each has a function that looks at c->cmd and appends the reply, in RESP2. Internal to the
+ * room; the worker's thread.
+ *
+ *     session.c          the table of them, the small ones, subcommands
+ *     session_auth.c     passwords and names of users; AUTH HELLO
+ *     session_client.c   CLIENT
+ *     session_command.c  COMMAND
+ *     session_info.c     INFO */
+#ifndef CLIENT_SESSION_H
+#define CLIENT_SESSION_H
+
+#include "client/call.h"
+
+#define SESSION_REDIS_VERSION "7.0.15" /* whose commands and errors we speak */
+
+typedef void session_fn(struct client *c, struct buf *b);
+
+/* The commands that a node answers itself. False: it must wait. */
+bool session_command(struct client *c, const struct command_spec *spec);
+/* Appends the reply of c->cmd, where that can be had at once; no call is made. False: nothing was
+ * appended: it isn't one of these commands, or others have to be asked. */
+bool session_reply(struct client *c, const struct command_spec *spec, struct buf *b);
+
+/* What a client may do that has yet to say the password. */
+bool session_without_password(const struct command_spec *spec);
+
+/* ---- what the files of the session share ------------------------------------------------------
+ */
+
+struct subcommand {
+    const char *name;
+    int arity; /* with both names; negative: at least */
+    session_fn *run;
+    const char *help; /* its arguments, what it does */
+};
+#define SESSION_SUBCOMMANDS(c, b, container, subs)                                                 \
+    session_subcommand(c, b, container, subs, ARRAY_LEN(subs))
+/* The one that c->cmd names, HELP, or Redis's error for those that there aren't. */
+void session_subcommand(struct client *c, struct buf *b, const char *container,
+                        const struct subcommand *subs, size_t n);
+
+/* Empty where there are fewer. */
+struct slice session_arg(const struct client *c, size_t i);
+/* How much of an argument an error quotes. */
+int session_quoted(struct slice s);
+bool session_arity_ok(size_t argc, int arity);
+void session_add_lower(struct buf *b, const char *name);
+void session_add_pair(struct buf *b, const char *key, const char *value);
+/* "" where it has none. False: not a name; the error is appended. */
+bool session_set_name(struct client *c, struct slice name, struct buf *b);
+bool session_valid_name(struct slice s);
+
+session_fn session_auth, session_hello, session_reset;
+session_fn session_client, session_commands, session_info;
+
+#endif
