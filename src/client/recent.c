@@ -157,6 +157,17 @@ static bool most_have(const struct recent *r, const struct requests *rs, uint32_
     return have >= level_need(CONSISTENCY_DC_QUORUM, local);
 }
 
+bool recent_reached(const struct recent *r, const struct requests *rs, uint32_t token, int node)
+{
+    const struct recent_slot *slot = slot_of(r, token);
+    if (node < 0 || (slot && slot->node == node) || (!slot && !r->floors))
+        return true;
+    rcu_read_begin();
+    bool has = has_come(r, rs, (unsigned)node, !slot);
+    rcu_read_end();
+    return has;
+}
+
 bool recent_is_thin(struct recent *r, const struct requests *rs, uint32_t token)
 {
     struct recent_slot *slot = slot_of(r, token);

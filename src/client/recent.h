@@ -37,6 +37,8 @@ int recent_replica(struct recent *r, const struct requests *rs, uint32_t token);
 int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first);
 /* May a majority of the replicas lack what the connection has written? */
 bool recent_is_thin(struct recent *r, const struct requests *rs, uint32_t token);
+/* Has this replica all that the connection has written of this token, as far as is known? */
+bool recent_reached(const struct recent *r, const struct requests *rs, uint32_t token, int node);
 /* Before a read of several keys, which live on the same replicas: where their writes were
  * acknowledged by different ones, it is forgotten by whom, so that for each of them recent_replica
  * names one that has them all. */

@@ -49,6 +49,7 @@
 #include "store/record.h"
 #include "store/strings.h"
 #include "store/wal.h"
+#include "wire/transaction.h"
 #include <lmdb.h>
 
 struct embedded_totals {
@@ -93,6 +94,7 @@ struct embedded {
 
     /* the writer publishes, readers load in this order */
     struct memtable *active, *frozen; /* RCU; may be NULL */
+    uint64_t changing;   /* atomic: odd while a change becomes visible, record after record */
     uint64_t generation; /* atomic: goes up before `frozen` goes, its records in LMDB */
 
     /* the writer's */
@@ -239,6 +241,10 @@ enum embedded_space embedded_make_space(struct embedded *s, size_t wanted, int *
 /* The frozen table's records are in LMDB. */
 void embedded_thaw(struct embedded *s);
 void embedded_tidy(struct embedded *s);
+
+/* A record's version, for WATCH: of what is there or, by the time `now`, isn't any more. NULL: no
+ * record. */
+void embedded_version(const struct record *r, uint64_t now, uint8_t out[TRANSACTION_VERSION]);
 
 /* ---- embedded_room.c --------------------------------------------------------------------------
  */

@@ -23,8 +23,8 @@ enum command_flags {
     COMMAND_SPLIT = 2, /* MGET MSET DEL UNLINK EXISTS TOUCH: falls apart into one command a key */
     COMMAND_UNDETERMINED = 4, /* its effect isn't in its arguments: SPOP, XADD *, ... */
     COMMAND_NODE_STORE = 8, /* a COMMAND_LOCAL that asks this node's store: DBSIZE SCAN KEYS ... */
-    COMMAND_RECORD = 32, /* nodes say it to one another and to their stores; clients have no such
-                            command */
+    COMMAND_RECORD = 32,    /* nodes say it to one another and to their stores; clients have no such
+                               command */
 };
 
 struct command_spec {

@@ -49,6 +49,11 @@ struct slice transaction_watches(const struct resp_command *record)
     return record->argv[WATCHES];
 }
 
+struct slice transaction_key(const struct resp_command *record, size_t i)
+{
+    return record->argv[KEYS + i];
+}
+
 void transaction_open(struct transaction *t, const struct resp_command *record)
 {
     *t = (struct transaction){.record = record, .next = KEYS + keys_of(record)};

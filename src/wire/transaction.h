@@ -31,6 +31,7 @@ bool transaction_ok(const struct resp_command *record, struct error *e) MUST_USE
 /* Of a record that is ok. */
 size_t transaction_count(const struct resp_command *record); /* its commands */
 struct slice transaction_watches(const struct resp_command *record);
+struct slice transaction_key(const struct resp_command *record, size_t i);
 /* Walks its commands; what one points to lies in the record.
  *     struct transaction t;
  *     for (transaction_open(&t, record); transaction_next(&t);) ... t.spec, t.cmd, t.bytes
