@@ -199,6 +199,7 @@ static void start(void *self)
                                   .stats = o->stats[o->index],
                                   .all_stats = o->stats,
                                   .nworkers = o->n,
+                                  .next_worker = &o->all[(o->index + 1) % o->n]->actor,
                                   .started_ms = o->started_ms,
                                   .id_step = o->n,
                                   .id_offset = o->index};
@@ -256,6 +257,9 @@ static void receive(void *self, struct msg *msg)
     switch ((enum mail_type)msg->type) {
     case MAIL_CLIENT:
         on_socket(w, container_of_(msg, struct mail_client, msg));
+        break;
+    case MAIL_CLIENTS:
+        clients_mail(&w->clients, msg);
         break;
     case MAIL_WRITE:
         request_mail_write(&w->requests, container_of_(msg, struct mail_write, msg));
@@ -360,6 +364,9 @@ static void drop(struct msg *msg)
     case MAIL_CLIENT:
         close(container_of_(msg, struct mail_client, msg)->fd);
         break;
+    case MAIL_CLIENTS:
+        clients_mail_drop(msg);
+        return;
     case MAIL_WRITE:
         mail_write_free(container_of_(msg, struct mail_write, msg));
         return;

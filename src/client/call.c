@@ -5,6 +5,24 @@
 
 #define GUESS_MIN 8192u
 
+/* The reply is nobody's to read. */
+static void render_nothing(const struct call *call, struct slice reply, struct buf *out)
+{
+    (void)call;
+    (void)reply;
+    (void)out;
+}
+
+static void mute(struct client *c, struct call *call)
+{
+    buf_fini(&call->rendering.note);
+    call->rendering = (struct rendering){.fn = render_nothing};
+    if (c->mute == MUTE_TWO)
+        c->mute = MUTE_NEXT;
+    else if (c->mute == MUTE_NEXT)
+        c->mute = MUTE_NOTHING;
+}
+
 struct call *call_new(struct client *c, const struct command_spec *spec, size_t nparts)
 {
     struct call *call = mem_calloc(1, sizeof *call + nparts * sizeof call->parts[0]);
@@ -15,6 +33,8 @@ struct call *call_new(struct client *c, const struct command_spec *spec, size_t 
     call->max = c->all->config->client_output_max_bytes;
     call->rendering = c->rendering;
     c->rendering = (struct rendering){.fn = NULL};
+    if (c->mute)
+        mute(c, call);
     for (size_t i = 0; i < nparts; i++)
         call->parts[i].call = call;
     if (c->last_call)

@@ -12,6 +12,7 @@
 enum merge { MERGE_ONE, MERGE_SUM, MERGE_ARRAY, MERGE_OK };
 
 struct call;
+struct multi;
 /* Appends a reply of the stores (RESP2) as this call's client wants to read it. The worker's
  * thread.
  */
@@ -72,6 +73,15 @@ struct client {
     bool is_dirty, closing, stalled;
     bool ended; /* nothing more comes from it; what it asked is answered */
     uint64_t id;
+    uint64_t since_us, used_us;      /* mono: connected; the last look at its commands */
+    const struct command_spec *last; /* its last command that there is; NULL: none */
+    char *lib_name, *lib_ver;        /* as CLIENT SETINFO tells; NULL: it doesn't */
+    enum client_mute {
+        MUTE_NOTHING,
+        MUTE_ALL,  /* CLIENT REPLY OFF */
+        MUTE_NEXT, /* the next reply */
+        MUTE_TWO,  /* the next two: that of CLIENT REPLY SKIP, and that of the command behind it */
+    } mute;
     char *name;         /* NULL: none */
     bool authenticated; /* it has shown the password, or came when there was none */
     uint8_t resp;       /* the version that its replies are in: 2 or 3 */
@@ -91,11 +101,12 @@ struct client {
     } reads, writes;
     unsigned answered_at_once; /* reads that took no call, since now_us */
     struct recent recent;
-    bool full;          /* commands were left for want of room */
-    bool again;         /* it has commands that may run, but others come first */
-    bool awaits;        /* a write of its waits for what peers run: request_await_carried */
-    bool lagging;       /* its command waits for a replica that has its earlier writes, */
-    uint64_t lag_until; /* at most until then (mono ms); 0: it doesn't */
+    struct multi *multi; /* client/multi.h; NULL: neither MULTI nor WATCH */
+    bool full;           /* commands were left for want of room */
+    bool again;          /* it has commands that may run, but others come first */
+    bool awaits;         /* a write of its waits for what peers run: request_await_carried */
+    bool lagging;        /* its command waits for a replica that has its earlier writes, */
+    uint64_t lag_until;  /* at most until then (mono ms); 0: it doesn't */
 };
 
 struct call *call_new(struct client *c, const struct command_spec *spec, size_t nparts);
@@ -141,6 +152,15 @@ bool call_reads_the_same(const struct call *call, struct slice reply);
 bool client_can_rewrite(const struct client *c);
 void client_rewrite(struct client *c, size_t at);
 
+/* ---- dispatch.c */
+
+/* Answers with an error. Returns true. */
+bool client_fail(struct client *c, const struct command_spec *spec, const char *text);
+/* Runs c->cmd, which reads or writes keys. False: it must wait. */
+bool client_run_keys(struct client *c, const struct command_spec *spec);
+/* Its command waits for a replica that has what it has written. False: it has waited long enough.
+ */
+bool client_lags(struct client *c);
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
 

@@ -1,5 +1,6 @@
 #include "client/client.h"
 #include "client/call.h"
+#include "client/multi.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -118,6 +119,7 @@ static void run_commands(struct client *c)
     c->all->now_us = clock_mono_us();
     c->all->wall_ms = clock_wall_ms();
     uint64_t since_us = c->all->now_us;
+    c->used_us = since_us;
     while (st->in.len && may_run(c)) {
         enum resp_status rc = c->dialect->parse(c, &e);
         if (rc == RESP_BAD) {
@@ -261,8 +263,11 @@ static void on_closed(struct stream *st)
     resp_parser_fini(&c->parser);
     resp_command_fini(&c->cmd);
     buf_fini(&c->rendering.note);
+    client_discard(c);
     recent_fini(&c->recent);
     mem_free(c->name);
+    mem_free(c->lib_name);
+    mem_free(c->lib_ver);
     mem_free(c);
 }
 
@@ -300,6 +305,7 @@ void client_accept(struct clients *all, int fd)
         mem_free(c);
         return;
     }
+    c->since_us = c->used_us = clock_mono_us();
     c->id = ++all->last_id * all->id_step + all->id_offset;
     c->next = all->first;
     if (all->first)

@@ -24,8 +24,9 @@ struct clients {
     struct stats *stats;
     struct stats *const *all_stats; /* of every worker: INFO, and the cap on connections */
     unsigned nworkers;
-    uint64_t started_ms;      /* mono */
-    uint64_t now_us, wall_ms; /* mono and wall, as of the last look at a socket */
+    struct actor *next_worker; /* all workers stand in a circle */
+    uint64_t started_ms;       /* mono */
+    uint64_t now_us, wall_ms;  /* mono and wall, as of the last look at a socket */
     struct client *first, *dirty;
     size_t pending; /* bytes of writes in flight */
     bool later;     /* some client is to be looked at again in the next turn */
@@ -38,6 +39,10 @@ void client_accept(struct clients *all, int fd);
 void clients_flush(struct clients *all); /* at the turn's end */
 void clients_close(
     struct clients *all); /* at the worker's stop: what is in flight gets no more answers */
+/* A MAIL_CLIENTS: CLIENT LIST or CLIENT KILL on its way round the workers. Takes the message. The
+ * second: where nobody receives mail any more, all workers being over. */
+void clients_mail(struct clients *all, struct msg *m);
+void clients_mail_drop(struct msg *m);
 /* Stop taking commands; true when nothing is in flight any more. */
 bool clients_quiesce(struct clients *all);
 

@@ -1,5 +1,6 @@
 /* From a parsed command to requests: which keys, whether it may run at all, one part or many. */
 #include "client/call.h"
+#include "client/multi.h"
 #include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -20,7 +21,7 @@ void reply_unknown(struct buf *out, const struct resp_command *cmd)
     buf_fini(&args);
 }
 
-static bool fail(struct client *c, const struct command_spec *spec, const char *text)
+bool client_fail(struct client *c, const struct command_spec *spec, const char *text)
 {
     struct call *call = call_new(c, spec, 0);
     struct buf b = BUF_INIT;
@@ -44,7 +45,7 @@ static bool fail_refused(struct client *c, const struct command_spec *spec)
 {
     char text[300];
     snprintf(text, sizeof text, "ERR %s", command_refusal(spec, &c->cmd));
-    return fail(c, spec, text);
+    return client_fail(c, spec, text);
 }
 
 /* A browser that was led here: what follows are lines of its request, and they must not run. */
@@ -56,7 +57,8 @@ static bool is_http(struct slice name)
 static bool fail_http(struct client *c)
 {
     c->closing = true;
-    return fail(c, NULL, "ERR Protocol error: this is the port for Redis clients, not for HTTP");
+    return client_fail(c, NULL,
+                       "ERR Protocol error: this is the port for Redis clients, not for HTTP");
 }
 
 static bool hidden(struct slice key)
@@ -76,8 +78,11 @@ static bool must_wait(const struct client *c, uint32_t token, bool write, bool w
 /* No replica of this key is known to have the client's earlier writes: wait, but not for ever. */
 static bool lags(struct client *c, uint32_t token)
 {
-    if (recent_replica(&c->recent, c->all->requests, token) != RECENT_WAIT)
-        return false;
+    return recent_replica(&c->recent, c->all->requests, token) == RECENT_WAIT && client_lags(c);
+}
+
+bool client_lags(struct client *c)
+{
     uint64_t now = clock_mono_ms();
     if (!c->lag_until)
         c->lag_until = now + c->all->config->timeout / 5;
@@ -147,8 +152,15 @@ static void start_read(struct client *c, struct part *p, const struct command_sp
                            .prefer = prefer == RECENT_WAIT ? RECENT_ANY : prefer,
                            .done = call_part_done,
                            .arg = p};
-    op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;
-    op.anchor = op.prefer >= 0 && level != CONSISTENCY_DC_ONE &&
+    int watched = multi_reads_at(c, spec, cmd);
+    if (watched >= 0) {
+        op.prefer = watched;
+        op.only = true;
+    }
+    op.second = op.prefer >= 0 && !op.only
+                    ? recent_second(&c->recent, c->all->requests, p->token, prefer)
+                    : -1;
+    op.anchor = op.prefer >= 0 && !op.only && level != CONSISTENCY_DC_ONE &&
                 recent_is_thin(&c->recent, c->all->requests, p->token);
     request_read(c->all->requests, &op);
 }
@@ -174,7 +186,7 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
 static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
                          enum consistency level)
 {
-    if (c->first_call || !client_can_rewrite(c))
+    if (c->multi || c->first_call || c->mute || !client_can_rewrite(c))
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
@@ -203,19 +215,33 @@ static bool run_read(struct client *c, const struct command_spec *spec, uint32_t
     return true;
 }
 
-static bool run_write(struct client *c, const struct command_spec *spec, uint32_t token,
-                      enum consistency level, bool wide)
+/* All of what it writes is the connection's own: each key is read where it was done. */
+static void keep_tokens(struct call *call, const struct resp_command *cmd, const size_t *keys,
+                        size_t n)
 {
+    call->tokens = mem_calloc(n, sizeof *call->tokens);
+    call->ntokens = n;
+    for (size_t i = 0; i < n; i++)
+        call->tokens[i] = request_token(call->client->all->requests, cmd->argv[keys[i]]);
+}
+
+static bool run_write(struct client *c, const struct command_spec *spec, const size_t *keys,
+                      size_t n, enum consistency level)
+{
+    uint32_t token = request_token(c->all->requests, c->cmd.argv[keys[0]]);
+    bool wide = n > 1;
     struct error e;
     struct mail_write *m = requests_new_mail(c->all->requests);
     if (!command_normalize(spec, &c->cmd, c->all->wall_ms, &m->command, &e)) {
         requests_put_mail(c->all->requests, m);
-        return fail(c, spec, e.text);
+        return client_fail(c, spec, e.text);
     }
     struct call *call = call_new(c, spec, 1);
     call->wide = wide;
     call_is_write(call, c->cmd.size);
     call->parts[0].token = token;
+    if (wide)
+        keep_tokens(call, &c->cmd, keys, n);
     start_write(c, &call->parts[0], m, spec, &c->cmd, level);
     return true;
 }
@@ -228,20 +254,11 @@ static bool run_whole(struct client *c, const struct command_spec *spec, const s
     if (not_yet(c, token, write, wide) || (write && meets_carried(c, keys, n)))
         return false;
     enum consistency level = level_of(c, keys, n, write);
-    return write ? run_write(c, spec, token, level, wide) : run_read(c, spec, token, level, wide);
+    return write ? run_write(c, spec, keys, n, level) : run_read(c, spec, token, level, wide);
 }
 
 /* ---- writes that one replica runs --------------------------------------------------------------
  */
-
-static void keep_tokens(struct call *call, const struct resp_command *cmd, const size_t *keys,
-                        size_t n)
-{
-    call->tokens = mem_calloc(n, sizeof *call->tokens);
-    call->ntokens = n;
-    for (size_t i = 0; i < n; i++)
-        call->tokens[i] = request_token(call->client->all->requests, cmd->argv[keys[i]]);
-}
 
 /* One that another node runs doesn't go the way of this node's writes: it waits for the earlier
  * ones, too, and they for it. */
@@ -251,7 +268,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     struct requests *rs = c->all->requests;
     struct error e;
     uint32_t token = request_token(rs, c->cmd.argv[keys[0]]);
-    int node = request_executor(rs, token);
+    int node = request_runner(rs, spec, &c->cmd, token);
     bool wide = n > 1, elsewhere = node >= 0 && node != (int)rs->peers->self;
     if (not_yet(c, token, true, wide) || (elsewhere && not_yet(c, token, false, wide)))
         return false;
@@ -260,7 +277,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     struct mail_write *m = requests_new_mail(rs);
     if (!command_normalize(spec, &c->cmd, c->all->wall_ms, &m->command, &e)) {
         requests_put_mail(rs, m);
-        return fail(c, spec, e.text);
+        return client_fail(c, spec, e.text);
     }
     struct carry *carry = elsewhere ? request_carry(rs, spec, &c->cmd, token, node) : NULL;
     if (elsewhere && !carry) {
@@ -273,7 +290,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     call->carried = elsewhere;
     call_is_write(call, c->cmd.size);
     call->parts[0].token = token;
-    if (wide && elsewhere)
+    if (wide)
         keep_tokens(call, &c->cmd, keys, n);
     call_part_starts(call, token);
     struct operation op = {.spec = spec,
@@ -286,7 +303,8 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     return true;
 }
 
-/* A script without keys has no owner, and nothing to tell others: it may read this node's store. */
+/* A script without keys has no owner, and nothing to tell others: it may read this node's store.
+ * Texts (XINFO HELP) any store has. */
 static void on_keyless(void *arg, const struct store_read_reply *r)
 {
     call_reply(arg, r->reply);
@@ -295,7 +313,7 @@ static void on_keyless(void *arg, const struct store_read_reply *r)
 static const struct command_spec *read_only_form(const struct command_spec *spec)
 {
     char name[16];
-    if (spec->class_ == COMMAND_READ)
+    if (spec->class_ == COMMAND_READ || !command_is_script(spec))
         return spec;
     snprintf(name, sizeof name, "%s_RO", spec->name);
     return command_find(slice_str(name));
@@ -393,8 +411,8 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
     bool write = class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE;
     for (size_t i = 0; i < n; i++)
         if (hidden(c->cmd.argv[keys[i]]))
-            return fail(c, spec,
-                        "ERR keys that begin with '" STORE_HIDDEN_PREFIX "' are the server's own");
+            return client_fail(
+                c, spec, "ERR keys that begin with '" STORE_HIDDEN_PREFIX "' are the server's own");
     bool direct = requests_direct(c->all->requests);
     if (write && requests_settling(c->all->requests)) {
         c->lagging = c->all->later = true;
@@ -406,7 +424,7 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
     if (split)
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
-        return fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
+        return client_fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
     if (write && command_stays_undetermined(spec, &c->cmd))
         return run_effect(c, spec, keys, n);
     if (n > 1 && !write)
@@ -414,18 +432,18 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
     return run_whole(c, spec, keys, n, write);
 }
 
-/* Only scripts may. */
+/* Only scripts may, and HELP. */
 static bool without_keys(struct client *c, const struct command_spec *spec)
 {
-    bool write = spec->class_ == COMMAND_CHANGE;
-    if (!command_is_script(spec))
-        return fail(c, spec, "ERR this command names no key and isn't supported");
+    bool write = command_class_of(spec, &c->cmd) != COMMAND_READ;
+    if (write && !command_is_script(spec))
+        return client_fail(c, spec, "ERR this command names no key and isn't supported");
     if (!requests_direct(c->all->requests))
         return run_keyless(c, spec);
     return run_direct(c, spec, write);
 }
 
-static bool with_keys(struct client *c, const struct command_spec *spec)
+bool client_run_keys(struct client *c, const struct command_spec *spec)
 {
     size_t few[16], *keys = few, max = c->cmd.argc;
     if (max > ARRAY_LEN(few))
@@ -437,26 +455,43 @@ static bool with_keys(struct client *c, const struct command_spec *spec)
     return done;
 }
 
-static bool dispatch_command(struct client *c)
+/* True: it can't run, and its client has been told why. */
+static bool refuse_command(struct client *c, const struct command_spec *spec)
 {
     struct error e;
-    const struct command_spec *spec = command_find(c->cmd.argv[0]);
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
-    if (c->resp == 3)
-        client_render_for(c, spec);
-    if (!spec)
+    if (!spec || (spec->flags & (COMMAND_MEMCACHE | COMMAND_RECORD)))
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
+    if (embedded && spec->class_ < COMMAND_LOCAL && !(spec->flags & COMMAND_EMBEDDED))
+        return fail_unknown(c);
+    c->last = spec;
     if (!command_arity_ok(spec, &c->cmd, &e))
-        return fail(c, spec, e.text);
+        return multi_wrong_arity(c, spec, &e) || client_fail(c, spec, e.text);
     if (client_must_authenticate(c) && !session_without_password(spec))
-        return fail(c, spec, "NOAUTH Authentication required.");
+        return client_fail(c, spec, "NOAUTH Authentication required.");
     if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
         return fail_refused(c, spec);
-    if (spec->class_ == COMMAND_LOCAL)
-        return session_command(c, spec);
-    if (embedded && !(spec->flags & COMMAND_EMBEDDED))
-        return fail_unknown(c);
-    return with_keys(c, spec);
+    return false;
+}
+
+static bool dispatch_command(struct client *c)
+{
+    const struct command_spec *spec = command_find(c->cmd.argv[0]);
+    if (multi_waits(c))
+        return false;
+    if (c->resp == 3)
+        client_render_for(c, spec);
+    if (refuse_command(c, spec)) {
+        multi_abort(c);
+        return true;
+    }
+    if (multi_queues(c, spec)) {
+        multi_queue(c, spec);
+        return true;
+    }
+    if (multi_is(spec))
+        return multi_command(c, spec);
+    return spec->class_ == COMMAND_LOCAL ? session_command(c, spec) : client_run_keys(c, spec);
 }
 
 static enum resp_status parse_command(struct client *c, struct error *e)

@@ -5,7 +5,7 @@
 #include "store/redis_reply.h"
 #include "wire/resp3.h"
 #include "wire/transaction.h"
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +33,9 @@ struct multi {
     struct buf watched;
     struct watched *watches;
     size_t nwatches, cap_watches;
-    int node;               /* whose versions these are */
-    uint64_t since_ms;      /* when that node's state last changed, */
-    bool broken;            /* it is another one by now */
+    int node;                /* whose versions these are */
+    uint64_t since_ms;       /* when that node's state last changed, */
+    bool broken;             /* it is another one by now */
     struct store_watch *own; /* a lone Redis does the watching */
     struct call *waits;      /* a WATCH or an EXEC that nothing may overtake */
 
@@ -213,44 +213,49 @@ static void merge_parts(const struct element *e, struct redis_array *a, struct b
         resp_add_status(out, "OK");
 }
 
-static size_t put_together(struct slice elements, struct redis_array a, struct buf *out,
-                           struct buf *shapes)
+/* The next element of the reply, as RESP2 has it. */
+static void add_next(const struct element *e, struct slice own, struct redis_array *a,
+                     struct buf *out)
+{
+    struct slice one;
+    if (e->parts == 0)
+        buf_add(out, own.ptr, own.len);
+    else if (e->merge != MERGE_ONE)
+        merge_parts(e, a, out);
+    else if (redis_array_next(a, &one))
+        buf_add(out, one.ptr, one.len);
+}
+
+static size_t count_elements(struct slice elements)
 {
     struct element e;
-    struct slice own, one;
+    struct slice own;
     size_t n = 0;
-    for (; next_element(&elements, &e, &own); n++) {
-        unsigned shape = e.shape;
-        buf_add(shapes, &shape, sizeof shape);
-        if (e.parts == 0)
-            buf_add(out, own.ptr, own.len);
-        else if (e.merge != MERGE_ONE)
-            merge_parts(&e, &a, out);
-        else if (redis_array_next(&a, &one))
-            buf_add(out, one.ptr, one.len);
-    }
+    while (next_element(&elements, &e, &own))
+        n++;
     return n;
 }
 
 /* From the store's array to its client's. `how`: the version of the protocol. */
 static void render_exec(const struct call *call, struct slice reply, struct buf *out)
 {
-    struct buf whole = BUF_INIT, parts = BUF_INIT, shapes = BUF_INIT;
+    bool resp3 = call->rendering.how == 3;
+    struct slice elements = buf_slice(&call->rendering.note), own;
+    struct buf two = BUF_INIT;
     struct redis_array a;
-    if (redis_array_open(reply, &a)) {
-        size_t n = put_together(buf_slice(&call->rendering.note), a, &parts, &shapes);
-        resp_add_array(&whole, n);
-        buf_add(&whole, buf_head(&parts), parts.len);
-        reply = buf_slice(&whole);
+    struct element e;
+    if (!redis_array_open(reply, &a)) { /* an error, or nil */
+        resp3 ? resp3_add(RESP3_PLAIN, reply, out) : buf_add(out, reply.ptr, reply.len);
+        return;
     }
-    if (call->rendering.how == 3)
-        resp3_add_exec((const unsigned *)(const void *)buf_head(&shapes),
-                       shapes.len / sizeof(unsigned), reply, out);
-    else
-        buf_add(out, reply.ptr, reply.len);
-    buf_fini(&whole);
-    buf_fini(&parts);
-    buf_fini(&shapes);
+    resp_add_array(out, count_elements(elements));
+    while (next_element(&elements, &e, &own)) {
+        add_next(&e, own, &a, resp3 ? &two : out);
+        if (resp3)
+            resp3_add(e.shape, buf_slice(&two), out);
+        buf_reset(&two, SIZE_MAX);
+    }
+    buf_fini(&two);
 }
 
 /* ---- the record -------------------------------------------------------------------------------
@@ -259,8 +264,8 @@ static void render_exec(const struct call *call, struct slice reply, struct buf 
 struct making {
     struct client *c;
     struct multi *m;
-    struct buf bytes;   /* commands of the record, one behind the other */
-    size_t *sizes;      /* of each */
+    struct buf bytes; /* commands of the record, one behind the other */
+    size_t *sizes;    /* of each */
     size_t n, cap;
     struct slice *keys; /* point into `lines` */
     size_t nkeys, cap_keys;
@@ -400,7 +405,7 @@ static void write_record(struct making *k)
         commands[i] = slice_of(at, k->sizes[i]);
     for (size_t i = 0; i < m->nwatches; i++)
         buf_add(&versions, m->watches[i].version, sizeof m->watches[i].version);
-    if (nkeys || k->n)
+    if (nkeys || k->n || m->own)
         transaction_add(&m->record, buf_slice(&versions), keys, nkeys, commands, k->n);
     buf_fini(&versions);
     mem_free(commands);
@@ -460,6 +465,15 @@ static bool run_own(struct client *c, const struct command_spec *spec,
     return true;
 }
 
+/* When this node saw another state of it the last time: whatever was read since then may have come
+ * from another one. */
+static uint64_t multi_node_since(const struct requests *rs, int node)
+{
+    if (node < 0 || node == (int)rs->peers->self)
+        return 0;
+    return PEER_LOAD(rs->peers->at[node], since_ms);
+}
+
 /* Nothing is done: what was watched has changed, or who said so can't be asked any more. */
 static bool has_lost_watch(struct client *c, const struct resp_command *record)
 {
@@ -501,7 +515,8 @@ static bool run_record(struct client *c, const struct command_spec *spec)
 static void set_rendering(struct client *c)
 {
     buf_fini(&c->rendering.note);
-    c->rendering = (struct rendering){.fn = render_exec, .how = c->resp, .note = c->multi->elements};
+    c->rendering =
+        (struct rendering){.fn = render_exec, .how = c->resp, .note = c->multi->elements};
     c->multi->elements = (struct buf)BUF_INIT;
 }
 
@@ -520,8 +535,7 @@ static bool exec(struct client *c, const struct command_spec *spec)
         return client_fail(c, spec, "ERR EXEC without MULTI");
     if (m->aborted) {
         client_discard(c);
-        return client_fail(c, spec,
-                           "EXECABORT Transaction discarded because of previous errors.");
+        return client_fail(c, spec, "EXECABORT Transaction discarded because of previous errors.");
     }
     if (!m->made)
         make_record(c);
@@ -755,18 +769,37 @@ static bool unwatch(struct client *c, const struct command_spec *spec)
     return reply_status(c, spec, "OK");
 }
 
+static const struct {
+    const char *name;
+    bool (*run)(struct client *c, const struct command_spec *spec);
+} five[] = {
+    {"MULTI", multi}, {"EXEC", exec}, {"DISCARD", discard}, {"WATCH", watch}, {"UNWATCH", unwatch}};
+
+static size_t place_of(const struct command_spec *spec)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(five) && !is(spec, five[i].name))
+        i++;
+    return i;
+}
+
+bool multi_is(const struct command_spec *spec)
+{
+    return spec->class_ == COMMAND_LOCAL && place_of(spec) < ARRAY_LEN(five);
+}
+
 bool multi_command(struct client *c, const struct command_spec *spec)
 {
-    static const struct {
-        const char *name;
-        bool (*run)(struct client *c, const struct command_spec *spec);
-    } five[] = {{"MULTI", multi},
-                {"EXEC", exec},
-                {"DISCARD", discard},
-                {"WATCH", watch},
-                {"UNWATCH", unwatch}};
-    size_t i = 0;
-    while (!is(spec, five[i].name))
-        i++;
-    return five[i].run(c, spec);
+    return five[place_of(spec)].run(c, spec);
+}
+
+bool multi_wrong_arity(struct client *c, const struct command_spec *spec, const struct error *e)
+{
+    char text[sizeof e->text + 64];
+    const char *why = strncmp(e->text, "ERR ", 4) == 0 ? e->text + 4 : e->text;
+    if (!is(spec, "EXEC"))
+        return false;
+    client_discard(c);
+    snprintf(text, sizeof text, "EXECABORT Transaction discarded because of: %s", why);
+    return client_fail(c, spec, text);
 }

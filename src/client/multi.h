@@ -1,7 +1,7 @@
 /* client/multi: MULTI EXEC DISCARD WATCH UNWATCH of one connection. Between MULTI and EXEC commands
- * are only checked and kept; EXEC makes one command of them (wire/transaction.h), which goes the way
- * of a command of many keys. Those that a node answers itself are answered at EXEC, and take their
- * places in its reply.
+ * are only checked and kept; EXEC makes one command of them (wire/transaction.h), which goes the
+ * way of a command of many keys. Those that a node answers itself are answered at EXEC, and take
+ * their places in its reply.
  *
  *     WATCH k  --> VERSIONS k, of the first replica (request_first_replica)     k's version
  *     GET k    --> that replica, and no other
@@ -14,7 +14,8 @@
 
 #include "client/call.h"
 
-struct multi; /* struct client has one from its first MULTI or WATCH on, and none again afterwards */
+struct multi; /* struct client has one from its first MULTI or WATCH on, and none again afterwards
+               */
 
 /* WATCH or EXEC hasn't been answered, and what follows must not overtake it. */
 bool multi_waits(const struct client *c);
@@ -23,6 +24,9 @@ bool multi_queues(const struct client *c, const struct command_spec *spec);
 void multi_queue(struct client *c, const struct command_spec *spec); /* keeps it, and answers */
 /* A command was answered by an error before it could be kept: EXEC will be refused. */
 void multi_abort(struct client *c);
+/* EXEC with arguments: ends the transaction as Redis does. False: another command. */
+bool multi_wrong_arity(struct client *c, const struct command_spec *spec, const struct error *e);
+bool multi_is(const struct command_spec *spec); /* MULTI EXEC DISCARD WATCH UNWATCH */
 /* One of the five. False: it must wait. */
 bool multi_command(struct client *c, const struct command_spec *spec);
 /* The node that must be asked, for this command reads what is watched; -1: any. */

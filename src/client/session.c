@@ -117,8 +117,10 @@ void session_subcommand(struct client *c, struct buf *b, const char *container,
         buf_fini(&full);
     } else if (help) {
         add_help(b, container, subs, n);
-    } else {
+    } else if (s->run) {
         s->run(c, b);
+    } else {
+        resp_add_error(b, "ERR '%s %s' isn't supported in a transaction", container, s->name);
     }
 }
 
@@ -165,6 +167,8 @@ bool session_command(struct client *c, const struct command_spec *spec)
     struct buf b = BUF_INIT;
     if (spec->flags & COMMAND_NODE_STORE)
         return ask_store(c, spec);
+    if (session_ask_workers(c, spec))
+        return true;
     if (!session_reply(c, spec, &b))
         reply_unknown(&b, &c->cmd);
     return answer(c, spec, &b);

@@ -4,7 +4,8 @@
  *
  *     session.c          the table of them, the small ones, subcommands
  *     session_auth.c     passwords and names of users; AUTH HELLO
- *     session_client.c   CLIENT
+ *     session_client.c   CLIENT, but for
+ *     session_roll.c     LIST and KILL, which go round the workers
  *     session_command.c  COMMAND
  *     session_info.c     INFO */
 #ifndef CLIENT_SESSION_H
@@ -30,8 +31,8 @@ bool session_without_password(const struct command_spec *spec);
 
 struct subcommand {
     const char *name;
-    int arity; /* with both names; negative: at least */
-    session_fn *run;
+    int arity;        /* with both names; negative: at least */
+    session_fn *run;  /* NULL: others have to be asked, which session_command does */
     const char *help; /* its arguments, what it does */
 };
 #define SESSION_SUBCOMMANDS(c, b, container, subs)                                                 \
@@ -50,6 +51,10 @@ void session_add_pair(struct buf *b, const char *key, const char *value);
 /* "" where it has none. False: not a name; the error is appended. */
 bool session_set_name(struct client *c, struct slice name, struct buf *b);
 bool session_valid_name(struct slice s);
+/* One line of CLIENT LIST, without its end. */
+void session_add_client(struct buf *b, const struct client *c);
+/* CLIENT LIST and CLIENT KILL: all workers are asked. False: it isn't one of them. */
+bool session_ask_workers(struct client *c, const struct command_spec *spec);
 
 session_fn session_auth, session_hello, session_reset;
 session_fn session_client, session_commands, session_info;

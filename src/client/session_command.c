@@ -1,77 +1,400 @@
-/* COMMAND */
+/* COMMAND: what this node serves, told as Redis 7.0 tells it. */
 #include "client/session.h"
 #include "core/mem.h"
+#include "store/glob.h"
+#include "wire/command_about.h"
+#include <ctype.h>
+#include <string.h>
 
 static bool served(const struct clients *all, const struct command_spec *s)
 {
-    if (s->class_ == COMMAND_REFUSED)
+    if (s->class_ == COMMAND_REFUSED || (s->flags & (COMMAND_MEMCACHE | COMMAND_RECORD)))
         return false;
     return s->class_ == COMMAND_LOCAL || all->config->data_store != DATA_STORE_EMBEDDED ||
            (s->flags & COMMAND_EMBEDDED);
 }
 
-static size_t count_served(const struct clients *all)
+/* The row of a command, or of a subcommand's container; NULL: it isn't served here. */
+static const struct command_spec *spec_of(const struct clients *all,
+                                          const struct command_about *about)
 {
-    size_t n, count = 0;
-    const struct command_spec *t = command_table(&n);
-    for (size_t i = 0; i < n; i++)
-        count += served(all, &t[i]);
-    return count;
+    const struct command_spec *s = command_find(slice_of(about->name, strcspn(about->name, "|")));
+    return s && served(all, s) ? s : NULL;
 }
 
-static void add_command_name(struct buf *b, const struct command_spec *s)
+static bool is_sub(const struct command_about *about)
+{
+    return strchr(about->name, '|') != NULL;
+}
+
+/* ---- INFO -------------------------------------------------------------------------------------
+ */
+
+static void add_name(struct buf *b, const struct command_about *about)
 {
     struct buf name = BUF_INIT;
-    session_add_lower(&name, s->name);
+    session_add_lower(&name, about->name);
     resp_add_bulk(b, buf_slice(&name));
     buf_fini(&name);
 }
 
-static void add_command_info(struct buf *b, const struct command_spec *s)
+typedef void add_word(struct buf *b, struct slice word);
+
+static void add_words(struct buf *b, const char *words, add_word *add)
 {
-    bool write = s->class_ == COMMAND_OVERWRITE || s->class_ == COMMAND_CHANGE;
-    resp_add_array(b, 6);
-    add_command_name(b, s);
-    resp_add_int(b, s->arity);
-    resp_add_array(b, 1);
-    resp_add_status(b, write ? "write" : "readonly");
-    resp_add_int(b, s->first);
-    resp_add_int(b, s->last);
-    resp_add_int(b, s->step);
+    size_t n = 0;
+    const char *at = words;
+    while (command_about_word(&at).len)
+        n++;
+    resp_add_array(b, n);
+    for (at = words; n > 0; n--)
+        add(b, command_about_word(&at));
 }
 
-/* Everything that is served here, by `add`. */
-static void list_commands(const struct clients *all, struct buf *b,
-                          void (*add)(struct buf *b, const struct command_spec *s))
+static void add_status(struct buf *b, struct slice word)
 {
-    size_t n;
-    const struct command_spec *t = command_table(&n);
-    resp_add_array(b, count_served(all));
-    for (size_t i = 0; i < n; i++)
-        if (served(all, &t[i]))
-            add(b, &t[i]);
+    buf_printf(b, "+%.*s\r\n", (int)word.len, (const char *)word.ptr);
 }
+
+static void add_categories(struct buf *b, const struct command_about *about)
+{
+    size_t n = 0;
+    for (const char *const *c = command_categories; *c; c++)
+        n += command_about_is_in(about, *c);
+    resp_add_array(b, n);
+    for (const char *const *c = command_categories; *c; c++)
+        if (command_about_is_in(about, *c))
+            buf_printf(b, "+@%s\r\n", *c);
+}
+
+static void add_number(struct buf *b, const char *name, int64_t value)
+{
+    resp_add_bulk_str(b, name);
+    resp_add_int(b, value);
+}
+
+static void add_spec_head(struct buf *b, const char *what, const char *type, size_t n)
+{
+    resp_add_bulk_str(b, what);
+    resp_add_array(b, 4);
+    session_add_pair(b, "type", type);
+    resp_add_bulk_str(b, "spec");
+    resp_add_array(b, 2 * n);
+}
+
+static void add_begin_search(struct buf *b, const struct command_keyspec *k)
+{
+    if (k->unknown) {
+        add_spec_head(b, "begin_search", "unknown", 0);
+    } else if (k->word.len) {
+        add_spec_head(b, "begin_search", "keyword", 2);
+        resp_add_bulk_str(b, "keyword");
+        resp_add_bulk(b, k->word);
+        add_number(b, "startfrom", k->begin);
+    } else {
+        add_spec_head(b, "begin_search", "index", 1);
+        add_number(b, "index", k->begin);
+    }
+}
+
+static void add_find_keys(struct buf *b, const struct command_keyspec *k)
+{
+    if (k->unknown) {
+        add_spec_head(b, "find_keys", "unknown", 0);
+    } else if (k->counted) {
+        add_spec_head(b, "find_keys", "keynum", 3);
+        add_number(b, "keynumidx", 0);
+        add_number(b, "firstkey", 1);
+        add_number(b, "keystep", k->step);
+    } else {
+        add_spec_head(b, "find_keys", "range", 3);
+        add_number(b, "lastkey", k->last);
+        add_number(b, "keystep", k->step);
+        add_number(b, "limit", k->limit);
+    }
+}
+
+static void add_keyspecs(struct buf *b, const struct command_about *about)
+{
+    struct command_keyspec k;
+    size_t n = 0;
+    for (const char *at = about->keys; command_keyspec_next(&at, &k);)
+        n++;
+    resp_add_array(b, n);
+    for (const char *at = about->keys; command_keyspec_next(&at, &k);) {
+        resp_add_array(b, 6);
+        resp_add_bulk_str(b, "flags");
+        add_words(b, k.flags, add_status);
+        add_begin_search(b, &k);
+        add_find_keys(b, &k);
+    }
+}
+
+/* Ten elements, of which the last are its subcommands, told in the same way. */
+static void add_info(struct buf *b, const struct command_spec *s, const struct command_about *about)
+{
+    bool sub = is_sub(about);
+    size_t n = 0;
+    const struct command_about *subs = sub ? NULL : command_about_subs(about, &n);
+    struct command_keyspec k = {.unknown = true};
+    const char *keys = about->keys;
+    bool fixed = sub && command_keyspec_next(&keys, &k) && !k.unknown;
+    resp_add_array(b, 10);
+    add_name(b, about);
+    resp_add_int(b, sub ? about->arity : s->arity);
+    add_words(b, about->flags, add_status);
+    resp_add_int(b, sub ? (fixed ? k.begin : 0) : s->first);
+    resp_add_int(b, sub ? (fixed ? k.begin + k.last : 0) : s->last);
+    resp_add_int(b, sub ? (fixed ? k.step : 0) : s->step);
+    add_categories(b, about);
+    add_words(b, about->tips, resp_add_bulk);
+    add_keyspecs(b, about);
+    resp_add_array(b, n);
+    for (size_t i = 0; i < n; i++)
+        add_info(b, s, &subs[i]);
+}
+
+/* ---- which of them ----------------------------------------------------------------------------
+ */
+
+typedef bool is_wanted(const struct command_about *about, struct slice what);
+typedef void add_command(struct buf *b, const struct command_spec *s,
+                         const struct command_about *about);
+
+/* Those that are served here and wanted, by `add`; returns how many. b NULL: only counts. */
+static size_t each(const struct clients *all, struct buf *b, is_wanted *wanted, struct slice what,
+                   add_command *add)
+{
+    size_t n, count = 0;
+    const struct command_about *table = command_about_table(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct command_spec *s = spec_of(all, &table[i]);
+        if (!s || !wanted(&table[i], what))
+            continue;
+        count++;
+        if (b)
+            add(b, s, &table[i]);
+    }
+    return count;
+}
+
+static void list(const struct clients *all, struct buf *b, is_wanted *wanted, struct slice what,
+                 add_command *add)
+{
+    resp_add_array(b, each(all, NULL, wanted, what, add));
+    each(all, b, wanted, what, add);
+}
+
+static bool is_command(const struct command_about *about, struct slice what)
+{
+    (void)what;
+    return !is_sub(about);
+}
+
+static bool is_any(const struct command_about *about, struct slice what)
+{
+    (void)about;
+    (void)what;
+    return true;
+}
+
+static bool is_none(const struct command_about *about, struct slice what)
+{
+    (void)about;
+    (void)what;
+    return false;
+}
+
+static bool has_category(const struct command_about *about, struct slice what)
+{
+    for (const char *const *c = command_categories; *c; c++)
+        if (slice_is(what, *c))
+            return command_about_is_in(about, *c);
+    return false;
+}
+
+static bool has_pattern(const struct command_about *about, struct slice what)
+{
+    struct buf pattern = BUF_INIT;
+    for (size_t i = 0; i < what.len; i++) {
+        uint8_t upper = (uint8_t)toupper(what.ptr[i]);
+        buf_add(&pattern, &upper, 1);
+    }
+    bool has = glob_match(buf_slice(&pattern), slice_str(about->name));
+    buf_fini(&pattern);
+    return has;
+}
+
+static void only_name(struct buf *b, const struct command_spec *s,
+                      const struct command_about *about)
+{
+    (void)s;
+    add_name(b, about);
+}
+
+static const struct slice nothing = {NULL, 0};
 
 static void command_count(struct client *c, struct buf *b)
 {
-    resp_add_int(b, (int64_t)count_served(c->all));
+    resp_add_int(b, (int64_t)each(c->all, NULL, is_command, nothing, NULL));
 }
 
 static void command_info(struct client *c, struct buf *b)
 {
-    if (c->cmd.argc == 2) {
-        list_commands(c->all, b, add_command_info);
+    if (c->cmd.argc <= 2) {
+        list(c->all, b, is_command, nothing, add_info);
         return;
     }
     resp_add_array(b, c->cmd.argc - 2);
     for (size_t i = 2; i < c->cmd.argc; i++) {
-        const struct command_spec *s = command_find(session_arg(c, i));
-        if (s && served(c->all, s))
-            add_command_info(b, s);
+        const struct command_about *about = command_about_find(session_arg(c, i));
+        const struct command_spec *s = about ? spec_of(c->all, about) : NULL;
+        if (s)
+            add_info(b, s, about);
         else
-            buf_add_str(b, "*-1\r\n");
+            resp_add_nil(b);
     }
 }
+
+static void command_list(struct client *c, struct buf *b)
+{
+    static const struct {
+        const char *name;
+        is_wanted *wanted;
+    } filters[] = {{"MODULE", is_none}, {"ACLCAT", has_category}, {"PATTERN", has_pattern}};
+    if (c->cmd.argc == 2) {
+        list(c->all, b, is_any, nothing, only_name);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(filters); i++)
+        if (c->cmd.argc == 5 && slice_is(session_arg(c, 2), "FILTERBY") &&
+            slice_is(session_arg(c, 3), filters[i].name)) {
+            list(c->all, b, filters[i].wanted, session_arg(c, 4), only_name);
+            return;
+        }
+    resp_add_error(b, "ERR syntax error");
+}
+
+/* ---- GETKEYS ----------------------------------------------------------------------------------
+ */
+
+/* A command line within this one. */
+struct line {
+    struct resp_command cmd;
+    const struct command_spec *spec;
+    const struct command_about *about; /* of the subcommand, where it names one */
+};
+
+static bool find_line(const struct client *c, struct line *l)
+{
+    struct buf name = BUF_INIT;
+    *l = (struct line){.cmd = {.argv = c->cmd.argv + 2, .argc = c->cmd.argc - 2}};
+    l->spec = command_find(l->cmd.argv[0]);
+    l->about = l->spec ? command_about_find(l->cmd.argv[0]) : NULL;
+    size_t subs = 0;
+    if (l->about)
+        command_about_subs(l->about, &subs);
+    if (subs && l->cmd.argc > 1) {
+        buf_add_str(&name, l->spec->name);
+        buf_add_str(&name, "|");
+        buf_add(&name, l->cmd.argv[1].ptr, l->cmd.argv[1].len);
+        l->about = command_about_find(buf_slice(&name));
+        buf_fini(&name);
+    }
+    return l->about != NULL;
+}
+
+/* Not: channels, which are told in the same way. */
+static bool has_keys(const struct command_about *about)
+{
+    struct command_keyspec k;
+    for (const char *at = about->keys; command_keyspec_next(&at, &k);)
+        if (strncmp(k.flags, "not_key", 7) != 0)
+            return true;
+    return false;
+}
+
+static bool says(const struct resp_command *cmd, size_t from, const char *word)
+{
+    for (size_t i = from; i < cmd->argc; i++)
+        if (slice_is(cmd->argv[i], word))
+            return true;
+    return false;
+}
+
+/* What is done to the key at this place. Where it depends on the arguments, the specification says
+ * only what it may be. */
+static const char *flags_at(const struct line *l, size_t place)
+{
+    struct command_keyspec k;
+    size_t last;
+    const struct resp_command *cmd = &l->cmd;
+    if (strcmp(l->about->name, "SET") == 0)
+        return says(cmd, 3, "GET") ? "RW access update" : "OW update";
+    if (strcmp(l->about->name, "BITFIELD") == 0)
+        return says(cmd, 2, "SET") || says(cmd, 2, "INCRBY") ? "RW access update" : "RO access";
+    for (const char *at = l->about->keys; command_keyspec_next(&at, &k);) {
+        size_t first = command_keyspec_keys(&k, cmd, &last);
+        if (first && place >= first && place <= last && (place - first) % (size_t)k.step == 0)
+            return k.flags;
+    }
+    return "OW update"; /* behind an option: STORE */
+}
+
+static void add_keys(struct buf *b, const struct line *l, const size_t *keys, size_t n, bool flags)
+{
+    resp_add_array(b, n);
+    for (size_t i = 0; i < n; i++) {
+        if (flags)
+            resp_add_array(b, 2);
+        resp_add_bulk(b, l->cmd.argv[keys[i]]);
+        if (flags)
+            add_words(b, flags_at(l, keys[i]), add_status);
+    }
+}
+
+static bool has_flag(const struct command_about *about, const char *flag)
+{
+    return strstr(about->flags, flag) != NULL;
+}
+
+static void getkeys(struct client *c, struct buf *b, bool flags)
+{
+    struct line l;
+    if (!find_line(c, &l)) {
+        resp_add_error(b, "ERR Invalid command specified");
+        return;
+    }
+    size_t max = l.cmd.argc;
+    int arity = is_sub(l.about) ? l.about->arity : l.spec->arity;
+    if (!has_keys(l.about)) {
+        resp_add_error(b, "ERR The command has no key arguments");
+        return;
+    }
+    if (!session_arity_ok(max, arity)) {
+        resp_add_error(b, "ERR Invalid number of arguments specified for command");
+        return;
+    }
+    size_t *keys = mem_calloc(max, sizeof *keys), n = command_keys(l.spec, &l.cmd, keys, max);
+    if (n || has_flag(l.about, "no_mandatory_keys"))
+        add_keys(b, &l, keys, n, flags);
+    else
+        resp_add_error(b, "ERR Invalid arguments specified for command");
+    mem_free(keys);
+}
+
+static void command_getkeys(struct client *c, struct buf *b)
+{
+    getkeys(c, b, false);
+}
+
+static void command_getkeysandflags(struct client *c, struct buf *b)
+{
+    getkeys(c, b, true);
+}
+
+/* ---- DOCS -------------------------------------------------------------------------------------
+ */
 
 /* No texts: redis-cli and others then show none. */
 static void command_docs(struct client *c, struct buf *b)
@@ -80,45 +403,19 @@ static void command_docs(struct client *c, struct buf *b)
     resp_add_array(b, 0);
 }
 
-static void command_list(struct client *c, struct buf *b)
-{
-    if (c->cmd.argc == 2)
-        list_commands(c->all, b, add_command_name);
-    else
-        resp_add_error(b, "ERR syntax error");
-}
-
-static void command_getkeys(struct client *c, struct buf *b)
-{
-    struct resp_command of = {.argv = c->cmd.argv + 2, .argc = c->cmd.argc - 2};
-    const struct command_spec *s = command_find(of.argv[0]);
-    if (!s) {
-        resp_add_error(b, "ERR Invalid command specified");
-        return;
-    }
-    size_t *keys = mem_calloc(of.argc, sizeof *keys), n = command_keys(s, &of, keys, of.argc);
-    if (n == 0 && s->first == 0)
-        resp_add_error(b, "ERR The command has no key arguments");
-    else if (!session_arity_ok(of.argc, s->arity))
-        resp_add_error(b, "ERR Invalid number of arguments specified for command");
-    else {
-        resp_add_array(b, n);
-        for (size_t i = 0; i < n; i++)
-            resp_add_bulk(b, of.argv[keys[i]]);
-    }
-    mem_free(keys);
-}
-
 void session_commands(struct client *c, struct buf *b)
 {
     static const struct subcommand subs[] = {
         {"COUNT", 2, command_count, " -- How many commands there are."},
         {"DOCS", -2, command_docs, " [<command> ...] -- Nothing: there are no texts."},
         {"GETKEYS", -4, command_getkeys, " <command line> -- The keys in it."},
-        {"INFO", -2, command_info, " [<command> ...] -- Arity, class, places of the keys."},
-        {"LIST", -2, command_list, " -- Names."}};
+        {"GETKEYSANDFLAGS", -4, command_getkeysandflags,
+         " <command line> -- The keys in it, and what is done to each."},
+        {"INFO", -2, command_info, " [<command> ...] -- What clients have to know of each."},
+        {"LIST", -2, command_list,
+         " [FILTERBY (MODULE <name>|ACLCAT <category>|PATTERN <pattern>)] -- Names."}};
     if (c->cmd.argc == 1)
-        list_commands(c->all, b, add_command_info);
+        command_info(c, b);
     else
         SESSION_SUBCOMMANDS(c, b, "COMMAND", subs);
 }

@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
@@ -173,6 +174,22 @@ void address_of_this_machine(const struct address *to, uint16_t port, struct add
     *out = (struct address){.kind = ADDRESS_TCP, .port = port};
     if (!by_route(to, out) && !by_interface(out))
         snprintf(out->host, sizeof out->host, "127.0.0.1");
+}
+
+void address_of_socket(int fd, bool other, struct address *out)
+{
+    struct sockaddr_storage at = {0};
+    socklen_t len = sizeof at;
+    char port[8] = "0";
+    int rc = other ? getpeername(fd, (struct sockaddr *)&at, &len)
+                   : getsockname(fd, (struct sockaddr *)&at, &len);
+    *out = (struct address){.kind = ADDRESS_UNIX};
+    if (rc != 0 || at.ss_family == AF_UNIX ||
+        getnameinfo((struct sockaddr *)&at, len, out->host, sizeof out->host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return;
+    out->kind = ADDRESS_TCP;
+    out->port = (uint16_t)atoi(port);
 }
 
 bool address_is_number(const struct address *a)

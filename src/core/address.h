@@ -48,6 +48,10 @@ bool address_is_any(const struct address *a);
  * seconds: at a start. */
 void address_of_this_machine(const struct address *to, uint16_t port, struct address *out);
 
+/* Either end of a connected TCP socket: its own, or the other one's. Any other socket, and one that
+ * isn't connected any more: a unix socket without a path. */
+void address_of_socket(int fd, bool other, struct address *out);
+
 /* The host is a number (or it is a unix socket): address_resolve doesn't block. */
 bool address_is_number(const struct address *a);
 

@@ -10,6 +10,7 @@
  *   a new node at another one's place
  *                writer --REPLACE--> sender --REPLACED--> writer   (it inherits the log)
  *   clients      worker --CLIENT--> worker         (accepted sockets are dealt out)
+ *                worker --CLIENTS--> worker        (CLIENT LIST and KILL go round all of them)
  *   gossip       worker --GOSSIP--> gossip --LINK--> worker
  *   members      gossip --MEMBER--> writer         (brings ring, peers and senders there)
  *                writer --MOVED, GONE--> sender
@@ -59,6 +60,7 @@ enum mail_type {
     MAIL_SETTLE,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
     MAIL_MEND,
+    MAIL_CLIENTS, /* struct roll in the client room */
     MAIL_BEATS_WANTED, /* a bare msg: the writer asks its peers how far their writes are */
 };
 

@@ -8,8 +8,10 @@ libdynomited_a_SOURCES += src/store/store.h src/store/internal.h src/store/store
 	src/store/embedded_read.c src/store/embedded_scan.c \
 	src/store/wal.h src/store/wal.c src/store/memtable.h src/store/memtable.c
 libdynomited_a_SOURCES += src/store/redis.h src/store/redis.c src/store/redis_greet.c \
-	src/store/redis_tx.c src/store/redis_judge.c src/store/redis_record.c src/store/redis_watch.c src/store/redis_script.h src/store/redis_script.c \
-	src/store/redis_read.c src/store/redis_copy.c src/store/touched.h src/store/touched.c src/store/redis_probe.c \
-	src/store/redis_conn.h src/store/redis_conn.c src/store/redis_info.h src/store/redis_info.c \
+	src/store/redis_tx.c src/store/redis_judge.c src/store/redis_record.c \
+	src/store/redis_watch.c src/store/redis_script.h src/store/redis_script.c \
+	src/store/redis_read.c src/store/redis_copy.c src/store/touched.h src/store/touched.c src/store/redis_protocol.c \
+	src/store/redis_info.h src/store/redis_info.c \
 	src/store/redis_numbers.h src/store/redis_numbers.c src/store/redis_reply.h \
 	src/store/redis_reply.c src/store/stamps.h src/store/stamps.c
+libdynomited_a_SOURCES += src/store/backend_conn.h src/store/backend_conn.c src/store/backend_probe.c

@@ -47,7 +47,7 @@ void redis_go_up(struct redis *r)
     r->numbers_known = r->armed = true;
     r->said[0] = 0;
     if (!r->quarrel)
-        redis_conn_settled(r->conn);
+        backend_conn_settled(r->conn);
     r->mends = redis_numbers_of(&r->numbers, STORE_SOURCE_MENDS)->last;
     stamps_settle(r->stamps, by_number, r);
     redis_stamps_settled(r);
@@ -76,7 +76,7 @@ static void on_lost(void *owner, const char *reason)
     redis_tx_give_back(r);
 }
 
-static const struct redis_conn_ops writer_ops = {.ready = on_ready, .lost = on_lost};
+static const struct backend_conn_ops writer_ops = {.ready = on_ready, .lost = on_lost};
 
 /* A reading side has marked the store down: greet again, and see. */
 static void on_doubt(uv_async_t *h)
@@ -85,7 +85,7 @@ static void on_doubt(uv_async_t *h)
     char why[256];
     store_why_down(&r->base, why, sizeof why);
     if (r->numbers_known && *why)
-        redis_conn_break(r->conn, why);
+        backend_conn_break(r->conn, why);
 }
 
 static void writer_start(struct store *s, uv_loop_t *loop, const struct store_events *events)
@@ -96,7 +96,7 @@ static void writer_start(struct store *s, uv_loop_t *loop, const struct store_ev
     redis_numbers_name(&r->numbers, 0, r->self_id);
     snprintf(mends, sizeof mends, "%.*s/mends", (int)(sizeof mends - sizeof "/mends"), r->self_id);
     redis_numbers_name(&r->numbers, STORE_SOURCE_MENDS, mends);
-    r->conn = redis_conn_new(loop, &r->address, &writer_ops, r);
+    r->conn = backend_conn_new(loop, &redis_protocol, &r->address, &writer_ops, r);
     r->doubt.data = r;
     uv_async_init(loop, &r->doubt, on_doubt);
     __atomic_store_n(&r->doubt_open, true, __ATOMIC_RELEASE);
@@ -107,7 +107,7 @@ static void writer_stop(struct store *s)
     struct redis *r = redis_of(s);
     __atomic_store_n(&r->doubt_open, false, __ATOMIC_RELEASE);
     uv_close((uv_handle_t *)&r->doubt, NULL); /* the readers have ended */
-    redis_conn_free(r->conn);
+    backend_conn_free(r->conn);
 }
 
 static uint64_t last(struct store *s, unsigned source, const char *node_id)
@@ -163,16 +163,16 @@ struct store *store_open_redis(const struct store_options *o, struct error *e)
 {
     struct redis *r = MEM_NEW(struct redis);
     char *path = mem_printf("%s/stamps", o->data_dir);
-    r->address = (struct redis_address){.host = keep_text(r, 0, o->host),
-                                        .unix_path = keep_text(r, 1, o->unix_path),
-                                        .port = o->port,
-                                        .user = keep_text(r, 2, o->user),
-                                        .password = keep_text(r, 3, o->password),
-                                        .timeout_ms = o->timeout_ms,
-                                        .company_timeout_ms = o->company_timeout_ms,
-                                        .alone = &r->base.alone};
+    r->address = (struct backend_address){.host = keep_text(r, 0, o->host),
+                                          .unix_path = keep_text(r, 1, o->unix_path),
+                                          .port = o->port,
+                                          .user = keep_text(r, 2, o->user),
+                                          .password = keep_text(r, 3, o->password),
+                                          .timeout_ms = o->timeout_ms,
+                                          .company_timeout_ms = o->company_timeout_ms,
+                                          .alone = &r->base.alone};
     r->self_id = keep_text(r, 4, o->self_id);
-    if (redis_probe(&r->address, e))
+    if (backend_probe(&redis_protocol, &r->address, e))
         r->stamps = stamps_open(path, o->stamp_table_bytes, clock_wall_ms(), e);
     mem_free(path);
     if (!r->stamps) {

@@ -5,8 +5,8 @@
  *     redis_judge.c   what stamps say of a write, and what they are told of it
  *     redis_record.c  clients' transactions, which are writes of many commands; versions of keys
  *     redis_read.c    the reading sides; redis_copy.c what read repair asks them
+ *     redis_protocol.c how a connection to it is spoken to
  *     redis_watch.c   connections for WATCH, where a node is alone
- *     redis_probe.c   one look before the start
  *
  * The fence. Bytes of an old connection may reach Redis after a new one has read the numbers: they
  * lie in a socket buffer, also of a process that was killed. A transaction among them would do once
@@ -33,8 +33,8 @@
 #ifndef STORE_REDIS_H
 #define STORE_REDIS_H
 
+#include "store/backend_conn.h"
 #include "store/internal.h"
-#include "store/redis_conn.h"
 #include "store/redis_info.h"
 #include "store/redis_numbers.h"
 #include "store/redis_reply.h"
@@ -64,7 +64,7 @@ struct redis_unnoted {
 
 struct redis {
     struct store base;
-    struct redis_address address;
+    struct backend_address address;
     const char *self_id;
     char *texts[5];          /* owns the strings of the two above */
     struct stamps *stamps;   /* written by the writing side, read by all */
@@ -75,7 +75,7 @@ struct redis {
     bool doubt_open; /* atomic */
     /* all below is the writing side's: its connection */
     struct store_events events;
-    struct redis_conn *conn;
+    struct backend_conn *conn;
     struct redis_numbers numbers;
     char fence[REDIS_ID_MAX + 40]; /* what this connection has put up */
     uint64_t greetings, fenced_ms; /* how many; when another one's fence was last met */
@@ -156,8 +156,8 @@ struct redis_watches { /* of one reading side */
 void redis_watches_end(struct redis_watches *all); /* their connections are closed */
 struct redis_watches *redis_reader_watches(struct store_reader *reader);
 uv_loop_t *redis_reader_loop(struct store_reader *reader);
-/* redis_probe.c */
-bool redis_probe(const struct redis_address *to, struct error *e) MUST_USE;
+/* redis_protocol.c */
+extern const struct backend_protocol redis_protocol;
 /* redis_read.c */
 struct store_reader *redis_reader_new(struct store *s, uv_loop_t *loop);
 void redis_reader_free(struct store_reader *reader);
@@ -166,20 +166,20 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
 /* MULTI, the commands of a record (wire/transaction.h), EXEC. Returns how many commands that is. */
 unsigned redis_add_block(struct buf *out, const struct resp_command *record);
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg);
-struct redis_conn *redis_reader_conn(struct store_reader *reader);
+struct backend_conn *redis_reader_conn(struct store_reader *reader);
 /* redis_copy.c */
 void redis_copy(struct store_reader *reader, struct slice key, bool command, store_copy_fn *fn,
                 void *arg);
 
-static inline void redis_add_word(struct redis_conn *c, const char *word)
+static inline void redis_add_word(struct backend_conn *c, const char *word)
 {
     struct slice s = slice_str(word);
-    resp_add_command(redis_conn_out(c), &s, 1);
+    resp_add_command(backend_conn_out(c), &s, 1);
 }
-static inline void redis_add_pair(struct redis_conn *c, const char *word, struct slice arg)
+static inline void redis_add_pair(struct backend_conn *c, const char *word, struct slice arg)
 {
     struct slice argv[2] = {slice_str(word), arg};
-    resp_add_command(redis_conn_out(c), argv, 2);
+    resp_add_command(backend_conn_out(c), argv, 2);
 }
 
 #endif

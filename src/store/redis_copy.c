@@ -20,7 +20,7 @@
 
 struct copying {
     struct redis *r;
-    struct redis_conn *conn;
+    struct backend_conn *conn;
     struct blob *key;
     bool command, odd; /* odd: what was answered doesn't go together */
     store_copy_fn *fn;
@@ -214,7 +214,7 @@ static void on_answer(void *arg, const struct slice *reply)
 
 static void ask(struct copying *c)
 {
-    struct buf *out = redis_conn_out(c->conn);
+    struct buf *out = backend_conn_out(c->conn);
     struct slice key = blob_slice(c->key), argv[8];
     size_t n = 0;
     const char *first = c->kind->question[0], *blank = strchr(first, ' ');
@@ -229,8 +229,8 @@ static void ask(struct copying *c)
     redis_add_pair(c->conn, "PTTL", key);
     if (c->command)
         redis_add_pair(c->conn, "DUMP", key);
-    redis_conn_expect(c->conn, c->command ? 4 : 3, on_answer, c);
-    redis_conn_flush_later(c->conn);
+    backend_conn_expect(c->conn, c->command ? 4 : 3, on_answer, c);
+    backend_conn_flush_later(c->conn);
 }
 
 static void on_type(void *arg, const struct slice *reply)
@@ -254,9 +254,9 @@ static void on_type(void *arg, const struct slice *reply)
 void redis_copy(struct store_reader *reader, struct slice key, bool command, store_copy_fn *fn,
                 void *arg)
 {
-    struct redis_conn *conn = redis_reader_conn(reader);
+    struct backend_conn *conn = redis_reader_conn(reader);
     struct redis *r = (struct redis *)(void *)reader->store;
-    if (!redis_conn_ready(conn) || !store_is_up(reader->store)) {
+    if (!backend_conn_ready(conn) || !store_is_up(reader->store)) {
         fn(arg, &(struct store_copy){.ok = false});
         return;
     }
@@ -270,6 +270,6 @@ void redis_copy(struct store_reader *reader, struct slice key, bool command, sto
                           .settled = __atomic_load_n(&r->settled, __ATOMIC_ACQUIRE)};
     c->label = stamps_get(r->stamps, stamps_hash(key));
     redis_add_pair(conn, "TYPE", key);
-    redis_conn_expect(conn, 1, on_type, c);
-    redis_conn_flush_later(conn);
+    backend_conn_expect(conn, 1, on_type, c);
+    backend_conn_flush_later(conn);
 }

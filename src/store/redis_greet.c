@@ -21,7 +21,7 @@ static void refuse(struct redis *r, const char *what, struct slice reply)
     char text[256];
     struct slice t = redis_text(reply);
     snprintf(text, sizeof text, "%s%.*s", what, (int)t.len, (const char *)t.ptr);
-    redis_conn_break(r->conn, text);
+    backend_conn_break(r->conn, text);
 }
 
 static void on_numbers(void *arg, const struct slice *reply)
@@ -32,7 +32,7 @@ static void on_numbers(void *arg, const struct slice *reply)
     if (redis_numbers_load(&r->numbers, *reply))
         redis_go_up(r);
     else
-        redis_conn_break(r->conn, "its key " REDIS_NUMBERS_KEY " isn't what this server wrote");
+        backend_conn_break(r->conn, "its key " REDIS_NUMBERS_KEY " isn't what this server wrote");
 }
 
 static void on_watch(void *arg, const struct slice *reply)
@@ -46,10 +46,10 @@ static void ask_numbers(struct redis *r)
 {
     struct slice key = slice_str(REDIS_NUMBERS_KEY);
     redis_add_pair(r->conn, "WATCH", key);
-    redis_conn_expect(r->conn, 1, on_watch, r);
+    backend_conn_expect(r->conn, 1, on_watch, r);
     redis_add_pair(r->conn, "HGETALL", key);
-    redis_conn_expect(r->conn, 1, on_numbers, r);
-    redis_conn_flush(r->conn);
+    backend_conn_expect(r->conn, 1, on_numbers, r);
+    backend_conn_flush(r->conn);
 }
 
 static void on_script(void *arg, const struct slice *reply)
@@ -81,11 +81,11 @@ static void on_fence(void *arg, const struct slice *reply)
         ask_numbers(r);
     } else if (redis_fault_of(slice_str(r->trouble)) == REDIS_FAULT_FULL) {
         log_limited(60000, LOG_LEVEL_WARN, "the backend is full: %s", r->trouble);
-        redis_script_add_fence(redis_conn_out(r->conn), r->fence);
-        redis_conn_expect(r->conn, 1, on_script, r);
-        redis_conn_flush(r->conn);
+        redis_script_add_fence(backend_conn_out(r->conn), r->fence);
+        backend_conn_expect(r->conn, 1, on_script, r);
+        backend_conn_flush(r->conn);
     } else {
-        redis_conn_break(r->conn, r->trouble);
+        backend_conn_break(r->conn, r->trouble);
     }
 }
 
@@ -107,18 +107,18 @@ static void on_last_fence(void *arg, const struct slice *reply)
 static void put_up_fence(struct redis *r)
 {
     struct slice key = slice_str(REDIS_NUMBERS_KEY), field = slice_str(REDIS_FENCE_FIELD);
-    struct buf *out = redis_conn_out(r->conn);
+    struct buf *out = backend_conn_out(r->conn);
     snprintf(r->fence, sizeof r->fence, "%.64s %" PRIx64 ".%" PRIx64, r->self_id,
              clock_wall_ms() * 1000 + clock_mono_us() % 1000, ++r->greetings);
     resp_add_command(out, (struct slice[]){slice_str("HGET"), key, field}, 3);
-    redis_conn_expect(r->conn, 1, on_last_fence, r);
+    backend_conn_expect(r->conn, 1, on_last_fence, r);
     r->got = 0;
     r->trouble[0] = 0;
     redis_add_word(r->conn, "MULTI");
     resp_add_command(out, (struct slice[]){slice_str("HSET"), key, field, slice_str(r->fence)}, 4);
     redis_add_word(r->conn, "EXEC");
-    redis_conn_expect(r->conn, 3, on_fence, r);
-    redis_conn_flush(r->conn);
+    backend_conn_expect(r->conn, 3, on_fence, r);
+    backend_conn_flush(r->conn);
 }
 
 static void on_info(void *arg, const struct slice *reply)
@@ -133,11 +133,11 @@ static void on_info(void *arg, const struct slice *reply)
         return;
     }
     if (!resp_reply_bulk(*reply, &info)) {
-        redis_conn_break(r->conn, "INFO gives no answer");
+        backend_conn_break(r->conn, "INFO gives no answer");
         return;
     }
     if (!redis_info_ok(info, &e)) {
-        redis_conn_break(r->conn, e.text);
+        backend_conn_break(r->conn, e.text);
         return;
     }
     if (redis_info_evicts(info))
@@ -151,6 +151,6 @@ static void on_info(void *arg, const struct slice *reply)
 void redis_greet(struct redis *r)
 {
     redis_add_word(r->conn, "INFO");
-    redis_conn_expect(r->conn, 1, on_info, r);
-    redis_conn_flush(r->conn);
+    backend_conn_expect(r->conn, 1, on_info, r);
+    backend_conn_flush(r->conn);
 }

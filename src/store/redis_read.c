@@ -12,7 +12,7 @@
 
 struct redis_side {
     struct store_reader base;
-    struct redis_conn *conn;
+    struct backend_conn *conn;
     struct pending *parked, **parked_end; /* reads that wait for the connection, in order */
     uv_loop_t *loop;
     struct redis_watches watches;
@@ -278,7 +278,7 @@ static void park(struct redis_side *s, struct pending *p)
 {
     *s->parked_end = p;
     s->parked_end = &p->next;
-    redis_conn_hurry(s->conn);
+    backend_conn_hurry(s->conn);
 }
 
 static void drop_parked(struct redis_side *s, const char *why)
@@ -292,11 +292,11 @@ static void drop_parked(struct redis_side *s, const char *why)
 static void side_ready(void *owner)
 {
     struct redis_side *s = owner;
-    redis_conn_settled(s->conn);
+    backend_conn_settled(s->conn);
     for (struct pending *p = take_parked(s); p; p = p->next) {
-        buf_add(redis_conn_out(s->conn), buf_head(&p->more->question), p->more->question.len);
-        redis_conn_expect(s->conn, p->left, on_reply, p);
-        redis_conn_flush_later(s->conn);
+        buf_add(backend_conn_out(s->conn), buf_head(&p->more->question), p->more->question.len);
+        backend_conn_expect(s->conn, p->left, on_reply, p);
+        backend_conn_flush_later(s->conn);
     }
 }
 
@@ -305,7 +305,7 @@ static void side_lost(void *owner, const char *reason)
     drop_parked(owner, reason); /* the writing side says that the backend is gone */
 }
 
-static const struct redis_conn_ops side_ops = {.ready = side_ready, .lost = side_lost};
+static const struct backend_conn_ops side_ops = {.ready = side_ready, .lost = side_lost};
 
 struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
 {
@@ -314,20 +314,20 @@ struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
     s->base.store = store;
     s->loop = loop;
     s->parked_end = &s->parked;
-    s->conn = redis_conn_new(loop, &r->address, &side_ops, s);
+    s->conn = backend_conn_new(loop, &redis_protocol, &r->address, &side_ops, s);
     return &s->base;
 }
 
 void redis_reader_free(struct store_reader *reader)
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
-    redis_conn_free(s->conn);
+    backend_conn_free(s->conn);
     drop_parked(s, "closed");
     redis_watches_end(&s->watches);
     mem_free(s);
 }
 
-struct redis_conn *redis_reader_conn(struct store_reader *reader)
+struct backend_conn *redis_reader_conn(struct store_reader *reader)
 {
     return ((struct redis_side *)(void *)reader)->conn;
 }
@@ -356,28 +356,28 @@ static struct pending *begin(struct redis_side *s, int kind, store_read_fn *fn, 
                              struct buf **out)
 {
     struct pending *p = MEM_NEW(struct pending);
-    bool ready = redis_conn_ready(s->conn);
+    bool ready = backend_conn_ready(s->conn);
     p->kind = kind;
     p->r = (struct redis *)(void *)s->base.store;
     p->fn = fn;
     p->arg = arg;
     if (ready || store_is_up(s->base.store)) {
-        *out = ready ? redis_conn_out(s->conn) : &detail(p)->question;
+        *out = ready ? backend_conn_out(s->conn) : &detail(p)->question;
         return p;
     }
-    answer_down(p, redis_conn_why(s->conn), false);
+    answer_down(p, backend_conn_why(s->conn), false);
     return NULL;
 }
 
 static void finish_question(struct redis_side *s, struct pending *p, unsigned replies)
 {
     p->left = replies;
-    if (!redis_conn_ready(s->conn)) {
+    if (!backend_conn_ready(s->conn)) {
         park(s, p);
         return;
     }
-    redis_conn_expect(s->conn, replies, on_reply, p);
-    redis_conn_flush_later(s->conn);
+    backend_conn_expect(s->conn, replies, on_reply, p);
+    backend_conn_flush_later(s->conn);
 }
 
 static int kind_of(const struct command_spec *spec, const struct resp_command *cmd)
@@ -409,6 +409,19 @@ unsigned redis_add_block(struct buf *out, const struct resp_command *record)
     return n;
 }
 
+/* PFCOUNT of one key keeps what it counted in the key: no two replicas would be the same. Of two it
+ * keeps nothing. */
+static void pass_read(struct buf *out, const struct command_spec *spec,
+                      const struct resp_command *cmd, bool alone)
+{
+    if (alone || cmd->argc != 2 || strcmp(spec->name, "PFCOUNT") != 0) {
+        resp_pass_command(out, cmd);
+        return;
+    }
+    const struct slice twice[] = {cmd->argv[0], cmd->argv[1], cmd->argv[1]};
+    resp_add_command(out, twice, ARRAY_LEN(twice));
+}
+
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg)
 {
@@ -427,7 +440,7 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
     if (p->block)
         replies = redis_add_block(out, cmd);
     else
-        resp_pass_command(out, cmd);
+        pass_read(out, spec, cmd, store_is_alone(&p->r->base));
     if (p->kind == SIZE) {
         detail(p);
         add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));

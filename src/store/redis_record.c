@@ -186,7 +186,7 @@ size_t redis_record_answered(struct redis *r, size_t k, struct redis_array *exec
  * there is to wait for a batch. */
 struct asking {
     struct redis *r;
-    struct redis_conn *conn;
+    struct backend_conn *conn;
     store_read_fn *fn;
     void *arg;
     struct buf command;      /* VERSIONS key ... */
@@ -252,15 +252,15 @@ static void ask(struct asking *a)
         redis_add_pair(a->conn, "PEXPIRETIME", key);
         redis_add_pair(a->conn, "PTTL", key);
     }
-    redis_conn_expect(a->conn, 2 * a->n, on_answer, a);
-    redis_conn_flush_later(a->conn);
+    backend_conn_expect(a->conn, 2 * a->n, on_answer, a);
+    backend_conn_flush_later(a->conn);
 }
 
 void redis_versions(struct store_reader *reader, const struct resp_command *cmd, store_read_fn *fn,
                     void *arg)
 {
-    struct redis_conn *conn = redis_reader_conn(reader);
-    if (!redis_conn_ready(conn) || !store_is_up(reader->store)) {
+    struct backend_conn *conn = redis_reader_conn(reader);
+    if (!backend_conn_ready(conn) || !store_is_up(reader->store)) {
         struct slice down = slice_str("-BACKEND the backend can't be reached\r\n");
         fn(arg, &(struct store_read_reply){.ok = false, .reply = down});
         return;

@@ -184,7 +184,7 @@ static void backend_refuses(struct redis *r)
     for (; r->pos < r->batch->n; r->pos++)
         settle_text(r, r->pos, STORE_FAILED, text, "; nothing was written");
     finish_batch(r);
-    redis_conn_break(r->conn, r->trouble);
+    backend_conn_break(r->conn, r->trouble);
 }
 
 static void fenced(struct redis *r)
@@ -192,7 +192,7 @@ static void fenced(struct redis *r)
     uint64_t now = clock_mono_ms();
     r->quarrel = r->fenced_ms && now - r->fenced_ms < QUARREL_MS;
     r->fenced_ms = now;
-    redis_conn_break(r->conn, FOREIGN_FENCE);
+    backend_conn_break(r->conn, FOREIGN_FENCE);
 }
 
 /* It counts as applied, also what only this Redis can't run (it has no such command, or its user
@@ -234,7 +234,7 @@ static void on_watch(void *arg, const struct slice *reply)
     if (resp_reply_is_error(*reply)) {
         struct slice text = redis_text(*reply);
         snprintf(r->trouble, sizeof r->trouble, "%.*s", (int)text.len, (const char *)text.ptr);
-        redis_conn_break(r->conn, r->trouble);
+        backend_conn_break(r->conn, r->trouble);
         return;
     }
     r->armed = true;
@@ -245,7 +245,7 @@ static void arm(struct redis *r)
 {
     r->armed = false;
     redis_add_pair(r->conn, "WATCH", slice_str(REDIS_NUMBERS_KEY));
-    redis_conn_expect(r->conn, 1, on_watch, r);
+    backend_conn_expect(r->conn, 1, on_watch, r);
 }
 
 /* ---- a transaction
@@ -269,7 +269,7 @@ static void transaction_applied(struct redis *r, struct slice exec)
     struct redis_array a;
     struct slice element;
     if (!redis_array_open(exec, &a) || a.left != r->nsent + r->has_numbers) {
-        redis_conn_break(r->conn, "EXEC doesn't answer what was sent");
+        backend_conn_break(r->conn, "EXEC doesn't answer what was sent");
         return;
     }
     for (size_t k = 0; k < r->ntx;) {
@@ -289,7 +289,7 @@ static void transaction_applied(struct redis *r, struct slice exec)
 static void transaction_refused(struct redis *r)
 {
     if (r->bare || (r->trouble[0] && r->fault == REDIS_FAULT_COMMAND)) {
-        redis_conn_break(r->conn, r->trouble); /* MULTI, HSET or EXEC: the numbers will tell */
+        backend_conn_break(r->conn, r->trouble); /* MULTI, HSET or EXEC: the numbers will tell */
         return;
     }
     if (r->trouble[0] && r->fault == REDIS_FAULT_STATE) {
@@ -378,7 +378,7 @@ static void begin_sending(struct redis *r)
 static bool send_transaction(struct redis *r)
 {
     struct store_batch *b = r->batch;
-    struct buf *out = redis_conn_out(r->conn);
+    struct buf *out = backend_conn_out(r->conn);
     size_t before = out->len;
     begin_sending(r);
     r->got = 0;
@@ -404,9 +404,9 @@ static bool send_transaction(struct redis *r)
         return false;
     }
     redis_add_word(r->conn, "EXEC");
-    redis_conn_expect(r->conn, 2 + r->nsent + r->has_numbers, on_tx_reply, r);
+    backend_conn_expect(r->conn, 2 + r->nsent + r->has_numbers, on_tx_reply, r);
     arm(r);
-    redis_conn_flush(r->conn);
+    backend_conn_flush(r->conn);
     return true;
 }
 
@@ -496,12 +496,12 @@ static bool send_script(struct redis *r)
         redis_queue(r, i, NULL);
         redis_numbers_move(&r->numbers, w->source, w->seq);
     }
-    redis_script_add(redis_conn_out(r->conn), r->fence, number, r->script_cmd);
-    redis_conn_expect(r->conn, 1, on_script, r);
+    redis_script_add(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
+    backend_conn_expect(r->conn, 1, on_script, r);
     redis_add_word(r->conn, "UNWATCH"); /* the script has broken our own WATCH */
-    redis_conn_expect(r->conn, 1, on_unwatch, r);
+    backend_conn_expect(r->conn, 1, on_unwatch, r);
     arm(r);
-    redis_conn_flush(r->conn);
+    backend_conn_flush(r->conn);
     return true;
 }
 
@@ -510,7 +510,7 @@ static bool send_script(struct redis *r)
 
 static void advance(struct redis *r)
 {
-    while (r->batch && redis_conn_ready(r->conn) && r->numbers_known) {
+    while (r->batch && backend_conn_ready(r->conn) && r->numbers_known) {
         if (r->pos == r->batch->n) {
             finish_batch(r);
             return;

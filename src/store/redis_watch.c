@@ -13,7 +13,7 @@ struct redis_watch {
     struct redis_watches *all; /* NULL: its reading side has ended */
     struct redis_watch *next, *prev, *next_idle;
     struct redis *r;
-    struct redis_conn *conn; /* NULL: broken, and so is what it watched */
+    struct backend_conn *conn; /* NULL: broken, and so is what it watched */
     bool watches;
     /* what was asked */
     store_read_fn *fn; /* NULL: nothing */
@@ -74,17 +74,17 @@ static void on_reply(void *arg, const struct slice *reply)
 
 static void send_question(struct redis_watch *w)
 {
-    buf_add(redis_conn_out(w->conn), buf_head(&w->question), w->question.len);
+    buf_add(backend_conn_out(w->conn), buf_head(&w->question), w->question.len);
     buf_reset(&w->question, 0);
     w->sent = true;
-    redis_conn_expect(w->conn, w->left, on_reply, w);
-    redis_conn_flush(w->conn);
+    backend_conn_expect(w->conn, w->left, on_reply, w);
+    backend_conn_flush(w->conn);
 }
 
 static void on_ready(void *owner)
 {
     struct redis_watch *w = owner;
-    redis_conn_settled(w->conn);
+    backend_conn_settled(w->conn);
     if (w->question.len)
         send_question(w);
 }
@@ -92,16 +92,17 @@ static void on_ready(void *owner)
 static void on_lost(void *owner, const char *reason)
 {
     struct redis_watch *w = owner;
-    struct redis_conn *conn = w->conn;
+    struct backend_conn *conn = w->conn;
     w->conn = NULL;
     if (w->fn)
         answer_broken(w, reason);
-    redis_conn_free(conn);
+    backend_conn_free(conn);
 }
 
-static const struct redis_conn_ops ops = {.ready = on_ready, .lost = on_lost};
+static const struct backend_conn_ops ops = {.ready = on_ready, .lost = on_lost};
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static struct redis_watch *take_idle(struct redis_watches *all)
 {
@@ -132,7 +133,7 @@ struct store_watch *redis_watch_new(struct store_reader *reader)
     if (w->next)
         w->next->prev = w;
     all->all = w;
-    w->conn = redis_conn_new(redis_reader_loop(reader), &w->r->address, &ops, w);
+    w->conn = backend_conn_new(redis_reader_loop(reader), &redis_protocol, &w->r->address, &ops, w);
     return &w->base;
 }
 
@@ -156,7 +157,7 @@ void redis_watch_run(struct store_watch *base, const struct command_spec *spec,
         resp_add_command(&w->question, cmd->argv, cmd->argc);
     }
     w->watches = !w->block;
-    if (redis_conn_ready(w->conn))
+    if (backend_conn_ready(w->conn))
         send_question(w);
 }
 
@@ -176,13 +177,13 @@ static void on_unwatched(void *arg, const struct slice *reply)
 void redis_watch_free(struct store_watch *base)
 {
     struct redis_watch *w = (struct redis_watch *)(void *)base;
-    bool keep = w->all && w->conn && !w->fn && redis_conn_ready(w->conn) &&
-                w->all->nidle < IDLE_MAX;
+    bool keep =
+        w->all && w->conn && !w->fn && backend_conn_ready(w->conn) && w->all->nidle < IDLE_MAX;
     if (keep) {
         if (w->watches) {
             redis_add_word(w->conn, "UNWATCH");
-            redis_conn_expect(w->conn, 1, on_unwatched, w);
-            redis_conn_flush(w->conn);
+            backend_conn_expect(w->conn, 1, on_unwatched, w);
+            backend_conn_flush(w->conn);
         }
         w->watches = false;
         w->next_idle = w->all->idle;
@@ -191,7 +192,7 @@ void redis_watch_free(struct store_watch *base)
         return;
     }
     if (w->conn)
-        redis_conn_free(w->conn);
+        backend_conn_free(w->conn);
     if (w->fn)
         answer_broken(w, "closed");
     if (w->all)
@@ -205,16 +206,16 @@ void redis_watches_end(struct redis_watches *all)
     for (struct redis_watch *w = all->idle, *next; w; w = next) {
         next = w->next_idle;
         if (w->conn)
-            redis_conn_free(w->conn);
+            backend_conn_free(w->conn);
         unlink_watch(w);
         mem_free(w);
     }
     for (struct redis_watch *w = all->all; w; w = w->next) {
-        struct redis_conn *conn = w->conn;
+        struct backend_conn *conn = w->conn;
         w->conn = NULL;
         w->all = NULL;
         if (conn)
-            redis_conn_free(conn);
+            backend_conn_free(conn);
         if (w->fn)
             answer_broken(w, "closed");
     }

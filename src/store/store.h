@@ -168,8 +168,8 @@ bool store_answers_at_once(const struct store *s);
  * order by itself. They have no number and no stamp; when the connection breaks, what was on its
  * way gets a -BACKEND error that says that its effect is unknown. */
 bool store_takes_writes_anywhere(const struct store *s);
-/* Where that is so, WATCH is the store's own: a connection by itself for a client that watches, from
- * WATCH to EXEC. The reading side's thread. */
+/* Where that is so, WATCH is the store's own: a connection by itself for a client that watches,
+ * from WATCH to EXEC. The reading side's thread. */
 struct store_watch;
 struct store_watch *store_watch_new(struct store_reader *r);
 /* WATCH, or the record of a transaction (wire/transaction.h), as store_read. When the connection

@@ -15,20 +15,36 @@ bool string_lifetime(struct string_call *c, const char *command, struct slice ar
     return true;
 }
 
+static bool is_lifetime(struct slice word)
+{
+    return slice_is(word, "EX") || slice_is(word, "PX") || slice_is(word, "EXAT") ||
+           slice_is(word, "PXAT");
+}
+
+/* A wrong lifetime comes as the client has given it (command_class_of); of several the last one
+ * counts. */
 void string_getex(struct string_call *c)
 {
     uint64_t expires = c->cell->expires;
+    if (!c->cell->exists) {
+        string_reply_value(c);
+        return;
+    }
     if (c->argc == 1 && slice_is(c->argv[0], "PERSIST")) {
         expires = 0;
-    } else if (c->argc == 2 && slice_is(c->argv[0], "PXAT")) {
-        if (!string_lifetime(c, "getex", c->argv[1], &expires))
+    } else if (c->argc && c->argc % 2 == 0 && is_lifetime(c->argv[0])) {
+        if (!string_lifetime(c, "getex", c->argv[c->argc - 1], &expires))
             return;
+        if (!slice_is(c->argv[0], "PXAT")) {
+            resp_add_error(c->reply, "ERR invalid expire time in 'getex' command");
+            return;
+        }
     } else if (c->argc != 0) {
         resp_add_error(c->reply, STRING_SYNTAX);
         return;
     }
     string_reply_value(c);
-    if (c->cell->exists && expires != c->cell->expires) {
+    if (expires != c->cell->expires) {
         c->cell->expires = expires;
         c->cell->effect = CELL_CHANGED;
     }

@@ -1,5 +1,6 @@
 #include "wire/command.h"
 #include "wire/command_table.h"
+#include "wire/memcache_command.h"
 #include "wire/transaction.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -336,15 +337,26 @@ static const char *sub_refusal(const struct command_spec *spec, const struct res
     return sub ? sub->refusal : NULL;
 }
 
+/* What has no key, tells a text. */
+static enum command_class sub_class(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    const struct command_sub *sub = command_find_sub(spec, cmd);
+    if (sub && sub->refusal)
+        return COMMAND_REFUSED;
+    return spec->class_ == COMMAND_LOCAL || (sub && sub->key) ? spec->class_ : COMMAND_READ;
+}
+
 enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xread_parts streams;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_class_of(cmd);
     switch (spec->rule) {
     case RULE_SET:
         return has_option(cmd, 3, "NX") || has_option(cmd, 3, "XX") ? COMMAND_CHANGE
                                                                     : COMMAND_OVERWRITE;
     case RULE_GETEX:
-        return cmd->argc > 2 ? COMMAND_CHANGE : COMMAND_READ;
+        return command_getex_only_reads(spec, cmd) ? COMMAND_READ : COMMAND_CHANGE;
     case RULE_RESTORE:
         return has_option(cmd, 4, "REPLACE") ? COMMAND_OVERWRITE : COMMAND_CHANGE;
     case RULE_GEORADIUS:
@@ -354,7 +366,7 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
     case RULE_COPY:
         return copy_class(cmd);
     case RULE_SUBCOMMAND:
-        return sub_refusal(spec, cmd) ? COMMAND_REFUSED : spec->class_;
+        return sub_class(spec, cmd);
     case RULE_TRANSACTION:
         return transaction_class(cmd);
     case RULE_XREAD:
@@ -378,6 +390,8 @@ bool command_is_script(const struct command_spec *spec)
 bool command_undetermined(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xadd_parts p;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_undetermined(cmd);
     if (spec->rule == RULE_XADD) {
         command_xadd_parts(cmd, &p);
         return xadd_undetermined(cmd, p.about);
@@ -406,6 +420,8 @@ bool command_stays_undetermined(const struct command_spec *spec, const struct re
 const char *command_blind_reply(const struct command_spec *spec, const struct resp_command *cmd)
 {
     bool known = false;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_blind_reply(cmd);
     if (spec->rule == RULE_SET)
         known = command_class_of(spec, cmd) == COMMAND_OVERWRITE && !has_option(cmd, 3, "GET");
     else if (spec->rule == RULE_PAIRS)

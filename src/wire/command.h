@@ -9,7 +9,7 @@
 #include "wire/reply.h"
 #include "wire/resp.h"
 
-/* What replication has to know (DESIGN.md section 2). */
+/* What replication has to know (DESIGN.md section 2). The first three are the store's affair. */
 enum command_class {
     COMMAND_READ,      /* runs on one or more replicas, changes nothing */
     COMMAND_OVERWRITE, /* the key's value afterwards doesn't depend on what it was: SET, DEL, ... */
@@ -23,6 +23,7 @@ enum command_flags {
     COMMAND_SPLIT = 2, /* MGET MSET DEL UNLINK EXISTS TOUCH: falls apart into one command a key */
     COMMAND_UNDETERMINED = 4, /* its effect isn't in its arguments: SPOP, XADD *, ... */
     COMMAND_NODE_STORE = 8, /* a COMMAND_LOCAL that asks this node's store: DBSIZE SCAN KEYS ... */
+    COMMAND_MEMCACHE = 16,  /* of memcached's protocol, and of no other: wire/memcache_command.h */
     COMMAND_RECORD = 32,    /* nodes say it to one another and to their stores; clients have no such
                                command */
 };

@@ -1,13 +1,14 @@
 #include "wire/command_table.h"
 
-/* Redis 7.0's commands, sorted: name, number of arguments, keys (first, last, step), then what this
- * server makes of them. tests/unit/command-table.py compares names, numbers and keys with a running
- * redis-server; docs/commands.md shows the rest to users. */
+/* Redis 7.0's commands, sorted, and memcached's four: name, number of arguments, keys (first, last,
+ * step), then what this server makes of them. tests/unit/command-table.py compares names, numbers
+ * and keys with a running redis-server; docs/commands.md shows the rest to users. */
 
 #define EMBEDDED     COMMAND_EMBEDDED
 #define SPLIT        COMMAND_SPLIT
 #define UNDETERMINED COMMAND_UNDETERMINED
 #define NODE_STORE   COMMAND_NODE_STORE
+#define MEMCACHED    COMMAND_MEMCACHE
 #define RECORD       COMMAND_RECORD
 
 #define ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)                    \
@@ -31,7 +32,7 @@
 
 /* Why a command is refused, in words for whoever operates the application. */
 #define UNSUPPORTED(name, why) "'" name "' isn't supported: " why
-#define PLAIN(name)            "'" name "' isn't supported by this server"
+#define PLAIN(name)            UNSUPPORTED(name, "this server has nothing in its place")
 #define BLOCKS(name)                                                                               \
     UNSUPPORTED(name, "it blocks, and all clients of a node share its connections to the store")
 #define PUBSUB(name) UNSUPPORTED(name, "messages between clients aren't passed on to other nodes")
@@ -49,11 +50,6 @@
 #define ACKNOWLEDGED(name)                                                                         \
     UNSUPPORTED(name, "write_consistency says how many replicas answer before a write is "         \
                       "answered")
-#define TEXTS(name) "'" name "' isn't supported with HELP: ask redis-cli, or the store itself"
-#define HELP(name)                                                                                 \
-    {                                                                                              \
-        name, "HELP", 2, 0, TEXTS(name)                                                            \
-    }
 
 /* clang-format off */
 static const struct command_spec table[] = {
@@ -159,16 +155,20 @@ static const struct command_spec table[] = {
     CHANGE(   "LREM",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LSET",                4,  1, 1, 1,   0, NONE),
     CHANGE(   "LTRIM",               4,  1, 1, 1,   0, NONE),
-    PARTLY_AS(KIND, "MEMORY",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, ONE_NODE("MEMORY")),
+    CHANGE(   "MA",                  -2, 1, 1, 1,   MEMCACHED, NONE),
+    OVERWRITE("MD",                  -2, 1, 1, 1,   MEMCACHED, NONE),
+    READ_AS(KIND, "MEMORY", -2, 0, 0, 0, 0, SUBCOMMAND),
+    ROW_AS(MEMCACHE, CHANGE, NULL, "MG", -2, 1, 1, 1, MEMCACHED, NONE),
     READ(     "MGET",                -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED_AT(MIGRATE, "MIGRATE", -6, 3, 3, 1, ONE_NODE("MIGRATE")),
     REFUSED(  "MODULE",              -2, 0, 0, 0,   ONE_NODE("MODULE")),
     REFUSED(  "MONITOR",             1,  0, 0, 0,   ONE_NODE("MONITOR")),
     REFUSED(  "MOVE",                3,  1, 1, 1,   DATABASES("MOVE")),
+    OVERWRITE("MS",                  -3, 1, 1, 1,   MEMCACHED, NONE),
     OVERWRITE("MSET",                -3, 1, -1, 2,  EMBEDDED | SPLIT, PAIRS),
     CHANGE(   "MSETNX",              -3, 1, -1, 2,  0, PAIRS),
     LOCAL(    "MULTI",               1,  0, 0, 0,   0, NONE),
-    PARTLY_AS(KIND, "OBJECT",              -2, 0, 0, 0,   READ, 0, SUBCOMMAND, TEXTS("OBJECT")),
+    READ_AS(KIND, "OBJECT", -2, 0, 0, 0, 0, SUBCOMMAND),
     CHANGE(   "PERSIST",             2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "PEXPIRE",             -3, 1, 1, 1,   EMBEDDED, PEXPIRE),
     CHANGE(   "PEXPIREAT",           -3, 1, 1, 1,   EMBEDDED, PEXPIREAT),
@@ -257,8 +257,8 @@ static const struct command_spec table[] = {
     CHANGE(   "XAUTOCLAIM",          -6, 1, 1, 1,   UNDETERMINED, NONE),
     CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED, XCLAIM),
     CHANGE(   "XDEL",                -3, 1, 1, 1,   0, NONE),
-    PARTLY(   "XGROUP",              -2, 0, 0, 0,   CHANGE, 0, SUBCOMMAND, TEXTS("XGROUP")),
-    PARTLY_AS(KIND, "XINFO",               -2, 0, 0, 0,   READ, 0, SUBCOMMAND, TEXTS("XINFO")),
+    CHANGE(   "XGROUP",              -2, 0, 0, 0,   0, SUBCOMMAND),
+    READ_AS(KIND, "XINFO", -2, 0, 0, 0, 0, SUBCOMMAND),
     READ(     "XLEN",                2,  1, 1, 1,   0, NONE),
     READ_AS(KIND, "XPENDING", -3, 1, 1, 1, 0, NONE),
     READ(     "XRANGE",              -4, 1, 1, 1,   0, NONE),
@@ -387,7 +387,7 @@ static const struct command_sub subs[] = {
     {"LATENCY", "LATEST", 2, 0, NULL},
     {"LATENCY", "RESET", -2, 0, NULL},
     {"MEMORY", "DOCTOR", 2, 0, ONE_NODE("MEMORY DOCTOR")},
-    HELP("MEMORY"),
+    {"MEMORY", "HELP", 2, 0, NULL},
     {"MEMORY", "MALLOC-STATS", 2, 0, ONE_NODE("MEMORY MALLOC-STATS")},
     {"MEMORY", "PURGE", 2, 0, ONE_NODE("MEMORY PURGE")},
     {"MEMORY", "STATS", 2, 0, ONE_NODE("MEMORY STATS")},
@@ -399,7 +399,7 @@ static const struct command_sub subs[] = {
     {"MODULE", "UNLOAD", 3, 0, NULL},
     {"OBJECT", "ENCODING", 3, 2, NULL},
     {"OBJECT", "FREQ", 3, 2, NULL},
-    HELP("OBJECT"),
+    {"OBJECT", "HELP", 2, 0, NULL},
     {"OBJECT", "IDLETIME", 3, 2, NULL},
     {"OBJECT", "REFCOUNT", 3, 2, NULL},
     {"PUBSUB", "CHANNELS", -2, 0, NULL},
@@ -422,11 +422,11 @@ static const struct command_sub subs[] = {
     {"XGROUP", "CREATECONSUMER", 5, 2, NULL},
     {"XGROUP", "DELCONSUMER", 5, 2, NULL},
     {"XGROUP", "DESTROY", 4, 2, NULL},
-    HELP("XGROUP"),
+    {"XGROUP", "HELP", 2, 0, NULL},
     {"XGROUP", "SETID", -5, 2, NULL},
     {"XINFO", "CONSUMERS", 4, 2, NULL},
     {"XINFO", "GROUPS", 3, 2, NULL},
-    HELP("XINFO"),
+    {"XINFO", "HELP", 2, 0, NULL},
     {"XINFO", "STREAM", -3, 2, NULL},
 };
 /* clang-format on */

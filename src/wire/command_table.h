@@ -12,7 +12,7 @@ enum command_rule {
     RULE_SETEX,        /* lifetime in seconds */
     RULE_PSETEX,       /* lifetime in milliseconds */
     RULE_PAIRS,        /* key, value, key, value: arguments in pairs */
-    RULE_GETEX,        /* a read without options; lifetimes */
+    RULE_GETEX,        /* a read without options or with a wrong lifetime; lifetimes */
     RULE_EXPIRE,       /* these four: lifetimes */
     RULE_PEXPIRE,      /* */
     RULE_EXPIREAT,     /* */
@@ -57,5 +57,8 @@ size_t command_count_at(const struct command_spec *spec);
 size_t command_sort_destination(const struct resp_command *cmd, bool *pattern);
 /* The key behind STORE or STOREDIST; 0: none. */
 size_t command_georadius_destination(const struct resp_command *cmd);
+/* A GETEX without options, or with a lifetime that is wrong at any time: what it says depends on
+ * whether there is a key, and it changes nothing. */
+bool command_getex_only_reads(const struct command_spec *spec, const struct resp_command *cmd);
 
 #endif

@@ -1,5 +1,6 @@
 #include "wire/command.h"
 #include "wire/command_table.h"
+#include "wire/memcache_command.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -209,6 +210,19 @@ static bool normalize_getex(const struct command_spec *spec, const struct resp_c
     return write_out(&l, out);
 }
 
+#define LONG_AGO_MS 1600000000000 /* every clock has passed it */
+
+bool command_getex_only_reads(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct string_options o = {0};
+    struct error ignored;
+    int64_t at;
+    if (cmd->argc == 2)
+        return true;
+    return parse_string_options(cmd, 2, take_getex_option, &o) && o.how &&
+           !positive_lifetime(spec, o.lifetime, o.how, LONG_AGO_MS, &at, &ignored);
+}
+
 /* ---- EXPIRE and its like -------------------------------------------------------------------- */
 
 struct expire_conditions {
@@ -403,6 +417,8 @@ static bool normalize_xtrim(const struct command_spec *spec, const struct resp_c
 bool command_normalize(const struct command_spec *spec, const struct resp_command *cmd,
                        uint64_t now_ms, struct buf *out, struct error *e)
 {
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcache_normalize(cmd, now_ms, out, e);
     switch (spec->rule) {
     case RULE_SET:
         return normalize_set(spec, cmd, now_ms, out, e);

@@ -84,6 +84,99 @@ static bool same_kind(struct slice a, struct slice b)
     return resp_reply_is_error(a) == resp_reply_is_error(b) && is_nothing(a) == is_nothing(b);
 }
 
+/* ---- of MG -------------------------------------------------------------------------------------
+ */
+
+struct walk {
+    struct slice rest;
+    size_t left;
+};
+
+static bool walk_next(struct walk *w, struct slice *element)
+{
+    size_t size;
+    if (w->left == 0 || !skip(w->rest, 1, &size))
+        return false;
+    *element = slice_of(w->rest.ptr, size);
+    w->rest = slice_of(w->rest.ptr + size, w->rest.len - size);
+    w->left--;
+    return true;
+}
+
+/* Passes over W and Z: each store hands out the first right to replace a stale value. */
+static bool next_flag(struct walk *w, struct slice *text)
+{
+    struct slice element;
+    while (walk_next(w, &element)) {
+        if (!resp_reply_bulk(element, text))
+            *text = element;
+        if (!slice_eq(*text, slice_str("W")) && !slice_eq(*text, slice_str("Z")))
+            return true;
+    }
+    return false;
+}
+
+/* Blanks behind a number's digits don't count. */
+static bool same_number(struct slice a, struct slice b)
+{
+    struct slice shorter = a.len < b.len ? a : b, longer = a.len < b.len ? b : a;
+    if (shorter.len == 0 || longer.len > 20 || memcmp(shorter.ptr, longer.ptr, shorter.len) != 0)
+        return false;
+    for (size_t i = 0; i < longer.len; i++) {
+        bool digit = longer.ptr[i] >= '0' && longer.ptr[i] <= '9';
+        if (i < shorter.len ? !digit && shorter.ptr[i] != ' ' : longer.ptr[i] != ' ')
+            return false;
+    }
+    return true;
+}
+
+static bool same_value(struct slice a, struct slice b)
+{
+    struct slice x, y;
+    return slice_eq(a, b) ||
+           (resp_reply_bulk(a, &x) && resp_reply_bulk(b, &y) && same_number(x, y));
+}
+
+/* s and t, each with its number. */
+static bool same_flag(struct slice a, struct slice b)
+{
+    int64_t x, y;
+    if (slice_eq(a, b))
+        return true;
+    if (a.len < 2 || b.len < 2 || a.ptr[0] != b.ptr[0])
+        return false;
+    if (memchr("chl", a.ptr[0], 3))
+        return true;
+    if (!slice_to_i64(slice_of(a.ptr + 1, a.len - 1), &x) ||
+        !slice_to_i64(slice_of(b.ptr + 1, b.len - 1), &y) || x < 0 || y < 0)
+        return false;
+    int64_t apart = x > y ? x - y : y - x;
+    return a.ptr[0] == 't' ? apart <= REPLY_CLOCKS_MS / 1000
+                           : a.ptr[0] == 's' && x <= 20 && y <= 20;
+}
+
+static bool same_memcache(struct slice a, struct slice b)
+{
+    struct walk x, y;
+    size_t nx, ny;
+    struct slice p, q;
+    if (!array_header(a, &x.left, &nx) || !array_header(b, &y.left, &ny) || x.left < 2 ||
+        y.left < 2)
+        return false;
+    x.rest = slice_of(a.ptr + nx, a.len - nx);
+    y.rest = slice_of(b.ptr + ny, b.len - ny);
+    if (!walk_next(&x, &p) || !walk_next(&y, &q) || !slice_eq(p, q) || /* code */
+        !walk_next(&x, &p) || !walk_next(&y, &q) || !same_value(p, q))
+        return false;
+    for (;;) {
+        bool more = next_flag(&x, &p);
+        if (more != next_flag(&y, &q))
+            return false;
+        if (!more || !same_flag(p, q))
+            return !more;
+    }
+}
+
 bool reply_same(enum reply_compare how, struct slice a, struct slice b)
 {
     if (slice_eq(a, b))
@@ -99,6 +192,8 @@ bool reply_same(enum reply_compare how, struct slice a, struct slice b)
         return same_lifetime(a, b, REPLY_CLOCKS_MS);
     case REPLY_KIND:
         return same_kind(a, b);
+    case REPLY_MEMCACHE:
+        return same_memcache(a, b);
     case REPLY_EXACT:
         break;
     }

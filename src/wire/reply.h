@@ -16,6 +16,9 @@ enum reply_compare {
     REPLY_MILLISECONDS, /* PTTL */
     REPLY_KIND,         /* at random, or of a node's inside: only whether there is something, or an
                            error */
+    REPLY_MEMCACHE, /* of MG (wire/memcache_command.h): uniques and last accesses are a store's own,
+                       so is who has been told of a stale value first; t is a lifetime; a number
+                       that has become shorter may have blanks behind it */
 };
 
 #define REPLY_CLOCKS_MS                                                                            \

@@ -65,7 +65,7 @@ def test_redis_types_are_replicated(cluster):
     (("KEYS", "*"), "isn't supported"), (("RANDOMKEY",), "isn't supported"),
     (("COPY", "k", "other", "DB", "1"), "only database 0"), (("SORT", "l", "BY", "w_*"), "pattern"),
     (("SORT", "l", "GET", "w_*", "STORE", "m"), "pattern"), (("SORT_RO", "l", "GET", "w_*"), "pattern"),
-    (("OBJECT", "HELP"), "names no key")])
+    (("MEMORY", "DOCTOR"), "single node"), (("XREAD", "BLOCK", "0", "STREAMS", "k", "0"), "BLOCK")])
 def test_redis_refused_with_a_reason(cluster, words, reason):
     c = cluster.nodes[0].client()
     with pytest.raises(redis.ResponseError, match=reason):

@@ -160,3 +160,288 @@ def test_session_clients_connect_with_a_password(guarded):
     for wrong in ({"password": None}, {"password": "x"}, {"username": "other", "password": "sesame"}):
         with pytest.raises((redis.AuthenticationError, redis.ResponseError)):
             n.client(**wrong).get("k")
+
+
+# ---- CLIENT --------------------------------------------------------------------------------------------
+
+# Without a word about connections or the server, so that Redis's answers are ours.
+CLIENT = """
+CLIENT
+CLIENT ID x
+CLIENT GETNAME
+CLIENT SETNAME
+CLIENT SETNAME a b
+CLIENT SETNAME \xff
+CLIENT SETNAME name
+CLIENT GETNAME
+CLIENT GETNAME x
+CLIENT INFO x
+CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type internal-ip
+CLIENT NOSUCH
+CLIENT LIST x
+CLIENT LIST TYPE
+CLIENT LIST TYPE nobody
+CLIENT LIST TYPE normal x
+CLIENT LIST TYPE master
+CLIENT LIST TYPE replica
+CLIENT LIST TYPE slave
+CLIENT LIST TYPE pubsub
+CLIENT LIST ID
+CLIENT LIST ID x
+CLIENT LIST ID 999999999 999999998
+CLIENT KILL
+CLIENT KILL 127.0.0.1:1
+CLIENT KILL ID
+CLIENT KILL ID 0 TYPE normal
+CLIENT KILL ID x
+CLIENT KILL ID 0
+CLIENT KILL ID 999999999
+CLIENT KILL ADDR 127.0.0.1:1
+CLIENT KILL ADDR
+CLIENT KILL ADDR a LADDR
+CLIENT KILL LADDR 127.0.0.1:1
+CLIENT KILL TYPE nobody
+CLIENT KILL TYPE pubsub
+CLIENT KILL USER nobody
+CLIENT KILL USER default ID 999999999
+CLIENT KILL SKIPME maybe
+CLIENT KILL SKIPME yes ID 999999999
+CLIENT KILL NOSUCH x
+CLIENT REPLY
+CLIENT REPLY ON
+CLIENT REPLY MAYBE
+CLIENT UNBLOCK
+CLIENT UNBLOCK 999999999
+CLIENT UNBLOCK x
+CLIENT UNBLOCK 999999999 TIMEOUT
+CLIENT UNBLOCK 999999999 ERROR
+CLIENT UNBLOCK 999999999 OTHER
+CLIENT NO-EVICT
+CLIENT NO-EVICT ON
+CLIENT NO-EVICT off
+CLIENT NO-EVICT maybe
+CLIENT TRACKING
+CLIENT TRACKING OFF
+CLIENT TRACKING maybe
+CLIENT TRACKINGINFO
+CLIENT TRACKINGINFO x
+CLIENT GETREDIR
+CLIENT CACHING
+CLIENT CACHING yes
+"""
+
+
+def test_session_client_is_answered_as_by_redis(oracle, node):
+    same_answers(oracle.path, node.client_port, CLIENT)
+
+
+def test_session_client_replies_are_left_out_as_by_redis(oracle, node):
+    data = b"".join(command(*line.split()) for line in """
+PING
+CLIENT REPLY SKIP
+PING
+ECHO first
+CLIENT REPLY SKIP
+CLIENT REPLY SKIP
+PING
+ECHO second
+CLIENT REPLY OFF
+PING
+SET muted 1
+GET muted
+CLIENT REPLY SKIP
+CLIENT ID
+NOSUCH
+CLIENT REPLY ON
+GET muted
+CLIENT REPLY OFF
+ECHO third
+RESET
+ECHO last
+CLIENT REPLY SKIP
+MGET muted muted
+DEL muted
+QUIT
+""".split("\n") if line)
+    answers = []
+    for where in (oracle.path, node.client_port):
+        with Wire(where) as w:
+            w.send(data)
+            answers.append(w.rest())
+    assert answers[0] == answers[1] and answers[0].startswith(b"+PONG\r\n$5\r\nfirst\r\n")
+
+
+def lines(reply):
+    """CLIENT LIST as a list of dictionaries."""
+    return [dict(f.split("=", 1) for f in line.split(" ")) for line in reply.split(b"\r\n", 1)[1].decode().strip().split("\n")]
+
+
+def open_clients(node, n):
+    """So many that each worker has some."""
+    wires = [Wire(node.client_port) for _ in range(n)]
+    for i, w in enumerate(wires):
+        assert w.ask("CLIENT", "SETNAME", f"many{i}") == b"+OK\r\n"
+    return wires
+
+
+def test_session_client_list_tells_of_all_workers_clients():
+    with rig.Cluster(1, flags={"workers": "4"}) as c:
+        n = c.nodes[0]
+        wires = open_clients(n, 12)
+        try:
+            w = wires[0]
+            assert w.ask("CLIENT", "SETINFO", "LIB-NAME", "mylib") == b"+OK\r\n"
+            assert w.ask("CLIENT", "SETINFO", "LIB-VER", "1.2") == b"+OK\r\n"
+            me = lines(w.ask("CLIENT", "INFO"))[0]
+            found = {line["name"]: line for line in lines(w.ask("CLIENT", "LIST"))}
+            assert {f"many{i}" for i in range(12)} <= set(found) and found["many0"]["id"] == me["id"]
+            assert me["lib-name"] == "mylib" and me["lib-ver"] == "1.2" and me["resp"] == "2" and me["cmd"] == "client"
+            assert me["addr"] == "127.0.0.1:%d" % w.socket.getsockname()[1] and me["laddr"] == f"127.0.0.1:{n.client_port}"
+            assert me["user"] == "default" and me["flags"] == "N" and me["db"] == "0" and int(me["age"]) < 60
+            assert len({line["id"] for line in found.values()}) == len(found)
+            some = [found["many3"]["id"], found["many7"]["id"], "99999"]
+            assert {line["name"] for line in lines(w.ask("CLIENT", "LIST", "ID", *some))} == {"many3", "many7"}
+            assert len(n.client().client_list()) >= 13 and n.client().client_info()["name"] == ""
+            # of whichever worker: by id, by address; oneself last, and only when asked to
+            assert w.ask("CLIENT", "KILL", "ID", found["many5"]["id"]) == b":1\r\n" and wires[5].rest() == b""
+            assert w.ask("CLIENT", "KILL", found["many6"]["addr"]) == b"+OK\r\n" and wires[6].rest() == b""
+            assert w.ask("CLIENT", "KILL", found["many6"]["addr"]) == b"-ERR No such client\r\n"
+            assert w.ask("CLIENT", "KILL", "ID", me["id"]) == b":0\r\n"
+            assert w.ask("CLIENT", "KILL", "LADDR", me["laddr"], "ADDR", found["many8"]["addr"]) == b":1\r\n" and wires[8].rest() == b""
+            left = len(lines(w.ask("CLIENT", "LIST", "TYPE", "normal")))
+            assert w.ask("CLIENT", "KILL", "TYPE", "normal") == b":%d\r\n" % (left - 1) and wires[1].rest() == b""
+            w.send(command("CLIENT", "KILL", "SKIPME", "no", "ID", me["id"]) + command("PING"))
+            assert w.rest() == b":1\r\n"
+        finally:
+            for w in wires:
+                w.close()
+        assert n.client().ping()
+
+
+def test_session_client_that_is_refused_says_why(node):
+    with Wire(node.client_port) as w:
+        for line in ("PAUSE 100", "UNPAUSE", "TRACKING ON"):
+            got = w.ask("CLIENT", *line.split())
+            assert re.match(rb"-ERR 'CLIENT [A-Z]+' isn't supported: .+", got), got
+        assert w.ask("CLIENT", "NO-TOUCH", "ON") == w.ask("CLIENT", "NO-TOUCH", "OFF") == b"+OK\r\n"
+        assert w.ask("CLIENT", "NO-TOUCH", "x") == b"-ERR syntax error\r\n"
+
+
+# ---- COMMAND ---------------------------------------------------------------------------------------------
+
+def parsed(raw):
+    """A reply as nested lists; what isn't one keeps its type: b"+OK"."""
+    def one(at):
+        end = raw.index(b"\r\n", at)
+        head, at = raw[at:end], end + 2
+        if head[:1] == b"$" and head != b"$-1":
+            n = int(head[1:])
+            return b"$" + raw[at:at + n], at + n + 2
+        if head[:1] != b"*" or head == b"*-1":
+            return head, at
+        items = []
+        for _ in range(int(head[1:])):
+            item, at = one(at)
+            items.append(item)
+        return items, at
+    return one(0)[0]
+
+
+def as_told(info):
+    """COMMAND INFO of one command, without what has no order and without Redis's remarks on key specifications."""
+    if not isinstance(info, list):
+        return info
+    specs = [spec[2:] if spec[0] == b"$notes" else spec for spec in info[8]]
+    return info[:8] + [specs, sorted(as_told(sub) for sub in info[9])]
+
+
+def names(reply):
+    return {item[1:].decode() for item in reply}
+
+
+@pytest.fixture(scope="module")
+def redis_node():
+    with rig.Cluster(1, store="redis") as c:
+        yield c.nodes[0]
+
+
+def test_session_command_info_is_that_of_redis(oracle, redis_node):
+    with Wire(oracle.path) as theirs, Wire(redis_node.client_port) as ours:
+        everything = {i[0]: i for i in map(as_told, parsed(theirs.ask("COMMAND")))}
+        served = {i[0]: i for i in map(as_told, parsed(ours.ask("COMMAND")))}
+        assert len(served) > 150 and set(served) <= set(everything)
+        for name, told in served.items():
+            assert told == everything[name]
+        assert ours.ask("COMMAND", "COUNT") == b":%d\r\n" % len(served)
+        assert parsed(ours.ask("COMMAND", "INFO")) == parsed(ours.ask("COMMAND"))
+        some = ["get", "GET", "nosuch", "client|list", "CLIENT|ID", "client|nosuch", "xread|", "", "SORT", "memory|usage"]
+        want = [as_told(i) for i in parsed(theirs.ask("COMMAND", "INFO", *some))]
+        assert [as_told(i) for i in parsed(ours.ask("COMMAND", "INFO", *some))] == want
+        for line in ("LIST", "LIST FILTERBY ACLCAT read", "LIST FILTERBY ACLCAT SCRIPTING", "LIST FILTERBY ACLCAT dangerous", "LIST FILTERBY ACLCAT slow",
+                     "LIST FILTERBY ACLCAT nosuch", "LIST FILTERBY PATTERN x*", "LIST FILTERBY PATTERN CLIENT*", "list filterby pattern [gs]et",
+                     "LIST FILTERBY MODULE m"):
+            all_of_them = names(parsed(theirs.ask("COMMAND", *line.split())))
+            want = {n for n in all_of_them if b"$" + n.split("|")[0].encode() in served}
+            assert names(parsed(ours.ask("COMMAND", *line.split()))) == want, line
+
+
+GETKEYS = """
+GET k
+MGET a b c
+MSET a 1 b 2
+SET k v
+SET k v GET
+SET k v EX 10 get
+BITFIELD k GET u8 0
+BITFIELD k SET u8 0 1
+RENAME a b
+SINTERSTORE a b c
+SUNION a b
+SORT k
+SORT k GET x STORE y
+GEORADIUS k 1 2 3 m STORE y
+BITOP AND a b c
+EVAL s 2 a b c
+EVAL s 0
+EVAL_RO s 1 a
+EVALSHA s 1 a
+LMOVE a b LEFT RIGHT
+COPY a b
+XGROUP CREATE k g 0
+XADD k * a b
+OBJECT ENCODING k
+OBJECT
+OBJECT NOSUCH k
+OBJECT ENCODING
+MEMORY USAGE k
+PING x
+NOSUCH k
+GET
+GET a b
+MSET a
+DEL
+CLIENT ID
+CONFIG GET x
+PFCOUNT a b
+ZADD z 1 m
+RESTORE k 0 x
+EXPIRE k 1
+LCS a b
+"""
+
+
+def test_session_command_getkeys_is_answered_as_by_redis(oracle, redis_node):
+    lines_ = "\n".join(f"COMMAND {how} {line}" for line in GETKEYS.split("\n") if line for how in ("GETKEYS", "GETKEYSANDFLAGS"))
+    same_answers(oracle.path, redis_node.client_port, lines_ + """
+COMMAND NOSUCH
+COMMAND COUNT x
+COMMAND LIST x
+COMMAND LIST FILTERBY
+COMMAND LIST FILTERBY ACLCAT
+COMMAND LIST FILTERBY MODULE
+COMMAND LIST FILTERBY PATTERN
+COMMAND LIST FILTERBY nosuch x
+COMMAND LIST FILTERBY ACLCAT read x
+COMMAND GETKEYS
+COMMAND INFO nosuch
+""")

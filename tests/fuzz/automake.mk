@@ -22,6 +22,10 @@ FUZZ_TARGETS += fuzz_link
 fuzz_link_SOURCES = tests/fuzz/fuzz_link.c $(FUZZ_MAIN)
 fuzz_link_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += fuzz_memcache
+fuzz_memcache_SOURCES = tests/fuzz/fuzz_memcache.c $(FUZZ_MAIN)
+fuzz_memcache_LDADD = $(FUZZ_LIBS)
+
 FUZZ_TARGETS += fuzz_resp
 fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c $(FUZZ_MAIN)
 fuzz_resp_LDADD = $(FUZZ_LIBS)

@@ -38,6 +38,27 @@ def resp_inputs():
     yield "reply-long", b"", b"*4294967296\r\n"
 
 
+def memcache_inputs():
+    """name -> (lengths of pieces, stream); see fuzz_memcache.c."""
+    yield "get", b"", b"get a\r\ngets a b  c\r\nget\r\nget a\0b\n"
+    yield "gat", b"\x05", b"gat 10 a b\r\ngats -1 a\r\ngat x a\r\ngat 1\r\n"
+    yield "store", b"\x03\x09", (b"set a 1 2 3\r\nxyz\r\nadd a 0 0 0\r\n\r\nappend a 0 0 2 noreply\r\n\r\n\r\n"
+                                 b"prepend a 0 0 1\r\nx\r\nreplace a 0 0 1\r\nxy\r\n")
+    yield "cas", b"\x07", b"cas a 0 0 1 18446744073709551615\r\nx\r\ncas a 0 0 1 -1 noreply\r\n"
+    yield "numbers", b"", b"set a 4294967296 -2592001 +1\r\nx\r\nset a 0 0 2147483646\r\nset a x 0 noreply\r\n"
+    yield "large", b"\x64", b"set a 0 0 600\r\n" + b"v" * 600 + b"\r\nms a 700 q\r\n" + b"v" * 702 + b"mn\r\n"
+    yield "small", b"\x02", b"delete a 0 noreply\r\ndelete a 1\r\nincr a 5\r\ndecr a 1 noreply\r\ntouch a 1\r\n"
+    yield "server", b"\x04", b"version\r\nstats slabs\r\nverbosity 1\r\nflush_all 10 noreply\r\nwatch\r\nquit\r\n"
+    yield "mg", b"\x06", b"mg a s t c f l h v u k q Oabc N30 R5 T9\r\nmg Zm9v b k\r\nmg !! b\r\nmg a v v\r\nmg a y\r\n"
+    yield "ms", b"\x08", b"ms a 2 T10 F5 C7 I c MA\r\nxy\r\nms Zm9v 1 b MX\r\nx\r\nms a S1\r\nms a 1 Cx\r\nx\r\n"
+    yield "md-ma", b"\x01", b"md a I T5 C7 q\r\nma a N0 J13 D5 M- t c v\r\nma a MM\r\nme Zm9v b\r\nmn\r\n"
+    yield "many-flags", b"\x11", b"mg a" + b" v" * 20 + b"\r\nms a 1" + b" c" * 20 + b"\r\nx\r\n"
+    yield "long-key", b"", b"get " + b"k" * 251 + b"\r\ndelete " + b"k" * 250 + b"\r\n"
+    yield "long-line", b"\x80", b"delete " + b"k" * 2100
+    yield "binary", b"", b"\x80\x0b" + b"\0" * 22
+    yield "http", b"\x10", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
 def frame_inputs():
     """name -> (choice, frame); see fuzz_frame.c. An odd choice puts the CRC right."""
     def frame(kind, payload, length=None, flags=0):
@@ -157,10 +178,12 @@ def swim_inputs():
 
 def main():
     corpus = pathlib.Path(sys.argv[1])
-    for core in ("resp", "frame", "link", "gossip", "swim"):
+    for core in ("resp", "memcache", "frame", "link", "gossip", "swim"):
         (corpus / core).mkdir(parents=True, exist_ok=True)
     for name, pieces, stream in resp_inputs():
         (corpus / "resp" / name).write_bytes(bytes([len(pieces)]) + pieces + stream)
+    for name, pieces, stream in memcache_inputs():
+        (corpus / "memcache" / name).write_bytes(bytes([len(pieces)]) + pieces + stream)
     for name, choice, data in frame_inputs():
         (corpus / "frame" / name).write_bytes(bytes([choice]) + data)
     for name, reader, data in link_inputs():

@@ -49,6 +49,33 @@ START_TEST(replies)
         {REPLY_KIND, "*1\r\n:1\r\n", "*0\r\n", false},
         {REPLY_KIND, "-ERR a\r\n", "-ERR b\r\n", true},
         {REPLY_KIND, "-ERR a\r\n", "$1\r\na\r\n", false},
+#define MG(value, flags, n) "*" n "\r\n$2\r\nVA\r\n" value flags
+        {REPLY_MEMCACHE, MG("$1\r\na\r\n", "$2\r\nc7\r\n", "3"),
+         MG("$1\r\na\r\n", "$3\r\nc12\r\n", "3"), true},
+        {REPLY_MEMCACHE, MG("$1\r\na\r\n", "$2\r\nc7\r\n", "3"),
+         MG("$1\r\nb\r\n", "$2\r\nc7\r\n", "3"), false},
+        {REPLY_MEMCACHE, MG("$1\r\na\r\n", "$2\r\nc7\r\n", "3"), MG("$1\r\na\r\n", "", "2"), false},
+        {REPLY_MEMCACHE, MG("$-1\r\n", "$4\r\nt100\r\n$2\r\nf5\r\n", "4"),
+         MG("$-1\r\n", "$3\r\nt89\r\n$2\r\nf5\r\n", "4"), true},
+        {REPLY_MEMCACHE, MG("$-1\r\n", "$4\r\nt100\r\n", "3"), MG("$-1\r\n", "$3\r\nt88\r\n", "3"),
+         false},
+        {REPLY_MEMCACHE, MG("$-1\r\n", "$3\r\nt-1\r\n", "3"), MG("$-1\r\n", "$2\r\nt1\r\n", "3"),
+         false},
+        {REPLY_MEMCACHE, MG("$-1\r\n", "$2\r\nf5\r\n", "3"), MG("$-1\r\n", "$2\r\nf6\r\n", "3"),
+         false},
+        {REPLY_MEMCACHE, MG("$-1\r\n", "$2\r\nh0\r\n$2\r\nl9\r\n", "4"),
+         MG("$-1\r\n", "$2\r\nh1\r\n$2\r\nl0\r\n", "4"), true},
+        {REPLY_MEMCACHE, MG("$1\r\na\r\n", "$1\r\nX\r\n$1\r\nW\r\n", "4"),
+         MG("$1\r\na\r\n", "$1\r\nZ\r\n$1\r\nX\r\n", "4"), true},
+        {REPLY_MEMCACHE, MG("$1\r\na\r\n", "$1\r\nX\r\n$1\r\nW\r\n", "4"),
+         MG("$1\r\na\r\n", "", "2"), false},
+        {REPLY_MEMCACHE, MG("$2\r\n9 \r\n", "$2\r\ns2\r\n", "3"),
+         MG("$1\r\n9\r\n", "$2\r\ns1\r\n", "3"), true},
+        {REPLY_MEMCACHE, MG("$2\r\na \r\n", "", "2"), MG("$1\r\na\r\n", "", "2"), false},
+        {REPLY_MEMCACHE, MG("$2\r\n90\r\n", "", "2"), MG("$1\r\n9\r\n", "", "2"), false},
+        {REPLY_MEMCACHE, "*2\r\n$2\r\nEN\r\n$-1\r\n", "*2\r\n$2\r\nHD\r\n$-1\r\n", false},
+        {REPLY_MEMCACHE, "*2\r\n$2\r\nEN\r\n$-1\r\n", "-SERVER_ERROR x\r\n", false},
+#undef MG
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct slice a = slice_str(cases[i].a), b = slice_str(cases[i].b);
@@ -108,7 +135,7 @@ START_TEST(any_bytes)
             }
             bytes[k] = mem_realloc(bytes[k], len ? len : 1);
         }
-        for (enum reply_compare how = REPLY_EXACT; how <= REPLY_KIND; how++) {
+        for (enum reply_compare how = REPLY_EXACT; how <= REPLY_MEMCACHE; how++) {
             struct slice a = slice_of(bytes[0], len), b = slice_of(bytes[1], len);
             if (reply_same(how, a, b) != reply_same(how, b, a) || !reply_same(how, a, a))
                 ck_abort_msg("%u: %.*s, %.*s", how, (int)len, (char *)bytes[0], (int)len,
@@ -127,14 +154,14 @@ START_TEST(the_table_says_how)
         const char *name;
         enum reply_compare how;
     } known[] = {
-        {"DUMP", REPLY_KIND},       {"HGETALL", REPLY_PAIRS},    {"HKEYS", REPLY_ELEMENTS},
-        {"HRANDFIELD", REPLY_KIND}, {"HSCAN", REPLY_KIND},       {"HVALS", REPLY_ELEMENTS},
-        {"MEMORY", REPLY_KIND},     {"OBJECT", REPLY_KIND},      {"PTTL", REPLY_MILLISECONDS},
-        {"SDIFF", REPLY_ELEMENTS},  {"SINTER", REPLY_ELEMENTS},  {"SMEMBERS", REPLY_ELEMENTS},
-        {"SORT", REPLY_ELEMENTS},   {"SORT_RO", REPLY_ELEMENTS}, {"SRANDMEMBER", REPLY_KIND},
-        {"SSCAN", REPLY_KIND},      {"SUNION", REPLY_ELEMENTS},  {"TTL", REPLY_SECONDS},
-        {"XINFO", REPLY_KIND},      {"XPENDING", REPLY_KIND},    {"ZRANDMEMBER", REPLY_KIND},
-        {"ZSCAN", REPLY_KIND},
+        {"DUMP", REPLY_KIND},         {"HGETALL", REPLY_PAIRS},  {"HKEYS", REPLY_ELEMENTS},
+        {"HRANDFIELD", REPLY_KIND},   {"HSCAN", REPLY_KIND},     {"HVALS", REPLY_ELEMENTS},
+        {"MEMORY", REPLY_KIND},       {"MG", REPLY_MEMCACHE},    {"OBJECT", REPLY_KIND},
+        {"PTTL", REPLY_MILLISECONDS}, {"SDIFF", REPLY_ELEMENTS}, {"SINTER", REPLY_ELEMENTS},
+        {"SMEMBERS", REPLY_ELEMENTS}, {"SORT", REPLY_ELEMENTS},  {"SORT_RO", REPLY_ELEMENTS},
+        {"SRANDMEMBER", REPLY_KIND},  {"SSCAN", REPLY_KIND},     {"SUNION", REPLY_ELEMENTS},
+        {"TTL", REPLY_SECONDS},       {"XINFO", REPLY_KIND},     {"XPENDING", REPLY_KIND},
+        {"ZRANDMEMBER", REPLY_KIND},  {"ZSCAN", REPLY_KIND},
     };
     size_t n, k = 0;
     const struct command_spec *table = command_table(&n);

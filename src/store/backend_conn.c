@@ -1,8 +1,7 @@
-#include "store/redis_conn.h"
+#include "store/backend_conn.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/stream.h"
-#include "wire/resp.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -15,20 +14,21 @@ enum state {
     WAITING, /* for the next attempt; or for the old socket's end */
     RESOLVING,
     CONNECTING,
-    GREETING, /* AUTH is on its way */
+    GREETING, /* its first words are on their way */
     READY,
 };
 
 struct expectation {
     size_t left;
-    redis_reply_fn *fn;
+    backend_reply_fn *fn;
     void *arg;
 };
 
-struct redis_conn {
+struct backend_conn {
     enum state state;
-    struct redis_address to;
-    const struct redis_conn_ops *ops;
+    const struct backend_protocol *protocol;
+    struct backend_address to;
+    const struct backend_conn_ops *ops;
     void *owner;
     uv_loop_t *loop;
     uv_timer_t timer;    /* the next attempt while WAITING, else a tick */
@@ -51,12 +51,12 @@ struct redis_conn {
     char why[256];
 };
 
-static void attempt(struct redis_conn *c);
+static void attempt(struct backend_conn *c);
 
 /* --- breaking and trying again -------------------------------------------------------------- */
 
 /* xorshift64 (Marsaglia, "Xorshift RNGs", 2003): nodes must not come back in step. */
-static unsigned jitter(struct redis_conn *c, unsigned ms)
+static unsigned jitter(struct backend_conn *c, unsigned ms)
 {
     c->random ^= c->random << 13;
     c->random ^= c->random >> 7;
@@ -66,13 +66,13 @@ static unsigned jitter(struct redis_conn *c, unsigned ms)
 
 static void on_timer(uv_timer_t *h);
 
-static void wait_and_retry(struct redis_conn *c)
+static void wait_and_retry(struct backend_conn *c)
 {
     uv_timer_start(&c->timer, on_timer, jitter(c, c->backoff_ms), 0);
     c->backoff_ms = c->backoff_ms * 2 > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : c->backoff_ms * 2;
 }
 
-static void fail_expected(struct redis_conn *c)
+static void fail_expected(struct backend_conn *c)
 {
     /* callbacks may come back here: they find an empty queue and state WAITING */
     struct buf old = c->expected;
@@ -87,7 +87,7 @@ static void fail_expected(struct redis_conn *c)
 }
 
 /* Everything to WAITING, without telling the owner. */
-static void drop(struct redis_conn *c, const char *reason)
+static void drop(struct backend_conn *c, const char *reason)
 {
     snprintf(c->why, sizeof c->why, "%s", reason);
     c->state = WAITING;
@@ -99,7 +99,7 @@ static void drop(struct redis_conn *c, const char *reason)
     fail_expected(c);
 }
 
-void redis_conn_break(struct redis_conn *c, const char *reason)
+void backend_conn_break(struct backend_conn *c, const char *reason)
 {
     if (c->state == WAITING || c->freeing)
         return;
@@ -110,39 +110,46 @@ void redis_conn_break(struct redis_conn *c, const char *reason)
         wait_and_retry(c);
 }
 
-static void broke(struct redis_conn *c, const char *what, const char *reason)
+static void broke(struct backend_conn *c, const char *what, const char *reason)
 {
     char text[sizeof c->why];
     snprintf(text, sizeof text, "%s%.200s", what, reason);
-    redis_conn_break(c, text);
+    backend_conn_break(c, text);
 }
 
 /* --- time ------------------------------------------------------------------------------------ */
 
-static bool is_asked(const struct redis_conn *c)
+static bool is_asked(const struct backend_conn *c)
 {
     return c->state == CONNECTING || c->expected.len > 0;
 }
 
-/* That there is one is the point; and where Redis can't serve (LOADING, MISCONF, ...) it says so.
- */
-static void on_pong(void *arg, const struct slice *reply)
+/* "what: the text of an error" */
+static void refused(struct backend_conn *c, const char *what, struct slice reply)
 {
-    char text[256];
-    if (!reply || !resp_reply_is_error(*reply))
-        return;
-    snprintf(text, sizeof text, "%.*s", (int)(reply->len - 3), (const char *)reply->ptr + 1);
-    redis_conn_break(arg, text);
+    char text[sizeof c->why];
+    struct slice why = c->protocol->error_text(reply);
+    snprintf(text, sizeof text, "%s%.*s", what, (int)why.len, (const char *)why.ptr);
+    backend_conn_break(c, text);
 }
 
-static unsigned patience(const struct redis_conn *c)
+/* That there is one is the point; and where the backend can't serve (LOADING, MISCONF, ...) it says
+ * so. */
+static void on_pong(void *arg, const struct slice *reply)
 {
-    const struct redis_address *to = &c->to;
+    struct backend_conn *c = arg;
+    if (reply && c->protocol->is_error(*reply))
+        refused(c, "", *reply);
+}
+
+static unsigned patience(const struct backend_conn *c)
+{
+    const struct backend_address *to = &c->to;
     bool alone = !to->alone || __atomic_load_n(to->alone, __ATOMIC_RELAXED);
     return alone || !to->company_timeout_ms ? to->timeout_ms : to->company_timeout_ms;
 }
 
-static void tick(struct redis_conn *c)
+static void tick(struct backend_conn *c)
 {
     uint64_t now = clock_mono_ms();
     bool moved = c->arrived != c->seen_arrived || c->stream.out.len != c->seen_out;
@@ -153,25 +160,25 @@ static void tick(struct redis_conn *c)
     if (is_asked(c) && now - c->since_ms >= patience(c)) {
         char text[64];
         snprintf(text, sizeof text, "no answer within %u ms", patience(c));
-        redis_conn_break(c, text);
+        backend_conn_break(c, text);
     } else if (c->state == READY && !is_asked(c)) {
         buf_reset(&c->expected, 0);
-        resp_add_command(redis_conn_out(c), &(struct slice){(const uint8_t *)"PING", 4}, 1);
-        redis_conn_expect(c, 1, on_pong, c);
-        redis_conn_flush(c);
+        c->protocol->add_ping(backend_conn_out(c));
+        backend_conn_expect(c, 1, on_pong, c);
+        backend_conn_flush(c);
     }
 }
 
 static void on_timer(uv_timer_t *h)
 {
-    struct redis_conn *c = h->data;
+    struct backend_conn *c = h->data;
     if (c->state == WAITING)
         attempt(c);
     else if (c->state != RESOLVING) /* the resolver has time limits of its own */
         tick(c);
 }
 
-static void start_ticking(struct redis_conn *c)
+static void start_ticking(struct backend_conn *c)
 {
     uint64_t every = patience(c) / TICKS + 1;
     c->since_ms = clock_mono_ms();
@@ -180,54 +187,41 @@ static void start_ticking(struct redis_conn *c)
 
 /* --- the stream ------------------------------------------------------------------------------ */
 
-static void become_ready(struct redis_conn *c)
+static void become_ready(struct backend_conn *c)
 {
     c->state = READY;
     c->ops->ready(c->owner);
 }
 
-static void on_auth(void *arg, const struct slice *reply)
+static void on_greeted(void *arg, const struct slice *reply)
 {
-    struct redis_conn *c = arg;
-    if (!reply)
-        return;
-    if (resp_reply_is_error(*reply)) {
-        char text[sizeof c->why];
-        snprintf(text, sizeof text, "AUTH was refused: %.*s", (int)(reply->len - 3),
-                 (const char *)reply->ptr + 1);
-        redis_conn_break(c, text);
-        return;
-    }
-    become_ready(c);
+    struct backend_conn *c = arg;
+    if (reply && c->protocol->is_error(*reply))
+        refused(c, "AUTH was refused: ", *reply);
+    else if (reply)
+        become_ready(c);
 }
 
 static void on_connect(struct stream *s)
 {
-    struct redis_conn *c = s->owner;
-    bool has_user = c->to.user && *c->to.user, has_password = c->to.password && *c->to.password;
+    struct backend_conn *c = s->owner;
     start_ticking(c);
-    if (!has_user && !has_password) {
+    if (!c->protocol->add_greeting(&c->to, &s->out)) {
         become_ready(c);
         return;
     }
     c->state = GREETING;
-    struct slice argv[3] = {slice_str("AUTH")};
-    size_t argc = 1;
-    if (has_user)
-        argv[argc++] = slice_str(c->to.user);
-    argv[argc++] = slice_str(has_password ? c->to.password : "");
-    resp_add_command(&s->out, argv, argc);
-    redis_conn_expect(c, 1, on_auth, c);
+    backend_conn_expect(c, 1, on_greeted, c);
     stream_flush(s);
 }
 
-static void take_reply(struct redis_conn *c, struct slice reply)
+static void take_reply(struct backend_conn *c, struct slice reply)
 {
     if (c->expected.len == 0) { /* "-ERR max number of clients reached", then it hangs up */
         char text[sizeof c->why];
         snprintf(text, sizeof text, "an answer that nobody asked for: %.*s",
                  (int)(reply.len > 120 ? 120 : reply.len - 2), (const char *)reply.ptr);
-        redis_conn_break(c, text);
+        backend_conn_break(c, text);
         return;
     }
     struct expectation x;
@@ -241,16 +235,18 @@ static void take_reply(struct redis_conn *c, struct slice reply)
 
 static void on_data(struct stream *s)
 {
-    struct redis_conn *c = s->owner;
+    struct backend_conn *c = s->owner;
     c->arrived++;
     while (!s->closed && s->in.len) {
         size_t size;
         struct error e;
-        enum resp_status st = resp_reply_scan(&c->scan, buf_head(&s->in), s->in.len, &size, &e);
+        enum resp_status st = c->protocol->scan(&c->scan, buf_head(&s->in), s->in.len, &size, &e);
         if (st == RESP_MORE)
             return;
         if (st == RESP_BAD) {
-            broke(c, "not a Redis: ", e.text);
+            char what[40];
+            snprintf(what, sizeof what, "not a %s: ", c->protocol->name);
+            broke(c, what, e.text);
             return;
         }
         take_reply(c, slice_of(buf_head(&s->in), size));
@@ -260,10 +256,10 @@ static void on_data(struct stream *s)
 
 static void on_end(struct stream *s, const char *reason)
 {
-    redis_conn_break(s->owner, reason);
+    backend_conn_break(s->owner, reason);
 }
 
-static void gone(struct redis_conn *c)
+static void gone(struct backend_conn *c)
 {
     if (--c->handles > 0 || !c->freeing)
         return;
@@ -275,7 +271,7 @@ static void gone(struct redis_conn *c)
 
 static void on_stream_closed(struct stream *s)
 {
-    struct redis_conn *c = s->owner;
+    struct backend_conn *c = s->owner;
     c->streaming = false;
     if (!c->freeing)
         wait_and_retry(c);
@@ -285,12 +281,12 @@ static void on_stream_closed(struct stream *s)
 static const struct stream_ops stream_ops = {
     .on_connect = on_connect, .on_data = on_data, .on_end = on_end, .on_closed = on_stream_closed};
 
-static void connect_to(struct redis_conn *c, const struct sockaddr *sa, socklen_t len)
+static void connect_to(struct backend_conn *c, const struct sockaddr *sa, socklen_t len)
 {
     struct error e;
     c->state = CONNECTING;
     if (!stream_connect(&c->stream, c->loop, sa, len, &stream_ops, c, &e)) {
-        redis_conn_break(c, e.text);
+        backend_conn_break(c, e.text);
         return;
     }
     c->streaming = true;
@@ -302,7 +298,7 @@ static void connect_to(struct redis_conn *c, const struct sockaddr *sa, socklen_
 
 static void on_names(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 {
-    struct redis_conn *c = req->data;
+    struct backend_conn *c = req->data;
     if (!c->freeing) {
         if (status < 0)
             broke(c, "its name can't be resolved: ", uv_strerror(status));
@@ -313,7 +309,7 @@ static void on_names(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
     gone(c);
 }
 
-static void resolve(struct redis_conn *c)
+static void resolve(struct backend_conn *c)
 {
     char port[8];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -327,19 +323,19 @@ static void resolve(struct redis_conn *c)
         c->handles++;
 }
 
-static void connect_unix(struct redis_conn *c)
+static void connect_unix(struct backend_conn *c)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     if (strlen(c->to.unix_path) >= sizeof sun.sun_path) {
         c->state = CONNECTING;
-        redis_conn_break(c, "the path of its socket is too long");
+        backend_conn_break(c, "the path of its socket is too long");
         return;
     }
     memcpy(sun.sun_path, c->to.unix_path, strlen(c->to.unix_path));
     connect_to(c, (const struct sockaddr *)&sun, sizeof sun);
 }
 
-static void attempt(struct redis_conn *c)
+static void attempt(struct backend_conn *c)
 {
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
@@ -358,11 +354,11 @@ static void attempt(struct redis_conn *c)
 
 static void on_turn_end(uv_check_t *h)
 {
-    struct redis_conn *c = h->data;
+    struct backend_conn *c = h->data;
     if (!uv_is_active((uv_handle_t *)&c->awake))
         return;
     uv_idle_stop(&c->awake);
-    redis_conn_flush(c);
+    backend_conn_flush(c);
 }
 
 static void noop_idle(uv_idle_t *h)
@@ -370,10 +366,12 @@ static void noop_idle(uv_idle_t *h)
     (void)h; /* its being active keeps the poll from sleeping */
 }
 
-struct redis_conn *redis_conn_new(uv_loop_t *loop, const struct redis_address *to,
-                                  const struct redis_conn_ops *ops, void *owner)
+struct backend_conn *backend_conn_new(uv_loop_t *loop, const struct backend_protocol *protocol,
+                                      const struct backend_address *to,
+                                      const struct backend_conn_ops *ops, void *owner)
 {
-    struct redis_conn *c = MEM_NEW(struct redis_conn);
+    struct backend_conn *c = MEM_NEW(struct backend_conn);
+    c->protocol = protocol;
     c->to = *to;
     c->ops = ops;
     c->owner = owner;
@@ -396,7 +394,7 @@ static void on_handle_closed(uv_handle_t *h)
     gone(h->data);
 }
 
-void redis_conn_free(struct redis_conn *c)
+void backend_conn_free(struct backend_conn *c)
 {
     if (!c || c->freeing)
         return;
@@ -409,22 +407,22 @@ void redis_conn_free(struct redis_conn *c)
     uv_close((uv_handle_t *)&c->awake, on_handle_closed);
 }
 
-bool redis_conn_ready(const struct redis_conn *c)
+bool backend_conn_ready(const struct backend_conn *c)
 {
     return c->state == READY;
 }
 
-const char *redis_conn_why(const struct redis_conn *c)
+const char *backend_conn_why(const struct backend_conn *c)
 {
     return c->why;
 }
 
-struct buf *redis_conn_out(struct redis_conn *c)
+struct buf *backend_conn_out(struct backend_conn *c)
 {
     return &c->stream.out;
 }
 
-void redis_conn_expect(struct redis_conn *c, size_t n, redis_reply_fn *fn, void *arg)
+void backend_conn_expect(struct backend_conn *c, size_t n, backend_reply_fn *fn, void *arg)
 {
     if (c->expected.len == 0)
         c->since_ms = clock_mono_ms();
@@ -432,24 +430,24 @@ void redis_conn_expect(struct redis_conn *c, size_t n, redis_reply_fn *fn, void 
             sizeof(struct expectation));
 }
 
-void redis_conn_flush(struct redis_conn *c)
+void backend_conn_flush(struct backend_conn *c)
 {
     if (c->streaming)
         stream_flush(&c->stream);
 }
 
-void redis_conn_flush_later(struct redis_conn *c)
+void backend_conn_flush_later(struct backend_conn *c)
 {
     if (!uv_is_active((uv_handle_t *)&c->awake))
         uv_idle_start(&c->awake, noop_idle);
 }
 
-void redis_conn_settled(struct redis_conn *c)
+void backend_conn_settled(struct backend_conn *c)
 {
     c->backoff_ms = BACKOFF_FIRST_MS;
 }
 
-void redis_conn_hurry(struct redis_conn *c)
+void backend_conn_hurry(struct backend_conn *c)
 {
     if (c->state != WAITING || c->streaming || c->freeing ||
         uv_timer_get_due_in(&c->timer) <= BACKOFF_FIRST_MS)
