@@ -4,6 +4,7 @@
 #include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "wire/transaction.h"
 #include <string.h>
 
 #define SNIPPET 128 /* bytes of arguments quoted in an error, as in Redis */
@@ -436,7 +437,7 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
 static bool without_keys(struct client *c, const struct command_spec *spec)
 {
     bool write = command_class_of(spec, &c->cmd) != COMMAND_READ;
-    if (write && !command_is_script(spec))
+    if (write && !command_is_script(spec) && !transaction_is(spec))
         return client_fail(c, spec, "ERR this command names no key and isn't supported");
     if (!requests_direct(c->all->requests))
         return run_keyless(c, spec);
