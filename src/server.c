@@ -1,5 +1,6 @@
 #include "server.h"
 #include "admin/admin.h"
+#include "client/doorman.h"
 #include "core/address.h"
 #include "core/clock.h"
 #include "core/datadir.h"
@@ -46,6 +47,7 @@ struct server {
     struct worker **workers;
     struct stats **stats;
     struct admin *admin;
+    struct doorman *doorman; /* while it starts */
     uint32_t clock_trusted, own_state, own_member, serves;
     uint64_t clock_now, watermark, settled_below, started_ms;
     int64_t clock_off;
@@ -92,7 +94,7 @@ static bool load_identity(struct server *s, struct error *e)
     s->me.address = s->address;
     s->me.datacenter = c->datacenter;
     s->me.rack = c->rack;
-    s->me.data_store = c->data_store == DATA_STORE_EMBEDDED ? "embedded" : "redis";
+    s->me.data_store = config_data_store(c);
     s->me.tokens = c->tokens;
     s->me.ntokens = c->ntokens;
     return true;
@@ -140,7 +142,8 @@ static bool open_store(struct server *s, struct error *e)
             o.host = a->host;
             o.port = a->port;
         }
-        s->store = store_open_redis(&o, e);
+        s->store = c->data_store == DATA_STORE_REDIS ? store_open_redis(&o, e)
+                                                     : store_open_memcached(&o, e);
     }
     return s->store != NULL;
 }
@@ -388,6 +391,34 @@ static bool bind_ports(struct server *s, struct error *e)
     return s->admin != NULL;
 }
 
+/* Clients hear of a start that takes long; the doorman speaks RESP only. */
+static bool start_doorman(struct server *s, struct error *e)
+{
+    if (s->config->data_store == DATA_STORE_MEMCACHE)
+        return true;
+    s->doorman = doorman_start(s->client_fd, e);
+    return s->doorman != NULL;
+}
+
+/* Who has come while the node started, with what it has said. */
+static void deal_visitor(void *arg, int fd, struct buf *in)
+{
+    struct server *s = arg;
+    struct mail_client *m = MEM_NEW(struct mail_client);
+    m->msg.type = MAIL_CLIENT;
+    m->fd = fd;
+    m->in = *in;
+    actor_send(worker_actor(s->workers[(unsigned)fd % serving_workers(s)]), &m->msg);
+}
+
+/* The doorman goes when the store is there, and who serves comes right behind. */
+static bool open_door(struct server *s, struct error *e)
+{
+    doorman_stop(s->doorman, deal_visitor, s);
+    s->doorman = NULL;
+    return start_workers(s, e);
+}
+
 /* After the start: when it fails, stderr has one line, which says why. */
 static void warn_of_open_doors(const struct server *s)
 {
@@ -414,9 +445,9 @@ struct server *server_start(struct config *c, struct error *e)
     prepare_workers(s);
     /* the writer needs the senders' mailboxes and they its; each takes mail from the moment it is
      * started, and nothing writes before a worker runs */
-    if (!load_identity(s, e) || !load_ring(s, e) || !bind_ports(s, e) || !open_logs(s, e) ||
-        !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) || !start_gossip(s, e) ||
-        !start_admin(s, e) || !start_workers(s, e))
+    if (!load_identity(s, e) || !load_ring(s, e) || !bind_ports(s, e) || !start_doorman(s, e) ||
+        !open_logs(s, e) || !open_store(s, e) || !start_writer(s, e) || !start_senders(s, e) ||
+        !start_gossip(s, e) || !start_admin(s, e) || !open_door(s, e))
         return NULL; /* the process ends */
     warn_of_open_doors(s);
     log_notice("node %s is up: clients %s, peers %s, %s store, %u peers", s->me.id, c->listen,

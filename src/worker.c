@@ -224,7 +224,8 @@ static void on_socket(struct worker *w, struct mail_client *m)
     else if (m->peer)
         receiver_accept(&w->receivers, m->fd);
     else
-        client_accept(&w->clients, m->fd);
+        client_accept(&w->clients, m->fd, &m->in);
+    buf_fini(&m->in);
     mem_free(m);
 }
 
@@ -363,6 +364,7 @@ static void drop(struct msg *msg)
     switch ((enum mail_type)msg->type) {
     case MAIL_CLIENT:
         close(container_of_(msg, struct mail_client, msg)->fd);
+        buf_fini(&container_of_(msg, struct mail_client, msg)->in);
         break;
     case MAIL_CLIENTS:
         clients_mail_drop(msg);

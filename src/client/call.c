@@ -146,6 +146,11 @@ static void merge(struct call *call)
             buf_add(&call->reply, element.ptr, element.len);
         }
         break;
+    case MERGE_WHOLE:
+        resp_add_array(&call->reply, call->nparts);
+        for (size_t i = 0; i < call->nparts; i++)
+            buf_add(&call->reply, buf_head(&call->parts[i].reply), call->parts[i].reply.len);
+        break;
     case MERGE_OK:
         resp_add_status(&call->reply, "OK");
         break;

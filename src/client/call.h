@@ -9,10 +9,17 @@
 #define HAZARDS   64                 /* buckets of keys, by token */
 #define OUT_PAUSE (1u * 1024 * 1024) /* bytes of replies unsent: no more commands are read */
 
-enum merge { MERGE_ONE, MERGE_SUM, MERGE_ARRAY, MERGE_OK };
+enum merge {
+    MERGE_ONE,
+    MERGE_SUM,
+    MERGE_ARRAY, /* of the parts' only elements */
+    MERGE_WHOLE, /* an array of their replies */
+    MERGE_OK
+};
 
 struct call;
 struct multi;
+struct memcache_client;
 /* Appends a reply of the stores (RESP2) as this call's client wants to read it. The worker's
  * thread.
  */
@@ -36,8 +43,12 @@ struct dialect {
     bool (*dispatch)(struct client *c);
     /* What is said before the connection closes. */
     void (*add_error)(struct buf *out, const char *text);
+    /* What it needs for each connection; NULL: nothing. */
+    void (*open)(struct client *c);
+    void (*close)(struct client *c);
 };
-extern const struct dialect dialect_resp; /* client/dispatch.c */
+extern const struct dialect dialect_resp;     /* client/dispatch.c */
+extern const struct dialect dialect_memcache; /* client/memcache.c */
 
 struct part {
     struct call *call;
@@ -86,9 +97,11 @@ struct client {
     bool authenticated; /* it has shown the password, or came when there was none */
     uint8_t resp;       /* the version that its replies are in: 2 or 3 */
     const struct dialect *dialect;
+    struct memcache_client *memcache; /* of dialect_memcache */
     struct resp_parser parser;
     struct resp_command cmd;
     struct rendering rendering; /* of the command that is being dispatched */
+    bool at_first; /* that one is asked of, or run by, request_first_replica and nobody else */
     struct call *first_call, *last_call;
     struct call *unwritten; /* the first whose reply isn't in the stream's buffer */
     size_t ncalls;

@@ -265,6 +265,8 @@ static void on_closed(struct stream *st)
     buf_fini(&c->rendering.note);
     client_discard(c);
     recent_fini(&c->recent);
+    if (c->dialect->close)
+        c->dialect->close(c);
     mem_free(c->name);
     mem_free(c->lib_name);
     mem_free(c->lib_ver);
@@ -282,20 +284,32 @@ static uint64_t connected(const struct clients *all)
     return n;
 }
 
-void client_accept(struct clients *all, int fd)
+static const struct dialect *dialect_of(const struct config *config)
+{
+    return config->data_store == DATA_STORE_MEMCACHE ? &dialect_memcache : &dialect_resp;
+}
+
+static void refuse(const struct dialect *dialect, int fd)
+{
+    struct buf b = BUF_INIT;
+    dialect->add_error(&b, "max number of clients reached");
+    ssize_t n = write(fd, buf_head(&b), b.len);
+    (void)n; /* a courtesy */
+    buf_fini(&b);
+    close(fd);
+}
+
+void client_accept(struct clients *all, int fd, struct buf *in)
 {
     struct error e;
     unsigned max = all->config->client_connections;
     if (max && connected(all) >= max) {
-        static const char text[] = "-ERR max number of clients reached\r\n";
-        ssize_t n = write(fd, text, sizeof text - 1);
-        (void)n; /* a courtesy */
-        close(fd);
+        refuse(dialect_of(all->config), fd);
         return;
     }
     struct client *c = MEM_NEW(struct client);
     c->all = all;
-    c->dialect = &dialect_resp;
+    c->dialect = dialect_of(all->config);
     c->resp = 2;
     c->authenticated = !config_needs_password(all->config);
     c->parser.bulk = -1;
@@ -305,6 +319,8 @@ void client_accept(struct clients *all, int fd)
         mem_free(c);
         return;
     }
+    if (c->dialect->open)
+        c->dialect->open(c);
     c->since_us = c->used_us = clock_mono_us();
     c->id = ++all->last_id * all->id_step + all->id_offset;
     c->next = all->first;
@@ -313,6 +329,11 @@ void client_accept(struct clients *all, int fd)
     all->first = c;
     STATS_ADD(all->stats, connections, 1);
     STATS_ADD(all->stats, connections_total, 1);
+    if (!in->len)
+        return;
+    buf_add(&c->stream.in, buf_head(in), in->len);
+    buf_fini(in);
+    client_mark_dirty(c);
 }
 
 bool clients_quiesce(struct clients *all)

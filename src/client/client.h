@@ -34,8 +34,9 @@ struct clients {
     unsigned id_step, id_offset; /* ids are unique over workers */
 };
 
-/* Takes an accepted socket; answers and closes it when there are client_connections already. */
-void client_accept(struct clients *all, int fd);
+/* Takes an accepted socket; answers and closes it when there are client_connections already. `in`:
+ * what was read of it before; emptied. */
+void client_accept(struct clients *all, int fd, struct buf *in);
 void clients_flush(struct clients *all); /* at the turn's end */
 void clients_close(
     struct clients *all); /* at the worker's stop: what is in flight gets no more answers */

@@ -1,5 +1,4 @@
-/* From a parsed command to requests: which keys, whether it may run at all, one part or many. */
-#include "client/call.h"
+#include "client/dispatch.h"
 #include "client/multi.h"
 #include "client/session.h"
 #include "core/clock.h"
@@ -76,12 +75,7 @@ static bool must_wait(const struct client *c, uint32_t token, bool write, bool w
     return others->bucket[token % HAZARDS] || others->wide || (wide && others->all);
 }
 
-/* No replica of this key is known to have the client's earlier writes: wait, but not for ever. */
-static bool lags(struct client *c, uint32_t token)
-{
-    return recent_replica(&c->recent, c->all->requests, token) == RECENT_WAIT && client_lags(c);
-}
-
+/* For a replica that has the client's earlier writes, but not for ever. */
 bool client_lags(struct client *c)
 {
     uint64_t now = clock_mono_ms();
@@ -92,9 +86,24 @@ bool client_lags(struct client *c)
     return c->lagging = c->all->later = true;
 }
 
+/* No replica of this key is known to have them. */
+static bool lags(struct client *c, uint32_t token)
+{
+    return recent_replica(&c->recent, c->all->requests, token) == RECENT_WAIT && client_lags(c);
+}
+
+/* The one that is to be asked. */
+static bool first_lags(struct client *c, uint32_t token)
+{
+    int first = request_first_replica(c->all->requests, token);
+    return first >= 0 && !recent_has(&c->recent, c->all->requests, token, (unsigned)first) &&
+           client_lags(c);
+}
+
 static bool not_yet(struct client *c, uint32_t token, bool write, bool wide)
 {
-    return must_wait(c, token, write, wide) || (!write && lags(c, token));
+    return must_wait(c, token, write, wide) ||
+           (!write && (c->at_first ? first_lags(c, token) : lags(c, token)));
 }
 
 /* A peer runs another client's write to one of these keys: its answer isn't awaited by the client.
@@ -153,16 +162,15 @@ static void start_read(struct client *c, struct part *p, const struct command_sp
                            .prefer = prefer == RECENT_WAIT ? RECENT_ANY : prefer,
                            .done = call_part_done,
                            .arg = p};
-    int watched = multi_reads_at(c, spec, cmd);
-    if (watched >= 0) {
-        op.prefer = watched;
+    op.second = op.prefer >= 0 ? recent_second(&c->recent, c->all->requests, p->token, prefer) : -1;
+    op.anchor = op.prefer >= 0 && level != CONSISTENCY_DC_ONE &&
+                recent_is_thin(&c->recent, c->all->requests, p->token);
+    int first = c->at_first ? request_first_replica(c->all->requests, p->token) : -1;
+    if (first >= 0) {
+        op.prefer = first;
+        op.second = -1;
         op.only = true;
     }
-    op.second = op.prefer >= 0 && !op.only
-                    ? recent_second(&c->recent, c->all->requests, p->token, prefer)
-                    : -1;
-    op.anchor = op.prefer >= 0 && !op.only && level != CONSISTENCY_DC_ONE &&
-                recent_is_thin(&c->recent, c->all->requests, p->token);
     request_read(c->all->requests, &op);
 }
 
@@ -357,29 +365,65 @@ static bool run_direct(struct client *c, const struct command_spec *spec, bool w
 
 static enum merge merge_of(const struct command_spec *spec)
 {
+    if (spec->flags & COMMAND_MEMCACHE)
+        return MERGE_WHOLE;
     if (strcmp(spec->name, "MGET") == 0)
         return MERGE_ARRAY;
     return strcmp(spec->name, "MSET") == 0 ? MERGE_OK : MERGE_SUM;
 }
 
-/* `NAME key` or, for MSET, `SET key value`. */
-static void start_part(struct client *c, struct part *p, const struct command_spec *spec, size_t i,
-                       bool write)
+#define PART_ARGS 16
+
+/* `NAME key`, for MSET `SET key value`, for memcached's commands `NAME key flag...`: what stands
+ * behind the last key. */
+static struct resp_command part_of(const struct resp_command *cmd, const struct command_spec *spec,
+                                   size_t key, size_t last, struct slice argv[PART_ARGS])
 {
-    const struct resp_command *cmd = &c->cmd;
     bool mset = spec->step == 2;
-    struct slice argv[3] = {mset ? slice_str("SET") : cmd->argv[0], cmd->argv[i]};
+    size_t n = 0;
+    argv[n++] = mset ? slice_str("SET") : cmd->argv[0];
+    argv[n++] = cmd->argv[key];
     if (mset)
-        argv[2] = cmd->argv[i + 1];
-    struct resp_command one = {.argv = argv, .argc = mset ? 3 : 2};
-    enum consistency level = level_of(c, &i, 1, write);
-    if (!write) {
+        argv[n++] = cmd->argv[key + 1];
+    for (size_t i = last + 1; spec->flags & COMMAND_MEMCACHE && i < cmd->argc; i++)
+        argv[n++] = cmd->argv[i];
+    return (struct resp_command){.argv = argv, .argc = n};
+}
+
+static void start_part_write(struct client *c, struct part *p, const struct command_spec *spec,
+                             const struct resp_command *one, enum consistency level)
+{
+    struct requests *rs = c->all->requests;
+    struct error ignored;
+    struct mail_write *m = requests_new_mail(rs);
+    bool has_lifetime = spec->flags & COMMAND_MEMCACHE; /* and it is a number */
+    if (!has_lifetime || !command_normalize(spec, one, c->all->wall_ms, &m->command, &ignored))
+        resp_add_command(&m->command, one->argv, one->argc);
+    start_write(c, p, m, spec, one, level);
+}
+
+/* Past the writer, as all others. */
+static void start_part_direct(struct client *c, struct part *p, const struct command_spec *spec,
+                              const struct resp_command *one)
+{
+    call_part_starts(p->call, p->token);
+    struct operation op = {
+        .spec = spec, .cmd = one, .prefer = -1, .done = call_part_done, .arg = p};
+    request_write_direct(c->all->requests, &op);
+}
+
+static void start_part(struct client *c, struct part *p, const struct command_spec *spec,
+                       size_t key, size_t last, bool write)
+{
+    struct slice argv[PART_ARGS];
+    struct resp_command one = part_of(&c->cmd, spec, key, last, argv);
+    enum consistency level = level_of(c, &key, 1, write);
+    if (write && requests_direct(c->all->requests))
+        start_part_direct(c, p, spec, &one);
+    else if (write)
+        start_part_write(c, p, command_find(argv[0]), &one, level);
+    else
         start_read(c, p, spec, &one, level);
-        return;
-    }
-    struct mail_write *m = requests_new_mail(c->all->requests);
-    resp_add_command(&m->command, argv, one.argc);
-    start_write(c, p, m, command_find(argv[0]), &one, level);
 }
 
 static bool run_split(struct client *c, const struct command_spec *spec, const size_t *keys,
@@ -398,18 +442,22 @@ static bool run_split(struct client *c, const struct command_spec *spec, const s
         call->parts[i].token = request_token(c->all->requests, c->cmd.argv[keys[i]]);
     /* the last part's answer may free nothing: a call stays until its client has sent it */
     for (size_t i = 0; i < n; i++)
-        start_part(c, &call->parts[i], spec, keys[i], write);
+        start_part(c, &call->parts[i], spec, keys[i], keys[n - 1], write);
     return true;
 }
 
 /* ---- the rules ----------------------------------------------------------------------------------
  */
 
-static bool run_keys(struct client *c, const struct command_spec *spec, const size_t *keys,
-                     size_t n)
+/* A reply that is put together from many may be too large: their sizes are counted then. */
+static bool keeps_parts(enum merge merge)
 {
-    enum command_class class_ = command_class_of(spec, &c->cmd);
-    bool write = class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE;
+    return merge == MERGE_ARRAY || merge == MERGE_WHOLE;
+}
+
+bool dispatch_keys(struct client *c, const struct command_spec *spec, const size_t *keys, size_t n,
+                   bool write)
+{
     for (size_t i = 0; i < n; i++)
         if (hidden(c->cmd.argv[keys[i]]))
             return client_fail(
@@ -419,8 +467,8 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
         c->lagging = c->all->later = true;
         return false;
     }
-    bool split = n > 1 && (spec->flags & COMMAND_SPLIT);
-    if (direct && !(split && merge_of(spec) == MERGE_ARRAY)) /* whose reply may be too large */
+    bool split = n > 1 && (spec->flags & (COMMAND_SPLIT | COMMAND_MEMCACHE));
+    if (direct && !(split && keeps_parts(merge_of(spec))))
         return run_direct(c, spec, write);
     if (split)
         return run_split(c, spec, keys, n, write);
@@ -431,6 +479,13 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
     if (n > 1 && !write)
         recent_join(&c->recent, c->all->requests, &c->cmd, keys, n);
     return run_whole(c, spec, keys, n, write);
+}
+
+static bool run_keys(struct client *c, const struct command_spec *spec, const size_t *keys,
+                     size_t n)
+{
+    enum command_class class_ = command_class_of(spec, &c->cmd);
+    return dispatch_keys(c, spec, keys, n, class_ == COMMAND_OVERWRITE || class_ == COMMAND_CHANGE);
 }
 
 /* Only scripts may, and HELP. */
@@ -490,8 +545,10 @@ static bool dispatch_command(struct client *c)
         multi_queue(c, spec);
         return true;
     }
+    c->at_first = false;
     if (multi_is(spec))
         return multi_command(c, spec);
+    c->at_first = c->multi && multi_reads_watched(c, spec);
     return spec->class_ == COMMAND_LOCAL ? session_command(c, spec) : client_run_keys(c, spec);
 }
 

@@ -696,8 +696,8 @@ static bool must_catch_up(struct client *c, int node)
 {
     const struct requests *rs = c->all->requests;
     bool reached = true;
-    for (size_t i = 1; i < c->cmd.argc && reached; i++)
-        reached = recent_reached(&c->recent, rs, request_token(rs, c->cmd.argv[i]), node);
+    for (size_t i = 1; i < c->cmd.argc && reached && node >= 0; i++)
+        reached = recent_has(&c->recent, rs, request_token(rs, c->cmd.argv[i]), (unsigned)node);
     return !reached && client_lags(c);
 }
 
@@ -726,22 +726,21 @@ static bool watch(struct client *c, const struct command_spec *spec)
     return true;
 }
 
-int multi_reads_at(struct client *c, const struct command_spec *spec,
-                   const struct resp_command *cmd)
+bool multi_reads_watched(struct client *c, const struct command_spec *spec)
 {
     struct multi *m = c->multi;
     const struct requests *rs = c->all->requests;
-    if (!m || m->nwatches == 0 || m->broken)
-        return -1;
-    size_t *keys = mem_alloc((cmd->argc + 1) * sizeof *keys);
-    size_t n = command_keys(spec, cmd, keys, cmd->argc);
+    if (m->nwatches == 0 || m->broken || command_class_of(spec, &c->cmd) != COMMAND_READ)
+        return false;
+    size_t *keys = mem_alloc((c->cmd.argc + 1) * sizeof *keys);
+    size_t n = command_keys(spec, &c->cmd, keys, c->cmd.argc);
     bool watched = false;
     for (size_t i = 0; i < n && !watched; i++)
-        watched = is_watched(m, cmd->argv[keys[i]]);
-    if (watched)
-        m->broken = request_first_replica(rs, request_token(rs, cmd->argv[keys[0]])) != m->node;
+        watched = is_watched(m, c->cmd.argv[keys[i]]);
+    if (watched) /* else what it reads says nothing of what was watched */
+        m->broken = request_first_replica(rs, request_token(rs, c->cmd.argv[keys[0]])) != m->node;
     mem_free(keys);
-    return watched && !m->broken ? m->node : -1;
+    return watched && !m->broken;
 }
 
 /* ---- the five ---------------------------------------------------------------------------------

@@ -29,9 +29,8 @@ bool multi_wrong_arity(struct client *c, const struct command_spec *spec, const 
 bool multi_is(const struct command_spec *spec); /* MULTI EXEC DISCARD WATCH UNWATCH */
 /* One of the five. False: it must wait. */
 bool multi_command(struct client *c, const struct command_spec *spec);
-/* The node that must be asked, for this command reads what is watched; -1: any. */
-int multi_reads_at(struct client *c, const struct command_spec *spec,
-                   const struct resp_command *cmd);
+/* Does c->cmd read what is watched, so that only the replica which compares may be asked? */
+bool multi_reads_watched(struct client *c, const struct command_spec *spec);
 /* What is kept and what is watched is forgotten: RESET, the connection's end. */
 void client_discard(struct client *c);
 

@@ -139,6 +139,20 @@ static bool has_come(const struct recent *r, const struct requests *rs, unsigned
     return hint_log_acked(log).seq >= upto;
 }
 
+bool recent_has(struct recent *r, const struct requests *rs, uint32_t token, unsigned node)
+{
+    struct recent_slot *slot = slot_of(r, token);
+    if (slot && slot->node == (int)node && has_all(rs, node))
+        return true;
+    if (slot)
+        forget_slot(r, rs->peers, slot); /* the floors tell when that node has come so far, too */
+    if (!r->floors)
+        return true;
+    if (node == rs->peers->self)
+        return own_has_all(rs);
+    return node < r->n && hint_log_acked(rs->peers->at[node]->log).seq >= r->floors[node];
+}
+
 /* A majority of the key's replicas in this datacenter. */
 static bool most_have(const struct recent *r, const struct requests *rs, uint32_t token,
                       bool forgotten)
@@ -155,17 +169,6 @@ static bool most_have(const struct recent *r, const struct requests *rs, uint32_
         }
     rcu_read_end();
     return have >= level_need(CONSISTENCY_DC_QUORUM, local);
-}
-
-bool recent_reached(const struct recent *r, const struct requests *rs, uint32_t token, int node)
-{
-    const struct recent_slot *slot = slot_of(r, token);
-    if (node < 0 || (slot && slot->node == node) || (!slot && !r->floors))
-        return true;
-    rcu_read_begin();
-    bool has = has_come(r, rs, (unsigned)node, !slot);
-    rcu_read_end();
-    return has;
 }
 
 bool recent_is_thin(struct recent *r, const struct requests *rs, uint32_t token)

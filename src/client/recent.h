@@ -32,13 +32,13 @@ void recent_note(struct recent *r, const struct requests *rs, uint32_t token,
                  const struct request_result *result);
 /* Whom to ask first: a node, RECENT_ANY, or RECENT_WAIT: ask again soon. */
 int recent_replica(struct recent *r, const struct requests *rs, uint32_t token);
+/* Does this one have it? False: ask again soon. */
+bool recent_has(struct recent *r, const struct requests *rs, uint32_t token, unsigned node);
 /* If that one, `first`, is slow: another that has what the connection has written; -1: none is
  * known. */
 int recent_second(const struct recent *r, const struct requests *rs, uint32_t token, int first);
 /* May a majority of the replicas lack what the connection has written? */
 bool recent_is_thin(struct recent *r, const struct requests *rs, uint32_t token);
-/* Has this replica all that the connection has written of this token, as far as is known? */
-bool recent_reached(const struct recent *r, const struct requests *rs, uint32_t token, int node);
 /* Before a read of several keys, which live on the same replicas: where their writes were
  * acknowledged by different ones, it is forgotten by whom, so that for each of them recent_replica
  * names one that has them all. */

@@ -1,5 +1,7 @@
 #include "client/session.h"
+#include "core/clock.h"
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -142,14 +144,81 @@ static bool ask_store(struct client *c, const struct command_spec *spec)
     return true;
 }
 
+/* ---- small ones -------------------------------------------------------------------------------
+ */
+
+static void do_time(struct client *c, struct buf *b)
+{
+    char text[24];
+    uint64_t now = clock_wall_us();
+    (void)c;
+    resp_add_array(b, 2);
+    snprintf(text, sizeof text, "%" PRIu64, now / 1000000);
+    resp_add_bulk_str(b, text);
+    snprintf(text, sizeof text, "%" PRIu64, now % 1000000);
+    resp_add_bulk_str(b, text);
+}
+
+/* Every node takes writes. */
+static void do_role(struct client *c, struct buf *b)
+{
+    (void)c;
+    resp_add_array(b, 3);
+    resp_add_bulk_str(b, "master");
+    resp_add_int(b, 0);
+    resp_add_array(b, 0);
+}
+
+/* READONLY, READWRITE, ASKING: clients of Redis Cluster say so before commands that a node would
+ * send elsewhere otherwise; this one never does. */
+static void do_nothing(struct client *c, struct buf *b)
+{
+    (void)c;
+    resp_add_status(b, "OK");
+}
+
+static void do_lolwut(struct client *c, struct buf *b)
+{
+    (void)c;
+    resp_add_bulk_str(b, "Redis ver. " SESSION_REDIS_VERSION "\n");
+}
+
+static void module_list(struct client *c, struct buf *b)
+{
+    (void)c;
+    resp_add_array(b, 0);
+}
+
+static void do_module(struct client *c, struct buf *b)
+{
+    static const struct subcommand subs[] = {{"LIST", 2, module_list, " -- There are none."}};
+    SESSION_SUBCOMMANDS(c, b, "MODULE", subs);
+}
+
 static const struct session {
     const char *name;
     session_fn *run;
 } sessions[] = {
-    {"AUTH", session_auth},        {"RESET", session_reset}, {"CLIENT", session_client},
-    {"COMMAND", session_commands}, {"ECHO", do_echo},        {"HELLO", session_hello},
-    {"INFO", session_info},        {"PING", do_ping},        {"QUIT", do_quit},
+    {"ACL", session_acl},
+    {"ASKING", do_nothing},
+    {"AUTH", session_auth},
+    {"CLIENT", session_client},
+    {"CLUSTER", session_cluster},
+    {"COMMAND", session_commands},
+    {"CONFIG", session_config},
+    {"ECHO", do_echo},
+    {"HELLO", session_hello},
+    {"INFO", session_info},
+    {"LOLWUT", do_lolwut},
+    {"MODULE", do_module},
+    {"PING", do_ping},
+    {"QUIT", do_quit},
+    {"READONLY", do_nothing},
+    {"READWRITE", do_nothing},
+    {"RESET", session_reset},
+    {"ROLE", do_role},
     {"SELECT", do_select},
+    {"TIME", do_time},
 };
 
 bool session_reply(struct client *c, const struct command_spec *spec, struct buf *b)

@@ -3,10 +3,13 @@
  * room; the worker's thread.
  *
  *     session.c          the table of them, the small ones, subcommands
- *     session_auth.c     passwords and names of users; AUTH HELLO
+ *     session_auth.c     passwords and names; AUTH HELLO RESET
  *     session_client.c   CLIENT, but for
  *     session_roll.c     LIST and KILL, which go round the workers
  *     session_command.c  COMMAND
+ *     session_acl.c      ACL
+ *     session_cluster.c  CLUSTER
+ *     session_config.c   CONFIG
  *     session_info.c     INFO */
 #ifndef CLIENT_SESSION_H
 #define CLIENT_SESSION_H
@@ -56,7 +59,11 @@ void session_add_client(struct buf *b, const struct client *c);
 /* CLIENT LIST and CLIENT KILL: all workers are asked. False: it isn't one of them. */
 bool session_ask_workers(struct client *c, const struct command_spec *spec);
 
-session_fn session_auth, session_hello, session_reset;
-session_fn session_client, session_commands, session_info;
+session_fn session_auth, session_hello, session_reset, session_acl, session_client, session_cluster,
+    session_commands, session_config, session_info;
+
+/* The commands of an ACL category that are served here. False: there is no such category. */
+bool session_list_category(struct client *c, struct slice category, struct buf *b);
+uint64_t session_max_clients(const struct config *c);
 
 #endif

@@ -1,4 +1,4 @@
-/* Who the client is: AUTH, HELLO, ACL and RESET. There is one user, `default`, whose password is
+/* Who the client is: AUTH, HELLO and RESET. There is one user, `default`, whose password is
  * requirepass. */
 #include "client/multi.h"
 #include "client/session.h"

@@ -147,17 +147,6 @@ static void client_caching(struct client *c, struct buf *b)
                       "with OPTIN or OPTOUT mode enabled");
 }
 
-/* ---- pauses -----------------------------------------------------------------------------------
- */
-
-static void client_pause(struct client *c, struct buf *b)
-{
-    (void)c;
-    resp_add_error(b,
-                   "ERR 'CLIENT PAUSE' isn't supported: it would hold up the clients of a single "
-                   "node");
-}
-
 void session_client(struct client *c, struct buf *b)
 {
     static const struct subcommand subs[] = {
@@ -172,13 +161,11 @@ void session_client(struct client *c, struct buf *b)
         {"LIST", -2, NULL, " [TYPE <type>|ID <id> ...] -- The connections of this node."},
         {"NO-EVICT", 3, client_no_evict, " (ON|OFF) -- Nothing: no connection is evicted."},
         {"NO-TOUCH", 3, client_no_touch, " (ON|OFF) -- ON with the embedded store only."},
-        {"PAUSE", -3, client_pause, " -- Refused."},
         {"REPLY", 3, client_reply, " (ON|OFF|SKIP) -- Whether commands get replies."},
         {"SETINFO", 4, client_setinfo, " (LIB-NAME|LIB-VER) <value> -- What LIST shows of it."},
         {"SETNAME", 3, client_setname, " <name> -- Give this connection a name."},
         {"TRACKING", -3, client_tracking, " (ON|OFF) -- ON is refused."},
         {"TRACKINGINFO", 2, client_trackinginfo, " -- There is no tracking."},
-        {"UNBLOCK", -3, client_unblock, " <id> [TIMEOUT|ERROR] -- 0: nobody is blocked."},
-        {"UNPAUSE", 2, client_pause, " -- Refused."}};
+        {"UNBLOCK", -3, client_unblock, " <id> [TIMEOUT|ERROR] -- 0: nobody is blocked."}};
     SESSION_SUBCOMMANDS(c, b, "CLIENT", subs);
 }

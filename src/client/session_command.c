@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "store/glob.h"
 #include "wire/command_about.h"
+#include "wire/command_table.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -14,17 +15,29 @@ static bool served(const struct clients *all, const struct command_spec *s)
            (s->flags & COMMAND_EMBEDDED);
 }
 
+/* The row of a subcommand; NULL: it is none. */
+static const struct command_sub *sub_of(const struct command_about *about)
+{
+    size_t n, len = strcspn(about->name, "|");
+    const struct command_sub *subs = command_subs(&n);
+    for (size_t i = 0; about->name[len] && i < n; i++)
+        if (strcmp(subs[i].name, about->name + len + 1) == 0 && strlen(subs[i].container) == len &&
+            strncmp(subs[i].container, about->name, len) == 0)
+            return &subs[i];
+    return NULL;
+}
+
+static bool is_sub(const struct command_about *about)
+{
+    return strchr(about->name, '|') != NULL;
+}
+
 /* The row of a command, or of a subcommand's container; NULL: it isn't served here. */
 static const struct command_spec *spec_of(const struct clients *all,
                                           const struct command_about *about)
 {
     const struct command_spec *s = command_find(slice_of(about->name, strcspn(about->name, "|")));
     return s && served(all, s) ? s : NULL;
-}
-
-static bool is_sub(const struct command_about *about)
-{
-    return strchr(about->name, '|') != NULL;
 }
 
 /* ---- INFO -------------------------------------------------------------------------------------
@@ -130,35 +143,53 @@ static void add_keyspecs(struct buf *b, const struct command_about *about)
     }
 }
 
-/* Ten elements, of which the last are its subcommands, told in the same way. */
-static void add_info(struct buf *b, const struct command_spec *s, const struct command_about *about)
+static void add_places(struct buf *b, int first, int last, int step)
 {
-    bool sub = is_sub(about);
-    size_t n = 0;
-    const struct command_about *subs = sub ? NULL : command_about_subs(about, &n);
-    struct command_keyspec k = {.unknown = true};
-    const char *keys = about->keys;
-    bool fixed = sub && command_keyspec_next(&keys, &k) && !k.unknown;
+    resp_add_int(b, first);
+    resp_add_int(b, last);
+    resp_add_int(b, step);
+}
+
+static void add_info(const struct clients *all, struct buf *b, const struct command_spec *s,
+                     const struct command_about *about);
+
+static void add_subs(const struct clients *all, struct buf *b, const struct command_spec *s,
+                     const struct command_about *about)
+{
+    size_t n = 0, there = 0;
+    const struct command_about *subs = is_sub(about) ? NULL : command_about_subs(about, &n);
+    for (size_t i = 0; i < n; i++)
+        there += spec_of(all, &subs[i]) != NULL;
+    resp_add_array(b, there);
+    for (size_t i = 0; i < n; i++)
+        if (spec_of(all, &subs[i]))
+            add_info(all, b, s, &subs[i]);
+}
+
+/* Ten elements, of which the last are its subcommands, told in the same way. */
+static void add_info(const struct clients *all, struct buf *b, const struct command_spec *s,
+                     const struct command_about *about)
+{
+    const struct command_sub *sub = sub_of(about);
     resp_add_array(b, 10);
     add_name(b, about);
-    resp_add_int(b, sub ? about->arity : s->arity);
+    resp_add_int(b, sub ? sub->arity : s->arity);
     add_words(b, about->flags, add_status);
-    resp_add_int(b, sub ? (fixed ? k.begin : 0) : s->first);
-    resp_add_int(b, sub ? (fixed ? k.begin + k.last : 0) : s->last);
-    resp_add_int(b, sub ? (fixed ? k.step : 0) : s->step);
+    if (sub)
+        add_places(b, sub->key, sub->key, sub->key > 0);
+    else
+        add_places(b, s->first, s->last, s->step);
     add_categories(b, about);
     add_words(b, about->tips, resp_add_bulk);
     add_keyspecs(b, about);
-    resp_add_array(b, n);
-    for (size_t i = 0; i < n; i++)
-        add_info(b, s, &subs[i]);
+    add_subs(all, b, s, about);
 }
 
 /* ---- which of them ----------------------------------------------------------------------------
  */
 
 typedef bool is_wanted(const struct command_about *about, struct slice what);
-typedef void add_command(struct buf *b, const struct command_spec *s,
+typedef void add_command(const struct clients *all, struct buf *b, const struct command_spec *s,
                          const struct command_about *about);
 
 /* Those that are served here and wanted, by `add`; returns how many. b NULL: only counts. */
@@ -173,7 +204,7 @@ static size_t each(const struct clients *all, struct buf *b, is_wanted *wanted, 
             continue;
         count++;
         if (b)
-            add(b, s, &table[i]);
+            add(all, b, s, &table[i]);
     }
     return count;
 }
@@ -225,9 +256,10 @@ static bool has_pattern(const struct command_about *about, struct slice what)
     return has;
 }
 
-static void only_name(struct buf *b, const struct command_spec *s,
+static void only_name(const struct clients *all, struct buf *b, const struct command_spec *s,
                       const struct command_about *about)
 {
+    (void)all;
     (void)s;
     add_name(b, about);
 }
@@ -250,10 +282,20 @@ static void command_info(struct client *c, struct buf *b)
         const struct command_about *about = command_about_find(session_arg(c, i));
         const struct command_spec *s = about ? spec_of(c->all, about) : NULL;
         if (s)
-            add_info(b, s, about);
+            add_info(c->all, b, s, about);
         else
             resp_add_nil(b);
     }
+}
+
+bool session_list_category(struct client *c, struct slice category, struct buf *b)
+{
+    for (const char *const *name = command_categories; *name; name++)
+        if (slice_is(category, *name)) {
+            list(c->all, b, has_category, category, only_name);
+            return true;
+        }
+    return false;
 }
 
 static void command_list(struct client *c, struct buf *b)
@@ -366,7 +408,7 @@ static void getkeys(struct client *c, struct buf *b, bool flags)
         return;
     }
     size_t max = l.cmd.argc;
-    int arity = is_sub(l.about) ? l.about->arity : l.spec->arity;
+    int arity = is_sub(l.about) ? sub_of(l.about)->arity : l.spec->arity;
     if (!has_keys(l.about)) {
         resp_add_error(b, "ERR The command has no key arguments");
         return;

@@ -13,6 +13,36 @@ static bool can_be_dialled(const struct config *c)
            !address_parse(c->advertise, ADDRESS_TCP_ONLY, &a, &ignored) || !address_is_any(&a);
 }
 
+/* There is nothing in memcached's protocol that these could be said with. */
+const char *config_not_with(const struct option *o, enum data_store store)
+{
+    static const char *const passwords[] = {"requirepass", "backend_user", "backend_password"};
+    for (size_t i = 0; store == DATA_STORE_MEMCACHE && i < ARRAY_LEN(passwords); i++)
+        if (strcmp(o->name, passwords[i]) == 0)
+            return "found a text; allowed '' with data_store memcache, whose protocol has no "
+                   "password";
+    return NULL;
+}
+
+static bool check_memcache(struct load *l)
+{
+    const struct config *c = l->config;
+    const char *key = config_needs_password(c) ? "requirepass"
+                      : *c->backend_user       ? "backend_user"
+                      : *c->backend_password   ? "backend_password"
+                                               : NULL;
+    const struct option *o = key ? option_by_key(key) : NULL;
+    return !o || load_refuse(l, o, "%s", config_not_with(o, DATA_STORE_MEMCACHE));
+}
+
+const char *config_data_store(const struct config *c)
+{
+    static const char *const names[] = {[DATA_STORE_EMBEDDED] = "embedded",
+                                        [DATA_STORE_REDIS] = "redis",
+                                        [DATA_STORE_MEMCACHE] = "memcache"};
+    return names[c->data_store];
+}
+
 /* What no option can say alone. */
 static bool check(struct load *l)
 {
@@ -22,9 +52,12 @@ static bool check(struct load *l)
     if (c->data_store == DATA_STORE_EMBEDDED && c->nservers)
         return load_refuse(l, option_by_key("servers"),
                            "found %zu; allowed none with data_store embedded", c->nservers);
-    if (c->data_store == DATA_STORE_REDIS && c->nservers != 1)
+    if (c->data_store != DATA_STORE_EMBEDDED && c->nservers != 1)
         return load_refuse(l, option_by_key("servers"),
-                           "found %zu; allowed exactly one with data_store redis", c->nservers);
+                           "found %zu; allowed exactly one with data_store %s", c->nservers,
+                           config_data_store(c));
+    if (c->data_store == DATA_STORE_MEMCACHE && !check_memcache(l))
+        return false;
     if (*c->backend_user && !*c->backend_password)
         return load_refuse(l, option_by_key("backend_user"),
                            "found %.100s; allowed with a backend_password", c->backend_user);

@@ -28,7 +28,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum data_store { DATA_STORE_EMBEDDED, DATA_STORE_REDIS };
+enum data_store { DATA_STORE_EMBEDDED, DATA_STORE_REDIS, DATA_STORE_MEMCACHE };
 
 /* From the weakest to the strictest. */
 enum consistency {
@@ -81,7 +81,7 @@ struct config {
 
     /* data */
     enum data_store data_store;
-    struct address *servers; /* the backend: one with DATA_STORE_REDIS, none with EMBEDDED */
+    struct address *servers; /* the backend: none with DATA_STORE_EMBEDDED, else one */
     size_t nservers;
     char *backend_user, *backend_password; /* "" = none */
     char *data_dir;
@@ -207,6 +207,8 @@ bool config_reload(int argc, char **argv, struct config *c, struct error *e) MUS
  * same configuration, and it is printed only when asked for. False: the file can't be written. */
 bool config_print(const struct config *c, FILE *outf) MUST_USE;
 
+/* As it is named in the configuration. */
+const char *config_data_store(const struct config *c);
 void config_fini(struct config *c); /* also of a zeroed one */
 
 #endif

@@ -137,6 +137,9 @@ bool config_set(struct config *c, const char *name, const char *text, const char
         return false;
     if (!o->live)
         return error_set(e, "%s needs a restart", o->name);
+    const char *clash = *text ? config_not_with(o, c->data_store) : NULL;
+    if (clash)
+        return error_set(e, "%s: %s", o->name, clash);
     bool ok = (o->type->is_list && !*text) || o->type->add(o, text, &scratch, &why);
     if (ok)
         change(o, &scratch, c, by);

@@ -54,6 +54,8 @@ bool flags_scan(struct load *l, int argc, char **argv, struct given **out, size_
 /* Takes those of the process, or the others. */
 bool flags_apply(struct load *l, const struct given *given, size_t n, bool of_process) MUST_USE;
 
+/* config.c: why an option can't be given with this data_store; NULL: it can. */
+const char *config_not_with(const struct option *o, enum data_store store);
 /* config.c: defaults, then the file that the flags name, then the flags. False: l->problem. */
 bool load_everything(struct load *l, int argc, char **argv) MUST_USE;
 

@@ -22,8 +22,7 @@ struct option_word {
     unsigned value;
     enum {
         WORD_NAME, /* how it is printed and listed */
-        WORD_ALSO, /* accepted, but not listed */
-        WORD_LATER /* known, but refused until it works */
+        WORD_ALSO  /* accepted, but not listed */
     } use;
 };
 

@@ -26,7 +26,7 @@ static const struct option_word bool_words[] = {
     {NULL, 0, WORD_NAME},
 };
 
-static const struct option_word *find_word(const struct option_word *words, const char *text)
+const struct option_word *option_find_word(const struct option_word *words, const char *text)
 {
     for (; words->name; words++)
         if (strcasecmp(words->name, text) == 0)
@@ -34,23 +34,14 @@ static const struct option_word *find_word(const struct option_word *words, cons
     return NULL;
 }
 
-const struct option_word *option_find_word(const struct option_word *words, const char *text)
-{
-    const struct option_word *w = find_word(words, text);
-    return w && w->use != WORD_LATER ? w : NULL;
-}
-
 static const struct option_word *take_word(const struct option_word *words, const char *text,
                                            struct error *e)
 {
-    const struct option_word *w = find_word(words, text);
-    if (w && w->use != WORD_LATER)
+    const struct option_word *w = option_find_word(words, text);
+    if (w)
         return w;
     char *allowed = option_words(words);
-    if (w)
-        error_set(e, "found %s; allowed %s (%s is not supported yet)", w->name, allowed, w->name);
-    else
-        error_set(e, "found %.100s; allowed %s", option_show(text), allowed);
+    error_set(e, "found %.100s; allowed %s", option_show(text), allowed);
     mem_free(allowed);
     return NULL;
 }
@@ -274,7 +265,7 @@ const struct option_type type_url = {
 static bool fixed_add(const struct option *o, const char *text, struct config *c UNUSED,
                       struct error *e)
 {
-    if (find_word(o->words, text))
+    if (option_find_word(o->words, text))
         return true;
     return error_set(e, "found %.100s; allowed %s (anything else is not supported yet)",
                      option_show(text), option_show(o->fallback));

@@ -60,7 +60,7 @@ enum mail_type {
     MAIL_SETTLE,
     MAIL_DRAIN, /* a bare msg: a worker takes no more commands, and ends */
     MAIL_MEND,
-    MAIL_CLIENTS, /* struct roll in the client room */
+    MAIL_CLIENTS,      /* struct roll in the client room */
     MAIL_BEATS_WANTED, /* a bare msg: the writer asks its peers how far their writes are */
 };
 
@@ -198,7 +198,8 @@ struct mail_dial {
 struct mail_client {
     struct msg msg;
     int fd;
-    bool peer; /* a peer's connection, not a client's */
+    bool peer;     /* a peer's connection, not a client's */
+    struct buf in; /* what it has said already */
 };
 /* The admin asks a worker what each replica of a key has. */
 struct mail_inspect {

@@ -1,115 +1,18 @@
 #include "request/effect.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "request/effect_parts.h"
 #include "store/redis_reply.h"
 #include "wire/transaction.h"
 #include <inttypes.h>
 #include <stdio.h>
-
-#define PART_ARGS  1024u          /* of one SREM, XCLAIM or XACK; a large pop is several */
-#define PART_BYTES (1024u * 1024) /* and no more bytes than that, but for a single one */
-
-/* ---- commands of many arguments ----------------------------------------------------------------
- */
-
-/* A command with these words in front, any number of arguments, and these behind: several of them
- * where there are many arguments. */
-struct parts {
-    struct buf *out;
-    const struct slice *front, *behind;
-    size_t nfront, nbehind;
-    struct buf args;
-    size_t n;
-    int made;
-};
-
-static void end_part(struct parts *p)
-{
-    if (p->n == 0)
-        return;
-    resp_add_array(p->out, p->nfront + p->n + p->nbehind);
-    for (size_t i = 0; i < p->nfront; i++)
-        resp_add_bulk(p->out, p->front[i]);
-    buf_add(p->out, buf_head(&p->args), p->args.len);
-    for (size_t i = 0; i < p->nbehind; i++)
-        resp_add_bulk(p->out, p->behind[i]);
-    buf_reset(&p->args, PART_BYTES);
-    p->n = 0;
-    p->made++;
-}
-
-static void add_arg(struct parts *p, struct slice arg)
-{
-    if (p->n >= PART_ARGS || (p->n && p->args.len + arg.len > PART_BYTES))
-        end_part(p);
-    resp_add_bulk(&p->args, arg);
-    p->n++;
-}
-
-static int end_parts(struct parts *p)
-{
-    end_part(p);
-    buf_fini(&p->args);
-    return p->made;
-}
-
-static void add_words(struct buf *out, const struct slice *words, size_t n)
-{
-    resp_add_command(out, words, n);
-}
-
-static struct slice number(char text[24], uint64_t v)
-{
-    int n = snprintf(text, 24, "%" PRIu64, v);
-    return slice_of(text, (size_t)n);
-}
-
-/* ---- streams --------------------------------------------------------------------------------- */
-
-struct stream_id {
-    uint64_t ms, seq;
-};
-
-static bool read_part(const uint8_t *from, size_t n, uint64_t *v)
-{
-    *v = 0;
-    for (size_t i = 0; i < n; i++)
-        if (from[i] < '0' || from[i] > '9' || __builtin_mul_overflow(*v, 10u, v) ||
-            __builtin_add_overflow(*v, (uint64_t)(from[i] - '0'), v))
-            return false;
-    return n > 0;
-}
-
-static bool read_id(struct slice text, struct stream_id *id)
-{
-    const uint8_t *dash = text.len ? memchr(text.ptr, '-', text.len) : NULL;
-    size_t n = dash ? (size_t)(dash - text.ptr) : text.len;
-    id->seq = 0;
-    return read_part(text.ptr, n, &id->ms) &&
-           (!dash || read_part(dash + 1, text.len - n - 1, &id->seq));
-}
-
-static bool same_id(struct slice a, struct slice b)
-{
-    struct stream_id x, y;
-    return read_id(a, &x) && read_id(b, &y) && x.ms == y.ms && x.seq == y.seq;
-}
 
 static void probe_first(struct slice key, struct buf *out)
 {
     const struct slice words[] = {slice_str("XRANGE"), key,
                                   slice_str("-"),      slice_str("+"),
                                   slice_str("COUNT"),  slice_str("1")};
-    add_words(out, words, ARRAY_LEN(words));
-}
-
-/* The id of an entry: an array of it and its fields, or (JUSTID) itself. */
-static bool id_of(struct slice entry, struct slice *id)
-{
-    struct redis_array a;
-    return resp_reply_bulk(entry, id) ||
-           (redis_array_open(entry, &a) && redis_array_next(&a, &entry) &&
-            resp_reply_bulk(entry, id));
+    resp_add_command(out, words, ARRAY_LEN(words));
 }
 
 /* What to trim to: three words. XRANGE's answer names the first entry that is left, or none. False:
@@ -123,7 +26,7 @@ static bool trim_words(struct slice range, struct slice words[3])
     words[0] = slice_str("MAXLEN");
     words[1] = slice_str("=");
     words[2] = slice_str("0");
-    if (redis_array_next(&a, &entry) && id_of(entry, &words[2]))
+    if (redis_array_next(&a, &entry) && effect_id_of(entry, &words[2]))
         words[0] = slice_str("MINID");
     return true;
 }
@@ -164,7 +67,7 @@ static int tell_xtrim(const struct resp_command *cmd, const struct effect_replie
         return 0;
     if (!trim_words(r->behind[0], words + 2))
         return -1;
-    add_words(out, words, ARRAY_LEN(words));
+    resp_add_command(out, words, ARRAY_LEN(words));
     return 1;
 }
 
@@ -172,9 +75,9 @@ static int tell_xtrim(const struct resp_command *cmd, const struct effect_replie
 
 static size_t ids_end(const struct resp_command *cmd)
 {
-    struct stream_id id;
+    struct effect_id id;
     size_t i = 5;
-    while (i < cmd->argc && read_id(cmd->argv[i], &id))
+    while (i < cmd->argc && effect_read_id(cmd->argv[i], &id))
         i++;
     return i;
 }
@@ -200,11 +103,12 @@ static int tell_claimed(const struct resp_command *cmd, size_t end, struct redis
     for (size_t i = 0; i < n; i++)
         behind[i] = cmd->argv[end + i];
     behind[n] = slice_str("FORCE");
-    struct parts p = {.out = out, .front = front, .nfront = 5, .behind = behind, .nbehind = n + 1};
+    struct effect_parts p = {
+        .out = out, .front = front, .nfront = 5, .behind = behind, .nbehind = n + 1};
     while (redis_array_next(&a, &entry))
-        if (id_of(entry, &id))
-            add_arg(&p, id);
-    int made = end_parts(&p);
+        if (effect_id_of(entry, &id))
+            effect_parts_add(&p, id);
+    int made = effect_parts_end(&p);
     mem_free(behind);
     return made;
 }
@@ -216,22 +120,22 @@ static int tell_unclaimed(const struct resp_command *cmd, size_t end, struct red
     struct slice front[] = {slice_str("XCLAIM"), cmd->argv[1], cmd->argv[2], cmd->argv[3],
                             slice_str(COMMAND_CLAIM_NONE)};
     struct slice behind[] = {slice_str("JUSTID"), slice_str("LASTID"), last_id(cmd, end)};
-    struct parts p = {.out = out,
-                      .front = front,
-                      .nfront = 5,
-                      .behind = behind,
-                      .nbehind = behind[2].ptr ? 3 : 1};
+    struct effect_parts p = {.out = out,
+                             .front = front,
+                             .nfront = 5,
+                             .behind = behind,
+                             .nbehind = behind[2].ptr ? 3 : 1};
     struct slice entry, next = {.ptr = NULL};
     for (size_t i = 5; i < end; i++) {
         while (!next.ptr && redis_array_next(&a, &entry))
-            if (!id_of(entry, &next))
+            if (!effect_id_of(entry, &next))
                 next.ptr = NULL;
-        if (next.ptr && same_id(next, cmd->argv[i]))
+        if (next.ptr && effect_same_id(next, cmd->argv[i]))
             next.ptr = NULL;
         else
-            add_arg(&p, cmd->argv[i]);
+            effect_parts_add(&p, cmd->argv[i]);
     }
-    return end_parts(&p);
+    return effect_parts_end(&p);
 }
 
 static int tell_xclaim(const struct resp_command *cmd, struct slice reply, struct buf *out)
@@ -256,70 +160,28 @@ static uint64_t looked_at(const struct resp_command *cmd)
 static void probe_pending(const struct resp_command *cmd, struct buf *out)
 {
     char text[24];
-    const struct slice words[] = {
-        slice_str("XPENDING"),        cmd->argv[1], cmd->argv[2], cmd->argv[5], slice_str("+"),
-        number(text, looked_at(cmd)), cmd->argv[3]};
-    add_words(out, words, ARRAY_LEN(words));
-}
-
-/* The next row of XPENDING that is about this entry: how often it was delivered. Both are in the
- * order of ids. */
-static uint64_t deliveries(struct redis_array *rows, struct slice id)
-{
-    struct slice row, field[4];
-    int64_t n = 1;
-    while (redis_array_next(rows, &row)) {
-        struct redis_array a;
-        if (!redis_array_open(row, &a))
-            continue;
-        for (size_t i = 0; i < 4; i++)
-            if (!redis_array_next(&a, &field[i]))
-                field[i] = slice_of(NULL, 0);
-        if (!resp_reply_bulk(field[0], &row) || !same_id(row, id))
-            continue;
-        return resp_reply_int(field[3], &n) && n > 0 ? (uint64_t)n : 1;
-    }
-    return 1;
-}
-
-/* Entries that follow one another and were delivered equally often go together. */
-static int tell_taken(const struct resp_command *cmd, struct redis_array taken,
-                      struct redis_array rows, uint64_t now_ms, struct buf *out)
-{
-    char time[24], times[24];
-    struct slice front[] = {slice_str("XCLAIM"), cmd->argv[1], cmd->argv[2], cmd->argv[3],
-                            slice_str("0")};
-    struct slice behind[] = {slice_str("TIME"), number(time, now_ms), slice_str("RETRYCOUNT"),
-                             slice_str("1"),    slice_str("FORCE"),   slice_str("JUSTID")};
-    struct parts p = {.out = out, .front = front, .nfront = 5, .behind = behind, .nbehind = 6};
-    struct slice entry, id;
-    uint64_t before = 0;
-    while (redis_array_next(&taken, &entry)) {
-        if (!id_of(entry, &id))
-            continue;
-        uint64_t n = deliveries(&rows, id);
-        if (n != before)
-            end_part(&p);
-        behind[3] = number(times, before = n);
-        add_arg(&p, id);
-    }
-    return end_parts(&p);
+    const struct slice words[] = {slice_str("XPENDING"), cmd->argv[1],
+                                  cmd->argv[2],          cmd->argv[5],
+                                  slice_str("+"),        effect_number(text, looked_at(cmd)),
+                                  cmd->argv[3]};
+    resp_add_command(out, words, ARRAY_LEN(words));
 }
 
 static int tell_gone(const struct resp_command *cmd, struct redis_array gone, struct buf *out)
 {
     struct slice front[] = {slice_str("XACK"), cmd->argv[1], cmd->argv[2]}, entry, id;
-    struct parts p = {.out = out, .front = front, .nfront = 3};
+    struct effect_parts p = {.out = out, .front = front, .nfront = 3};
     while (redis_array_next(&gone, &entry))
-        if (id_of(entry, &id))
-            add_arg(&p, id);
-    return end_parts(&p);
+        if (effect_id_of(entry, &id))
+            effect_parts_add(&p, id);
+    return effect_parts_end(&p);
 }
 
 /* The reply: where to go on, what was taken and, since Redis 7.0, which of them are gone. */
 static int tell_xautoclaim(const struct resp_command *cmd, const struct effect_replies *r,
                            struct buf *out)
 {
+    const struct effect_consumer words = {cmd->argv[1], cmd->argv[2], cmd->argv[3]};
     struct redis_array a, taken, rows, gone;
     struct slice element;
     if (!redis_array_open(r->own, &a) || !redis_array_next(&a, &element) ||
@@ -327,7 +189,7 @@ static int tell_xautoclaim(const struct resp_command *cmd, const struct effect_r
         return 0;
     if (!redis_array_open(r->behind[0], &rows))
         return -1;
-    int n = tell_taken(cmd, taken, rows, r->now_ms, out);
+    int n = effect_tell_pending(&words, taken, rows, r->now_ms, out);
     if (redis_array_next(&a, &element) && redis_array_open(element, &gone))
         n += tell_gone(cmd, gone, out);
     return n;
@@ -338,7 +200,7 @@ static int tell_xautoclaim(const struct resp_command *cmd, const struct effect_r
 static void add_pair(struct buf *out, const char *word, struct slice key)
 {
     const struct slice words[] = {slice_str(word), key};
-    add_words(out, words, 2);
+    resp_add_command(out, words, 2);
 }
 
 void effect_add_key_probes(struct slice key, struct buf *out)
@@ -370,11 +232,11 @@ bool effect_add_copy(struct slice key, const struct slice *replies, uint64_t now
         return false;
     const struct slice words[] = {slice_str("RESTORE"),
                                   key,
-                                  number(text, expires_at(replies, now_ms)),
+                                  effect_number(text, expires_at(replies, now_ms)),
                                   dump,
                                   slice_str("REPLACE"),
                                   slice_str("ABSTTL")};
-    add_words(out, words, ARRAY_LEN(words));
+    resp_add_command(out, words, ARRAY_LEN(words));
     return true;
 }
 
@@ -403,11 +265,11 @@ static int tell_script(const struct command_spec *spec, const struct resp_comman
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-enum kind { XADD, XTRIM, XCLAIM, XAUTOCLAIM, SCRIPT, SPOP, RECORD };
+enum kind { XADD, XTRIM, XCLAIM, XAUTOCLAIM, XREADGROUP, SCRIPT, SPOP, RECORD };
 
 static enum kind kind_of(const struct command_spec *spec)
 {
-    static const char *const names[] = {"XADD", "XTRIM", "XCLAIM", "XAUTOCLAIM"};
+    static const char *const names[] = {"XADD", "XTRIM", "XCLAIM", "XAUTOCLAIM", "XREADGROUP"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(spec->name, names[i]) == 0)
             return (enum kind)i;
@@ -440,6 +302,8 @@ struct effect_probes effect_probes(const struct command_spec *spec, const struct
         p.behind = 1;
         probe_pending(cmd, out);
         break;
+    case XREADGROUP:
+        return effect_group_probes(cmd, out);
     case SCRIPT:
         n = command_keys(spec, cmd, &first, 1);
         for (size_t i = 0; i < 2 * n; i++)
@@ -476,6 +340,10 @@ struct effect effect_tell(const struct command_spec *spec, const struct resp_com
         e.n = tell_xautoclaim(cmd, r, out);
         e.also_here = true; /* when it took them, only the store knows */
         break;
+    case XREADGROUP:
+        e.n = effect_group_tell(cmd, r, out);
+        e.also_here = true;
+        break;
     case SCRIPT:
         e.n = tell_script(spec, cmd, r, out);
         break;
@@ -499,7 +367,7 @@ static void probe_entries(const struct resp_command *cmd, struct buf *out)
     struct slice ms = dash ? slice_of(id.ptr, (size_t)(dash - id.ptr)) : slice_str("-");
     const struct slice words[] = {slice_str("XRANGE"), cmd->argv[1], ms,
                                   dash ? ms : slice_str("+")};
-    add_words(out, words, ARRAY_LEN(words));
+    resp_add_command(out, words, ARRAY_LEN(words));
 }
 
 static int recover_entries(const struct resp_command *cmd, struct slice range, struct buf *out)
@@ -531,7 +399,7 @@ static void probe_claimed(const struct resp_command *cmd, struct buf *out)
         const struct slice words[] = {slice_str("XPENDING"), cmd->argv[1], cmd->argv[2],
                                       cmd->argv[i],          cmd->argv[i], slice_str("1"),
                                       cmd->argv[3]};
-        add_words(out, words, ARRAY_LEN(words));
+        resp_add_command(out, words, ARRAY_LEN(words));
     }
 }
 
@@ -539,10 +407,11 @@ static void probe_claimed(const struct resp_command *cmd, struct buf *out)
 static int recover_pending(const struct resp_command *cmd, struct slice rows_reply, uint64_t now_ms,
                            struct buf *out)
 {
+    const struct effect_consumer words = {cmd->argv[1], cmd->argv[2], cmd->argv[3]};
     struct redis_array rows;
     if (!redis_array_open(rows_reply, &rows))
         return resp_reply_is_error(rows_reply) ? 0 : -1; /* the group has gone */
-    return tell_taken(cmd, rows, rows, now_ms, out);
+    return effect_tell_pending(&words, rows, rows, now_ms, out);
 }
 
 unsigned effect_recovery_probes(const struct command_spec *spec, const struct resp_command *cmd,
@@ -564,6 +433,8 @@ unsigned effect_recovery_probes(const struct command_spec *spec, const struct re
     case XAUTOCLAIM:
         probe_pending(cmd, out);
         return 1;
+    case XREADGROUP:
+        return effect_group_recovery_probes(cmd, out);
     case SCRIPT:
         n = command_keys(spec, cmd, &first, 1);
         for (size_t i = 0; i < n; i++)
@@ -599,7 +470,7 @@ struct effect effect_recover(const struct command_spec *spec, const struct resp_
     case XTRIM:
         e.n = trim_words(replies[0], words + 2) ? 1 : -1;
         if (e.n > 0)
-            add_words(out, words, ARRAY_LEN(words));
+            resp_add_command(out, words, ARRAY_LEN(words));
         break;
     case XCLAIM:
         for (size_t i = 5; i < ids_end(cmd); i++)
@@ -608,6 +479,10 @@ struct effect effect_recover(const struct command_spec *spec, const struct resp_
         break;
     case XAUTOCLAIM:
         e.n = recover_pending(cmd, replies[0], now_ms, out);
+        e.also_here = true;
+        break;
+    case XREADGROUP:
+        e.n = effect_group_recover(cmd, replies, now_ms, out);
         e.also_here = true;
         break;
     case SCRIPT:
@@ -631,6 +506,24 @@ static int64_t pop_count(const struct resp_command *cmd)
     return n;
 }
 
+/* An XADD in which nothing can be wrong but the key's type: the store, which isn't asked about its
+ * arguments, must take it. Fields in pairs, and no options but NOMKSTREAM and MAXLEN [=] n. */
+static bool xadd_is_right(const struct resp_command *cmd, const struct xadd_parts *p)
+{
+    int64_t max;
+    for (size_t i = 2; i < p->id; i++) {
+        bool trims = i == p->trim;
+        if (trims && !(slice_is(cmd->argv[i], "MAXLEN") &&
+                       slice_to_i64(cmd->argv[p->threshold], &max) && max >= 0))
+            return false;
+        if (!trims && !slice_is(cmd->argv[i], "NOMKSTREAM"))
+            return false;
+        i = trims ? p->threshold : i;
+    }
+    size_t fields = cmd->argc - p->id - 1;
+    return fields > 0 && fields % 2 == 0;
+}
+
 bool effect_is_chosen(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xadd_parts p;
@@ -639,7 +532,7 @@ bool effect_is_chosen(const struct command_spec *spec, const struct resp_command
     if (kind_of(spec) != XADD)
         return false;
     command_xadd_parts(cmd, &p);
-    return p.id && !p.about && slice_is(cmd->argv[p.id], "*");
+    return p.id && !p.about && slice_is(cmd->argv[p.id], "*") && xadd_is_right(cmd, &p);
 }
 
 static uint64_t asked_for(const struct resp_command *cmd, size_t more)
@@ -656,16 +549,16 @@ void effect_add_question(const struct command_spec *spec, const struct resp_comm
     if (kind_of(spec) == SPOP) {
         words[0] = slice_str("SRANDMEMBER");
         words[1] = cmd->argv[1];
-        words[2] = number(text, asked_for(cmd, more));
+        words[2] = effect_number(text, asked_for(cmd, more));
     }
-    add_words(out, words, 3);
+    resp_add_command(out, words, 3);
 }
 
 static void read_stream(struct effect_pool *p, struct slice reply)
 {
     struct redis_array a;
     struct slice name, value, id;
-    struct stream_id last;
+    struct effect_id last;
     if (!redis_array_open(reply, &a)) {
         if (!redis_error_is(redis_text(reply), "ERR")) /* no such key */
             p->error = reply;
@@ -674,7 +567,7 @@ static void read_stream(struct effect_pool *p, struct slice reply)
     p->exists = true;
     while (redis_array_next(&a, &name) && redis_array_next(&a, &value))
         if (resp_reply_bulk(name, &name) && slice_is(name, "last-generated-id") &&
-            resp_reply_bulk(value, &id) && read_id(id, &last)) {
+            resp_reply_bulk(value, &id) && effect_read_id(id, &last)) {
             p->last_ms = last.ms;
             p->last_seq = last.seq;
         }
@@ -712,7 +605,7 @@ static int pop(struct effect_pool *p, const struct resp_command *cmd, struct buf
         return -1;
     n = n < p->nmembers ? n : p->nmembers;
     struct slice front[] = {slice_str("SREM"), cmd->argv[1]}, element, member;
-    struct parts parts = {.out = out, .front = front, .nfront = 2};
+    struct effect_parts parts = {.out = out, .front = front, .nfront = 2};
     struct redis_array a = {.rest = p->members, .left = p->nmembers};
     if (cmd->argc == 3)
         resp_add_array(reply, n);
@@ -721,11 +614,11 @@ static int pop(struct effect_pool *p, const struct resp_command *cmd, struct buf
     for (size_t i = 0; i < n && redis_array_next(&a, &element); i++) {
         buf_add(reply, element.ptr, element.len);
         if (resp_reply_bulk(element, &member))
-            add_arg(&parts, member);
+            effect_parts_add(&parts, member);
     }
     p->members = a.rest;
     p->nmembers = a.left;
-    return end_parts(&parts);
+    return effect_parts_end(&parts);
 }
 
 /* False: there is none behind the last one. */

@@ -15,7 +15,9 @@
  *                        have been removed from the list of pending ones, where they are gone from
  *                        the stream: XCLAIM of them that claims none does that, too
  *     XAUTOCLAIM         XCLAIM ... TIME RETRYCOUNT FORCE JUSTID, and XACK of those that are gone
- *     EVAL, EVALSHA      of each key that isn't as before: RESTORE REPLACE ABSTTL, or DEL
+ *     XREADGROUP         XCLAIM ... TIME RETRYCOUNT FORCE JUSTID of what it delivered, XGROUP SETID
+ *                        for how far its group has read, XGROUP CREATECONSUMER (effect_group.c)
+ *     EVAL EVALSHA FCALL of each key that isn't as before: RESTORE REPLACE ABSTTL, or DEL
  *     a transaction      one record: itself, or the same copies in one (effect_transaction.c)
  *
  * What the reply doesn't tell is asked of the store right before the command and right behind it,

@@ -62,7 +62,8 @@ static bool watches(const struct command_spec *spec, const struct resp_command *
 int request_runner(const struct requests *rs, const struct command_spec *spec,
                    const struct resp_command *cmd, uint32_t token)
 {
-    return watches(spec, cmd) ? request_first_replica(rs, token) : request_executor(rs, token);
+    bool compares = watches(spec, cmd) || (spec->flags & COMMAND_MEMCACHE);
+    return compares ? request_first_replica(rs, token) : request_executor(rs, token);
 }
 
 /* ---- at a peer ---------------------------------------------------------------------------------

@@ -26,6 +26,30 @@ static inline const char *repair_result_name(enum repair_result r)
     return names[r];
 }
 
+/* What memcached's `stats` tells of its clients' commands; named there as here. */
+#define MEMCACHE_FIGURES(F)                                                                        \
+    F(CMD_GET, cmd_get)                                                                            \
+    F(CMD_SET, cmd_set)                                                                            \
+    F(CMD_FLUSH, cmd_flush)                                                                        \
+    F(CMD_TOUCH, cmd_touch)                                                                        \
+    F(CMD_META, cmd_meta)                                                                          \
+    F(GET_HITS, get_hits)                                                                          \
+    F(GET_MISSES, get_misses)                                                                      \
+    F(DELETE_MISSES, delete_misses)                                                                \
+    F(DELETE_HITS, delete_hits)                                                                    \
+    F(INCR_MISSES, incr_misses)                                                                    \
+    F(INCR_HITS, incr_hits)                                                                        \
+    F(DECR_MISSES, decr_misses)                                                                    \
+    F(DECR_HITS, decr_hits)                                                                        \
+    F(CAS_MISSES, cas_misses)                                                                      \
+    F(CAS_HITS, cas_hits)                                                                          \
+    F(CAS_BADVAL, cas_badval)                                                                      \
+    F(TOUCH_HITS, touch_hits)                                                                      \
+    F(TOUCH_MISSES, touch_misses)                                                                  \
+    F(STORE_TOO_LARGE, store_too_large)
+#define MEMCACHE_FIGURE_ENUM(upper, lower) MEMCACHE_##upper,
+enum memcache_figure { MEMCACHE_FIGURES(MEMCACHE_FIGURE_ENUM) MEMCACHE_FIGURES_N };
+
 enum stats_result { RESULT_OK, RESULT_ERROR, RESULTS };
 
 struct stats {
@@ -33,6 +57,7 @@ struct stats {
     uint64_t unknown_commands;
     uint64_t connections, connections_total; /* clients: now, since the start */
     uint64_t timeouts;
+    uint64_t memcache[MEMCACHE_FIGURES_N];
     uint64_t repairs[REPAIR_RESULTS];
     uint64_t hedged_reads;     /* for which a second replica was asked, the first being slow */
     uint64_t hedged_reads_won; /* of them, answered by the second */

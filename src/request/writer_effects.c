@@ -730,21 +730,16 @@ static void finish_effect(struct writer *w, const struct batch *b, struct effect
     }
 }
 
-static struct slice first_key(const struct resp_command *cmd)
-{
-    size_t key;
-    const struct command_spec *spec = command_find(cmd->argv[0]);
-    return spec && command_keys(spec, cmd, &key, 1) ? cmd->argv[key] : slice_of("", 0);
-}
-
 static void pass_all_recovered(struct writer *w, struct effect_run *r, const struct effect *did,
                                struct slice commands)
 {
     struct resp_command cmd = {0};
     struct slice command;
+    size_t key;
     while (effect_next(&commands, &command, &cmd)) {
         const struct replicate_write write = {.command = command, .stamp = r->stamp, .tag = w->tag};
-        pass_recovered(w, &write, first_key(&cmd));
+        if (command_keys(command_find(cmd.argv[0]), &cmd, &key, 1))
+            pass_recovered(w, &write, cmd.argv[key]);
         note_overwritten(w, &cmd, r->stamp);
         if (did->also_here)
             run_here_too(w, &write);

@@ -14,4 +14,9 @@ libdynomited_a_SOURCES += src/store/redis.h src/store/redis.c src/store/redis_gr
 	src/store/redis_info.h src/store/redis_info.c \
 	src/store/redis_numbers.h src/store/redis_numbers.c src/store/redis_reply.h \
 	src/store/redis_reply.c src/store/stamps.h src/store/stamps.c
-libdynomited_a_SOURCES += src/store/backend_conn.h src/store/backend_conn.c src/store/backend_probe.c
+libdynomited_a_SOURCES += src/store/backend_conn.h src/store/backend_conn.c src/store/backend_probe.c \
+	src/store/backend.h src/store/backend.c src/store/backend_side.h src/store/backend_side.c
+libdynomited_a_SOURCES += src/store/memcached.h src/store/memcached.c src/store/memcached_batch.c \
+	src/store/memcached_read.c src/store/memcached_copy.c \
+	src/store/memcached_wire.h src/store/memcached_wire.c \
+	src/store/memcached_numbers.h src/store/memcached_numbers.c

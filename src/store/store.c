@@ -57,6 +57,11 @@ const struct store_stats *store_stats(const struct store *s)
     return &s->stats;
 }
 
+uint64_t store_value_max(const struct store *s)
+{
+    return s->ops->value_max ? s->ops->value_max(s) : 0;
+}
+
 void store_close(struct store *s)
 {
     s->ops->close(s);

@@ -1,5 +1,5 @@
-/* store/store: the one interface to the store behind a node; store/embedded.c (LMDB) and
- * store/redis.c are behind it. A store has one writing side, owned by the writer actor, and any
+/* store/store: the one interface to the store behind a node; store/embedded.c (LMDB),
+ * store/redis.c and store/memcached.c are behind it. A store has one writing side, owned by the writer actor, and any
  * number of reading sides, one in each worker. Both are driven by the loop of the thread that made
  * them; callbacks come in that thread, possibly before the call returns.
  *
@@ -77,8 +77,10 @@ struct store_batch {
 struct store_stats { /* atomics, read by anyone */
     uint64_t stale_dropped, unguarded, errors;
     uint64_t forbidden;   /* writes of peers that the backend's user may not run */
-    uint64_t keys, bytes; /* embedded: live records; 0 where unknown */
-    uint64_t stamps;      /* redis: overwrites whose stamps are kept beside it */
+    uint64_t keys, bytes; /* live records; 0 where unknown (redis) */
+    uint64_t stamps;      /* of external ones: overwrites whose stamps are kept beside it */
+    uint64_t ambiguous;   /* memcached: writes done again, since it wasn't known whether they were */
+    uint64_t emptied;     /* memcached: times that it had started anew, and what it had was gone */
 };
 
 struct store_events {
@@ -100,7 +102,7 @@ struct store_options {
     int sync; /* enum sync_policy of config/config.h: always, interval, never */
     uint64_t max_bytes;
     uint64_t log_bytes; /* of recent writes, before they go into the file; 0: as it should be */
-    /* redis */
+    /* redis, memcached */
     const char *host; /* or a unix path in `unix_path` */
     uint16_t port;
     const char *unix_path, *user, *password;
@@ -115,11 +117,15 @@ struct store_options {
  * be reached isn't one. Main thread, before the actors. */
 struct store *store_open_embedded(const struct store_options *o, struct error *e) MUST_USE;
 struct store *store_open_redis(const struct store_options *o, struct error *e) MUST_USE;
+struct store *store_open_memcached(const struct store_options *o, struct error *e) MUST_USE;
 void store_close(struct store *s); /* after both sides have ended */
 const struct store_stats *store_stats(const struct store *s);
 bool store_is_up(const struct store *s); /* atomic; any thread */
 /* Why it isn't, for -BACKEND and /readyz; "" when up. Copies at most n bytes. Any thread. */
 void store_why_down(const struct store *s, char *out, size_t n);
+/* The largest value that it takes, in bytes, with what it keeps beside it; 0: not known (yet), or no
+ * bound of its own. Atomic; any thread. */
+uint64_t store_value_max(const struct store *s);
 
 /* ---- writing side: the writer actor -------------------------------------------------------- */
 /* `up` comes when it is ready: before this returns for the embedded store. */

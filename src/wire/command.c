@@ -251,10 +251,12 @@ static bool has_option(const struct resp_command *cmd, size_t from, const char *
     return false;
 }
 
+/* What is no number at all, the store says. */
 static bool other_database(const struct resp_command *cmd)
 {
+    int64_t db;
     for (size_t i = 3; i + 1 < cmd->argc; i++)
-        if (slice_is(cmd->argv[i], "DB") && !slice_is(cmd->argv[i + 1], "0"))
+        if (slice_is(cmd->argv[i], "DB") && slice_to_i64(cmd->argv[i + 1], &db) && db != 0)
             return true;
     return false;
 }
@@ -349,7 +351,7 @@ static enum command_class sub_class(const struct command_spec *spec, const struc
 enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xread_parts streams;
-    if (spec->flags & COMMAND_MEMCACHE)
+    if (spec->flags & COMMAND_MEMCACHE && spec->class_ != COMMAND_LOCAL)
         return memcache_class_of(cmd);
     switch (spec->rule) {
     case RULE_SET:

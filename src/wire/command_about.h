@@ -13,7 +13,6 @@ struct command_about {
     const char *group; /* ACL categories, but for those that the flags imply */
     const char *tips;
     const char *keys; /* see below; "": none */
-    int arity;        /* of a subcommand */
 };
 
 /* All of them, sorted: a container's subcommands stand behind it. */

@@ -326,14 +326,17 @@ static bool normalize_restore(const struct resp_command *cmd, uint64_t now_ms, s
     static const struct lifetime how = {1, true};
     struct restore_options o = {0};
     int64_t ttl, at;
-    if (!parse_restore(cmd, &o, e) || !integer(cmd->argv[2], &ttl, e))
+    if (!parse_restore(cmd, &o, e))
+        return false;
+    bool good = slice_to_i64(cmd->argv[2], &ttl) && ttl >= 0;
+    if (good ? ttl == 0 || o.absttl : !o.replace)
+        return pass_on(cmd, out); /* that there is a key is a mistake before a wrong lifetime is */
+    if (!integer(cmd->argv[2], &ttl, e))
         return false;
     if (ttl < 0)
         return error_set(e, "ERR Invalid TTL value, must be >= 0");
-    if (ttl == 0 || o.absttl)
-        return pass_on(cmd, out);
     if (!absolute(ttl, &how, now_ms, &at))
-        return error_set(e, "ERR Invalid TTL value, must be >= 0");
+        at = 1; /* what doesn't fit has been over for long, to Redis */
     struct line l = {.argc = 0};
     add_word(&l, "RESTORE");
     add(&l, cmd->argv[1]);
@@ -370,11 +373,21 @@ static bool delivered(const struct resp_command *cmd, uint64_t now_ms, int64_t *
     return !given;
 }
 
+/* Its last word is an option that lacks its value: what is put behind it would be taken for one. */
+static bool ends_open(const struct resp_command *cmd)
+{
+    static const char *const options[] = {"IDLE", "TIME", "RETRYCOUNT", "LASTID"};
+    bool open = false;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        open |= slice_is(cmd->argv[cmd->argc - 1], options[i]);
+    return open;
+}
+
 static bool normalize_xclaim(const struct resp_command *cmd, uint64_t now_ms, struct buf *out)
 {
     int64_t at;
     char number[24];
-    if (!delivered(cmd, now_ms, &at))
+    if (ends_open(cmd) || !delivered(cmd, now_ms, &at))
         return pass_on(cmd, out);
     snprintf(number, sizeof number, "%" PRId64, at);
     resp_add_array(out, cmd->argc + 2);

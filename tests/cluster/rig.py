@@ -124,7 +124,7 @@ class Node:
         self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=self.stderr)
         if wait:
-            wait_until(lambda: self.alive() and self.client().ping(), f"{self.name} answers PING")
+            wait_until(lambda: self.alive() and self.answers(), f"{self.name} answers")
         return self
 
     def alive(self):
@@ -132,6 +132,14 @@ class Node:
             raise AssertionError(f"{self.name} ended with {self.process.returncode}: "
                                  f"{self.process.stderr.read().decode()} {self.log_text()[-3000:]}")
         return True
+
+    def answers(self):
+        """Its clients, in their protocol."""
+        if self.flags.get("data-store") != "memcache":
+            return self.client().ping()
+        with socket.create_connection(("127.0.0.1", self.client_port), 5) as s:
+            s.sendall(b"mn\r\n")
+            return s.recv(9) == b"MN\r\n"
 
     def client(self, **options):
         options.setdefault("password", self.flags.get("requirepass"))
@@ -216,11 +224,12 @@ class RedisServer:
         self.path = os.path.join(self.directory, "redis.sock")
         self.process = None
 
-    def start(self):
+    def start(self, options=()):
         os.makedirs(self.directory, exist_ok=True)
         self.process = subprocess.Popen(
             ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", self.directory,
-             "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log"],
+             "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log",
+             "--enable-debug-command", "local", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_until(self.client().ping, "redis-server answers")
 
@@ -233,10 +242,31 @@ class RedisServer:
         self.process = None
 
 
+class Memcached:
+    """One memcached, that keeps nothing."""
+
+    def __init__(self):
+        self.port = free_ports(1)[0]
+        self.path = f"127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        user = ["-u", "nobody"] if os.getuid() == 0 else []
+        self.process = subprocess.Popen(
+            ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-t", "1", "-m", "64", *user],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: not is_free(self.port), "memcached listens")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+
 class Cluster:
     """n racks with one node each, one datacenter, or the given places: (datacenter, rack, tokens) of each
-    node. Use as a context manager. store: embedded or redis (each node then has a redis-server of its
-    own, in .backends). seeds: of each node the indexes of those in its dyn_seeds; None: all others."""
+    node. Use as a context manager. store: embedded, or redis or memcache (each node then has a server of
+    its own, in .backends). seeds: of each node the indexes of those in its dyn_seeds; None: all others."""
     node_class = Node
 
     def __init__(self, n=3, directory=None, flags=None, name="test", store="embedded", places=None, seeds=None):
@@ -258,6 +288,9 @@ class Cluster:
             if store == "redis":
                 self.backends.append(RedisServer(self.directory, f"node{i + 1}"))
                 mine.update({"data-store": "redis", "servers": self.backends[i].path + ":1"})
+            if store == "memcache":
+                self.backends.append(Memcached())
+                mine.update({"data-store": "memcache", "servers": self.backends[i].path + ":1"})
             self.nodes.append(self.node_class(self.directory, f"node{i + 1}", ports[i], mine))
 
     def host(self, i):
@@ -284,7 +317,7 @@ class Cluster:
         for node in self.nodes:
             node.start(wait=False)
         for node in self.nodes:
-            wait_until(lambda n=node: n.alive() and n.client().ping(), f"{node.name} answers")
+            wait_until(lambda n=node: n.alive() and n.answers(), f"{node.name} answers")
         for node, backend in zip(self.nodes, self.backends):
             if node.flags["servers"] == backend.path + ":1":
                 wait_until(lambda n=node: n.metrics()["dynomite_backend_up"], f"{node.name}'s store is up")

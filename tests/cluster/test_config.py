@@ -54,7 +54,8 @@ class Alone:
 @pytest.mark.parametrize("args", [
     ["--frobnicate"], ["-z"], ["--timeout"], ["--timeout", "soon"], ["-c"], ["-c", "missing.yaml"],
     ["-c", "."], ["stray"], ["-D"], ["--describe-stats"], ["--servers", "127.0.0.1:1:1"], ["-v", "12"],
-    ["--data-store", "redis"], ["--data-store", "memcache"], ["--read-consistency", "ALL"],
+    ["--data-store", "redis"], ["--data-store", "memcache"],
+    ["--data-store", "memcache", "--servers", "h:1:1", "--backend-password", "p"], ["--read-consistency", "ALL"],
     ["--secure-server-option", "all"], ["--requirepass", "x" * 513], ["--enable-gossip", "perhaps"],
     ["-t", "--frobnicate"], ["--data-store", "redis", "--servers", "h:1:1",
                                                  "--servers", "h:2:1"]], ids=" ".join)

@@ -1,6 +1,7 @@
 """Commands whose effect only the store knows: one replica runs them, and all have the same."""
 import os
 import random
+import re
 import threading
 import time
 
@@ -160,6 +161,78 @@ def test_effects_of_claims_are_the_same_everywhere(cluster):
     equal(cluster, "jobs")
 
 
+def ids(reply):
+    """Of the one stream in an answer of XREADGROUP."""
+    return [e[0].decode() for e in reply[0][1]]
+
+
+def read_group(client, *words):
+    return client.execute_command("XREADGROUP", "GROUP", *words)
+
+
+def test_effects_of_reading_in_a_group_are_the_same_everywhere(cluster):
+    a = cluster.nodes[0].client()
+    a.set_response_callback("XREADGROUP", lambda reply, **_: reply)
+    for i in range(1, 8):
+        a.execute_command("XADD", "{r}", f"{i}-0", "f", "v")
+        a.execute_command("XADD", "{r}2", f"{i}-0", "f", "v")
+    for key in ("{r}", "{r}2"):
+        a.execute_command("XGROUP", "CREATE", key, "g", "0")
+    assert ids(read_group(a, "g", "one", "COUNT", 2, "STREAMS", "{r}", ">")) == ["1-0", "2-0"]
+    equal(cluster, "{r}")
+    assert ids(read_group(a, "g", "two", "NOACK", "COUNT", 1, "STREAMS", "{r}", ">")) == ["3-0"]
+    equal(cluster, "{r}")
+    assert ids(read_group(a, "g", "two", "STREAMS", "{r}", "0")) == []
+    assert ids(read_group(a, "g", "three", "STREAMS", "{r}", "5")) == []  # a consumer that nobody knew
+    equal(cluster, "{r}")
+    a.execute_command("XDEL", "{r}", "2-0")
+    assert read_group(a, "g", "one", "STREAMS", "{r}", "0")[0][1][1] == [b"2-0", None]
+    assert ids(read_group(a, "g", "one", "COUNT", 1, "STREAMS", "{r}", "0")) == ["1-0"]
+    equal(cluster, "{r}")
+    both = read_group(a, "g", "two", "COUNT", 2, "STREAMS", "{r}", "{r}2", ">", ">")
+    assert [(k, [e[0] for e in entries]) for k, entries in both] == [(b"{r}", [b"4-0", b"5-0"]), (b"{r}2", [b"1-0", b"2-0"])]
+    mixed = read_group(a, "g", "two", "STREAMS", "{r}2", "{r}", "1", ">")
+    assert [(k, [e[0] for e in entries]) for k, entries in mixed] == [(b"{r}2", [b"2-0"]), (b"{r}", [b"6-0", b"7-0"])]
+    assert read_group(a, "g", "four", "STREAMS", "{r}", ">") is None
+    equal(cluster, "{r}", "{r}2")
+    assert a.xack("{r}", "g", "4-0", "7-0") == 2
+    for words, error in ((("g", "c", "STREAMS", "none", ">"), "NOGROUP"), (("nosuch", "c", "STREAMS", "{r}", ">"), "NOGROUP"),
+                         (("g", "c", "STREAMS", "{r}", "$"), "meaningless"), (("g", "c", "STREAMS", "{r}", "x"), "Invalid stream ID"),
+                         (("g", "c", "BLOCK", 0, "STREAMS", "{r}", ">"), "BLOCK")):
+        with pytest.raises(redis.ResponseError, match=error):
+            read_group(a, *words)
+    equal(cluster, "{r}", "{r}2")
+    # a deep pipeline of consumers and producers
+    with Wire(cluster.nodes[0].client_port) as w:
+        n = 200
+        w.send(b"".join(command("XADD", "{r}", "*", "i", i) + command("XREADGROUP", "GROUP", "g", f"c{i % 5}", "COUNT", 1, "STREAMS", "{r}", ">") +
+                        command("XREADGROUP", "GROUP", "g", f"c{i % 5}", "COUNT", 2, "STREAMS", "{r}", "7-1") for i in range(n)))
+        answers = [w.reply() for _ in range(3 * n)]
+    assert [a.split(b"\r\n")[1] for a in answers[0::3]] == [a.split(b"\r\n")[7] for a in answers[1::3]]
+    equal(cluster, "{r}")
+
+
+def test_effects_of_functions_are_the_same_everywhere(cluster):
+    """Each Redis has its functions from its operator here."""
+    library = """#!lua name=lib
+    redis.register_function('add', function(keys, args) redis.call('RPUSH', keys[1], redis.call('TIME')[2]); return redis.call('INCRBY', keys[2], args[1]) end)
+    redis.register_function{function_name='get', callback=function(keys, args) return redis.call('GET', keys[1]) end, flags={'no-writes'}}
+    redis.register_function{function_name='sum', callback=function(keys, args) return args[1] + args[2] end, flags={'no-writes'}}"""
+    for backend in cluster.backends:
+        backend.client().execute_command("FUNCTION", "LOAD", "REPLACE", library)
+    with Wire(cluster.nodes[0].client_port) as w:
+        assert [w.ask("FCALL", "add", 2, "{f}l", "{f}n", i) for i in (1, 2)] == [b":1\r\n", b":3\r\n"]
+        assert w.ask("FCALL_RO", "get", 1, "{f}n") == w.ask("FCALL", "get", 1, "{f}n") == b"$1\r\n3\r\n"
+        assert w.ask("FCALL", "sum", 0, 1, 2) == w.ask("FCALL_RO", "sum", 0, 1, 2) == b":3\r\n"
+        assert w.ask("FCALL", "add", 0, 1) == b"-ERR Can not execute a script with write flag using *_ro command.\r\n"
+        assert w.ask("FCALL", "nosuch", 1, "k") == w.ask("FCALL", "nosuch", "x", "k") == b"-ERR Function not found\r\n"
+        assert w.ask("FCALL", "get", "x", "k") == b"-ERR Bad number of keys provided\r\n"
+        assert w.ask("FCALL", "get", 2, "k") == b"-ERR Number of keys can't be greater than number of args\r\n"
+        assert w.ask("FCALL", "get", -1, "k") == b"-ERR Number of keys can't be negative\r\n"
+    equal(cluster, "{f}l", "{f}n")
+    assert len(set(rig.copies(cluster.nodes[0], "{f}l"))) == 1
+
+
 def test_effects_of_scripts_are_the_same_everywhere(cluster):
     a = cluster.nodes[0].client()
     keys = [f"{{t}}{kind}" for kind in ("string", "list", "hash", "set", "zset", "stream", "gone", "read")]
@@ -283,6 +356,11 @@ def test_effects_through_a_node_that_is_no_replica(level):
             assert cl.spop(far + "s") == b"%d" % i
             assert cl.execute_command("XADD", far + "x", "*", "f", i) and cl.xlen(far + "x") == i + 1
             assert cl.eval("redis.call('SET', KEYS[2], ARGV[1]); return redis.call('INCR', KEYS[1])", 2, far + "n", far + "v", i) == i + 1
+            if i == 0:
+                cl.execute_command("XGROUP", "CREATE", far + "x", "g", "0")
+            with Wire(a.client_port) as w:
+                assert w.ask("XREADGROUP", "GROUP", "g", "c", "STREAMS", far + "x", ">").count(b"f\r\n") == 1
+                assert w.ask("XPENDING", far + "x", "g").startswith(b"*4\r\n:%d\r\n" % (i + 1))
             assert cl.get(far + "v") == b"%d" % i and cl.get(far + "n") == b"%d" % (i + 1)
         with Wire(a.client_port) as w:
             w.send(b"".join(command("EVAL", "return redis.call('APPEND', KEYS[1], ARGV[1])", 1, far + "a", "x") + command("APPEND", far + "a", "y") +
@@ -426,6 +504,7 @@ class Client(threading.Thread):
         super().__init__(daemon=True)
         self.node, self.name, self.dice, self.keys = node, name, random.Random(seed), keys
         self.popped, self.added, self.ran, self.errors, self.unsure = [], [], 0, [], 0
+        self.delivered = []
         self.stop = False
 
     def run(self):
@@ -443,11 +522,12 @@ class Client(threading.Thread):
                 return
 
     def step(self, w):
-        what = self.dice.choice(["pop", "pops", "add", "script", "set"])
+        what = self.dice.choice(["pop", "pops", "add", "script", "set", "group"])
         words = {"pop": ("SPOP", self.keys["set"]), "pops": ("SPOP", self.keys["set"], 3), "add": ("XADD", self.keys["stream"], "*", "by", self.name),
                  "script": ("EVAL", "redis.call('RPUSH', KEYS[2], ARGV[1]); return redis.call('INCR', KEYS[1])", 2,
                             self.keys["count"], self.keys["list"], self.name),
-                 "set": ("SET", self.keys["plain"], self.dice.random())}[what]
+                 "set": ("SET", self.keys["plain"], self.dice.random()),
+                 "group": ("XREADGROUP", "GROUP", "g", self.name, "COUNT", 2, "STREAMS", self.keys["jobs"], self.dice.choice([">", ">", "5"]))}[what]
         got = w.ask(*words)
         if not got:
             raise OSError("closed")
@@ -463,6 +543,8 @@ class Client(threading.Thread):
             self.added.append(got.split(b"\r\n")[1])
         elif what == "script":
             self.ran += 1
+        elif what == "group" and words[-1] == ">" and got != b"*-1\r\n":
+            self.delivered += got.split(b"\r\n")[7::8]
 
 
 def killed(c, victim, start, clients, rounds, dice):
@@ -495,6 +577,11 @@ def check(c, clients, keys):
     assert not set(popped) & own.smembers(keys["set"]), "popped, and there again"
     ids = {i for i, _ in own.xrange(keys["stream"])}
     assert all(i in ids for t in clients for i in t.added), "an answered entry is missing"
+    delivered = [i for t in clients for i in t.delivered]
+    assert delivered and len(delivered) == len(set(delivered)), "delivered twice"
+    with Wire(c.backends[0].path) as w:
+        last = [int(i) for i in re.search(rb"last-delivered-id\r\n\$\d+\r\n(\d+)-(\d+)", w.ask("XINFO", "GROUPS", keys["jobs"])).groups()]
+    assert all([int(x) for x in i.split(b"-")] <= last for i in delivered), "a group has gone back"
     ran, unsure = sum(t.ran for t in clients), sum(t.unsure for t in clients)
     count = int(own.get(keys["count"]) or 0)
     assert ran <= count <= ran + unsure and own.llen(keys["list"]) == count
@@ -505,11 +592,14 @@ def test_effects_killed_in_the_middle(what):
     seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
     print(f"seed {seed} (SEED={seed} replays)")
     dice = random.Random(seed)
-    keys = {k: "{t}" + k for k in ("set", "stream", "count", "list", "plain")}
+    keys = {k: "{t}" + k for k in ("set", "stream", "count", "list", "plain", "jobs")}
     with linked(timeout="24000") as c:  # a quarter of it is what a slow machine may take to link again
         a = c.nodes[0]
         for i in range(0, 20000, 1000):
             a.client().sadd(keys["set"], *range(i, i + 1000))
+        with Wire(a.client_port) as w:
+            w.send(b"".join(command("XADD", keys["jobs"], f"{i}-1", "f", "v") for i in range(1, 5000)) + command("XGROUP", "CREATE", keys["jobs"], "g", "0"))
+            assert [w.reply() for _ in range(5000)][-1] == b"+OK\r\n"
         clients = [Client(a, f"a{i}", dice.random(), keys) for i in range(4)]
         if what == "node":
             killed(c, a.kill, a.start, clients, 12 if rig.LONG else 4, dice)

@@ -445,3 +445,194 @@ COMMAND LIST FILTERBY ACLCAT read x
 COMMAND GETKEYS
 COMMAND INFO nosuch
 """)
+
+
+# ---- CONFIG, ACL, and what is small ---------------------------------------------------------------------
+
+SMALL = """
+ROLE
+ROLE x
+TIME x
+MODULE LIST
+MODULE LIST x
+MODULE
+MODULE NOSUCH
+LOLWUT
+LOLWUT VERSION 9
+ACL WHOAMI
+ACL WHOAMI x
+ACL USERS
+ACL LIST
+ACL GETUSER default
+ACL GETUSER nobody
+ACL GETUSER
+ACL CAT
+ACL CAT nosuch
+ACL NOSUCH
+ACL
+CONFIG
+CONFIG GET
+CONFIG GET nosuch
+CONFIG GET nosuch? other
+CONFIG GET maxmemory
+CONFIG GET maxmemory-POLIC?
+CONFIG GET maxmemory maxmemory
+CONFIG GET save
+CONFIG GET timeout
+CONFIG GET proto-max-bulk-len
+CONFIG GET client-query-buffer-limit?
+CONFIG GET maxmemory-clients
+CONFIG GET notify-keyspace-events
+CONFIG GET latency-monitor-threshold
+CONFIG GET requirepass
+CONFIG SET maxmemory
+CONFIG REWRITE x
+CONFIG RESETSTAT x
+CONFIG NOSUCH
+"""
+
+
+def test_session_small_ones_are_answered_as_by_redis(oracle, node):
+    same_answers(oracle.path, node.client_port, SMALL)
+
+
+def test_session_acl_tells_of_the_one_user(oracle, guarded):
+    with Wire(oracle.path) as theirs, Wire(guarded.client_port) as ours:
+        assert theirs.ask("AUTH", "sesame") == ours.ask("AUTH", "sesame") == b"+OK\r\n"
+        for category in ("read", "SCRIPTING", "connection"):
+            assert names(parsed(ours.ask("ACL", "CAT", category))) <= names(parsed(theirs.ask("ACL", "CAT", category)))
+        assert {"get", "mget", "ttl"} <= names(parsed(ours.ask("ACL", "CAT", "read")))
+        told = [ours.ask("ACL", "LIST"), ours.ask("ACL", "GETUSER", "default"), ours.ask("CONFIG", "GET", "*")]
+        assert b"nopass" not in told[0] + told[1] and b"sesame" not in b"".join(told)
+        assert parsed(told[2])[1::2][parsed(told[2])[::2].index(b"$requirepass")] == b"$***"
+
+
+def test_session_config_get_is_true(tmp_path):
+    flags = {"client-connections": "77", "client-output-max-bytes": "8388608", "store-sync": "interval", "requirepass": ""}
+    with rig.Cluster(1, flags=flags) as c:
+        n = c.nodes[0]
+        got = n.client().config_get("*")
+        assert got == {**got, "maxclients": "77", "appendonly": "yes", "appendfsync": "everysec", "databases": "1", "port": str(n.client_port),
+                       "bind": "127.0.0.1", "dir": n.directory, "logfile": n.log, "maxmemory": "0", "maxmemory-policy": "noeviction", "save": "",
+                       "client-output-buffer-limit": "normal 8388608 0 0 slave 0 0 0 pubsub 0 0 0", "requirepass": "", "unixsocket": "",
+                       "replica-read-only": "no", "cluster-enabled": "yes", "daemonize": "no"}
+        assert n.client().info("clients")["maxclients"] == 77
+        with Wire(n.client_port) as w:
+            assert w.ask("CONFIG", "GET", "max*", "save", "maxc*", "MAXMEMORY").startswith(b"*10\r\n")
+            for line, way in (("SET maxmemory 1", b"dyn-admin config set"), ("REWRITE", b"dyn-admin config set"), ("RESETSTAT", b"take")):
+                got = w.ask("CONFIG", *line.split())
+                assert got.startswith(b"-ERR 'CONFIG %s' isn't supported: " % line.split()[0].encode()) and way in got
+
+
+def test_session_time_is_now(node):
+    import time
+    before = time.time()
+    seconds, micros = node.client().time()
+    assert before - 1 <= seconds + micros / 1e6 <= time.time() + 1 and 0 <= micros < 1000000
+
+
+# ---- CLUSTER ----------------------------------------------------------------------------------------------
+
+CLUSTER = """
+CLUSTER
+CLUSTER NOSUCH
+CLUSTER KEYSLOT
+CLUSTER KEYSLOT foo
+CLUSTER KEYSLOT {foo}bar
+CLUSTER KEYSLOT foo{}bar
+CLUSTER KEYSLOT foo{bar
+CLUSTER KEYSLOT foo{{bar}}zap
+CLUSTER KEYSLOT {}{a}
+CLUSTER KEYSLOT 123456789
+CLUSTER KEYSLOT a b
+CLUSTER REPLICAS
+CLUSTER REPLICAS nobody
+CLUSTER SLAVES nobody
+CLUSTER MYID x
+CLUSTER SLOTS x
+CLUSTER INFO x
+CLUSTER NODES x
+CLUSTER SHARDS x
+READONLY
+READWRITE
+ASKING
+READONLY x
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster_oracle(tmp_path_factory):
+    server = rig.RedisServer(str(tmp_path_factory.mktemp("session")), "clustered")
+    server.start(["--cluster-enabled", "yes", "--port", str(rig.free_ports(1)[0]), "--cluster-port", str(rig.free_ports(1)[0])])
+    yield server
+    server.kill()
+
+
+def test_session_cluster_is_answered_as_by_redis(cluster_oracle, node):
+    same_answers(cluster_oracle.path, node.client_port, CLUSTER)
+    with Wire(cluster_oracle.path) as theirs, Wire(node.client_port) as ours:
+        for key in ("", "a", "x" * 300, "b\0\xff", "{" * 5, "}{", "{a}{b}"):
+            assert ours.ask("CLUSTER", "KEYSLOT", key) == theirs.ask("CLUSTER", "KEYSLOT", key)
+
+
+def shape(reply):
+    """Its types: what stands in it is the server's own."""
+    return [shape(r) for r in reply] if isinstance(reply, list) else reply[:1]
+
+
+def test_session_cluster_has_the_shape_of_redis(cluster_oracle, node):
+    cluster_oracle.client().execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+    with Wire(cluster_oracle.path) as theirs, Wire(node.client_port) as ours:
+        for line in ("CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER MYID", "CLUSTER NODES", "CLUSTER INFO", "INFO cluster"):
+            want, got = parsed(theirs.ask(*line.split())), parsed(ours.ask(*line.split()))
+            assert shape(got) == shape(want), line
+        me = parsed(ours.ask("CLUSTER", "MYID"))[1:]
+        assert re.fullmatch(rb"[0-9a-f]{40}", me) and me.startswith(node.admin("status")["node"]["id"].replace("-", "").encode())
+        assert parsed(ours.ask("CLUSTER", "SLOTS")) == [[b":0", b":16383", [b"$127.0.0.1", b":%d" % node.client_port, b"$" + me, []]]]
+        assert ours.ask("CLUSTER", "NODES").split(b"\r\n")[1] == \
+            b"%s 127.0.0.1:%d@%d myself,master - 0 0 0 connected 0-16383\n" % (me, node.client_port, node.peer_port)
+        assert ours.ask("CLUSTER", "REPLICAS", me) == b"*0\r\n"
+        got = dict(line.split(":") for line in parsed(ours.ask("CLUSTER", "INFO"))[1:].decode().split("\r\n") if line)
+        assert got["cluster_state"] == "ok" and got["cluster_slots_ok"] == "16384" and got["cluster_known_nodes"] == "1"
+        for line in ("GETKEYSINSLOT 1 1", "COUNTKEYSINSLOT 1", "MEET 127.0.0.1 1", "RESET", "FAILOVER"):
+            assert b"isn't supported: " in ours.ask("CLUSTER", *line.split())
+
+
+def test_session_cluster_names_the_members():
+    with rig.Cluster(3) as c:
+        a, b, d = c.nodes
+        def told():
+            text = a.client().execute_command("CLUSTER NODES")
+            return {at: line["flags"] + " " + ("connected" if line["connected"] else "disconnected") for at, line in text.items()}
+        rig.wait_until(lambda: told() == {f"127.0.0.1:{a.client_port}": "myself,master connected", "127.0.0.1:0": "master,noaddr connected"},
+                       "both are connected")
+        raw = a.client().connection_pool.get_connection("_")
+        raw.send_command("CLUSTER", "NODES")
+        ids = {line.split()[0] for line in raw.read_response().decode().splitlines()}
+        assert ids == {n.admin("status")["node"]["id"].replace("-", "") + "0" * 8 for n in c.nodes}
+        assert b"cluster_known_nodes:3" in parsed(Wire(a.client_port).ask("CLUSTER", "INFO"))
+        b.kill()
+        d.kill()
+        rig.down(a, 2)
+        assert told()["127.0.0.1:0"] == "master,fail,noaddr disconnected"
+
+
+def test_session_clients_of_a_cluster_work(node):
+    """Every node takes every key."""
+    from redis.cluster import RedisCluster
+    c = RedisCluster(host="127.0.0.1", port=node.client_port)
+    for i in range(50):
+        assert c.set(f"rc{i}", i)
+    assert [int(c.get(f"rc{i}")) for i in range(50)] == list(range(50))
+    assert c.delete("rc1") == 1 and len(c.get_nodes()) == 1
+    c.close()
+
+
+def test_session_redis_cli_looks_at_the_cluster(node):
+    import subprocess
+    def cli(*words):
+        return subprocess.run(["redis-cli", *words], capture_output=True, timeout=30, check=True).stdout.decode()
+    where = f"127.0.0.1:{node.client_port}"
+    assert f"{where} (" in cli("--cluster", "info", where) and "16384 slots" in cli("--cluster", "info", where)
+    assert "[OK] All 16384 slots covered" in cli("--cluster", "check", where)
+    assert cli("-c", "-p", str(node.client_port), "set", "cli", "1").strip() == "OK"

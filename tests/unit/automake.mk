@@ -145,9 +145,14 @@ test_distance_SOURCES = tests/unit/test_distance.c tests/unit/unit.h
 test_distance_LDADD = $(TEST_LIBS)
 test_hedge_SOURCES = tests/unit/test_hedge.c tests/unit/unit.h
 test_hedge_LDADD = $(TEST_LIBS)
-check_PROGRAMS += test_memcache
+check_PROGRAMS += test_memcache test_memcache_client
 test_memcache_SOURCES = tests/unit/test_memcache.c tests/unit/unit.h
 test_memcache_LDADD = $(TEST_LIBS)
+test_memcache_client_SOURCES = tests/unit/test_memcache_client.c tests/unit/unit.h
+test_memcache_client_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_memcached
+test_memcached_SOURCES = tests/unit/test_memcached.c tests/unit/unit.h
+test_memcached_LDADD = $(TEST_LIBS)
 
 check_PROGRAMS += test_transaction
 test_transaction_SOURCES = tests/unit/test_transaction.c tests/unit/unit.h

@@ -5,9 +5,6 @@
  *     print_commands subcommands       container|name, arity, key
  *     print_commands keys              of each line of words on stdin: its keys, or "!" and the
  *                                      error text
- *     print_commands refused           each command and subcommand that is always refused
- *     print_commands many              name and class of each that takes several keys and isn't
- *                                      split over their owners
  *     print_commands markdown          the table of docs/commands.md
  *     print_commands normalize MS ...  a command line at the time MS: what the replicas get, an
  *                                      argument a line, or the error text
@@ -69,37 +66,6 @@ static void print_keys(void)
                    (const char *)words[keys[i]].ptr);
         putchar('\n');
     }
-}
-
-static void print_refused(void)
-{
-    size_t n;
-    const struct command_spec *t = command_table(&n);
-    for (size_t i = 0; i < n; i++)
-        if (t[i].class_ == COMMAND_REFUSED)
-            printf("%s\n", t[i].name);
-    const struct command_sub *s = command_subs(&n);
-    for (size_t i = 0; i < n; i++)
-        if (s[i].refusal && command_find(slice_str(s[i].container))->class_ != COMMAND_REFUSED)
-            printf("%s %s\n", s[i].container, s[i].name);
-}
-
-/* Those that name two keys, and those of which only the arguments say how many they name. */
-static bool takes_many(const struct command_spec *c)
-{
-    bool open = command_count_at(c) || c->rule == RULE_XREAD || c->rule == RULE_SORT ||
-                c->rule == RULE_GEORADIUS;
-    return !(c->flags & COMMAND_SPLIT) && c->class_ != COMMAND_REFUSED &&
-           (open || (c->first && c->last != c->first));
-}
-
-static void print_many(void)
-{
-    size_t n;
-    const struct command_spec *t = command_table(&n);
-    for (size_t i = 0; i < n; i++)
-        if (takes_many(&t[i]))
-            printf("%s %s\n", t[i].name, classes[t[i].class_]);
 }
 
 /* What users have to know about a row beyond its class. */
@@ -203,10 +169,6 @@ int main(int argc, char **argv)
         print_subcommands();
     else if (argc == 2 && slice_is(what, "keys"))
         print_keys();
-    else if (argc == 2 && slice_is(what, "refused"))
-        print_refused();
-    else if (argc == 2 && slice_is(what, "many"))
-        print_many();
     else if (argc == 2 && slice_is(what, "markdown"))
         print_markdown();
     else if (argc > 3 && slice_is(what, "normalize"))

@@ -1,5 +1,5 @@
 /* wire/resp3 for resp3.py. On stdin, over and over: a command line and its reply in RESP2; on
- * stdout the reply in RESP3. Each is preceded by its length, a u32, little-endian.*/
+ * stdout the reply in RESP3. Each is preceded by its length, a u32, little-endian. */
 #include "wire/resp3.h"
 #include <stdio.h>
 #include <stdlib.h>

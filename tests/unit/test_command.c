@@ -134,7 +134,7 @@ START_TEST(test_flags)
         {COMMAND_RECORD, "TRANSACTION VERSIONS "},
         {COMMAND_SPLIT, "DEL EXISTS MGET MSET TOUCH UNLINK "},
         {COMMAND_NODE_STORE, "DBSIZE SCAN "},
-        {COMMAND_MEMCACHE, "MA MD MG MS "},
+        {COMMAND_MEMCACHE, "MA MD MG MN MS STATS VERBOSITY VERSION "},
         {COMMAND_UNDETERMINED, "EVAL EVALSHA FCALL SPOP XAUTOCLAIM XCLAIM XREADGROUP "},
     };
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
@@ -324,6 +324,7 @@ static const struct {
     {"COPY a b REPLACE", O, "1 2", "2", false, false},
     {"COPY a b DB 0 REPLACE", O, "1 2", "2", false, false},
     {"COPY a b DB 1", X, "1 2", "", false, false},
+    {"COPY a b DB x", C, "1 2", "", false, false},
     {"BITOP AND d a b", O, "2 3 4", "2", false, false},
     {"SUNIONSTORE d a b", O, "1 2 3", "1", false, false},
     {"SINTERSTORE d a", O, "1 2", "1", false, false},
@@ -544,8 +545,10 @@ static const struct {
     {"RESTORE k 10 x FREQ 255", "RESTORE k 1700000000010 x ABSTTL FREQ 255"},
     {"RESTORE k 10 x ABSTTL", "RESTORE k 10 x ABSTTL"},
     {"RESTORE k 0 x IDLETIME replace", NOT_AN_INTEGER},
-    {"RESTORE k -1 x", "-ERR Invalid TTL value, must be >= 0"},
-    {"RESTORE k " MAX " x", "-ERR Invalid TTL value, must be >= 0"},
+    {"RESTORE k -1 x REPLACE", "-ERR Invalid TTL value, must be >= 0"},
+    {"RESTORE k x y REPLACE", NOT_AN_INTEGER},
+    {"RESTORE k -1 x", "RESTORE k -1 x"}, /* the store says BUSYKEY first */
+    {"RESTORE k " MAX " x", "RESTORE k 1 x ABSTTL"},
     {"RESTORE k 10 x FREQ 256", "-ERR Invalid FREQ value, must be >= 0 and <= 255"},
     {"RESTORE k 10 x IDLETIME -1", "-ERR Invalid IDLETIME value, must be >= 0"},
     {"RESTORE k 10 x IDLETIME 1 FREQ 1", SYNTAX},
@@ -559,6 +562,7 @@ static const struct {
     {"XCLAIM k g c 9 1-1 IDLE 7 TIME 8", "XCLAIM k g c 9 1-1 IDLE 7 TIME 8"},
     {"XCLAIM k g c 9 1-1 IDLE -7", "XCLAIM k g c 9 1-1 IDLE -7 TIME 1700000000000"},
     {"XCLAIM k g c 9 1-1 IDLE x", "XCLAIM k g c 9 1-1 IDLE x"},
+    {"XCLAIM k g c 0 1-1 retrycount", "XCLAIM k g c 0 1-1 retrycount"},
     {"XCLAIM k g c 0 1-1 IDLE x FORCE", "XCLAIM k g c 0 1-1 IDLE x FORCE"},
     {"XCLAIM k g c 0 1-1 FORCE", "XCLAIM k g c 0 1-1 FORCE TIME 1700000000000"},
 

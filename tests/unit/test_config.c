@@ -525,12 +525,23 @@ static const struct {
      "3: servers: found h:1:0; allowed host:port:weight or a unix socket path"},
     {"data_store: redis\n  servers: [h:x:1]",
      "3: servers: found h:x:1; allowed host:port:weight or a unix socket path"},
+    {"servers: []\n  data_store: memcache",
+     "2: servers: found 0; allowed exactly one with data_store memcache"},
+    {"data_store: 1\n  servers: [h:1:1, h:2:1]",
+     "3: servers: found 2; allowed exactly one with data_store memcache"},
+    {"data_store: memcache\n  servers: [h:1:1]\n  requirepass: p",
+     "4: requirepass: found a text; allowed '' with data_store memcache, whose protocol has no "
+     "password"},
+    {"data_store: memcache\n  servers: [h:1:1]\n  backend_password: p",
+     "4: backend_password: found a text; allowed '' with data_store memcache, whose protocol has "
+     "no "
+     "password"},
+    {"data_store: memcache\n  servers: [h:1:1]\n  backend_user: u\n  backend_password: p",
+     "4: backend_user: found a text; allowed '' with data_store memcache, whose protocol has no "
+     "password"},
     {"backend_user: joe", "2: backend_user: found joe; allowed with a backend_password"},
     /* what doesn't work yet */
-    {"data_store: memcache", "2: data_store: found memcache; allowed embedded, redis (memcache is "
-                             "not supported yet)"},
-    {"data_store: 1", "2: data_store: found 1; allowed embedded, redis (1 is not supported yet)"},
-    {"data_store: 3", "2: data_store: found 3; allowed embedded, redis"},
+    {"data_store: 3", "2: data_store: found 3; allowed embedded, redis, memcache"},
     {"write_consistency: ALL", "2: write_consistency: found ALL; allowed " LEVELS},
     {"bucket_types: x", "2: bucket_types: found x; " BUCKET_ALLOWED},
     {"bucket_types: [a:DC_ONE]", "2: bucket_types: found a:DC_ONE; " BUCKET_ALLOWED},
@@ -862,6 +873,20 @@ START_TEST(dump_shows_all_but_secrets)
         mem_free(name);
     }
     mem_free(text);
+    done(&r);
+}
+END_TEST
+
+START_TEST(no_password_where_the_protocol_has_none)
+{
+    struct run r = run_flags("--data-store", "memcache", "--servers", "h:1:1", NULL);
+    struct error e;
+    ck_assert(!config_set(&r.c, "requirepass", "sesame", "test", &e));
+    ck_assert_str_eq(e.text,
+                     "requirepass: found a text; allowed '' with data_store memcache, whose "
+                     "protocol has no password");
+    ck_assert(config_set(&r.c, "requirepass", "", "test", &e));
+    ck_assert(!config_needs_password(&r.c));
     done(&r);
 }
 END_TEST
@@ -1370,6 +1395,7 @@ static Suite *suite(void)
     tcase_add_test(t, version_is_told);
     tcase_add_test(t, test_conf_says_ok);
     tcase_add_test(t, dump_shows_all_but_secrets);
+    tcase_add_test(t, no_password_where_the_protocol_has_none);
     tcase_add_test(t, password);
     tcase_add_loop_test(t, set_of_each_key, 0, (int)ARRAY_LEN(keys));
     tcase_add_test(t, set_is_checked);

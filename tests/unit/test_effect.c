@@ -101,6 +101,18 @@ static char *join(struct slice bytes, bool must_be_determined)
 #define LIVES(v)   "$" v " :99 :5 "
 #define CLAIM_NONE "9223372036854775807"
 
+#define GROUPS(k) "XINFO GROUPS " k
+/* XINFO GROUPS: another one, and g with so many consumers, how far it has come, and what it has
+ * read ("$-1": that isn't known). */
+#define GROUP(consumers, last, read)                                                               \
+    "[ [ $name $f $consumers :9 $pending :0 $last-delivered-id $9-9 $entries-read :9 $lag :0 ] "   \
+    "[ $name $g $consumers " consumers " $pending :0 $last-delivered-id $" last                    \
+    " $entries-read " read " $lag :0 ] ] "
+#define OLD_GROUP(last)  "[ [ $name $g $consumers :1 $pending :0 $last-delivered-id $" last " ] ] "
+#define HISTORY(k, from) "XPENDING " k " g (" from " + 9223372036854775807 c"
+#define ENTRY(id)        "[ $" id " [ $f $v ] ] "
+#define GONE_ENTRY(id)   "[ $" id " $-1 ] "
+
 static const struct {
     const char *command, *probes, *reply, *answers, *effect; /* effect NULL: a probe was refused */
     bool also_here;
@@ -154,7 +166,60 @@ static const struct {
     {"XAUTOCLAIM k g c 5 0 COUNT 9223372036854775807", "XPENDING k g 0 + 9223372036854775807 c",
      "[ $0-0 [ $2-0 ] [ ] ]", "-NOPERM ", NULL, true},
 
+    {"XREADGROUP GROUP g c STREAMS k >", GROUPS("k") " | " GROUPS("k"), "$-1",
+     GROUP(":1", "3-0", ":3") GROUP(":1", "3-0", ":3"), "", true},
+    {"XREADGROUP GROUP g c STREAMS k >", GROUPS("k") " | " GROUPS("k"), "-NOGROUP", "-ERR -ERR ",
+     "", true},
+    {"XREADGROUP GROUP g c STREAMS k >", GROUPS("k") " | " GROUPS("k"),
+     "[ [ $k [ " ENTRY("1-1") ENTRY("2-0") "] ] ]",
+     GROUP(":0", "0-0", ":0") GROUP(":1", "2-0", ":2"),
+     "XCLAIM k g c 0 1-1 2-0 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID | "
+     "XGROUP SETID k g 2-0 ENTRIESREAD 2",
+     true},
+    {"XREADGROUP NOACK GROUP g c STREAMS k >", GROUPS("k") " | " GROUPS("k"),
+     "[ [ $k [ " ENTRY("1-1") "] ] ]", GROUP(":0", "0-0", "$-1") GROUP(":1", "1-1", "$-1"),
+     "XGROUP CREATECONSUMER k g c | XGROUP SETID k g 1-1 ENTRIESREAD -1", true},
+    {"XREADGROUP NOACK GROUP g c STREAMS k >", GROUPS("k") " | " GROUPS("k"),
+     "[ [ $k [ " ENTRY("1-1") "] ] ]", GROUP(":1", "0-0", "$-1") GROUP(":1", "1-1", ":1"),
+     "XGROUP SETID k g 1-1 ENTRIESREAD 1", true},
+    {"XREADGROUP GROUP g c STREAMS k >", GROUPS("k") " | " GROUPS("k"),
+     "[ [ $k [ " ENTRY("1-1") "] ] ]", OLD_GROUP("0-0") OLD_GROUP("1-1"),
+     "XCLAIM k g c 0 1-1 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID | XGROUP SETID k g 1-1",
+     true},
+    {"XREADGROUP GROUP g c STREAMS k >", GROUPS("k") " | " GROUPS("k"),
+     "[ [ $k [ " ENTRY("1-1") "] ] ]", "-NOPERM -NOPERM ", NULL, true},
+    {"XREADGROUP GROUP g c COUNT 5 STREAMS k 0-5",
+     GROUPS("k") " | " GROUPS("k") " | XPENDING k g (0-5 + 5 c",
+     "[ [ $k [ " ENTRY("1-1") GONE_ENTRY("2-0") ENTRY("3-0") ENTRY("4-0") "] ] ]",
+     GROUP(":1", "9-0", ":9")
+         GROUP(":1", "9-0",
+               ":9") "[ [ $1-1 $c :0 :2 ] [ $2-0 $c :0 :1 ] [ $3-0 $c :0 :2 ] [ $4-0 $c :0 :7 ] ] ",
+     "XCLAIM k g c 0 1-1 3-0 TIME 1700000000000 RETRYCOUNT 2 FORCE JUSTID | "
+     "XCLAIM k g c 0 4-0 TIME 1700000000000 RETRYCOUNT 7 FORCE JUSTID",
+     true},
+    {"XREADGROUP GROUP g c STREAMS k 5", GROUPS("k") " | " GROUPS("k") " | " HISTORY("k", "5"),
+     "[ [ $k [ ] ] ]", GROUP(":1", "9-0", ":9") GROUP(":2", "9-0", ":9") "[ ] ",
+     "XGROUP CREATECONSUMER k g c", true},
+    {"XREADGROUP GROUP g c STREAMS k 0", GROUPS("k") " | " GROUPS("k") " | " HISTORY("k", "0"),
+     "[ [ $k [ " ENTRY("1-1") "] ] ]", GROUP(":1", "9-0", ":9") GROUP(":1", "9-0", ":9") "-NOPERM ",
+     NULL, true},
+    /* several streams, of which some have nothing new; one of them twice */
+    {"XREADGROUP COUNT -1 GROUP g c STREAMS j k k l > > 0 "
+     "18446744073709551615-18446744073709551615",
+     GROUPS("j") " | " GROUPS("k") " | " GROUPS("k") " | " GROUPS("l") " | " GROUPS(
+         "j") " | " GROUPS("k") " | " GROUPS("k") " | " HISTORY("k", "0") " | " GROUPS("l"),
+     "[ [ $k [ " ENTRY("1-1") "] ] [ $l [ " ENTRY("7-0") "] ] ]",
+     GROUP(":1", "3-0", ":3") GROUP(":1", "9-0", ":9") GROUP(":1", "9-0", ":9")
+         GROUP(":1", "6-0", ":6") GROUP(":1", "3-0", ":3") GROUP(":1", "9-0", ":9")
+             GROUP(":1", "9-0", ":9") "[ [ $1-1 $c :0 :2 ] ] " GROUP(":1", "7-0", ":7"),
+     "XCLAIM k g c 0 1-1 TIME 1700000000000 RETRYCOUNT 2 FORCE JUSTID | "
+     "XCLAIM l g c 0 7-0 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID | "
+     "XGROUP SETID l g 7-0 ENTRIESREAD 7",
+     true},
+
     {"EVAL s 0 a", "", ":1", "", "", false},
+    {"FCALL f 1 a b", KEY("a") " | " KEY("a"), ":1", GONE NEVER("x"),
+     "RESTORE a 0 x REPLACE ABSTTL", false},
     {"EVAL s 1 a b", KEY("a") " | " KEY("a"), ":1", GONE GONE, "", false},
     {"EVAL s 1 a", KEY("a") " | " KEY("a"), ":1", NEVER("x") NEVER("x"), "", false},
     {"EVAL s 1 a", KEY("a") " | " KEY("a"), ":1", GONE NEVER("x"), "RESTORE a 0 x REPLACE ABSTTL",
@@ -247,6 +312,20 @@ static const struct {
     {"XAUTOCLAIM k g c 5 0", "XPENDING k g 0 + 1000 c", "[ [ $1-1 $c :0 :7 ] [ $2-1 $c :0 :7 ] ] ",
      "XCLAIM k g c 0 1-1 2-1 TIME 1700000000000 RETRYCOUNT 7 FORCE JUSTID", true},
     {"XAUTOCLAIM k g c 5 0", "XPENDING k g 0 + 1000 c", "-NOGROUP ", "", true},
+    {"XREADGROUP GROUP g c STREAMS k l > 0",
+     GROUPS("k") " | XPENDING k g - + 9223372036854775807 c | " GROUPS(
+         "l") " | XPENDING l g - + 9223372036854775807 c",
+     GROUP(":1", "3-0", ":3") "[ [ $1-1 $c :0 :7 ] [ $2-1 $c :0 :1 ] ] " GROUP(":1", "5-0",
+                                                                               "$-1") "[ ] ",
+     "XCLAIM k g c 0 1-1 TIME 1700000000000 RETRYCOUNT 7 FORCE JUSTID | "
+     "XCLAIM k g c 0 2-1 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID | "
+     "XGROUP SETID k g 3-0 ENTRIESREAD 3 | XGROUP CREATECONSUMER l g c | "
+     "XGROUP SETID l g 5-0 ENTRIESREAD -1",
+     true},
+    {"XREADGROUP GROUP g c STREAMS k >", GROUPS("k") " | XPENDING k g - + 9223372036854775807 c",
+     "-ERR -NOGROUP ", "", true},
+    {"XREADGROUP GROUP g c STREAMS k >", GROUPS("k") " | XPENDING k g - + 9223372036854775807 c",
+     GROUP(":1", "3-0", ":3") "-NOPERM ", NULL, true},
     {"EVAL s 2 a b c", KEY("a") " | " KEY("b"), NEVER("x") GONE,
      "RESTORE a 0 x REPLACE ABSTTL | DEL b", false},
     {"EVAL s 1 a", KEY("a"), "-NOPERM :1 :1 ", NULL, false},
@@ -375,10 +454,23 @@ END_TEST
 
 START_TEST(test_not_chosen)
 {
-    static const char *const lines[] = {
-        "SPOP k -1",      "SPOP k x",           "SPOP k 1 2",
-        "XADD k 5-* f v", "XADD k 5-5 f v",     "XADD k MAXLEN ~ 5 LIMIT 7 * f v",
-        "EVAL s 1 a",     "XCLAIM k g c 0 1-1", "XADD k NOMKSTREAM"};
+    static const char *const lines[] = {"SPOP k -1",
+                                        "SPOP k x",
+                                        "SPOP k 1 2",
+                                        "XADD k 5-* f v",
+                                        "XADD k 5-5 f v",
+                                        "XADD k MAXLEN ~ 5 LIMIT 7 * f v",
+                                        "EVAL s 1 a",
+                                        "XCLAIM k g c 0 1-1",
+                                        "XADD k NOMKSTREAM",
+                                        "XADD k * f",
+                                        "XADD k *",
+                                        "XADD k * f v g",
+                                        "XADD k MAXLEN x * f v",
+                                        "XADD k MAXLEN -1 * f v",
+                                        "XADD k MINID 5 * f v",
+                                        "XADD k MAXLEN = 5 LIMIT 3 * f v",
+                                        "XADD k MAXLEN 5 MAXLEN 4 * f v"};
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         struct line l;
         line_make(&l, lines[i]);

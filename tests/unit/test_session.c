@@ -115,6 +115,25 @@ START_TEST(what_it_forgot_is_asked_of_who_has_it_all)
 }
 END_TEST
 
+/* For what only one replica may be asked. */
+START_TEST(a_certain_replica_has_it_once_it_has_acknowledged)
+{
+    ck_assert(recent_has(&t.recent, &t.rs, 1, 1)); /* nothing was written */
+    write_one(1, 2);
+    ck_assert(recent_has(&t.recent, &t.rs, 1, 2));
+    ck_assert(recent_has(&t.recent, &t.rs, 5, 1)); /* not ours */
+    ck_assert(!recent_has(&t.recent, &t.rs, 1, 1));
+    hint_log_ack(t.peer[1].log, hint_log_appended(t.peer[1].log).seq - 1);
+    ck_assert(!recent_has(&t.recent, &t.rs, 1, 1));
+    write_one(2, 2); /* what comes later isn't waited for */
+    hint_log_ack(t.peer[1].log, hint_log_appended(t.peer[1].log).seq - 1);
+    ck_assert(recent_has(&t.recent, &t.rs, 1, 1));
+    ck_assert(!recent_has(&t.recent, &t.rs, 1, 2)); /* its slot is forgotten */
+    acknowledge_all(2);
+    ck_assert(recent_has(&t.recent, &t.rs, 1, 2));
+}
+END_TEST
+
 START_TEST(who_is_away_or_behind_is_not_waited_for)
 {
     write_many(RECENT_SLOTS + 1);
@@ -252,6 +271,7 @@ static void cases(TCase *c)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, what_the_table_holds_is_named);
     tcase_add_test(c, what_it_forgot_is_asked_of_who_has_it_all);
+    tcase_add_test(c, a_certain_replica_has_it_once_it_has_acknowledged);
     tcase_add_test(c, who_is_away_or_behind_is_not_waited_for);
     tcase_add_test(c, the_own_copy_has_it_always);
     tcase_add_test(c, thin_writes_are_told);
