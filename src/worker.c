@@ -344,6 +344,7 @@ static void stop(void *self)
     repairs_stop(&w->repairs);
     store_reader_free(w->reader);
     requests_end(&w->requests);
+    clients_stop(&w->clients);
     clients_flush(&w->clients);
     close_all(w);
 }

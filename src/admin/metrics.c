@@ -381,6 +381,9 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
         __atomic_load_n(&st->stale_dropped, __ATOMIC_RELAXED));
     one(b, "unguarded_total", "counter", "late writes that could not be judged",
         __atomic_load_n(&st->unguarded, __ATOMIC_RELAXED));
+    one(b, "ambiguous_total", "counter",
+        "writes done again, since it wasn't known whether they had been",
+        __atomic_load_n(&st->ambiguous, __ATOMIC_RELAXED));
     repairs(s, b);
     one(b, "stamps", "gauge", "overwrites whose stamps are kept beside the backend",
         __atomic_load_n(&st->stamps, __ATOMIC_RELAXED));

@@ -115,11 +115,12 @@ struct client {
     unsigned answered_at_once; /* reads that took no call, since now_us */
     struct recent recent;
     struct multi *multi; /* client/multi.h; NULL: neither MULTI nor WATCH */
-    bool full;           /* commands were left for want of room */
-    bool again;          /* it has commands that may run, but others come first */
-    bool awaits;         /* a write of its waits for what peers run: request_await_carried */
-    bool lagging;        /* its command waits for a replica that has its earlier writes, */
-    uint64_t lag_until;  /* at most until then (mono ms); 0: it doesn't */
+    bool full;          /* commands were left for want of room */
+    bool again;         /* it has commands that may run, but others come first */
+    bool solo;          /* a command for the whole ring runs: later ones wait */
+    bool awaits;        /* a write of its waits for what peers run: request_await_carried */
+    bool lagging;       /* its command waits for a replica that has its earlier writes, */
+    uint64_t lag_until; /* at most until then (mono ms); 0: it doesn't */
 };
 
 struct call *call_new(struct client *c, const struct command_spec *spec, size_t nparts);

@@ -1,6 +1,7 @@
 #include "client/client.h"
 #include "client/call.h"
 #include "client/multi.h"
+#include "client/ring.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -104,7 +105,7 @@ static bool has_room(const struct client *c)
 
 static bool may_run(const struct client *c)
 {
-    return !c->closing && !c->stream.closed && c->ncalls < CALLS_MAX &&
+    return !c->closing && !c->stream.closed && !c->solo && c->ncalls < CALLS_MAX &&
            c->stream.out.len < client_pause_at(c) && has_room(c);
 }
 
@@ -194,9 +195,8 @@ static void wake_later(struct clients *all)
     all->later = false;
 }
 
-void clients_flush(struct clients *all)
+static void settle_dirty(struct clients *all)
 {
-    wake_later(all);
     while (all->dirty) {
         struct client *c = all->dirty;
         all->dirty = c->next_dirty;
@@ -204,6 +204,16 @@ void clients_flush(struct clients *all)
         if (!c->stream.closed)
             settle(c);
     }
+}
+
+void clients_flush(struct clients *all)
+{
+    wake_later(all);
+    settle_dirty(all);
+    if (!all->walks)
+        return;
+    ring_walks_go_on(all);
+    settle_dirty(all);
 }
 
 /* ---- the connection
@@ -350,8 +360,14 @@ bool clients_quiesce(struct clients *all)
     return quiet;
 }
 
+void clients_stop(struct clients *all)
+{
+    ring_walks_end(all);
+}
+
 void clients_close(struct clients *all)
 {
+    ring_walks_end(all);
     for (struct client *c = all->first; c; c = c->next)
         stream_close(&c->stream);
 }

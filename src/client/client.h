@@ -16,6 +16,8 @@
 #include "request/request.h"
 
 struct client;
+struct ring_walk;
+struct tellers;
 struct clients {
     struct actor *worker;
     const struct config *config;
@@ -28,8 +30,10 @@ struct clients {
     uint64_t started_ms;       /* mono */
     uint64_t now_us, wall_ms;  /* mono and wall, as of the last look at a socket */
     struct client *first, *dirty;
-    size_t pending; /* bytes of writes in flight */
-    bool later;     /* some client is to be looked at again in the next turn */
+    struct ring_walk *walks; /* client/ring.h: on their way through the ring, and */
+    struct tellers *tellers; /* whom they ask: of the newest ring; NULL: not known yet */
+    size_t pending;          /* bytes of writes in flight */
+    bool later;              /* some client is to be looked at again in the next turn */
     uint64_t last_id;
     unsigned id_step, id_offset; /* ids are unique over workers */
 };
@@ -38,6 +42,8 @@ struct clients {
  * what was read of it before; emptied. */
 void client_accept(struct clients *all, int fd, struct buf *in);
 void clients_flush(struct clients *all); /* at the turn's end */
+/* Nothing is asked of the stores any more: at the worker's stop. */
+void clients_stop(struct clients *all);
 void clients_close(
     struct clients *all); /* at the worker's stop: what is in flight gets no more answers */
 /* A MAIL_CLIENTS: CLIENT LIST or CLIENT KILL on its way round the workers. Takes the message. The

@@ -1,5 +1,6 @@
 #include "client/dispatch.h"
 #include "client/multi.h"
+#include "client/ring.h"
 #include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -549,6 +550,8 @@ static bool dispatch_command(struct client *c)
     if (multi_is(spec))
         return multi_command(c, spec);
     c->at_first = c->multi && multi_reads_watched(c, spec);
+    if (spec->flags & COMMAND_RING)
+        return ring_command(c, spec);
     return spec->class_ == COMMAND_LOCAL ? session_command(c, spec) : client_run_keys(c, spec);
 }
 

@@ -111,10 +111,10 @@ static const char *not_in_multi(const struct client *c, const struct command_spe
 {
     size_t key;
     bool direct = requests_direct(c->all->requests);
+    if (spec->flags & COMMAND_RING)
+        return "ERR inside MULTI a command that covers the whole ring isn't supported";
     if (spec->class_ == COMMAND_LOCAL)
-        return spec->flags & COMMAND_NODE_STORE
-                   ? "ERR inside MULTI a command that covers the whole ring isn't supported"
-                   : NULL;
+        return NULL;
     if (command_keys(spec, &c->cmd, &key, 1))
         return NULL;
     if (!command_is_script(spec))

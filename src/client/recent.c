@@ -212,6 +212,39 @@ void recent_join(struct recent *r, const struct requests *rs, const struct resp_
         forget_key(r, request_token(rs, cmd->argv[keys[i]]));
 }
 
+/* False: there was nothing in the table. */
+static bool clear_slots(struct recent *r)
+{
+    bool any = false;
+    for (unsigned i = 0; r->slots && i < RECENT_SLOTS; i++) {
+        any |= r->slots[i].node >= 0;
+        r->thin |= r->slots[i].node >= 0 && r->slots[i].thin;
+        r->slots[i].node = -1;
+    }
+    return any;
+}
+
+void recent_note_all(struct recent *r, const struct requests *rs)
+{
+    if (peers_count(rs->peers) == 1)
+        return;
+    (void)clear_slots(r);
+    forget(r, rs->peers);
+}
+
+bool recent_is_everywhere(struct recent *r, const struct requests *rs)
+{
+    if (clear_slots(r))
+        forget(r, rs->peers);
+    for (unsigned i = 0; i < r->n; i++) {
+        const struct peer *p = rs->peers->at[i];
+        bool up = p && PEER_LOAD(p, link_up) && peer_state(p) != NODE_DOWN && !PEER_LOAD(p, gone);
+        if (up && hint_log_acked(p->log).seq < r->floors[i])
+            return false;
+    }
+    return true;
+}
+
 void recent_fini(struct recent *r)
 {
     mem_free(r->slots);

@@ -44,6 +44,11 @@ bool recent_is_thin(struct recent *r, const struct requests *rs, uint32_t token)
  * names one that has them all. */
 void recent_join(struct recent *r, const struct requests *rs, const struct resp_command *cmd,
                  const size_t *keys, size_t n);
+/* It has written to keys that it can't name. */
+void recent_note_all(struct recent *r, const struct requests *rs);
+/* Before what is asked of the whole ring: have all nodes that are up what the connection has
+ * written? */
+bool recent_is_everywhere(struct recent *r, const struct requests *rs);
 void recent_fini(struct recent *r);
 
 #endif

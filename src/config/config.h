@@ -109,6 +109,7 @@ struct config {
     struct buckets *bucket_types;                         /* live; NULL: none. config/buckets.h */
     bool sloppy_quorum;                                   /* live */
     bool read_repairs_enabled;                            /* live */
+    bool allow_flush;                                     /* live */
     struct secret *requirepass;  /* live; NULL: none. config_needs_password */
     unsigned timeout;            /* ms */
     unsigned workers;            /* 0 = one per CPU */

@@ -66,8 +66,6 @@ static const struct option *find(const char *name, struct error *e)
         return o;
     if (o && o->type->ignored)
         error_set(e, "%s means nothing here: %s", o->name, o->help);
-    else if (o && o->type->later)
-        error_set(e, "%s is not supported yet", o->name);
     else
         error_set(e, "there is no option '%.100s'", name);
     return NULL;

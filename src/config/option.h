@@ -65,7 +65,7 @@ const struct option_word *option_find_word(const struct option_word *words, cons
 
 extern const struct option_type type_bool, type_switch, type_number, type_bytes, type_string,
     type_name, type_address, type_word, type_choice, type_hash_tag, type_tokens, type_seeds,
-    type_servers, type_buckets, type_host, type_url, type_secret, type_fixed, type_later,
+    type_servers, type_buckets, type_host, type_url, type_secret, type_fixed,
     type_later_switch, type_ignored, type_ignored_switch;
 
 extern const struct option option_table[];

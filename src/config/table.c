@@ -170,6 +170,8 @@ const struct option option_table[] = {
     {KEY("read_repairs_enabled", type_bool), FIELD(bool, read_repairs_enabled), .live = true,
      .fallback = "false", .value = "BOOL",
      .help = "where a read finds that replicas differ, they are made equal"},
+    {KEY("allow_flush", type_bool), FIELD(bool, allow_flush), .live = true, .fallback = "false",
+     .value = "BOOL", .help = "clients may use FLUSHALL and FLUSHDB, which empty the whole ring"},
     {KEY("requirepass", type_secret), FIELD(struct secret *, requirepass), .live = true,
      .secret = true, .fallback = "", .value = "TEXT",
      .help = "what clients must know; '': nothing"},
@@ -232,7 +234,6 @@ const struct option option_table[] = {
 
     /* known, so that whoever sets one is told that it isn't a slip of the pen */
     {PROCESS("describe_stats", 'D', type_later_switch)},
-    {KEY("allow_flush", type_later)},
 
     {PROCESS("gossip", 'g', type_ignored_switch), .help = "enable_gossip says it"},
     {PROCESS("admin_operation", 'x', type_ignored), .help = "dyn-admin does it"},

@@ -281,15 +281,6 @@ const struct option_type type_fixed = {.add = fixed_add, .item = fixed_item};
 /* --- options that don't work yet: refused with any value, and listed nowhere -------------------
  */
 
-static bool later_add(const struct option *o UNUSED, const char *text, struct config *c UNUSED,
-                      struct error *e)
-{
-    return error_set(e, "found %.100s; allowed nothing, it is not supported yet",
-                     option_show(text));
-}
-
-const struct option_type type_later = {.later = true, .add = later_add};
-
 static bool later_switch_add(const struct option *o UNUSED, const char *text UNUSED,
                              struct config *c UNUSED, struct error *e)
 {

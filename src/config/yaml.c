@@ -64,8 +64,6 @@ static bool read_value(struct reader *r, const struct option *o, const yaml_node
 {
     if (o->type->ignored)
         return true;
-    if (o->type->later && n->type != YAML_SCALAR_NODE)
-        return load_add(r->load, o, kind_of(n));
     if (o->type->is_list && n->type == YAML_SEQUENCE_NODE)
         return read_list(r, o, n);
     return read_scalar(r, o, n);

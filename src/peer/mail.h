@@ -103,7 +103,8 @@ struct mail_write {
                           others get what it did */
     struct buf chosen; /* its reply unless it fails, where what it became gives another */
     bool want_replies; /* the level needs more than this node's own word */
-    uint8_t room, nreplicas; /* those that join are among them */
+    bool ring;         /* for every node of the ring, whatever it holds */
+    uint16_t room, nreplicas; /* those that join are among them */
     /* the writer's answer */
     bool own_down; /* the own store, which has no log, can't serve: nothing was written */
     enum store_outcome own_outcome;

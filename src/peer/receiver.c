@@ -151,6 +151,14 @@ static void on_read_done(void *arg, const struct store_read_reply *reply)
     mem_free(read);
 }
 
+/* A read, or what a node tells of its own store to those who ask the whole ring. */
+static bool may_read(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct error ignored;
+    return command_arity_ok(spec, cmd, &ignored) &&
+           (command_class_of(spec, cmd) == COMMAND_READ || (spec->flags & COMMAND_NODE_STORE));
+}
+
 static void on_read(struct receiver *r, const struct frame *f)
 {
     struct link_read *read = MEM_NEW(struct link_read);
@@ -170,7 +178,7 @@ static void on_read(struct receiver *r, const struct frame *f)
     const struct command_spec *spec = NULL;
     if (resp_command_parse(f->payload, &cmd) && cmd.argc)
         spec = command_find(cmd.argv[0]);
-    if (spec && command_class_of(spec, &cmd) == COMMAND_READ) {
+    if (spec && may_read(spec, &cmd)) {
         store_read(r->all->reader, spec, &cmd, on_read_done, read);
     } else {
         struct slice text = slice_str("-ERR this node doesn't know the command\r\n");

@@ -9,7 +9,7 @@ struct mail_write *mail_write_new(unsigned replicas)
 {
     struct mail_write *m = mem_calloc(1, sizeof *m + replicas * sizeof m->replica[0]);
     m->msg.type = MAIL_WRITE;
-    m->room = (uint8_t)replicas;
+    m->room = (uint16_t)replicas;
     return m;
 }
 

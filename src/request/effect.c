@@ -282,6 +282,8 @@ struct effect_probes effect_probes(const struct command_spec *spec, const struct
                                    struct buf *out)
 {
     struct effect_probes p = {0, 0};
+    if (spec->flags & COMMAND_MEMCACHE)
+        return effect_memcache_probes(cmd, out);
     struct xadd_parts parts;
     size_t first, n;
     switch (kind_of(spec)) {
@@ -324,6 +326,10 @@ struct effect effect_tell(const struct command_spec *spec, const struct resp_com
                           const struct effect_replies *r, struct buf *out)
 {
     struct effect e = {.n = 0};
+    if (spec->flags & COMMAND_MEMCACHE) {
+        e.n = effect_memcache_tell(cmd, r, out);
+        return e;
+    }
     switch (kind_of(spec)) {
     case SPOP:
         break; /* one that isn't chosen is an error */
@@ -418,6 +424,8 @@ unsigned effect_recovery_probes(const struct command_spec *spec, const struct re
                                 struct buf *out)
 {
     size_t first, n;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return effect_memcache_recovery_probes(cmd, out);
     switch (kind_of(spec)) {
     case SPOP:
         return 0;
@@ -461,6 +469,10 @@ struct effect effect_recover(const struct command_spec *spec, const struct resp_
 {
     struct effect e = {.n = 0};
     struct slice words[5] = {slice_str("XTRIM"), cmd->argv[1]};
+    if (spec->flags & COMMAND_MEMCACHE) {
+        e.n = effect_memcache_recover(cmd, replies, now_ms, out);
+        return e;
+    }
     switch (kind_of(spec)) {
     case SPOP:
         break;
@@ -527,6 +539,8 @@ static bool xadd_is_right(const struct resp_command *cmd, const struct xadd_part
 bool effect_is_chosen(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xadd_parts p;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return false;
     if (kind_of(spec) == SPOP)
         return pop_count(cmd) >= 0;
     if (kind_of(spec) != XADD)

@@ -17,6 +17,7 @@
  *     XAUTOCLAIM         XCLAIM ... TIME RETRYCOUNT FORCE JUSTID, and XACK of those that are gone
  *     XREADGROUP         XCLAIM ... TIME RETRYCOUNT FORCE JUSTID of what it delivered, XGROUP SETID
  *                        for how far its group has read, XGROUP CREATECONSUMER (effect_group.c)
+ *     MS C c, MD C, ...  memcached's that name a unique: the same without (effect_memcache.c)
  *     EVAL EVALSHA FCALL of each key that isn't as before: RESTORE REPLACE ABSTTL, or DEL
  *     a transaction      one record: itself, or the same copies in one (effect_transaction.c)
  *

@@ -3,6 +3,7 @@
  *     request_read.c   whom a read asks, and which answer counts
  *     request_hedge.c  whom else, since the first is slow
  *     request_write.c  a write's way to the writer, and what is known of it on each replica
+ *     request_ring.c   a write for every node of the ring
  *     request_execute.c  a write that only one replica can run, here or at a peer
  * The worker's thread. */
 #ifndef REQUEST_FLIGHT_H
@@ -31,11 +32,12 @@ struct request {
     const char *blind;
     struct write_word *words; /* n */
     uint8_t *why;             /* n; enum refusal */
-    bool everywhere;     /* not answered before all replicas that are up have it, up to ask_on_ms */
-    struct carry *carry; /* a peer runs it (request_execute.c) */
-    struct blob *known;  /* its reply, where no replica gives it */
-    bool effect;         /* the own store's reply is the only one: the others get what it did */
-    bool unsure;         /* a sender has thrown away what a log had: it may have gone out before */
+    bool everywhere; /* not answered before all replicas that are up have it, up to ask_on_ms */
+    struct tellers *ring; /* it is for every node: which of them hold the same keys */
+    struct carry *carry;  /* a peer runs it (request_execute.c) */
+    struct blob *known;   /* its reply, where no replica gives it */
+    bool effect;          /* the own store's reply is the only one: the others get what it did */
+    bool unsure;          /* a sender has thrown away what a log had: it may have gone out before */
     /* read */
     const struct command_spec *spec;
     const struct resp_command *cmd; /* while request_read runs */
@@ -91,6 +93,20 @@ void request_carry_on(struct request *r);
 void request_carry_free(struct request *r);
 /* A write that was to be everywhere has waited long enough. */
 void request_linger_no_more(struct request *r);
+/* Of the writes' file, for writes to every node: may hints stand for replicas at all; where an
+ * error says what became of it; the errors of refused hints; the mail, with room for n replicas, on
+ * its way.
+ */
+bool request_hints_count(const struct config *c);
+const char *request_took_effect(const struct request *r);
+void request_fail_nohint(struct request *r);
+struct mail_write *request_mail_with_room(struct mail_write *m, unsigned n);
+void request_send_to_writer(struct request *r, struct mail_write *m, bool want_replies);
+/* A word of one to every node has come. */
+void request_weigh_ring(struct request *r);
+/* Every node of the ring; at most RING_NODES_MAX. *nodes: as request_view_writes. */
+unsigned request_view_ring(const struct requests *rs, struct replica_view v[RING_NODES_MAX],
+                           unsigned *nodes);
 /* Reads that have waited for long ask other replicas too. */
 void requests_ask_on(struct requests *rs, uint64_t now_ms);
 /* Of the mails that are kept for writes. */

@@ -3,6 +3,7 @@
 #include "core/rcu.h"
 #include "request/flight.h"
 #include "request/nearest.h"
+#include "ring/tellers.h"
 #include <string.h>
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -54,6 +55,7 @@ void request_free(struct request *r)
     rs->again -= r->again;
     for (unsigned i = 0; i < r->n; i++)
         blob_unref(r->write ? r->words[i].reply : r->reads[i].reply);
+    tellers_free(r->ring);
     if (r->carry)
         request_carry_free(r);
     blob_unref(r->command);
@@ -228,6 +230,28 @@ static void view_peer(const struct requests *rs, struct replica_view *v)
     v->normal = state == NODE_NORMAL;
     v->distance = (uint8_t)PEER_LOAD(p, distance);
     v->behind = peer_hinting(p) || peer_behind(p) > rs->config->send_window;
+}
+
+unsigned request_view_ring(const struct requests *rs, struct replica_view v[RING_NODES_MAX],
+                           unsigned *nodes)
+{
+    unsigned n = 0;
+    rcu_read_begin();
+    const struct topology *t = RCU_GET(*rs->topology);
+    *nodes = t->n;
+    for (unsigned i = 0; i < t->n; i++)
+        if (t->nodes[i].role != RING_GONE)
+            v[n++] = (struct replica_view){.node = (uint16_t)i,
+                                           .datacenter = (uint8_t)topology_datacenter(t, i),
+                                           .joining = t->nodes[i].role == RING_JOINING};
+    rcu_read_end();
+    for (unsigned i = 0; i < n; i++) {
+        if (v[i].node == rs->peers->self)
+            view_own(rs, &v[i]);
+        else
+            view_peer(rs, &v[i]);
+    }
+    return n;
 }
 
 static unsigned view_nodes(const struct requests *rs, uint32_t token, bool writes,

@@ -81,12 +81,25 @@ void request_read(struct requests *rs, const struct operation *op);
  * serve), nothing was appended; go the other way. */
 bool request_read_at_once(struct requests *rs, const struct operation *op, struct buf *out);
 
+/* Asks the store of this one node, whatever it holds: a COMMAND_READ, or a COMMAND_LOCAL with
+ * COMMAND_NODE_STORE. op: spec, cmd, done and arg. Where it doesn't answer, the reply is a
+ * -NOQUORUM, -BACKEND or -TIMEOUT. */
+void request_read_at(struct requests *rs, const struct operation *op, unsigned node);
+
 /* The mail in which a write travels to the writer and back. Fill `command` with the normalized
  * write, then request_write, which takes the mail; or put it back. */
 struct mail_write *requests_new_mail(struct requests *rs);
 void requests_put_mail(struct requests *rs, struct mail_write *m);
 /* spec and cmd: as the client gave it. */
 void request_write(struct requests *rs, const struct operation *op, struct mail_write *m);
+
+/* One for every node of the ring, with one stamp: FLUSHALL, whose level counts as it does for a
+ * key, for all of them (op->level); or what makes scripts known, which all nodes that are up have
+ * to take, and whose reply is this node's own, or the first error. Who is down gets a hint. op:
+ * spec, cmd, level, done and arg. groups: of this ring; one reference goes to the request. */
+struct tellers;
+void request_write_ring(struct requests *rs, const struct operation *op, struct mail_write *m,
+                        struct tellers *groups);
 
 /* ---- A write whose effect its arguments don't tell (command_undetermined): one replica runs it,
  * and the others get what it did. */

@@ -337,6 +337,20 @@ void request_read(struct requests *rs, const struct operation *op)
         fail_read(r, &lacking, true);
 }
 
+void request_read_at(struct requests *rs, const struct operation *op, unsigned node)
+{
+    struct request *r = request_new(rs, op, false, 1);
+    uint64_t ticket = request_ticket(r);
+    r->level = CONSISTENCY_DC_ONE;
+    r->node[0] = (uint16_t)node;
+    r->can = r->groups = 1;
+    r->one_decides = true;
+    r->ask_on_ms = r->deadline_ms;
+    ask_replica(r, 0);
+    if (slots_get(&rs->live, ticket))
+        r->cmd = NULL;
+}
+
 static void ask_on(struct request *r, uint64_t now_ms)
 {
     r->ask_on_ms = now_ms + patience(r->rs);

@@ -10,7 +10,7 @@
 /* ---- what becomes of it ------------------------------------------------------------------------
  */
 
-static bool hints_count(const struct config *c)
+bool request_hints_count(const struct config *c)
 {
     return c->enable_hinted_handoff && CONFIG_LIVE(c, hint_sync) == SYNC_ALWAYS &&
            strcmp(c->hint_dir, "memory") != 0;
@@ -18,7 +18,7 @@ static bool hints_count(const struct config *c)
 
 /* Once the writer has answered, what wasn't refused is applied or lies in a log; what was refused
  * by the writer itself is nowhere. */
-static const char *took_effect(const struct request *r)
+const char *request_took_effect(const struct request *r)
 {
     for (unsigned i = 0; i < r->n; i++)
         if (r->words[i].verdict != VERDICT_REFUSED)
@@ -26,7 +26,7 @@ static const char *took_effect(const struct request *r)
     return r->unsure ? "; it may still take effect" : "; nothing was written";
 }
 
-static void fail_nohint(struct request *r)
+void request_fail_nohint(struct request *r)
 {
     enum refusal why = REFUSAL_NONE;
     for (unsigned i = 0; i < r->n; i++)
@@ -34,19 +34,20 @@ static void fail_nohint(struct request *r)
     struct buf *b = request_scratch(r->rs);
     if (why == REFUSAL_FULL)
         resp_add_error(b, "NOHINT hint store is full (%" PRIu64 " bytes)%s",
-                       CONFIG_LIVE(r->rs->config, hint_store_max_bytes), took_effect(r));
+                       CONFIG_LIVE(r->rs->config, hint_store_max_bytes), request_took_effect(r));
     else if (why == REFUSAL_FULL_PEER)
         resp_add_error(b, "NOHINT hint store is full for a replica (%" PRIu64 " bytes)%s",
-                       CONFIG_LIVE(r->rs->config, hint_store_max_bytes_per_peer), took_effect(r));
+                       CONFIG_LIVE(r->rs->config, hint_store_max_bytes_per_peer),
+                       request_took_effect(r));
     else if (why == REFUSAL_WINDOW)
         resp_add_error(b, "NOHINT a replica has been down for longer than hints live%s",
-                       took_effect(r));
+                       request_took_effect(r));
     else if (why == REFUSAL_TRUNCATED)
-        resp_add_error(b, "NOHINT hints were truncated%s", took_effect(r));
+        resp_add_error(b, "NOHINT hints were truncated%s", request_took_effect(r));
     else if (why == REFUSAL_DISABLED)
-        resp_add_error(b, "NOHINT hinted handoff is off%s", took_effect(r));
+        resp_add_error(b, "NOHINT hinted handoff is off%s", request_took_effect(r));
     else
-        resp_add_error(b, "NOHINT the hint store can't be written%s", took_effect(r));
+        resp_add_error(b, "NOHINT the hint store can't be written%s", request_took_effect(r));
     request_finish_error(r);
 }
 
@@ -89,10 +90,10 @@ static void fail_quorum(struct request *r, const struct shortfall *lacking)
     for (unsigned i = 0; i < r->n; i++)
         applied[i] = r->words[i].verdict == VERDICT_APPLIED;
     if (own_is_missed(r)) {
-        request_add_backend_error(r->rs, took_effect(r));
+        request_add_backend_error(r->rs, request_took_effect(r));
         request_finish_error(r);
     } else {
-        request_fail_quorum(r, lacking, applied, false, took_effect(r));
+        request_fail_quorum(r, lacking, applied, false, request_took_effect(r));
     }
 }
 
@@ -109,6 +110,10 @@ static bool lingers(const struct request *r)
 static void weigh_write(struct request *r)
 {
     struct shortfall lacking;
+    if (r->ring) {
+        request_weigh_ring(r);
+        return;
+    }
     switch (quorum_write(r->level, r->sloppy, r->blind, r->words, r->n, &lacking)) {
     case QUORUM_WAIT:
         break;
@@ -118,7 +123,7 @@ static void weigh_write(struct request *r)
             finish_write(r);
         break;
     case QUORUM_NOHINT:
-        fail_nohint(r);
+        request_fail_nohint(r);
         break;
     case QUORUM_NOQUORUM:
         fail_quorum(r, &lacking);
@@ -167,7 +172,7 @@ static bool ends_with_own(struct request *r, struct slice reply)
     for (unsigned i = 0; i < r->n; i++)
         if (r->words[i].reply || (r->words[i].own && i >= r->replicas))
             return false; /* who joins may lack what the reply depends on */
-    if (!reply.len || r->everywhere ||
+    if (!reply.len || r->everywhere || r->ring ||
         quorum_write(r->level, r->sloppy, r->blind, r->words, r->n, &lacking) != QUORUM_DONE)
         return false;
     request_finish(r, reply, applied_node(r));
@@ -247,14 +252,14 @@ struct mail_write *requests_new_mail(struct requests *rs)
 
 void requests_put_mail(struct requests *rs, struct mail_write *m)
 {
-    if (rs->nspare >= SPARE_MAX) {
+    if (rs->nspare >= SPARE_MAX || m->room > RING_WRITES_MAX) {
         mail_write_free(m);
         return;
     }
     buf_reset(&m->command, SPARE_BYTES);
     buf_reset(&m->own_reply, SPARE_BYTES);
     buf_fini(&m->chosen);
-    m->own_down = m->effect = m->barrier = false;
+    m->own_down = m->effect = m->barrier = m->ring = false;
     m->stamp = 0;
     m->next = rs->spare;
     rs->spare = m;
@@ -271,7 +276,7 @@ void requests_free_spares(struct requests *rs)
 }
 
 /* One from when there were fewer peers. */
-static struct mail_write *with_room(struct mail_write *m, unsigned n)
+struct mail_write *request_mail_with_room(struct mail_write *m, unsigned n)
 {
     if (n <= m->room)
         return m;
@@ -283,13 +288,13 @@ static struct mail_write *with_room(struct mail_write *m, unsigned n)
     return larger;
 }
 
-static void send_to_writer(struct request *r, struct mail_write *m, bool want_replies)
+void request_send_to_writer(struct request *r, struct mail_write *m, bool want_replies)
 {
     m->worker = r->rs->worker;
     m->ticket = request_ticket(r);
     m->want_replies = want_replies;
     m->stamp = r->rs->newest_stamp;
-    m->nreplicas = (uint8_t)r->n;
+    m->nreplicas = (uint16_t)r->n;
     for (unsigned i = 0; i < r->n; i++) {
         m->replica[i].node = r->node[i];
         m->replica[i].verdict = VERDICT_NONE;
@@ -344,16 +349,17 @@ void request_write(struct requests *rs, const struct operation *op, struct mail_
     r->ask_on_ms = r->deadline_ms - rs->config->timeout + rs->config->timeout / 4;
     r->sloppy = CONFIG_LIVE(rs->config, sloppy_quorum);
     fill_words(r, v);
-    if (!plan_write(r->level, r->sloppy, hints_count(rs->config), r->blind, v, n, &lacking)) {
+    if (!plan_write(r->level, r->sloppy, request_hints_count(rs->config), r->blind, v, n,
+                    &lacking)) {
         refuse_write(r, v, &lacking);
         requests_put_mail(rs, m);
     } else {
         /* a reply that isn't known must come from another replica if the own store goes away */
         bool must_know = peers_own(rs->peers) && !r->blind && !r->effect;
-        m = with_room(m, n);
+        m = request_mail_with_room(m, n);
         m->token = op->token;
         m->nodes = nodes;
-        send_to_writer(r, m, !own_decides(r) || must_know || r->everywhere);
+        request_send_to_writer(r, m, !own_decides(r) || must_know || r->everywhere);
     }
 }
 

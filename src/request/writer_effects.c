@@ -258,6 +258,8 @@ static void keep_left(struct effects *e, struct effect_left *l)
 /* A write to any of these keys makes what was known of them old. */
 static void outdate_left(struct effects *e, const struct effect_run *r)
 {
+    while (e->nleft && r->spec && r->spec->flags & COMMAND_RING)
+        drop_left(e, e->left); /* FLUSHALL */
     size_t *keys = mem_calloc(r->cmd.argc + 1, sizeof *keys);
     size_t n = r->spec ? command_keys(r->spec, &r->cmd, keys, r->cmd.argc) : 0;
     for (size_t i = 0; i < n; i++)
@@ -719,7 +721,8 @@ static void finish_effect(struct writer *w, const struct batch *b, struct effect
     } else if (s->outcome == STORE_APPLIED || s->outcome == STORE_UNKNOWN) {
         m->own_outcome = STORE_UNKNOWN;
         resp_add_error(&m->own_reply, UNKNOWN_TEXT);
-        if (s->outcome == STORE_APPLIED)
+        /* the number of a memcached doesn't tell of what wasn't answered */
+        if (s->outcome == STORE_APPLIED || (r->spec->flags & COMMAND_MEMCACHE))
             lose_effect(w, r->spec, &r->cmd);
     } else if (s->outcome == STORE_STALE) {
         m->own_outcome = STORE_FAILED;

@@ -19,6 +19,18 @@ static bool is_named(const struct mail_write *m, unsigned node)
     return false;
 }
 
+/* Of a write for all nodes. */
+static void pass_to_all_newer(struct writer *w, const struct mail_write *m,
+                              const struct replicate_write *write)
+{
+    for (unsigned i = m->nodes; i < (*w->o.topology)->n; i++) {
+        enum refusal why;
+        uint64_t seq;
+        if (i != w->self)
+            (void)replicate_to(&w->replicate, i, write, &seq, &why);
+    }
+}
+
 /* Nodes that came into the ring while the write was on its way here: they don't count for it, but
  * what is answered from now on is in their logs. New ones stand behind those that were there. */
 void writer_pass_to_newer(struct writer *w, const struct mail_write *m,
@@ -29,6 +41,10 @@ void writer_pass_to_newer(struct writer *w, const struct mail_write *m,
     unsigned joining;
     if (m->nodes >= t->n)
         return;
+    if (m->ring) {
+        pass_to_all_newer(w, m, write);
+        return;
+    }
     unsigned n = topology_writes(t, m->token, nodes, &joining);
     for (unsigned i = 0; i < n; i++) {
         enum refusal why;

@@ -182,7 +182,9 @@ struct topology *topology_new(const struct ring_node *nodes, unsigned n, unsigne
         error_set(e, "%u nodes found; allowed 1 to %d", n, RING_NODES_MAX);
         return NULL;
     }
+    static uint64_t serial;
     struct topology *t = MEM_NEW(struct topology);
+    t->serial = __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED);
     t->n = n;
     t->self = self;
     t->nodes = mem_calloc(n, sizeof *t->nodes);

@@ -58,6 +58,7 @@ struct ring_node {
 struct ring_rack;
 struct topology {
     struct rcu_head rcu;
+    uint64_t serial;  /* of all topologies of this process no other one has it */
     unsigned n, self; /* nodes[self] is this node */
     struct ring_node
         *nodes; /* order: as given, so an index means the same node in every snapshot */

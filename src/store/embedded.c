@@ -60,6 +60,7 @@ static void embedded_free(struct embedded *s)
     if (s->wal_dir >= 0)
         close(s->wal_dir);
     store_base_fini(&s->base);
+    mem_free(s->flush);
     buf_fini(&s->scratch);
     mem_free(s->commands);
     mem_free(s->starts);
@@ -268,6 +269,8 @@ static int load(struct embedded *s, uint64_t *applied)
         rc = read_meta(s, txn, "wal", applied);
     if (rc == 0)
         rc = read_meta(s, txn, "forgotten", &s->forgotten);
+    if (rc == 0)
+        rc = embedded_read_flush(s, txn);
     if (rc != 0) {
         mdb_txn_abort(txn);
         return rc;
@@ -377,6 +380,7 @@ static struct embedded *embedded_new(const struct store_options *o)
     store_base_init(&s->base, &ops);
     s->page = (size_t)sysconf(_SC_PAGESIZE);
     s->max_bytes = o->max_bytes;
+    s->newest_overwrite = o->clock_floor;
     s->reserve = o->max_bytes / 16 < RESERVE_MAX ? o->max_bytes / 16 : RESERVE_MAX;
     if (s->reserve < RESERVE_PAGES * s->page)
         s->reserve = RESERVE_PAGES * s->page;
@@ -414,7 +418,6 @@ struct store *store_open_embedded(const struct store_options *o, struct error *e
         return NULL;
     }
     make_first_table(s);
-    STORE_SHOW(s->base.stats.keys, s->totals.keys);
-    STORE_SHOW(s->base.stats.bytes, s->totals.bytes);
+    embedded_show_totals(s);
     return &s->base;
 }

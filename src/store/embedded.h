@@ -18,7 +18,8 @@
  *              lapses; for a tombstone RECORD_GUARDS and the time below which it guards
  *     numbers  node id -> u64                                  the last number applied
  *     meta     "totals" -> struct embedded_totals, "wal" -> u64, the last batch that is in here,
- *              "forgotten" -> u64, the newest stamp that went with a tombstone
+ *              "forgotten" -> u64, the newest stamp that went with a tombstone, "flush" -> the
+ * stamp of the last one, "purged" -> u64, the flush whose victims have all gone
  *
  * Records in the log are whole ones, so writing some of them to LMDB twice changes nothing: a
  * checkpoint may take many transactions, and only its last one moves numbers and position. At a
@@ -36,6 +37,7 @@
  *     embedded_log.c         from a batch's record to log and memtable; freezing
  *     embedded_checkpoint.c  from a memtable to LMDB; syncs of `interval`: an actor
  *     embedded_table.c       one transaction of that
+ *     embedded_flush.c       FLUSHALL: one stamp, below which all records are dead
  *     embedded_room.c        what still fits below store_max_bytes
  *     embedded_sweep.c       lapsed keys and old tombstones, timers, coming back from a failure
  *     embedded_read.c        the reading side; embedded_scan.c SCAN
@@ -78,6 +80,12 @@ struct checkpoint {
     uint64_t used; /* out: bytes of LMDB's file that hold something */
 };
 
+/* Any record last overwritten before this is dead. */
+struct embedded_flush {
+    struct rcu_head rcu;
+    struct stamp at;
+};
+
 struct embedded {
     struct store base;
     MDB_env *env;
@@ -94,14 +102,23 @@ struct embedded {
 
     /* the writer publishes, readers load in this order */
     struct memtable *active, *frozen; /* RCU; may be NULL */
-    uint64_t changing;   /* atomic: odd while a change becomes visible, record after record */
-    uint64_t generation; /* atomic: goes up before `frozen` goes, its records in LMDB */
+    uint64_t changing; /* atomic: odd while a change becomes visible, record after record */
+    struct embedded_flush *flush; /* RCU; NULL: there was none */
+    uint64_t generation;          /* atomic: goes up before `frozen` goes, its records in LMDB */
 
     /* the writer's */
     struct store_events events;
     uv_timer_t sweeper, syncer;
-    struct embedded_totals totals; /* with what is in the memtables */
-    MDB_txn *reading;              /* its view of LMDB, while `reads`; no longer than a change */
+    struct embedded_totals totals; /* with what is in the memtables, */
+    struct embedded_totals dead;   /* and what of it a flush has killed, as far as that is known */
+    uint64_t newest_overwrite;     /* no record has a newer one */
+    uint64_t purged;               /* atomic: what this flush has killed isn't in LMDB any more */
+    struct embedded_purge {
+        uint64_t after;                   /* it begins when this batch is in LMDB */
+        uint8_t from[RECORD_KEY_MAX + 1]; /* it has been through what is before */
+        size_t from_len;
+    } purge;
+    MDB_txn *reading; /* its view of LMDB, while `reads`; no longer than a change */
     bool reads;
     uint64_t batches;            /* the number of the last one */
     uint64_t written;            /* the last one that is in LMDB */
@@ -185,7 +202,8 @@ struct embedded_change {
     struct embedded *s;
     struct wal_tail tail; /* of the active table's file, if there is one */
     bool open;
-    struct embedded_totals totals;
+    struct stamp flush; /* of the last one, of this change too */
+    struct embedded_totals totals, dead;
     uint64_t growth;
     uint64_t next_due;
     uint64_t dropped;   /* stale writes */
@@ -196,7 +214,7 @@ struct embedded_change {
 struct embedded_mark {
     struct wal_place tail;
     size_t staged;
-    struct embedded_totals totals;
+    struct embedded_totals totals, dead;
     uint64_t growth;
 };
 /* Besides errors of LMDB and errno: */
@@ -217,6 +235,8 @@ int embedded_put(struct embedded_change *c, const struct record_key *key, const 
                  const struct record *fresh) MUST_USE;
 int embedded_put_number(struct embedded_change *c, const char *id, uint64_t last) MUST_USE;
 /* Makes it durable as store_sync says, and visible. On failure nothing of it has happened. */
+/* FLUSHALL: from now on what is older is dead. */
+int embedded_put_flush(struct embedded_change *c, struct stamp at) MUST_USE;
 int embedded_change_commit(struct embedded_change *c) MUST_USE;
 void embedded_change_abort(struct embedded_change *c);
 /* The writer's snapshot of LMDB, until the change ends. */
@@ -245,6 +265,23 @@ void embedded_tidy(struct embedded *s);
 /* A record's version, for WATCH: of what is there or, by the time `now`, isn't any more. NULL: no
  * record. */
 void embedded_version(const struct record *r, uint64_t now, uint8_t out[TRANSACTION_VERSION]);
+/* ---- embedded_flush.c -------------------------------------------------------------------------
+ */
+/* The stamp of the last flush; {0}: there was none. Any thread. */
+struct stamp embedded_flush_of(const struct embedded *s);
+static inline bool embedded_is_dead(const struct record *r, struct stamp flush)
+{
+    return stamp_before(r->overwrite, flush);
+}
+/* Becomes it, if none is newer. The writer, or before it starts. */
+void embedded_flush_set(struct embedded *s, struct stamp at);
+/* Is there something left that it has killed? Then a slice of it goes. */
+bool embedded_wants_purge(const struct embedded *s);
+int embedded_purge(struct embedded_change *c) MUST_USE;
+/* Figures, without what is dead. */
+void embedded_show_totals(struct embedded *s);
+int embedded_read_flush(struct embedded *s, MDB_txn *txn) MUST_USE;
+int embedded_store_flush(struct embedded_txn *t, struct stamp at) MUST_USE;
 
 /* ---- embedded_room.c --------------------------------------------------------------------------
  */
@@ -315,6 +352,8 @@ int embedded_snapshot(struct embedded_reader *r) MUST_USE;
 /* embedded_scan.c: SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]. Within a read section. */
 int embedded_scan(struct embedded_reader *r, const struct resp_command *cmd, uint64_t now,
                   struct buf *reply) MUST_USE;
+/* RANDOMKEY. The same. */
+int embedded_randomkey(struct embedded_reader *r, uint64_t now, struct buf *reply) MUST_USE;
 const struct string_command *embedded_command(const struct embedded *s,
                                               const struct command_spec *spec, struct slice name);
 

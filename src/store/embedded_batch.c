@@ -20,7 +20,7 @@ struct run {
     /* the key that is open */
     struct record_key key;
     struct record old;
-    bool found;
+    bool found, dead; /* dead: last overwritten before the last flush */
     /* what came of the write */
     size_t stored, dropped;
     bool collided, unguarded;
@@ -41,7 +41,8 @@ static bool open_cell(void *arg, struct slice key, struct cell *c)
     if (run->rc != 0 || run->collided)
         return false;
     c->now = run->now;
-    c->exists = run->found && record_live(&run->old, run->now);
+    run->dead = run->found && embedded_is_dead(&run->old, run->c->flush);
+    c->exists = run->found && !run->dead && record_live(&run->old, run->now);
     c->value = c->exists ? run->old.value : slice_of("", 0);
     c->expires = c->exists ? run->old.expires : 0;
     return true;
@@ -62,7 +63,9 @@ static struct stamp stamp_of(struct store_stamp s)
  * life that is over. A mend is for a key that nothing newer than it knows has touched. */
 static bool is_stale(const struct run *run, enum cell_effect effect)
 {
-    if (!run->found)
+    if (stamp_before(run->mend ? stamp_of(run->mend->upto) : run->at, run->c->flush))
+        return true; /* which was an overwrite of every key */
+    if (!run->found || (run->dead && !run->mend))
         return false;
     if (run->mend)
         return stamp_before(stamp_of(run->mend->upto), run->old.newest);
@@ -91,6 +94,8 @@ static struct record record_after(const struct run *run, struct slice key, const
                        .value = c->value};
     if (c->effect == CELL_CHANGED)
         r.overwrite = run->found ? run->old.overwrite : (struct stamp){0, 0};
+    if (stamp_before(r.overwrite, run->c->flush))
+        r.overwrite = run->c->flush;
     if (run->found && stamp_before(run->at, run->old.newest))
         r.newest = run->old.newest;
     if (run->mend)
@@ -151,6 +156,20 @@ static int put_numbers(struct embedded_change *c)
     return rc;
 }
 
+static int run_flush(struct embedded_change *c, struct store_write *w, struct buf *replies)
+{
+    struct stamp at = {w->stamp, w->tag};
+    int rc = 0;
+    if (stamp_before(at, c->flush)) {
+        c->dropped++;
+        w->outcome = STORE_STALE;
+    } else {
+        rc = embedded_put_flush(c, at);
+    }
+    resp_add_status(replies, "OK");
+    return rc;
+}
+
 /* One command: w's, or of those of which it consists. 0: done, the reply is there.
  * EMBEDDED_REFUSED: there is no room for it. Else the whole attempt must be given up. */
 static int run_command(struct embedded_change *c, struct store_write *w,
@@ -199,7 +218,8 @@ static int is_as_watched(struct embedded_change *c, const struct resp_command *r
         struct record rec;
         record_key_make(transaction_key(record, i), &key);
         rc = embedded_find(c, &key, &rec);
-        embedded_version(rc == 0 ? &rec : NULL, clock_wall_ms(), now);
+        bool there = rc == 0 && !embedded_is_dead(&rec, c->flush);
+        embedded_version(there ? &rec : NULL, clock_wall_ms(), now);
         rc = rc == MDB_NOTFOUND ? 0 : rc;
         *same = memcmp(now, watches.ptr + i * TRANSACTION_VERSION, sizeof now) == 0;
     }
@@ -228,6 +248,8 @@ static int run_record(struct embedded_change *c, struct store_write *w, struct b
 /* 0: done, outcome and reply are set. Else the whole attempt must be given up. */
 static int run_write(struct embedded_change *c, struct store_write *w, struct buf *replies)
 {
+    if (w->spec && (w->spec->flags & COMMAND_RING) && w->spec->class_ == COMMAND_OVERWRITE)
+        return run_flush(c, w, replies);
     size_t start = replies->len;
     struct embedded_mark before = embedded_mark(c);
     int rc = transaction_is(w->spec) ? run_record(c, w, replies)

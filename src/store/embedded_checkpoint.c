@@ -48,6 +48,8 @@ static int store_end(struct embedded_txn *t, const struct memtable *table)
         rc = embedded_store_number(t, &table->numbers[i]);
     if (rc == 0)
         rc = embedded_store_forgotten(t);
+    if (rc == 0)
+        rc = embedded_store_flush(t, table->flush);
     return rc == 0 ? embedded_store_position(t, table->file->last) : rc;
 }
 

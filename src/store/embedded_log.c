@@ -23,7 +23,11 @@ uint64_t embedded_sweep_time(const struct record *r)
 void embedded_change_begin(struct embedded *s, struct embedded_change *c)
 {
     struct memtable *t = s->active;
-    *c = (struct embedded_change){.s = s, .totals = s->totals, .next_due = UINT64_MAX};
+    *c = (struct embedded_change){.s = s,
+                                  .flush = embedded_flush_of(s),
+                                  .totals = s->totals,
+                                  .dead = s->dead,
+                                  .next_due = UINT64_MAX};
     c->open = t && !t->sealed && !t->crowded;
     if (c->open)
         wal_start(&c->tail, t->file, s->batches + 1);
@@ -34,6 +38,7 @@ struct embedded_mark embedded_mark(const struct embedded_change *c)
     return (struct embedded_mark){.tail = c->tail.now,
                                   .staged = c->open ? c->s->active->staged : 0,
                                   .totals = c->totals,
+                                  .dead = c->dead,
                                   .growth = c->growth};
 }
 
@@ -44,6 +49,7 @@ void embedded_rewind(struct embedded_change *c, struct embedded_mark to)
         wal_rewind(&c->tail, to.tail);
     }
     c->totals = to.totals;
+    c->dead = to.dead;
     c->growth = to.growth;
 }
 
@@ -123,6 +129,10 @@ int embedded_put(struct embedded_change *c, const struct record_key *key, const 
         return no_space(c, size);
     record_write(fresh, to);
     memtable_stage(c->s->active, key, at);
+    if (old && embedded_is_dead(old, c->flush) && c->dead.keys)
+        embedded_count(&c->dead, old, lmdb_key, false);
+    if (c->s->newest_overwrite < fresh->overwrite.time)
+        c->s->newest_overwrite = fresh->overwrite.time;
     embedded_count(&c->totals, old, lmdb_key, false);
     embedded_count(&c->totals, fresh, lmdb_key, true);
     if (fresh->sweep && fresh->sweep < c->next_due)
@@ -139,6 +149,22 @@ int embedded_put_number(struct embedded_change *c, const char *id, uint64_t last
     if (!to)
         return no_space(c, sizeof last);
     memcpy(to, &last, sizeof last);
+    return 0;
+}
+
+/* The dead are known where they are all that there is. */
+int embedded_put_flush(struct embedded_change *c, struct stamp at)
+{
+    const uint64_t words[2] = {at.time, at.tag};
+    size_t place;
+    uint8_t *to = NULL;
+    if (c->open)
+        to = wal_add(&c->tail, WAL_FLUSH, slice_str("flush"), sizeof words, &place);
+    if (!to)
+        return no_space(c, sizeof words);
+    memcpy(to, words, sizeof words);
+    c->flush = at;
+    c->dead = c->s->newest_overwrite < at.time ? c->totals : (struct embedded_totals){0};
     return 0;
 }
 
@@ -165,8 +191,10 @@ static void publish(struct embedded_change *c)
     s->batches = c->tail.number;
     s->unsynced = true;
     s->totals = c->totals;
-    STORE_SHOW(s->base.stats.keys, s->totals.keys);
-    STORE_SHOW(s->base.stats.bytes, s->totals.bytes);
+    s->dead = c->dead;
+    if (c->flush.time)
+        embedded_flush_set(s, c->flush);
+    embedded_show_totals(s);
 }
 
 int embedded_change_commit(struct embedded_change *c)
@@ -199,6 +227,7 @@ void embedded_keep_number(struct embedded *s, struct embedded_source *source)
 
 void embedded_take_numbers(struct embedded *s)
 {
+    s->active->flush = embedded_flush_of(s);
     for (size_t i = 0; i < STORE_SOURCES_MAX; i++)
         embedded_keep_number(s, &s->sources[i]);
 }

@@ -100,8 +100,11 @@ static bool look_up(struct look *l, struct slice key)
     bool found = l->rc == 0 && (!k.hashed || slice_eq(l->record.key, key));
     if (l->rc == MDB_NOTFOUND)
         l->rc = 0;
-    if (found && stamp_before(l->newest, l->record.newest))
-        l->newest = l->record.newest;
+    struct stamp flush = embedded_flush_of(store_of(l->r));
+    found = found && !embedded_is_dead(&l->record, flush);
+    struct stamp newest = found ? l->record.newest : flush; /* which is all that is left of it */
+    if (stamp_before(l->newest, newest))
+        l->newest = newest;
     return found && record_live(&l->record, l->now);
 }
 
@@ -154,7 +157,8 @@ static int read_versions(struct look *l, const struct resp_command *cmd, struct 
         struct record_key k;
         record_key_make(cmd->argv[i], &k);
         l->rc = find(l->r, &k, &l->record);
-        embedded_version(l->rc == 0 ? &l->record : NULL, l->now, version);
+        bool there = l->rc == 0 && !embedded_is_dead(&l->record, embedded_flush_of(store_of(l->r)));
+        embedded_version(there ? &l->record : NULL, l->now, version);
         l->rc = l->rc == MDB_NOTFOUND ? 0 : l->rc;
         resp_add_bulk(reply, slice_of(version, sizeof version));
     }
@@ -210,6 +214,8 @@ static int run_read(struct look *l, const struct command_spec *spec, const struc
         return 0;
     if (slice_is(name, "SCAN"))
         return embedded_scan(l->r, cmd, l->now, reply);
+    if (slice_is(name, "RANDOMKEY"))
+        return embedded_randomkey(l->r, l->now, reply);
     if (slice_is(name, "DBSIZE"))
         resp_add_int(reply,
                      (int64_t)__atomic_load_n(&l->r->base.store->stats.keys, __ATOMIC_RELAXED));
@@ -300,6 +306,15 @@ static void add_copy_command(struct buf *b, struct slice key, const struct recor
     resp_add_command(b, argv, n);
 }
 
+/* All that there is of it is that a flush was its last overwrite. */
+static void fill_flushed(struct store_copy *c, struct stamp flush, struct stamp newest)
+{
+    newest = stamp_before(newest, flush) ? flush : newest;
+    c->overwrite = (struct store_stamp){flush.time, flush.tag};
+    c->newest = (struct store_stamp){newest.time, newest.tag};
+    c->newest_exact = flush.time != 0;
+}
+
 static void fill_copy(struct store_copy *c, const struct record *rec, bool live)
 {
     c->exists = live;
@@ -328,9 +343,13 @@ void embedded_copy(struct store_reader *reader, struct slice key, bool command, 
     int rc = find(r, &k, &rec);
     bool collided = rc == 0 && k.hashed && !slice_eq(rec.key, key), live = false;
     c.ok = (rc == 0 && !collided) || rc == MDB_NOTFOUND;
-    if (c.ok && rc == 0) {
+    struct stamp flush = embedded_flush_of(store_of(r)), newest = {0, 0};
+    bool dead = c.ok && rc == 0 && embedded_is_dead(&rec, flush);
+    if (c.ok && rc == 0 && !dead) {
         live = record_live(&rec, now);
         fill_copy(&c, &rec, live);
+    } else if (c.ok) {
+        fill_flushed(&c, flush, dead ? rec.newest : newest);
     }
     if (c.ok && command)
         add_copy_command(&b, key, live ? &rec : NULL);

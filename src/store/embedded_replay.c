@@ -29,6 +29,10 @@ static void take_item(void *arg, size_t at, const struct wal_item *item)
     if (item->kind == WAL_NUMBER && item->body.len == sizeof(uint64_t) &&
         item->key.len < sizeof t->numbers->id) {
         take_number(t, item);
+    } else if (item->kind == WAL_FLUSH && item->body.len == 2 * sizeof(uint64_t)) {
+        uint64_t words[2];
+        memcpy(words, item->body.ptr, sizeof words);
+        embedded_flush_set(r->s, (struct stamp){words[0], (uint16_t)words[1]});
     } else if (item->kind == WAL_RECORD && item->key.len > 8 && item->key.len <= RECORD_KEY_MAX &&
                record_read(item->body, &record)) {
         memcpy(key.bytes, item->key.ptr, item->key.len);
@@ -101,6 +105,8 @@ static int adopt(struct embedded *s, struct segment *file)
     if (r.rc == 0)
         r.rc = keep(s, file);
     s->batches = file->last;
+    s->purge.after = s->batches;
+    r.table->flush = embedded_flush_of(s);
     if (s->frozen)
         s->active = r.table;
     else

@@ -1,9 +1,16 @@
+#include "core/clock.h"
 #include "store/embedded.h"
 #include "store/glob.h"
+#include "store/redis_reply.h"
 #include <stdio.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
-#define SCAN_COUNT 10 /* keys a call, when it doesn't say */
-#define SCAN_SLACK 10 /* records looked at for each of them, at most: tombstones and misses */
+#define SCAN_COUNT   10 /* keys a call, when it doesn't say */
+#define SCAN_SLACK   10 /* records looked at for each of them */
+#define RANDOM_LOOKS 1000
+
+#define CURSOR_SHIFT 27 /* a cursor has the upper 36 of an order's 63 bits (ring/tellers.h) */
 
 /* The cursor is a place in the order of record_key_make: all keys below it have been told. Keys
  * don't move in it, so what stays for the whole scan is told exactly once. */
@@ -12,7 +19,9 @@ struct scan {
     bool match, none; /* none: the type is one that no key has */
     struct slice pattern;
     uint64_t count;
+    uint64_t looks; /* records looked at, at most: tombstones and misses */
     uint64_t now;
+    struct stamp flush;
 };
 
 static bool parse_cursor(struct slice s, uint64_t *out)
@@ -25,8 +34,8 @@ static bool parse_cursor(struct slice s, uint64_t *out)
             __builtin_add_overflow(v, (uint64_t)(s.ptr[i] - '0'), &v))
             return false;
     }
-    *out = v;
-    return true;
+    *out = v << CURSOR_SHIFT;
+    return v <= RECORD_ORDER_MAX >> CURSOR_SHIFT;
 }
 
 /* NULL: understood; else the error. */
@@ -60,7 +69,8 @@ static const char *parse(const struct resp_command *cmd, struct scan *s)
 
 static bool wanted(const struct scan *s, const struct record *r, struct slice key)
 {
-    return record_live(r, s->now) && !s->none && (!s->match || glob_match(s->pattern, key));
+    return record_live(r, s->now) && !embedded_is_dead(r, s->flush) && !s->none &&
+           (!s->match || glob_match(s->pattern, key));
 }
 
 /* Three sources in one order. A key is told where the oldest of them has it, with the newest record
@@ -151,7 +161,7 @@ static int merge_newest(struct merge *m, unsigned source, struct record *out)
     return 0;
 }
 
-/* From the cursor on, into `keys`; ends between two places of the order, never within one. */
+/* From the cursor on, into `keys`; ends between two places that have different cursors. */
 static int collect(struct merge *m, struct scan *s, struct buf *keys, size_t *found)
 {
     uint64_t looked = 0, last = 0;
@@ -159,9 +169,9 @@ static int collect(struct merge *m, struct scan *s, struct buf *keys, size_t *fo
     unsigned source;
     while (rc == 0 && (source = merge_least(m)) != SOURCES) {
         struct record record;
-        uint64_t order = m->walks[source].order;
+        uint64_t order = m->walks[source].order >> CURSOR_SHIFT << CURSOR_SHIFT;
         struct slice lmdb_key = m->walks[source].lmdb_key;
-        if (order != last && (*found >= s->count || looked / SCAN_SLACK >= s->count)) {
+        if (order != last && (*found >= s->count || looked >= s->looks)) {
             s->cursor = order;
             return 0;
         }
@@ -181,6 +191,42 @@ static int collect(struct merge *m, struct scan *s, struct buf *keys, size_t *fo
     return rc;
 }
 
+static int collect_from(struct embedded_reader *r, struct scan *s, struct buf *keys, size_t *found)
+{
+    struct merge m;
+    s->flush = embedded_flush_of(container_of_(r->base.store, struct embedded, base));
+    int rc = merge_begin(&m, r, s->cursor);
+    if (rc == 0)
+        rc = collect(&m, s, keys, found);
+    if (m.cursor)
+        mdb_cursor_close(m.cursor);
+    return rc;
+}
+
+/* The first one at or behind a place chosen at random; nil where none is near, though there may be
+ * some elsewhere. */
+int embedded_randomkey(struct embedded_reader *r, uint64_t now, struct buf *reply)
+{
+    struct scan s = {.count = 1, .looks = RANDOM_LOOKS, .now = now};
+    struct buf keys = BUF_INIT;
+    struct slice first;
+    size_t found = 0;
+    uint64_t seed = clock_mono_us();
+    s.cursor = XXH3_64bits(&seed, sizeof seed) >> 1;
+    int rc = collect_from(r, &s, &keys, &found);
+    if (rc == 0 && !found) {
+        s.cursor = 0;
+        rc = collect_from(r, &s, &keys, &found);
+    }
+    struct redis_array a = {.rest = buf_slice(&keys), .left = found};
+    if (rc == 0 && redis_array_next(&a, &first))
+        buf_add(reply, first.ptr, first.len);
+    else if (rc == 0)
+        resp_add_nil(reply);
+    buf_fini(&keys);
+    return rc;
+}
+
 int embedded_scan(struct embedded_reader *r, const struct resp_command *cmd, uint64_t now,
                   struct buf *reply)
 {
@@ -194,13 +240,9 @@ int embedded_scan(struct embedded_reader *r, const struct resp_command *cmd, uin
         resp_add_error(reply, "%s", wrong);
         return 0;
     }
-    struct merge m;
-    int rc = merge_begin(&m, r, s.cursor);
-    if (rc == 0)
-        rc = collect(&m, &s, &keys, &found);
-    if (m.cursor)
-        mdb_cursor_close(m.cursor);
-    snprintf(cursor, sizeof cursor, "%llu", (unsigned long long)s.cursor);
+    s.looks = s.count > UINT64_MAX / SCAN_SLACK ? UINT64_MAX : s.count * SCAN_SLACK;
+    int rc = collect_from(r, &s, &keys, &found);
+    snprintf(cursor, sizeof cursor, "%llu", (unsigned long long)(s.cursor >> CURSOR_SHIFT));
     resp_add_array(reply, 2);
     resp_add_bulk_str(reply, cursor);
     resp_add_array(reply, found);

@@ -71,10 +71,11 @@ static int sweep_record(struct embedded_change *c, const struct record_key *key,
     fresh.type = RECORD_TOMBSTONE;
     fresh.value = slice_of("", 0);
     fresh.sweep = embedded_sweep_time(&fresh);
+    bool dead = embedded_is_dead(&old, c->flush);
     bool aged = old.type == RECORD_TOMBSTONE && !(old.sweep & RECORD_GUARDS);
     if (aged)
         embedded_note_forgotten(c->s, old.newest.time);
-    if (aged || embedded_guards_nothing(c->s, &fresh)) {
+    if (dead || aged || embedded_guards_nothing(c->s, &fresh)) {
         fresh.type = RECORD_GONE;
         fresh.sweep = 0;
     }
@@ -149,9 +150,30 @@ static void sweep(struct embedded *s, struct embedded_due *d, uint64_t upto, uin
     embedded_broken(s, "sweep", rc);
 }
 
+/* The same for what a flush has killed. */
+static void purge(struct embedded *s)
+{
+    struct embedded_change c;
+    struct embedded_purge before = s->purge;
+    uint64_t purged = s->purged;
+    embedded_change_begin(s, &c);
+    int rc = embedded_purge(&c);
+    if (rc == 0)
+        rc = embedded_change_commit(&c);
+    else
+        embedded_change_abort(&c);
+    if (rc == 0)
+        return;
+    s->purge = before;
+    __atomic_store_n(&s->purged, purged, __ATOMIC_RELAXED);
+    if (rc == EMBEDDED_NO_SPACE && embedded_make_space(s, c.wanted, &rc) != EMBEDDED_BROKEN)
+        return;
+    embedded_broken(s, "purge", rc);
+}
+
 static bool wants_sweep(const struct embedded *s, uint64_t now)
 {
-    return s->lapsing.next <= now || s->guarding.next <= guards_upto(s);
+    return s->lapsing.next <= now || s->guarding.next <= guards_upto(s) || embedded_wants_purge(s);
 }
 
 static void sweep_both(struct embedded *s, uint64_t now)
@@ -160,6 +182,8 @@ static void sweep_both(struct embedded *s, uint64_t now)
         sweep(s, &s->lapsing, now, now);
     if (store_is_up(&s->base) && s->guarding.next <= guards_upto(s))
         sweep(s, &s->guarding, guards_upto(s), now);
+    if (store_is_up(&s->base) && embedded_wants_purge(s))
+        purge(s);
 }
 
 /* From the beginning: the index has other entries now. */

@@ -38,7 +38,7 @@ struct store_ops {
     void (*watch_run)(struct store_watch *w, const struct command_spec *spec,
                       const struct resp_command *cmd, store_read_fn *fn, void *arg);
     void (*watch_free)(struct store_watch *w);
-    uint64_t (*value_max)(const struct store *s); /* NULL: none is known */
+    uint64_t (*value_max)(const struct store *s); /* NULL: there is none */
 };
 
 /* Published through RCU, so that any thread may ask why a store is down. */

@@ -37,6 +37,9 @@ static enum due judge_due(struct memcached *m, size_t i)
     struct backend *b = &m->backend;
     const struct store_write *w = &b->batch->writes[i];
     if (w->skip) {
+        /* it was given before, and won't be again: a command that only one store may run */
+        if (memcached_numbers_is_open(&m->numbers, w->source, w->seq))
+            STORE_COUNT(b->base.stats.ambiguous, 1);
         backend_settle(b, i, STORE_APPLIED, slice_of("", 0));
         return DUE_NOT;
     }

@@ -53,6 +53,7 @@ struct memtable {
     uint64_t growth;           /* bytes of LMDB's file that its records may take, an estimate */
     struct memtable_number *numbers; /* once frozen, or found */
     size_t n_numbers;
+    struct stamp flush; /* once frozen, or found: of the last one so far */
 };
 
 struct memtable *memtable_new(struct segment *file);

@@ -183,5 +183,6 @@ struct store *store_open_redis(const struct store_options *o, struct error *e)
     r->base.alone = o->alone;
     r->touched = touched_new(o->clock_floor);
     r->epoch = clock_wall_us() << 8 ^ (uint64_t)getpid();
+    r->newest = o->clock_floor;
     return &r->base;
 }

@@ -4,6 +4,7 @@
  *     redis_tx.c      a batch becomes transactions, or scripts where Redis is full
  *     redis_judge.c   what stamps say of a write, and what they are told of it
  *     redis_record.c  clients' transactions, which are writes of many commands; versions of keys
+ *     redis_flush.c   FLUSHALL in it
  *     redis_read.c    the reading sides; redis_copy.c what read repair asks them
  *     redis_protocol.c how a connection to it is spoken to
  *     redis_watch.c   connections for WATCH, where a node is alone
@@ -91,6 +92,10 @@ struct redis {
     size_t pos;       /* first write of the batch that isn't settled */
     struct redis_write *writes;
     size_t room;
+    uint64_t newest;                     /* no write with a higher stamp is in Redis */
+    bool no_flushall;                    /* its user may not, or it has no such command */
+    bool walking;                        /* a flush goes key by key: */
+    uint64_t flush_cursor;               /* so far */
     bool full;                           /* Redis is: the rest of the batch goes as scripts */
     uint32_t stopped[STORE_SOURCES_MAX]; /* by source: its first write that failed in this batch,
                                             plus one */
@@ -113,6 +118,27 @@ void redis_go_up(struct redis *r); /* greeted: numbers are known, WATCH is ackno
 void redis_greet(struct redis *r);
 /* redis_tx.c */
 void redis_apply(struct store *s, struct store_batch *batch);
+void redis_tx_advance(struct redis *r);
+void redis_tx_settle(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply);
+/* The write at `pos` as a transaction by itself, with all numbers and the fence. */
+void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd);
+/* Redis can't go on with the write at `pos`: its error, also of a script that met another fence. */
+void redis_tx_refused(struct redis *r, struct slice error);
+/* A write of the same source before it has failed. */
+static inline bool redis_tx_is_stopped(const struct redis *r, size_t i)
+{
+    uint32_t at = r->stopped[r->batch->writes[i].source];
+    return at && i >= at;
+}
+/* redis_flush.c */
+bool redis_is_flush(const struct store_write *w);
+/* Does it come next in the batch, with a transaction by itself? */
+bool redis_flush_is_due(const struct redis *r, size_t i);
+/* It can't be had as one command: something in Redis is newer than it, or that isn't allowed. */
+bool redis_flush_goes_by_key(const struct redis *r, const struct store_write *w);
+/* It is going out: nothing older may come in any more. */
+void redis_flush_note(struct redis *r, const struct store_write *w);
+void redis_flush_send(struct redis *r); /* the one at `pos` */
 /* The connection broke: the batch is the writer's again. */
 void redis_tx_give_back(struct redis *r);
 /* What the table has is all there is to know. */
@@ -120,7 +146,6 @@ static inline void redis_stamps_settled(struct redis *r)
 {
     __atomic_store_n(&r->settled, r->batches, __ATOMIC_RELEASE);
 }
-void redis_settle(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply);
 /* Notes what goes into the transaction. known: see struct redis_queued. */
 void redis_queue(struct redis *r, size_t i, const char *known);
 enum redis_due { REDIS_DUE_NOW, REDIS_DUE_NOT /* settled */, REDIS_DUE_LATER };

@@ -27,13 +27,15 @@ static enum stamp_verdict judge_mend(struct redis *r, const struct store_write *
 
 enum stamp_verdict redis_judge(struct redis *r, const struct store_write *w)
 {
+    struct stamp at = {.stamp = w->stamp, .tag = w->tag};
+    if (redis_is_flush(w))
+        return stamps_is_flushed_later(r->stamps, at) ? STAMP_OLDER : STAMP_FRESH;
     if (w->mend)
         return judge_mend(r, w);
     size_t keys[KEYS_MAX], n = written_keys(w, keys);
-    struct stamp s = {.stamp = w->stamp, .tag = w->tag};
     bool unknown = false;
     for (size_t i = 0; i < n; i++) {
-        enum stamp_verdict v = stamps_judge(r->stamps, stamps_hash(w->cmd->argv[keys[i]]), s);
+        enum stamp_verdict v = stamps_judge(r->stamps, stamps_hash(w->cmd->argv[keys[i]]), at);
         if (v == STAMP_OLDER || v == STAMP_PENDING)
             return v;
         unknown |= v == STAMP_UNKNOWN;
@@ -90,6 +92,8 @@ void redis_intend(struct redis *r, const struct store_write *w, size_t queued)
 void redis_touch(struct redis *r, const struct store_write *w)
 {
     size_t few[KEYS_MAX], *keys = few, n;
+    uint64_t newest = w->mend ? w->mend->upto.time : w->stamp;
+    r->newest = newest > r->newest ? newest : r->newest;
     bool changes = command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE;
     if (store_is_alone(&r->base) || w->spec->class_ == COMMAND_READ)
         return;

@@ -129,6 +129,27 @@ bool redis_numbers_encode(const struct redis_numbers *m, struct buf *out)
     return true;
 }
 
+void redis_numbers_encode_all(const struct redis_numbers *m, const char *fence, struct buf *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n; i++)
+        n += m->all[i].last || m->all[i].next;
+    resp_add_array(out, 4 + 2 * n);
+    resp_add_bulk_str(out, "HSET");
+    resp_add_bulk_str(out, REDIS_NUMBERS_KEY);
+    resp_add_bulk_str(out, REDIS_FENCE_FIELD);
+    resp_add_bulk_str(out, fence);
+    for (size_t i = 0; i < m->n; i++) {
+        const struct redis_number *x = &m->all[i];
+        char text[24];
+        if (!x->last && !x->next)
+            continue;
+        snprintf(text, sizeof text, "%" PRIu64, x->next ? x->next : x->last);
+        resp_add_bulk_str(out, x->id);
+        resp_add_bulk_str(out, text);
+    }
+}
+
 void redis_numbers_settle(struct redis_numbers *m, bool applied)
 {
     for (size_t i = 0; i < m->n_touched; i++) {

@@ -41,6 +41,8 @@ uint64_t redis_numbers_by_hash(const struct redis_numbers *m, uint64_t id_hash);
 void redis_numbers_move(struct redis_numbers *m, unsigned source, uint64_t seq);
 /* Appends the HSET that does it. False: nothing moves, nothing was appended. */
 bool redis_numbers_encode(const struct redis_numbers *m, struct buf *out) MUST_USE;
+/* Appends the HSET that puts all of them back, and the fence, behind a FLUSHALL. */
+void redis_numbers_encode_all(const struct redis_numbers *m, const char *fence, struct buf *out);
 /* How it ended. */
 void redis_numbers_settle(struct redis_numbers *m, bool applied);
 

@@ -115,7 +115,7 @@ static void settle_unsent(struct redis *r, size_t i)
     for (transaction_open(&t, w->cmd); transaction_next(&t);)
         buf_add_str(&reply, reply_of_stale(&t));
     transaction_close(&t);
-    redis_settle(r, i, n ? STORE_STALE : STORE_APPLIED, buf_slice(&reply));
+    redis_tx_settle(r, i, n ? STORE_STALE : STORE_APPLIED, buf_slice(&reply));
     buf_fini(&reply);
 }
 
@@ -123,7 +123,7 @@ enum redis_due redis_record_due(struct redis *r, size_t i)
 {
     const struct store_write *w = &r->batch->writes[i];
     if (!is_as_watched(r, w->cmd)) {
-        redis_settle(r, i, STORE_APPLIED, slice_str("*-1\r\n"));
+        redis_tx_settle(r, i, STORE_APPLIED, slice_str("*-1\r\n"));
         return REDIS_DUE_NOT;
     }
     struct outlook o = look_at(r, w);

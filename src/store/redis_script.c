@@ -23,6 +23,18 @@ static const char write_script[] =
     "if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[4]) end\n"
     "return reply\n";
 
+static const char flush_script[] =
+    "local all = redis.pcall('HGETALL', KEYS[1])\n"
+    "local have = all.err and {} or redis.call('HMGET', KEYS[1], '" REDIS_FENCE_FIELD
+    "', ARGV[2])\n"
+    "if have[1] ~= ARGV[1] or (ARGV[4] ~= '' and (have[2] or '0') ~= ARGV[3]) then\n"
+    "  return {err = '" FENCED " another connection has taken over'}\n"
+    "end\n"
+    "local reply = redis.pcall(unpack(ARGV, 5))\n" RETURN_ERRORS
+    "redis.call('HSET', KEYS[1], unpack(all))\n"
+    "if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[4]) end\n"
+    "return reply\n";
+
 static const char fence_script[] = "local reply = redis.pcall('HDEL', KEYS[1], '')\n" RETURN_ERRORS
                                    "redis.call('HSET', KEYS[1], '" REDIS_FENCE_FIELD "', ARGV[1])\n"
                                    "return redis.status_reply('OK')\n";
@@ -43,11 +55,11 @@ static void add_number(struct buf *out, uint64_t v)
     resp_add_bulk_str(out, text);
 }
 
-void redis_script_add(struct buf *out, const char *fence, const struct redis_number *number,
-                      const struct resp_command *cmd)
+static void add_script(struct buf *out, const char *script, const char *fence,
+                       const struct redis_number *number, const struct resp_command *cmd)
 {
     size_t argc = cmd ? cmd->argc : 0;
-    add_start(out, 4 + argc, write_script);
+    add_start(out, 4 + argc, script);
     resp_add_bulk_str(out, fence);
     resp_add_bulk_str(out, number ? number->id : "");
     if (number) {
@@ -59,6 +71,18 @@ void redis_script_add(struct buf *out, const char *fence, const struct redis_num
     }
     for (size_t i = 0; i < argc; i++)
         resp_add_bulk(out, cmd->argv[i]);
+}
+
+void redis_script_add(struct buf *out, const char *fence, const struct redis_number *number,
+                      const struct resp_command *cmd)
+{
+    add_script(out, write_script, fence, number, cmd);
+}
+
+void redis_script_add_flush(struct buf *out, const char *fence, const struct redis_number *number,
+                            const struct resp_command *cmd)
+{
+    add_script(out, flush_script, fence, number, cmd);
 }
 
 void redis_script_add_fence(struct buf *out, const char *fence)

@@ -18,6 +18,9 @@
 void redis_script_add(struct buf *out, const char *fence, const struct redis_number *number,
                       const struct resp_command *cmd);
 /* Appends the script that puts up a fence. */
+/* The same of a FLUSHALL, which our numbers and the fence survive. */
+void redis_script_add_flush(struct buf *out, const char *fence, const struct redis_number *number,
+                            const struct resp_command *cmd);
 void redis_script_add_fence(struct buf *out, const char *fence);
 
 /* The fence or the number wasn't ours any more; nothing happened. */

@@ -45,11 +45,6 @@ static void settle_write(struct redis *r, size_t i, enum store_outcome outcome, 
     buf_add(&r->batch->replies, reply.ptr, reply.len);
 }
 
-void redis_settle(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply)
-{
-    settle_write(r, i, outcome, reply);
-}
-
 static void settle_text(struct redis *r, size_t i, enum store_outcome outcome, const char *text,
                         const char *second_half)
 {
@@ -110,12 +105,6 @@ static void stop_source(struct redis *r, size_t i)
         r->stopped[source] = (uint32_t)i + 1;
 }
 
-static bool is_stopped(const struct redis *r, size_t i)
-{
-    uint32_t at = r->stopped[r->batch->writes[i].source];
-    return at && i >= at;
-}
-
 /* A client's transaction. */
 static enum redis_due judge_record(struct redis *r, size_t i)
 {
@@ -131,7 +120,7 @@ static enum redis_due judge_record(struct redis *r, size_t i)
 static enum redis_due judge_due(struct redis *r, size_t i)
 {
     struct store_write *w = &r->batch->writes[i];
-    if (is_stopped(r, i)) {
+    if (redis_tx_is_stopped(r, i)) {
         settle_text(r, i, STORE_FAILED, "BACKEND an earlier write of this node failed", "");
         return REDIS_DUE_NOT;
     }
@@ -282,6 +271,8 @@ static void transaction_applied(struct redis *r, struct slice exec)
         }
     }
     all_applied(r);
+    if (r->ntx && redis_is_flush(&r->batch->writes[r->tx[0].write]))
+        stamps_flush_done(r->stamps);
     r->pos = r->tx_end;
     advance(r);
 }
@@ -329,7 +320,10 @@ static void on_tx_reply(void *arg, const struct slice *reply)
     if (resp_reply_is_error(*reply)) {
         enum redis_fault fault = redis_fault_of(redis_text(*reply));
         r->bare |= at == 0;
-        if (is_write && fault == REDIS_FAULT_COMMAND) {
+        if (is_write && fault == REDIS_FAULT_COMMAND &&
+            redis_is_flush(&r->batch->writes[r->tx[0].write])) {
+            r->no_flushall = r->any_kept = true;
+        } else if (is_write && fault == REDIS_FAULT_COMMAND) {
             keep_refusal(r, r->tx[queued].write, *reply);
             r->any_kept = true;
         } else if (!last || !r->any_kept) {
@@ -380,6 +374,10 @@ static bool send_transaction(struct redis *r)
     struct store_batch *b = r->batch;
     struct buf *out = backend_conn_out(r->conn);
     size_t before = out->len;
+    if (redis_flush_is_due(r, r->pos)) {
+        redis_flush_send(r);
+        return true;
+    }
     begin_sending(r);
     r->got = 0;
     r->any_kept = r->bare = false;
@@ -388,7 +386,7 @@ static bool send_transaction(struct redis *r)
     for (r->tx_end = r->pos; r->tx_end < b->n; r->tx_end++) {
         size_t i = r->tx_end;
         redis_expect(r, i + AHEAD);
-        if (r->ntx && out->len - before > TX_BYTES)
+        if ((r->ntx && out->len - before > TX_BYTES) || redis_flush_is_due(r, i))
             break;
         enum redis_due due = judge_due(r, i);
         if (due == REDIS_DUE_NOT)
@@ -410,6 +408,26 @@ static bool send_transaction(struct redis *r)
     return true;
 }
 
+void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd)
+{
+    const struct store_write *w = &r->batch->writes[r->pos];
+    r->got = 0;
+    r->any_kept = r->bare = false;
+    r->trouble[0] = 0;
+    begin_sending(r);
+    redis_queue(r, r->pos, NULL);
+    r->tx_end = r->pos + 1;
+    redis_numbers_move(&r->numbers, w->source, w->seq);
+    redis_add_word(r->conn, "MULTI");
+    resp_add_command(backend_conn_out(r->conn), cmd->argv, cmd->argc);
+    redis_numbers_encode_all(&r->numbers, r->fence, backend_conn_out(r->conn));
+    r->has_numbers = true;
+    redis_add_word(r->conn, "EXEC");
+    backend_conn_expect(r->conn, 4, on_tx_reply, r);
+    arm(r);
+    backend_conn_flush(r->conn);
+}
+
 /* ---- scripts, while Redis is full
  * --------------------------------------------------------------------- */
 
@@ -428,8 +446,25 @@ static void script_applied(struct redis *r, struct slice reply)
         settle_write(r, r->pos, STORE_APPLIED, redis_script_reply(r->script_cmd, reply));
     }
     all_applied(r);
+    if (r->script_cmd && redis_is_flush(&r->batch->writes[r->pos]))
+        stamps_flush_done(r->stamps);
     r->pos++;
     advance(r);
+}
+
+void redis_tx_refused(struct redis *r, struct slice error)
+{
+    enum redis_fault fault = redis_fault_of(redis_text(error));
+    r->trouble[0] = 0;
+    if (redis_script_was_fenced(error)) {
+        fenced(r);
+    } else if (fault == REDIS_FAULT_STATE) {
+        note_trouble(r, fault, error);
+        backend_refuses(r);
+    } else {
+        keep_refusal(r, r->pos, error);
+        advance(r);
+    }
 }
 
 static void on_script(void *arg, const struct slice *reply)
@@ -471,7 +506,8 @@ static void on_unwatch(void *arg, const struct slice *reply)
 static bool is_too_much(const struct store_write *w)
 {
     return w->cmd->argc > REDIS_SCRIPT_ARGS_MAX || command_is_script(w->spec) ||
-           transaction_is(w->spec);
+           transaction_is(w->spec) ||
+           (w->spec->flags & COMMAND_RING && w->spec->class_ != COMMAND_OVERWRITE);
 }
 
 /* One write. False: there was nothing to send. */
@@ -479,6 +515,11 @@ static bool send_script(struct redis *r)
 {
     size_t i = r->pos;
     const struct store_write *w = &r->batch->writes[i];
+    bool flush = redis_flush_is_due(r, i);
+    if (flush && redis_flush_goes_by_key(r, w)) {
+        redis_flush_send(r);
+        return true;
+    }
     struct redis_number *number = w->seq ? redis_numbers_of(&r->numbers, w->source) : NULL;
     r->script_cmd = judge_due(r, i) == REDIS_DUE_NOW ? w->cmd : NULL;
     if (!r->script_cmd && (w->outcome == STORE_FAILED || !number)) {
@@ -496,7 +537,12 @@ static bool send_script(struct redis *r)
         redis_queue(r, i, NULL);
         redis_numbers_move(&r->numbers, w->source, w->seq);
     }
-    redis_script_add(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
+    if (flush) {
+        redis_flush_note(r, w);
+        redis_script_add_flush(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
+    } else {
+        redis_script_add(backend_conn_out(r->conn), r->fence, number, r->script_cmd);
+    }
     backend_conn_expect(r->conn, 1, on_script, r);
     redis_add_word(r->conn, "UNWATCH"); /* the script has broken our own WATCH */
     backend_conn_expect(r->conn, 1, on_unwatch, r);
@@ -510,7 +556,7 @@ static bool send_script(struct redis *r)
 
 static void advance(struct redis *r)
 {
-    while (r->batch && backend_conn_ready(r->conn) && r->numbers_known) {
+    while (r->batch && backend_conn_ready(r->conn) && r->numbers_known && !r->walking) {
         if (r->pos == r->batch->n) {
             finish_batch(r);
             return;
@@ -520,8 +566,19 @@ static void advance(struct redis *r)
     }
 }
 
+void redis_tx_advance(struct redis *r)
+{
+    advance(r);
+}
+
+void redis_tx_settle(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply)
+{
+    settle_write(r, i, outcome, reply);
+}
+
 void redis_tx_give_back(struct redis *r)
 {
+    r->walking = false;
     if (!r->batch)
         return;
     for (; r->pos < r->batch->n; r->pos++)

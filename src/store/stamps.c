@@ -34,6 +34,8 @@ struct head {
     uint64_t mapped;          /* 1: `used` is true; 0: a file that was made without it */
     uint64_t entries;         /* slots in use */
     uint64_t used[MAP_WORDS]; /* a bit for each place in which something may stand */
+    /* of the last flush, the tags as keys of such slots: that went out, and that is done */
+    struct slot flush, flushed;
 };
 
 struct stamps {
@@ -79,17 +81,29 @@ void stamps_expect(const struct stamps *t, uint64_t hash)
 
 /* --- slots ----------------------------------------------------------------------------------- */
 
-struct stamp stamps_get(const struct stamps *t, uint64_t hash)
+/* `key` is only believed between two equal looks at `stamp`: see slot_set */
+static struct stamp slot_get(const struct slot *s, uint64_t hash)
+{
+    uint64_t before = LOAD(s->stamp, ACQUIRE);
+    uint64_t key = LOAD(s->key, ACQUIRE);
+    if (before && key >> 16 == (hash & HASH48) && LOAD(s->stamp, RELAXED) == before)
+        return (struct stamp){.stamp = before, .tag = (uint16_t)key};
+    return (struct stamp){0};
+}
+
+static struct stamp find(const struct stamps *t, uint64_t hash)
 {
     const struct slot *b = bucket_of(t, hash);
-    for (unsigned i = 0; i < WAYS; i++) {
-        /* `key` is only believed between two equal looks at `stamp`: see slot_set */
-        uint64_t before = LOAD(b[i].stamp, ACQUIRE);
-        uint64_t key = LOAD(b[i].key, ACQUIRE);
-        if (before && key >> 16 == (hash & HASH48) && LOAD(b[i].stamp, RELAXED) == before)
-            return (struct stamp){.stamp = before, .tag = (uint16_t)key};
-    }
-    return (struct stamp){0};
+    struct stamp have = {0};
+    for (unsigned i = 0; i < WAYS && !have.stamp; i++)
+        have = slot_get(&b[i], hash);
+    return have;
+}
+
+struct stamp stamps_get(const struct stamps *t, uint64_t hash)
+{
+    struct stamp have = find(t, hash), flush = slot_get(&t->head->flushed, 0);
+    return older(have.stamp, have.tag, flush.stamp, flush.tag) ? flush : have;
 }
 
 /* Who sees the new key sees 0 or the new stamp behind it, never the old one. */
@@ -142,6 +156,30 @@ static void put(struct stamps *t, uint64_t hash, struct stamp v)
         count(t, t->head->entries + 1);
     }
     slot_set(victim, hash, v);
+}
+
+/* --- flushes ---------------------------------------------------------------------------------- */
+
+bool stamps_is_flushed_later(const struct stamps *t, struct stamp s)
+{
+    struct stamp flush = slot_get(&t->head->flush, 0);
+    return older(s.stamp, s.tag, flush.stamp, flush.tag);
+}
+
+void stamps_flush(struct stamps *t, struct stamp s)
+{
+    slot_set(&t->head->flush, 0, s);
+}
+
+void stamps_flush_done(struct stamps *t)
+{
+    slot_set(&t->head->flushed, 0, slot_get(&t->head->flush, 0));
+}
+
+bool stamps_outlives(const struct stamps *t, uint64_t hash, struct stamp s)
+{
+    struct stamp have = find(t, hash);
+    return have.stamp && !older(have.stamp, have.tag, s.stamp, s.tag);
 }
 
 /* --- forgetting -------------------------------------------------------------------------------
@@ -222,7 +260,9 @@ static bool is_pending_newer(const struct stamps *t, uint64_t hash, struct stamp
 
 enum stamp_verdict stamps_judge(const struct stamps *t, uint64_t hash, struct stamp s)
 {
-    struct stamp have = stamps_get(t, hash);
+    struct stamp have = find(t, hash);
+    if (stamps_is_flushed_later(t, s))
+        return STAMP_OLDER;
     if (have.stamp && older(s.stamp, s.tag, have.stamp, have.tag))
         return STAMP_OLDER;
     if (is_pending_newer(t, hash, s))

@@ -23,6 +23,10 @@
  * After a power cut pages may be missing: the file remembers the boot it was used in; after another
  * one that it wasn't closed for, all that is older than now is undecided, as in a new file.
  *
+ * A flush is an overwrite of every key: its stamp stands in the head, and counts for the keys that
+ * have none in the table, or an older one. It is noted before it goes out, since from then on
+ * nothing older may come in; readers hear of it when it is done.
+ *
  * Threads: stamps_get from any, everything else from the writer. A slot is two atomics; the stamp
  * is 0 while the other half changes and is read twice, so a reader sees a whole pair or nothing. */
 #ifndef STORE_STAMPS_H
@@ -69,6 +73,13 @@ struct stamp stamps_get(const struct stamps *t, uint64_t hash);
 /* It will be asked for soon: the table is larger than any cache. */
 void stamps_expect(const struct stamps *t, uint64_t hash);
 enum stamp_verdict stamps_judge(const struct stamps *t, uint64_t hash, struct stamp s);
+
+/* A flush with this stamp: is there a newer one? It goes out; the last one that did is done. Was
+ * the key overwritten at this stamp or later, as far as that is known? */
+bool stamps_is_flushed_later(const struct stamps *t, struct stamp s);
+void stamps_flush(struct stamps *t, struct stamp s);
+void stamps_flush_done(struct stamps *t);
+bool stamps_outlives(const struct stamps *t, uint64_t hash, struct stamp s);
 
 /* How many overwrites may be noted before the next stamps_settle. */
 size_t stamps_room(const struct stamps *t);

@@ -123,8 +123,8 @@ const struct store_stats *store_stats(const struct store *s);
 bool store_is_up(const struct store *s); /* atomic; any thread */
 /* Why it isn't, for -BACKEND and /readyz; "" when up. Copies at most n bytes. Any thread. */
 void store_why_down(const struct store *s, char *out, size_t n);
-/* The largest value that it takes, in bytes, with what it keeps beside it; 0: not known (yet), or no
- * bound of its own. Atomic; any thread. */
+/* The largest value that it takes, in bytes, with what it keeps beside it; 0: it has no bound of its
+ * own. Any thread. */
 uint64_t store_value_max(const struct store *s);
 
 /* ---- writing side: the writer actor -------------------------------------------------------- */

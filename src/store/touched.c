@@ -3,7 +3,7 @@
 
 /* Zeroed memory is all that one needs that is quiet: the floor stands apart. */
 struct touched {
-    uint64_t floor; /* atomic, as all below */
+    uint64_t floor, all_batch; /* atomic, as all below */
     struct {
         uint64_t changed, batch;
     } slot[TOUCHED_SLOTS];
@@ -53,7 +53,13 @@ uint64_t touched_changed(const struct touched *t, uint64_t hash)
     return changed > floor ? changed : floor;
 }
 
+void touched_write_all(struct touched *t, uint64_t batch)
+{
+    STORE(t->all_batch, batch);
+}
+
 uint64_t touched_batch(const struct touched *t, uint64_t hash)
 {
-    return LOAD(t->slot[slot_of(hash)].batch);
+    uint64_t batch = LOAD(t->slot[slot_of(hash)].batch), all = LOAD(t->all_batch);
+    return batch > all ? batch : all;
 }

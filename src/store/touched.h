@@ -29,6 +29,9 @@ void touched_write(struct touched *t, uint64_t hash, uint64_t batch);
 /* And it is a change. */
 void touched_change(struct touched *t, uint64_t hash, uint64_t stamp);
 
+/* All keys are written in this batch. */
+void touched_write_all(struct touched *t, uint64_t batch);
+
 uint64_t touched_changed(const struct touched *t, uint64_t hash);
 uint64_t touched_batch(const struct touched *t, uint64_t hash);
 

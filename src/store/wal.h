@@ -7,8 +7,9 @@
  *     item           | u32 size of body | u16 size of key | u16 kind | key | body |
  *
  * An item is a record (key: its LMDB key, body: store/record.h) or the number of a sending node
- * (key: the node's id, body: u64). A batch is one frame, or several of which all but the last say
- * WAL_MORE; it is there when all of it is. Written means safe from the death of the process.
+ * (key: the node's id, body: u64), or the stamp of a flush (key: "flush", body: u64, u64 tag). A
+ * batch is one frame, or several of which all but the last say WAL_MORE; it is there when all of it
+ * is. Written means safe from the death of the process.
  *
  * How far the log is known to be on disk stands in the segment's header (`acknowledged`), written
  * after each sync. A batch up to there that can't be read is damage, and the store doesn't start;
@@ -24,7 +25,7 @@
 
 #define WAL_ITEM_HEAD 8u
 
-enum wal_kind { WAL_RECORD = 1, WAL_NUMBER = 2 };
+enum wal_kind { WAL_RECORD = 1, WAL_NUMBER = 2, WAL_FLUSH = 3 };
 
 struct wal_item {
     unsigned kind; /* enum wal_kind */

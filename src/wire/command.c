@@ -231,6 +231,7 @@ bool command_arity_ok(const struct command_spec *spec, const struct resp_command
     case RULE_PAIRS:
         return cmd->argc % 2 == 1 || arity_error(e, spec->name, NULL);
     case RULE_SUBCOMMAND:
+    case RULE_LIBRARY:
         return sub_arity_ok(spec, cmd, e);
     case RULE_TRANSACTION:
         return transaction_ok(cmd, e);
@@ -348,12 +349,26 @@ static enum command_class sub_class(const struct command_spec *spec, const struc
     return spec->class_ == COMMAND_LOCAL || (sub && sub->key) ? spec->class_ : COMMAND_READ;
 }
 
+static enum command_class library_class(const struct command_spec *spec,
+                                        const struct resp_command *cmd)
+{
+    static const char *const changes[] = {"LOAD", "DELETE", "FLUSH", "RESTORE"};
+    if (sub_refusal(spec, cmd))
+        return COMMAND_REFUSED;
+    for (size_t i = 0; cmd->argc > 1 && i < ARRAY_LEN(changes); i++)
+        if (slice_is(cmd->argv[1], changes[i]))
+            return COMMAND_CHANGE;
+    return COMMAND_READ;
+}
+
 enum command_class command_class_of(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xread_parts streams;
     if (spec->flags & COMMAND_MEMCACHE && spec->class_ != COMMAND_LOCAL)
         return memcache_class_of(cmd);
     switch (spec->rule) {
+    case RULE_LIBRARY:
+        return library_class(spec, cmd);
     case RULE_SET:
         return has_option(cmd, 3, "NX") || has_option(cmd, 3, "XX") ? COMMAND_CHANGE
                                                                     : COMMAND_OVERWRITE;
@@ -380,7 +395,8 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
 
 const char *command_refusal(const struct command_spec *spec, const struct resp_command *cmd)
 {
-    const char *why = spec->rule == RULE_SUBCOMMAND ? sub_refusal(spec, cmd) : NULL;
+    bool has_subs = spec->rule == RULE_SUBCOMMAND || spec->rule == RULE_LIBRARY;
+    const char *why = has_subs ? sub_refusal(spec, cmd) : NULL;
     return why ? why : spec->refusal;
 }
 
@@ -421,7 +437,7 @@ bool command_stays_undetermined(const struct command_spec *spec, const struct re
 
 const char *command_blind_reply(const struct command_spec *spec, const struct resp_command *cmd)
 {
-    bool known = false;
+    bool known = (spec->flags & COMMAND_RING) && spec->class_ == COMMAND_OVERWRITE; /* FLUSHALL */
     if (spec->flags & COMMAND_MEMCACHE)
         return memcache_blind_reply(cmd);
     if (spec->rule == RULE_SET)
@@ -429,6 +445,6 @@ const char *command_blind_reply(const struct command_spec *spec, const struct re
     else if (spec->rule == RULE_PAIRS)
         known = spec->class_ == COMMAND_OVERWRITE; /* MSETNX isn't */
     else
-        known = spec->rule == RULE_SETEX || spec->rule == RULE_PSETEX;
+        known = known || spec->rule == RULE_SETEX || spec->rule == RULE_PSETEX;
     return known ? "+OK\r\n" : NULL;
 }

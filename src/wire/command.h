@@ -26,6 +26,7 @@ enum command_flags {
     COMMAND_MEMCACHE = 16,  /* of memcached's protocol, and of no other: wire/memcache_command.h */
     COMMAND_RECORD = 32,    /* nodes say it to one another and to their stores; clients have no such
                                command */
+    COMMAND_RING = 256,     /* names no key: it covers the whole ring (client/ring.h) */
 };
 
 struct command_spec {

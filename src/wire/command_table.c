@@ -10,6 +10,7 @@
 #define NODE_STORE   COMMAND_NODE_STORE
 #define MEMCACHED    COMMAND_MEMCACHE
 #define RECORD       COMMAND_RECORD
+#define RING         COMMAND_RING
 
 #define ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)                    \
     {                                                                                              \
@@ -36,7 +37,6 @@
 #define BLOCKS(name)                                                                               \
     UNSUPPORTED(name, "it blocks, and all clients of a node share its connections to the store")
 #define PUBSUB(name) UNSUPPORTED(name, "messages between clients aren't passed on to other nodes")
-#define SCRIPT(name) UNSUPPORTED(name, "a script's effect can't be told from its arguments")
 #define ONE_NODE(name)                                                                             \
     UNSUPPORTED(name, "it would act on the store of a single node; ask that store itself")
 #define DATABASES(name) UNSUPPORTED(name, "there is only database 0")
@@ -85,7 +85,7 @@ static const struct command_spec table[] = {
     LOCAL(    "COMMAND",             -1, 0, 0, 0,   0, SUBCOMMAND),
     LOCAL(    "CONFIG",              -2, 0, 0, 0,   0, SUBCOMMAND),
     PARTLY(   "COPY",                -3, 1, 2, 1,   CHANGE, 0, COPY, COPY_DB("COPY")),
-    LOCAL(    "DBSIZE",              1,  0, 0, 0,   NODE_STORE, NONE),
+    LOCAL(    "DBSIZE",              1,  0, 0, 0,   NODE_STORE | RING, NONE),
     REFUSED(  "DEBUG",               -2, 0, 0, 0,   ONE_NODE("DEBUG")),
     CHANGE(   "DECR",                2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "DECRBY",              3,  1, 1, 1,   EMBEDDED, NONE),
@@ -105,9 +105,9 @@ static const struct command_spec table[] = {
     REFUSED(  "FAILOVER",            -1, 0, 0, 0,   ONE_NODE("FAILOVER")),
     CHANGE(   "FCALL",               -3, 0, 0, 0,   UNDETERMINED, FCALL),
     READ(     "FCALL_RO",            -3, 0, 0, 0,   0, FCALL),
-    REFUSED(  "FLUSHALL",            -1, 0, 0, 0,   ONE_NODE("FLUSHALL")),
-    REFUSED(  "FLUSHDB",             -1, 0, 0, 0,   ONE_NODE("FLUSHDB")),
-    REFUSED(  "FUNCTION",            -2, 0, 0, 0,   SCRIPT("FUNCTION")),
+    OVERWRITE("FLUSHALL",            -1, 0, 0, 0,   EMBEDDED | RING, NONE),
+    OVERWRITE("FLUSHDB",             -1, 0, 0, 0,   EMBEDDED | RING, NONE),
+    CHANGE(   "FUNCTION",            -2, 0, 0, 0,   RING, LIBRARY),
     CHANGE(   "GEOADD",              -5, 1, 1, 1,   0, NONE),
     READ(     "GEODIST",             -4, 1, 1, 1,   0, NONE),
     READ(     "GEOHASH",             -2, 1, 1, 1,   0, NONE),
@@ -145,7 +145,7 @@ static const struct command_spec table[] = {
     CHANGE(   "INCRBY",              3,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "INCRBYFLOAT",         3,  1, 1, 1,   EMBEDDED, NONE),
     LOCAL(    "INFO",                -1, 0, 0, 0,   0, NONE),
-    REFUSED(  "KEYS",                2,  0, 0, 0,   PLAIN("KEYS")),
+    LOCAL(    "KEYS",                2,  0, 0, 0,   NODE_STORE | RING, NONE),
     REFUSED(  "LASTSAVE",            1,  0, 0, 0,   ONE_NODE("LASTSAVE")),
     REFUSED(  "LATENCY",             -2, 0, 0, 0,   ONE_NODE("LATENCY")),
     READ(     "LCS",                 -3, 1, 2, 1,   0, NONE),
@@ -196,7 +196,7 @@ static const struct command_spec table[] = {
     REFUSED(  "PUBSUB",              -2, 0, 0, 0,   PUBSUB("PUBSUB")),
     REFUSED(  "PUNSUBSCRIBE",        -1, 0, 0, 0,   PUBSUB("PUNSUBSCRIBE")),
     LOCAL(    "QUIT",                -1, 0, 0, 0,   0, NONE),
-    REFUSED(  "RANDOMKEY",           1,  0, 0, 0,   PLAIN("RANDOMKEY")),
+    LOCAL(    "RANDOMKEY",           1,  0, 0, 0,   NODE_STORE | RING, NONE),
     LOCAL(    "READONLY",            1,  0, 0, 0,   0, NONE),
     LOCAL(    "READWRITE",           1,  0, 0, 0,   0, NONE),
     OVERWRITE("RENAME",              3,  1, 2, 1,   0, NONE),
@@ -213,9 +213,9 @@ static const struct command_spec table[] = {
     CHANGE(   "RPUSHX",              -3, 1, 1, 1,   0, NONE),
     CHANGE(   "SADD",                -3, 1, 1, 1,   0, NONE),
     REFUSED(  "SAVE",                1,  0, 0, 0,   ONE_NODE("SAVE")),
-    LOCAL(    "SCAN",                -2, 0, 0, 0,   NODE_STORE, NONE),
+    LOCAL(    "SCAN",                -2, 0, 0, 0,   NODE_STORE | RING, NONE),
     READ(     "SCARD",               2,  1, 1, 1,   0, NONE),
-    REFUSED(  "SCRIPT",              -2, 0, 0, 0,   SCRIPT("SCRIPT")),
+    CHANGE(   "SCRIPT",              -2, 0, 0, 0,   RING, LIBRARY),
     READ_AS(ELEMENTS, "SDIFF", -2, 1, -1, 1, 0, NONE),
     OVERWRITE("SDIFFSTORE",          -3, 1, -1, 1,  0, DESTINATION),
     LOCAL(    "SELECT",              2,  0, 0, 0,   0, NONE),
@@ -386,7 +386,7 @@ static const struct command_sub subs[] = {
     {"FUNCTION", "DUMP", 2, 0, NULL},
     {"FUNCTION", "FLUSH", -2, 0, NULL},
     {"FUNCTION", "HELP", 2, 0, NULL},
-    {"FUNCTION", "KILL", 2, 0, NULL},
+    {"FUNCTION", "KILL", 2, 0, ONE_NODE("FUNCTION KILL")},
     {"FUNCTION", "LIST", -2, 0, NULL},
     {"FUNCTION", "LOAD", -3, 0, NULL},
     {"FUNCTION", "RESTORE", -3, 0, NULL},
@@ -420,11 +420,11 @@ static const struct command_sub subs[] = {
     {"PUBSUB", "NUMSUB", -2, 0, NULL},
     {"PUBSUB", "SHARDCHANNELS", -2, 0, NULL},
     {"PUBSUB", "SHARDNUMSUB", -2, 0, NULL},
-    {"SCRIPT", "DEBUG", 3, 0, NULL},
+    {"SCRIPT", "DEBUG", 3, 0, ONE_NODE("SCRIPT DEBUG")},
     {"SCRIPT", "EXISTS", -3, 0, NULL},
     {"SCRIPT", "FLUSH", -2, 0, NULL},
     {"SCRIPT", "HELP", 2, 0, NULL},
-    {"SCRIPT", "KILL", 2, 0, NULL},
+    {"SCRIPT", "KILL", 2, 0, ONE_NODE("SCRIPT KILL")},
     {"SCRIPT", "LOAD", 3, 0, NULL},
     {"SLOWLOG", "GET", -2, 0, NULL},
     {"SLOWLOG", "HELP", 2, 0, NULL},

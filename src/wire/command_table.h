@@ -36,6 +36,7 @@ enum command_rule {
     RULE_SUBCOMMAND,   /* the subcommand says where the key is */
     RULE_DESTINATION,  /* overwrites its first key, reads the others */
     RULE_TRANSACTION,  /* wire/transaction.h: as EVAL, and its commands say the rest */
+    RULE_LIBRARY,      /* SCRIPT, FUNCTION: the subcommand says whether it changes what there is */
 };
 
 /* Every subcommand of Redis 7.0. */

@@ -62,7 +62,7 @@ def test_redis_types_are_replicated(cluster):
 
 @pytest.mark.parametrize("words,reason", [
     (("BLPOP", "q", "0"), "blocks"), (("SUBSCRIBE", "c"), ""),
-    (("KEYS", "*"), "isn't supported"), (("RANDOMKEY",), "isn't supported"),
+    (("SCRIPT", "KILL"), "single node"), (("FUNCTION", "KILL"), "single node"),
     (("COPY", "k", "other", "DB", "1"), "only database 0"), (("SORT", "l", "BY", "w_*"), "pattern"),
     (("SORT", "l", "GET", "w_*", "STORE", "m"), "pattern"), (("SORT_RO", "l", "GET", "w_*"), "pattern"),
     (("MEMORY", "DOCTOR"), "single node"), (("XREAD", "BLOCK", "0", "STREAMS", "k", "0"), "BLOCK")])

@@ -139,6 +139,7 @@ static const struct {
      "['a:b:DC_ONE:DC_EACH_SAFE_QUORUM', 'x,y:DC_ONE:DC_ONE']", "[]", NULL},
     {"sloppy_quorum", "off", "false", "true", NULL},
     {"read_repairs_enabled", "yes", "true", "false", NULL},
+    {"allow_flush", "true", "true", "false", NULL},
     {"timeout", "1", "1", "5000", NULL},
     {"workers", "256", "256", "0", NULL},
     {"client_connections", "1000", "1000", "0", NULL},
@@ -557,14 +558,6 @@ static const struct {
      "2: secure_server_option: found datacenter; allowed none " LATER},
 };
 
-/* What doesn't work yet, and what it may be set to once it does: refused with any value, also with
- * the one that would change nothing, and not in --help, --print-conf or the example. */
-static const struct {
-    const char *key, *value;
-} later[] = {
-    {"allow_flush", "false"},
-};
-
 static void expect_error(struct run *r, const char *prefix, const char *said)
 {
     char *line = mem_printf("%s%s\n", prefix, said);
@@ -579,36 +572,6 @@ START_TEST(mistake_in_the_file)
 {
     struct run r = run_key(mistakes[_i].yaml);
     expect_error(&r, "t.yaml:", mistakes[_i].said);
-}
-END_TEST
-
-START_TEST(later_options_are_refused)
-{
-    const char *key = later[_i].key, *value = later[_i].value;
-    const char *found = strcmp(value, "[]") == 0 ? "a list" : value;
-    char *line = mem_printf("%s: %s", key, value);
-    char *said =
-        mem_printf("2: %s: found %s; allowed nothing, it is not supported yet", key, found);
-    struct run r = run_key(line);
-    expect_error(&r, "t.yaml:", said);
-    mem_free(line);
-    mem_free(said);
-
-    char *flag = mem_printf("--%s", key), *file = mem_printf("%s:", key);
-    for (char *p = flag; *p; p++)
-        *p = *p == '_' ? '-' : *p;
-    r = run_flags(flag, "x", NULL);
-    said = mem_printf("%s: found x; allowed nothing, it is not supported yet", flag);
-    expect_error(&r, "", said);
-    r = run_flags("--help", NULL);
-    ck_assert_ptr_null(strstr(r.out, flag));
-    done(&r);
-    r = run_flags("--print-conf", NULL);
-    ck_assert_ptr_null(strstr(r.out, file));
-    done(&r);
-    mem_free(said);
-    mem_free(flag);
-    mem_free(file);
 }
 END_TEST
 
@@ -924,6 +887,7 @@ static const char *const live[] = {"read_consistency",
                                    "write_consistency",
                                    "bucket_types",
                                    "sloppy_quorum",
+                                   "allow_flush",
                                    "read_repairs_enabled",
                                    "hint_sync",
                                    "hint_ttl_seconds",
@@ -980,7 +944,7 @@ START_TEST(set_is_checked)
         {"nonsense", "1", "there is no option 'nonsense'"},
         {"hint-drain-rate", "1", "there is no option 'hint-drain-rate'"},
         {"", "1", "there is no option ''"},
-        {"allow_flush", "1", "allow_flush is not supported yet"},
+        {"allow_flush", "1", "allow_flush: found 1; allowed true, false"},
         {"preconnect", "1",
          "preconnect means nothing here: connections are opened at the start and kept"},
         {"daemonize", "true", "there is no option 'daemonize'"},
@@ -1376,7 +1340,6 @@ static Suite *suite(void)
 
     t = add_case(s, "mistakes");
     tcase_add_loop_test(t, mistake_in_the_file, 0, (int)ARRAY_LEN(mistakes));
-    tcase_add_loop_test(t, later_options_are_refused, 0, (int)ARRAY_LEN(later));
     tcase_add_loop_test(t, mistake_in_the_document, 0, (int)ARRAY_LEN(documents));
     tcase_add_loop_test(t, mistake_in_the_flags, 0, (int)ARRAY_LEN(flag_mistakes));
     tcase_add_test(t, only_the_first_mistake_is_told);

@@ -84,7 +84,7 @@ static char *join(struct slice bytes, bool must_be_determined)
         const struct command_spec *spec = command_find(cmd.argv[0]);
         ck_assert(spec && command_arity_ok(spec, &cmd, &e));
         ck_assert(!must_be_determined || !command_undetermined(spec, &cmd));
-        ck_assert(must_be_determined || spec->class_ == COMMAND_READ);
+        ck_assert(must_be_determined || command_class_of(spec, &cmd) == COMMAND_READ);
     }
     ck_assert_uint_eq(bytes.len, 0);
     resp_command_fini(&cmd);
@@ -132,6 +132,27 @@ static const struct {
      "XADD k MINID = 4-1 9-1 f v", false},
     {"XADD k MAXLEN ~ 0 * f v", RANGE, "$5-0", "[ ] ", "XADD k MAXLEN = 0 5-0 f v", false},
     {"XADD k MAXLEN ~ 0 * f v", RANGE, "$5-0", "-NOPERM ", NULL, false},
+
+    {"MS k v C5 F3", "", "[ $HD $-1 ]", "", "MS k v F3", false},
+    {"MS k v C5", "", "[ $EX $-1 ]", "", "", false},
+    {"MS k v C5", "", "-SERVER_ERROR", "", "", false},
+    {"MS k v c T1700000100", "", "[ $HD $-1 $c9 ]", "", "MS k v T1700000100", false},
+    {"MS k v ME c", "", "[ $HD $-1 $c9 ]", "", "MS k v", false},
+    {"MS k v ME c", "", "[ $NS $-1 ]", "", "", false},
+    {"MS k v MA c", "", "[ $HD $-1 $c9 ]", "", "MS k v MA", false},
+    {"MS k v I C281474976710661", "MG k E", "[ $HD $-1 ]", "[ $HD $cas=5 ] ", "MS k v", false},
+    {"MS k v I C281474976710661", "MG k E", "[ $HD $-1 ]", "[ $HD $cas=6 ] ", "MS k v | MD k I",
+     false},
+    {"MS k v I C1", "MG k E", "[ $NF $-1 ]", "[ $EN $-1 ] ", "", false},
+    {"MD k C5", "", "[ $HD $-1 ]", "", "MD k", false},
+    {"MD k C5 I T1700000100", "", "[ $HD $-1 ]", "", "MD k I T1700000100", false},
+    {"MD k C5", "", "[ $NF $-1 ]", "", "", false},
+    {"MA k D5 MD v c", "", "[ $VA $7 $c3 ]", "", "MA k D5 MD", false},
+    {"MA k N0 J5 C1", "", "[ $HD $-1 ]", "", "MA k N0 J5", false},
+    {"MG k v c T1700000100", "", "[ $VA $x $c3 ]", "", "MG k T1700000100", false},
+    {"MG k v c N1700000100 R1700000200", "", "[ $VA $x $c3 $W ]", "",
+     "MG k N1700000100 R1700000200", false},
+    {"MG k v c T1700000100", "", "[ $EN $-1 ]", "", "", false},
 
     {"XTRIM k MAXLEN ~ 10", RANGE, ":0", "[ [ $4-1 [ $f $v ] ] ] ", "", false},
     {"XTRIM k MAXLEN ~ 10", RANGE, ":3", "[ [ $4-1 [ $f $v ] ] ] ", "XTRIM k MINID = 4-1", false},
@@ -329,6 +350,11 @@ static const struct {
     {"EVAL s 2 a b c", KEY("a") " | " KEY("b"), NEVER("x") GONE,
      "RESTORE a 0 x REPLACE ABSTTL | DEL b", false},
     {"EVAL s 1 a", KEY("a"), "-NOPERM :1 :1 ", NULL, false},
+    {"MS k v C5", "MG k v f | MG k E", "[ $VA $w $f7 ] [ $HD $exp=-1 ] ", "MS k w F7 T0", false},
+    {"MA k C5", "MG k v f | MG k E", "[ $VA $w $f0 ] [ $HD $exp=-100 ] ", "MS k w F0 T1700000100",
+     false},
+    {"MD k C5", "MG k v f | MG k E", "[ $EN $-1 ] [ $EN $-1 ] ", "MD k", false},
+    {"MD k C5", "MG k v f | MG k E", "-BACKEND [ $EN $-1 ] ", NULL, false},
 };
 
 START_TEST(test_lost)

@@ -227,8 +227,9 @@ static bool is_write(const char *line)
 START_TEST(writes_and_what_only_looks_like_one)
 {
     static const char *const yes[] = {
-        "SET k v",        "DEL k",          "INCR k",       "HSET h f v",
-        "XADD s 1-1 f v", "GETEX k PXAT 1", "MSET a 1 b 2", "SUNIONSTORE d a b"};
+        "SET k v",        "DEL k",          "INCR k",           "HSET h f v",
+        "XADD s 1-1 f v", "GETEX k PXAT 1", "MSET a 1 b 2",     "SUNIONSTORE d a b",
+        "FLUSHALL",       "SCRIPT LOAD x",  "FUNCTION DELETE l"};
     static const char *const no[] = {
         "GET k",
         "GETEX k",
@@ -236,7 +237,9 @@ START_TEST(writes_and_what_only_looks_like_one)
         "PING",
         "MULTI",
         "EXEC",
-        "FLUSHALL",
+        "SCRIPT EXISTS x",
+        "SCRIPT KILL",
+        "DBSIZE",
         "SHUTDOWN",
         "BLPOP k 0",
         "SPOP s",
