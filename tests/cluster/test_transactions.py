@@ -285,3 +285,235 @@ def test_watch_counts_exactly(three):
     assert not errors
     for node in three.nodes:
         rig.wait_until(lambda n=node: n.client().get("exact") == b"%d" % (9 * each), f"9 x {each} were counted")
+
+
+# ---- whoever is killed ------------------------------------------------------------------------------
+
+
+class Transfers(threading.Thread):
+    """One client after the other sets all keys to the same new value, and increments its counter twice, in one
+    transaction; notes what became of each."""
+
+    def __init__(self, cluster, keys, counter):
+        super().__init__()
+        self.cluster, self.keys, self.counter = cluster, keys, counter
+        self.over = threading.Event()
+        self.done = self.unsure = 0
+        self.error = None
+
+    def run(self):
+        value = 0
+        while not self.over.is_set():
+            node = self.cluster.nodes[value % 2]  # the third one is killed
+            value += 1
+            try:
+                with Wire(node.client_port) as w:
+                    w.send(command("MULTI") + b"".join(command("SET", k, f"{self.counter}.{value}") for k in self.keys) +
+                           command("INCR", self.counter) + command("INCR", self.counter) + command("EXEC"))
+                    reply = [w.reply() for _ in range(len(self.keys) + 4)][-1]
+            except OSError:
+                reply = b""
+            if reply[:1] == b"*":
+                self.done += 1
+                if not reply.count(b"+OK\r\n") == len(self.keys):
+                    self.error = reply
+            elif b"nothing was written" not in reply:
+                self.unsure += 1
+
+
+class Watchers(threading.Thread):
+    """Reads all keys in one transaction, of one store itself or of one node: there is never more than one value."""
+
+    def __init__(self, where, keys):
+        super().__init__()
+        self.where, self.keys = where, keys
+        self.over = threading.Event()
+        self.seen, self.torn = set(), []
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                with Wire(self.where()) as w:
+                    w.send(command("MULTI") + b"".join(command("GET", k) for k in self.keys) + command("EXEC"))
+                    reply = [w.reply() for _ in range(len(self.keys) + 2)][-1]
+            except OSError:
+                time.sleep(0.01)
+                continue
+            if reply[:1] != b"*" or reply == b"*-1\r\n":
+                continue
+            values = reply.split(b"\r\n", 1)[1]
+            parts = {values[i * len(values) // len(self.keys):(i + 1) * len(values) // len(self.keys)] for i in range(len(self.keys))}
+            self.seen.add(values)
+            if len(parts) > 1:
+                self.torn.append(reply)
+
+
+def run_while(cluster, what, rounds):
+    """Transactions, and readers at every store, while `what` is done again and again."""
+    keys, counters = [f"one{i}" for i in range(7)], ("count1", "count2")
+    writers = [Transfers(cluster, keys, counter) for counter in counters]
+    ports = [lambda n=n: n.client_port for n in cluster.nodes] if cluster.store == "embedded" else [lambda b=b: b.path for b in cluster.backends]
+    readers = [Watchers(port, keys) for port in ports]
+    for thread in writers + readers:
+        thread.start()
+    try:
+        for _ in range(rounds):
+            before = [w.done for w in writers]
+            what()
+            rig.wait_until(lambda: all(w.done > b for w, b in zip(writers, before)), "transactions go on", 30)
+    finally:
+        for w in writers:
+            w.over.set()
+        for w in writers:
+            w.join()
+    cluster.wait_linked()
+    cluster.wait_delivered(40)
+    for r in readers:
+        r.over.set()
+    for r in readers:
+        r.join()
+        assert r.seen and not r.torn, r.torn[:3]
+    for w in writers:
+        assert w.error is None
+        values = set()
+
+        def same():
+            values.clear()
+            values.update(n.client().get(w.counter) for n in cluster.nodes)
+            return len(values) == 1
+        rig.wait_until(same, "all have counted the same")
+        count = int(values.pop())
+        assert count % 2 == 0, "half a transaction"
+        assert 2 * w.done <= count <= 2 * (w.done + w.unsure), (count, w.done, w.unsure)
+
+
+def test_a_killed_replica_has_all_of_a_transaction_or_nothing(three):
+    node = three.nodes[2]
+
+    def kill():
+        node.kill()
+        node.start(wait=False)
+        rig.wait_until(lambda: node.alive() and node.client().ping(), "it is back")
+    run_while(three, kill, 2)
+
+
+def test_a_killed_backend_has_all_of_a_transaction_or_nothing():
+    with rig.Cluster(3, store="redis") as c:
+        c.store = "redis"
+
+        def kill():
+            c.backends[2].kill()
+            c.backends[2].start()
+        run_while(c, kill, 2)
+
+
+# ---- owners, levels, room ---------------------------------------------------------------------------
+
+
+def test_keys_of_several_owners_are_refused():
+    places = [("dc1", "rack1", "0"), ("dc1", "rack1", "2147483648"), ("dc1", "rack2", "0"), ("dc1", "rack2", "2147483648")]
+    with rig.Cluster(places=places, flags={"hash-tag": "{}"}) as c, Wire(c.nodes[0].client_port) as w:
+        replies = {}
+        for i in range(20):
+            w.ask("MULTI")
+            w.ask("SET", f"apart{i}", "1")
+            w.ask("SET", "apart", "1")
+            replies[i] = w.ask("EXEC")
+            assert replies[i] in (b"*2\r\n+OK\r\n+OK\r\n", b"-CROSSSLOT Keys in request don't hash to the same node\r\n")
+        assert len(set(replies.values())) == 2
+        refused = next(i for i in replies if replies[i][:1] == b"-")
+        assert w.ask("GET", f"apart{refused}") == b"$-1\r\n"
+        assert w.ask("WATCH", "apart", f"apart{refused}").startswith(b"-CROSSSLOT")
+        assert w.ask("WATCH", "apart") == b"+OK\r\n" and w.ask("WATCH", f"apart{refused}").startswith(b"-CROSSSLOT")
+        assert w.ask("UNWATCH") == b"+OK\r\n"
+        for node in c.nodes:  # whoever owns them, whoever is asked
+            with Wire(node.client_port) as any_:
+                assert any_.ask("WATCH", "{t}1") == b"+OK\r\n"
+                any_.ask("MULTI")
+                any_.ask("SET", "{t}1", node.name)
+                any_.ask("SET", "{t}2", node.name)
+                any_.ask("MGET", "{t}1", "{t}2")
+                name = b"$5\r\n%s\r\n" % node.name.encode()
+                assert any_.ask("EXEC") == b"*3\r\n+OK\r\n+OK\r\n*2\r\n" + name + name
+                any_.ask("MULTI")
+                any_.ask("GET", "{t}1")
+                any_.ask("GET", "{t}2")
+                assert any_.ask("EXEC") == b"*2\r\n" + name + name
+
+
+@pytest.mark.parametrize("store", ["redis", "embedded"])
+def test_a_transaction_has_the_strictest_level_of_its_keys(store):
+    flags = {"bucket-types": ["safe:DC_QUORUM:DC_SAFE_QUORUM"]}
+    with rig.Cluster(3, store=store, flags=flags) as c, Wire(c.nodes[0].client_port) as w:
+        def run(*lines):
+            w.send(command("MULTI") + b"".join(command(*line.split()) for line in lines) + command("EXEC"))
+            return [w.reply() for _ in range(len(lines) + 2)][-1]
+        assert run("SET safe:a 1", "SET plain 1") == b"*2\r\n+OK\r\n+OK\r\n"
+        assert run("GET safe:a", "GET plain") == b"*2\r\n$1\r\n1\r\n$1\r\n1\r\n"
+        for node in c.nodes[1:]:
+            node.kill()
+        rig.down(c.nodes[0], 2)
+        refused = run("SET plain 2", "SET safe:a 2")
+        assert refused.startswith(b"-NOQUORUM 1 of 2 needed replicas answered (DC_SAFE_QUORUM write); nothing was written"), refused
+        assert w.ask("GET", "plain") == b"$1\r\n1\r\n"
+        assert run("GET plain", "GET safe:a").startswith(b"-NOQUORUM 1 of 2 needed replicas answered (DC_QUORUM read)")
+        assert run("SET plain 3", "GET plain") == b"*2\r\n+OK\r\n$1\r\n3\r\n"
+
+
+def test_a_full_embedded_store_takes_all_or_nothing():
+    with rig.Cluster(1, flags={"store-max-bytes": "2097152"}) as c, Wire(c.nodes[0].client_port) as w:
+        value, taken = b"x" * 100000, 0
+        for i in range(60):
+            w.send(command("MULTI") + command("SET", "small", i) + command("SET", f"large{i}", value) + command("EXEC"))
+            reply = [w.reply() for _ in range(4)][-1]
+            if reply.startswith(b"-OOM"):
+                break
+            assert reply == b"*2\r\n+OK\r\n+OK\r\n"
+            taken = i
+        assert reply.startswith(b"-OOM command not allowed: the embedded store is full") and taken > 3
+        assert w.ask("GET", "small") == b"$%d\r\n%d\r\n" % (len(str(taken)), taken)
+        w.send(command("MULTI") + command("DEL", *[f"large{i}" for i in range(taken + 1)]) + command("SET", "small", "x") + command("EXEC"))
+        assert [w.reply() for _ in range(4)][-1] == b"*2\r\n:%d\r\n+OK\r\n" % (taken + 1)
+
+
+def test_a_full_redis_takes_all_or_nothing():
+    with rig.Cluster(1, store="redis") as c, Wire(c.nodes[0].client_port) as w:
+        w.ask("SET", "before", "1")
+        c.backends[0].client().config_set("maxmemory", "1")
+        w.send(command("MULTI") + command("DEL", "before") + command("SET", "a", "1") + command("EXEC"))
+        reply = [w.reply() for _ in range(4)][-1]
+        assert reply.startswith(b"-EXECABORT Transaction discarded because of: OOM command not allowed"), reply
+        assert w.ask("GET", "before") == b"$1\r\n1\r\n"
+
+
+def test_transactions_in_resp3(cluster, oracle):
+    if cluster.store != "redis":
+        pytest.skip("maps, sets and doubles are Redis's")
+    stories = ["MULTI | HSET h f 1 | HGETALL h | GET nokey | DEL h nokey | PING | EXEC", "MULTI | SADD s a | SMEMBERS s | ZADD z 1.5 m | ZSCORE z m | EXEC",
+               "WATCH a | SET a 1 | MULTI | GET a | EXEC", "MULTI | SET a | EXEC"]
+    with Wire(cluster.nodes[0].client_port) as here, Wire(oracle.path) as other:
+        for wire in (here, other):
+            wire.ask("HELLO", "3")
+        for story in stories:
+            for wire in (here, other):
+                wipe(wire, cluster.store)
+            assert tell(here, story) == tell(other, story), story
+
+
+# ---- effects that only the store knows --------------------------------------------------------------
+
+
+def test_effects_inside_are_the_same_everywhere():
+    with rig.Cluster(3, store="redis") as c:
+        c.nodes[0].client().sadd("pool", *range(50))
+        for round_, node in enumerate(c.nodes, 1):  # one coordinator after the other
+            for i in range(4):
+                with node.client().pipeline(transaction=True) as pipe:
+                    popped, entry, _, _ = pipe.spop("pool").xadd("stream", {"n": i}).incr("popped").eval(
+                        "return redis.call('SET', KEYS[1], redis.call('TIME')[2])", 1, "when").execute()
+                    assert popped is not None and entry
+
+            def same(want=4 * round_):
+                found = [(b.client().smembers("pool"), b.client().xrange("stream"), b.client().get("popped"), b.client().get("when")) for b in c.backends]
+                return found[0] == found[1] == found[2] and len(found[0][1]) == want and found[0][2] == b"%d" % want and len(found[0][0]) == 50 - want
+            rig.wait_until(same, "all have the same")
