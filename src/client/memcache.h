@@ -36,6 +36,8 @@ unsigned memcache_verbosity(const struct clients *all);
 size_t memcache_inside(struct client *c);
 /* The same where a value is too large: what it was to replace goes, as in memcached. */
 void memcache_inside_too_large(struct client *c);
+/* The same of a flush_all. */
+void memcache_inside_flush(struct client *c);
 
 /* Sets c->rendering for the command that c->cmd was made of. */
 void memcache_render(struct client *c);

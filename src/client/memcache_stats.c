@@ -90,7 +90,7 @@ static void settings(const struct client *c, struct buf *out)
     add_text(out, "binding_protocol", "ascii");
     add_text(out, "auth_enabled_ascii", "no");
     add(out, "item_size_max", memcache_value_max(c->all));
-    add_text(out, "flush_enabled", "no");
+    add_text(out, "flush_enabled", CONFIG_LIVE(config, allow_flush) ? "yes" : "no");
     add_text(out, "dump_enabled", "no");
 }
 

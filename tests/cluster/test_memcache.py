@@ -11,7 +11,8 @@ from pymemcache.client.hash import HashClient
 from pymemcache.exceptions import MemcacheServerError
 
 COUNT = 100000 if rig.LONG else 20000
-FLUSH = {}
+SMALL = {"stamp-table-bytes": "1048576"}  # less to write to the disk
+FLUSH = {**SMALL, "allow-flush": "true"}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,27 @@ def test_memcache_reads_its_own_writes(trio):
         assert got == b"".join(want)
 
 
+def unique_of(node, key):
+    return ask(node, b"gets %s\r\n" % key).split(b"\r\n", 1)[0].split()[4]
+
+
+def test_memcache_uniques_are_the_same_through_every_node(trio):
+    """A unique from one node is good for a cas through another; who comes second has lost."""
+    a, b, c = trio.nodes
+    for i in range(20):
+        key = b"unique%d" % i
+        assert ask(a, b"set %s 0 0 1\r\n1\r\n" % key) == b"STORED\r\n"
+        for node in (b, c):  # who has just been told, sees it
+            rig.wait_until(lambda n=node, k=key: ask(n, b"get %s\r\n" % k).startswith(b"VALUE"), "it is there")
+        assert unique_of(a, key) == unique_of(b, key) == unique_of(c, key)
+        first = b"cas %s 0 0 1 %s\r\n2\r\n" % (key, unique_of(b, key))
+        assert ask(c, first) == b"STORED\r\n" and ask(a, first) == b"EXISTS\r\n"
+        for node in trio.nodes:
+            rig.wait_until(lambda n=node, k=key: ask(n, b"get %s\r\n" % k) == b"VALUE %s 0 1\r\n2\r\nEND\r\n" % k,
+                           "all have it")
+    assert ask(b, b"cas none 0 0 1 %s\r\n2\r\n" % unique_of(b, b"unique0")) == b"NOT_FOUND\r\n"
+
+
 def test_memcache_gets_of_many_keys_that_touches(trio):
     ask(trio.nodes[0], *(b"set touched%d 0 0 1\r\n%d\r\n" % (i, i) for i in range(5)))
     keys = b" ".join(b"touched%d" % i for i in range(5))
@@ -139,7 +161,7 @@ def test_memcache_gets_of_many_keys_that_touches(trio):
 
 
 def test_memcache_errors_are_server_errors():
-    flags = {"read-consistency": "DC_QUORUM", "write-consistency": "DC_SAFE_QUORUM", "timeout": "2000", **rig.STATIC}
+    flags = {"read-consistency": "DC_QUORUM", "write-consistency": "DC_SAFE_QUORUM", "timeout": "2000", **SMALL, **rig.STATIC}
     with rig.Cluster(3, store="memcache", flags=flags) as c:
         node = c.nodes[0]
         assert ask(node, b"set a 0 0 1\r\n1\r\n") == b"STORED\r\n"
@@ -155,7 +177,7 @@ def test_memcache_errors_are_server_errors():
 
 
 def test_memcache_without_its_memcached():
-    with rig.Cluster(1, store="memcache") as c:
+    with rig.Cluster(1, store="memcache", flags=SMALL) as c:
         node = c.nodes[0]
         c.backends[0].kill()
         rig.wait_until(lambda: ask(node, b"get a\r\n").startswith(b"SERVER_ERROR BACKEND "), "it is missed")
@@ -211,7 +233,7 @@ def test_memcache_stats_count(alone):
                     "cmd_touch": 1, "touch_misses": 1, "cas_misses": 1}
     assert int(after["pid"]) == alone.process.pid and after["version"] == "1.6.18"
     assert ask(alone, b"stats items\r\n", b"stats slabs\r\n") == b"END\r\nEND\r\n"
-    assert b"STAT flush_enabled %s\r\n" % (b"yes" if FLUSH else b"no") in ask(alone, b"stats settings\r\n")
+    assert b"STAT flush_enabled yes\r\n" in ask(alone, b"stats settings\r\n")
     assert ask(alone, b"stats reset\r\n").startswith(b"CLIENT_ERROR stats reset isn't supported")
 
 
@@ -223,7 +245,7 @@ def test_memcache_verbosity_is_that_of_the_log(alone):
 
 def test_memcache_has_no_room_for_another(bare):
     del bare
-    with rig.Cluster(1, store="memcache", flags={"client-connections": "2"}) as c:
+    with rig.Cluster(1, store="memcache", flags={"client-connections": "2", **SMALL}) as c:
         port = c.nodes[0].client_port
         first = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
         for s in first:
@@ -232,3 +254,12 @@ def test_memcache_has_no_room_for_another(bare):
         assert refused(c.nodes[0], b"") == b"CLIENT_ERROR max number of clients reached\r\n"
         for s in first:
             s.close()
+
+
+# ---- flush_all
+
+
+def test_memcache_flush_all_must_be_allowed():
+    with rig.Cluster(1, store="memcache", flags=SMALL) as c:
+        got = ask(c.nodes[0], b"set a 0 0 1\r\n1\r\n", b"flush_all\r\n", b"flush_all noreply\r\n", b"get a\r\n").split(b"\r\n")
+        assert got[1].startswith(b"CLIENT_ERROR flush_all not allowed") and got[2] == b"VALUE a 0 1"
