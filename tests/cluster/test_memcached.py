@@ -153,6 +153,27 @@ def test_memcached_old_hint_never_beats_a_newer_value():
         assert c.metrics()["dynomite_stale_dropped_total"] == 2
 
 
+def test_memcached_flush():
+    """All nodes are emptied, one that is away when it is back; what came before the flush doesn't come back, what came
+    behind it is there."""
+    with rig.Cluster(store="memcache", flags={"allow-flush": "true"}) as cluster:
+        a, b, c = cluster.nodes
+        with raw(a) as one, raw(b) as two:
+            assert one.set("k", b"old") == "HD"
+            rig.wait_until(lambda: stored(cluster.backends[2], "k") == b"old", "it is on the third")
+            c.kill()
+            rig.down(a)
+            rig.down(b)
+            assert one.set("l", b"old") == "HD"
+            assert two.ask("flush_all")[0] == "OK"
+            assert two.set("m", b"new") == "HD"
+        c.start()
+        cluster.wait_linked()
+        cluster.wait_delivered()
+        for backend in cluster.backends:
+            assert [stored(backend, k) for k in "klm"] == [None, None, b"new"]
+
+
 class Counting(threading.Thread):
     """Increments keys of its own through one node until it is told to stop; says how many were answered, and how many
     weren't."""
