@@ -9,6 +9,7 @@ from memcache_commands import Server, compare, compare_uniques
 from pymemcache.client.base import Client
 from pymemcache.client.hash import HashClient
 from pymemcache.exceptions import MemcacheServerError
+from test_io_errors import SHIM
 
 COUNT = 100000 if rig.LONG else 20000
 SMALL = {"stamp-table-bytes": "1048576"}  # less to write to the disk
@@ -184,6 +185,40 @@ def test_memcache_without_its_memcached():
         assert ask(node, b"set a 0 0 1\r\nx\r\n").startswith(b"SERVER_ERROR BACKEND ")
         c.backends[0].start()
         rig.wait_until(lambda: ask(node, b"set a 0 0 1\r\nx\r\n") == b"STORED\r\n", "it is back")
+
+
+def test_memcache_start_that_takes_long(tmp_path):
+    """Each command is told so, in its protocol; what was half there goes on when the start is over."""
+    flags = {"data-store": "memcache", "servers": "127.0.0.1:1:1", "timeout": "300", **SMALL}
+    node = rig.Node(str(tmp_path), "slow", rig.free_ports(3), flags)
+    held = str(tmp_path / "held")
+    plain = node.arguments
+    node.arguments = lambda: ["env", f"LD_PRELOAD={SHIM}", f"SHIM_HOLD={held}", *plain()]
+    with open(held, "w", encoding="ascii"):
+        pass
+    node.start(wait=False)
+    try:
+        rig.wait_until(lambda: node.alive() and os.path.exists(node.log) and "the start takes its time" in node.log_text(), "it says so")
+        if node.memory() == 0:
+            pytest.skip("a sanitizer's runtime must come before any other library")
+        with socket.create_connection(("127.0.0.1", node.client_port), 10) as s, \
+                socket.create_connection(("127.0.0.1", node.client_port), 10) as large, s.makefile("rb") as f:
+            s.sendall(b"set a 0 0 9\r\nget b c\r\n\r\nmg a q\r\nset a 0 0 1 noreply\r\nx\r\nnonsense\r\nset a 0 0 8\r\nhalf")
+            for _ in range(3):
+                assert re.fullmatch(rb"SERVER_ERROR LOADING this node is starting: .*\r\n", f.readline())
+            large.sendall(b"set a 0 0 3000000\r\n" + b"x" * 100000)
+            os.unlink(held)
+            rig.wait_until(node.answers, "it is up")
+            s.sendall(b"half\r\nmn\r\n")
+            assert f.readline().startswith(b"SERVER_ERROR BACKEND ") and f.readline() == b"MN\r\n"
+            large.sendall(b"x" * 2900000 + b"\r\nquit\r\n")
+            got = b"".join(iter(lambda: large.recv(4096), b""))
+            assert re.fullmatch(rb"SERVER_ERROR BACKEND .*\r\n", got)
+    finally:
+        if os.path.exists(held):
+            os.unlink(held)
+            rig.wait_until(node.answers, "it is up")
+        node.stop()
 
 
 def test_memcache_lines_that_end_a_connection(alone):
