@@ -152,10 +152,12 @@ def test_memcache_gets_of_many_keys_that_touches(trio):
     for node in trio.nodes:
         rig.wait_until(lambda n=node: ask(n, b"get %s\r\n" % keys).count(b"VALUE") == 5, "they are there")
         got = ask(node, b"gats 100 %s none\r\n" % keys)
+        assert got == ask(trio.nodes[1], b"gets %s none\r\n" % keys)
         assert re.sub(rb" \d+\r\n(\d)", rb" #\r\n\1", got) == b"".join(
             b"VALUE touched%d 0 1 #\r\n%d\r\n" % (i, i) for i in range(5)) + b"END\r\n"
         left = int(ask(node, b"mg touched3 t\r\n").split(b"t")[1])
         assert 90 < left <= 101
+        assert ask(node, b"gats 0 touched1 touched1\r\n").count(b"VALUE touched1 0 1 ") == 2
 
 
 # ---- errors, in its words
