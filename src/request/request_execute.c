@@ -5,6 +5,7 @@
 #include "hint/log.h"
 #include "peer/inbound.h"
 #include "request/flight.h"
+#include "wire/transaction.h"
 #include <string.h>
 
 /* ---- who runs it -------------------------------------------------------------------------------
@@ -53,12 +54,16 @@ int request_first_replica(const struct requests *rs, uint32_t token)
     return node;
 }
 
+static bool watches(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    return transaction_is(spec) && transaction_watches(cmd).len;
+}
+
 int request_runner(const struct requests *rs, const struct command_spec *spec,
                    const struct resp_command *cmd, uint32_t token)
 {
-    (void)cmd;
-    return spec->flags & COMMAND_MEMCACHE ? request_first_replica(rs, token)
-                                          : request_executor(rs, token);
+    bool compares = watches(spec, cmd) || (spec->flags & COMMAND_MEMCACHE);
+    return compares ? request_first_replica(rs, token) : request_executor(rs, token);
 }
 
 /* ---- at a peer ---------------------------------------------------------------------------------
@@ -341,6 +346,10 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
     } else if (!same_owner(rs, spec, cmd, &op.token) ||
                request_runner(rs, spec, cmd, op.token) != (int)rs->peers->self) {
         struct buf *b = request_scratch(rs);
+        if (spec && watches(spec, cmd)) { /* whoever watched has to begin anew */
+            serve_error(s, slice_str("*-1\r\n"));
+            return;
+        }
         resp_add_error(
             b,
             "NOQUORUM 0 of 1 needed replicas answered (%s write); nothing was written; the "
