@@ -2,6 +2,7 @@
 import os
 import re
 import socket
+import subprocess
 
 import pytest
 import rig
@@ -75,6 +76,19 @@ def test_memcache_uniques_as_in_a_memcached(alone, bare):
 
 
 # ---- real clients
+
+
+def memccapable(node):
+    done = subprocess.run(["memccapable", "-h", "127.0.0.1", "-p", str(node.client_port), "-a", "-t", "10"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    return re.findall(r"^(ascii .*?)\s*\[pass\]", done.stdout, re.M), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("nodes", ["alone", "trio"])
+def test_memccapable(nodes, request):
+    given = request.getfixturevalue(nodes)
+    passed, said = memccapable(given if nodes == "alone" else given.nodes[1])
+    assert len(passed) == 27 and "All tests passed" in said, said
 
 
 def test_pymemcache(trio):
@@ -294,6 +308,17 @@ def test_memcache_has_no_room_for_another(bare):
 
 
 # ---- flush_all
+
+
+def test_memcache_flush_all(trio):
+    a, b, c = trio.nodes
+    ask(a, *(b"set flushed%d 0 0 1\r\n1\r\n" % i for i in range(50)))
+    assert ask(b, b"flush_all\r\n") == b"OK\r\n"
+    for node in (a, b, c):
+        rig.wait_until(lambda n=node: ask(n, *(b"get flushed%d\r\n" % i for i in range(50))) == b"END\r\n" * 50, "all are gone")
+    assert ask(a, b"set flushed1 0 0 1\r\n2\r\n", b"get flushed1\r\n").endswith(b"2\r\nEND\r\n")
+    assert ask(c, b"flush_all 0 noreply\r\n", b"mn\r\n") == b"MN\r\n"
+    assert ask(c, b"flush_all 10\r\n").startswith(b"CLIENT_ERROR flush_all with a delay isn't supported")
 
 
 def test_memcache_flush_all_must_be_allowed():
