@@ -71,6 +71,15 @@ def test_memcache_answers_as_a_memcached_in_a_cluster(trio, bare):
     rig.note(f"{n} answers of three nodes are those of a memcached")
 
 
+def test_memcache_answers_as_a_memcached_through_who_has_half(bare):
+    """Two racks of two nodes. Keys of one get are split over their owners, at a level that compares what they say."""
+    places = [("dc1", rack, tokens) for rack in ("rack1", "rack2") for tokens in ("0", "2147483648")]
+    levels = {"read-consistency": "DC_QUORUM", "write-consistency": "DC_QUORUM"}
+    with rig.Cluster(places=places, store="memcache", flags={**SMALL, **levels}) as c:
+        n = compare(c.nodes[3].client_port, bare.port, seed(), COUNT // 4, alone=False)
+        rig.note(f"{n} answers of four nodes are those of a memcached")
+
+
 def test_memcache_uniques_as_in_a_memcached(alone, bare):
     assert compare_uniques(alone.client_port, bare.port, seed(), 300) > 300
 
@@ -266,6 +275,15 @@ def test_memcache_many_keys_in_one_get(trio):
     ask(node, *(b"set %s 0 0 5 noreply\r\n%s\r\n" % (k, k[-5:]) for k in keys[::2]))
     got = ask(node, b"get " + b" ".join(keys) + b"\r\n")
     assert got == b"".join(b"VALUE %s 0 5\r\n%s\r\n" % (k, k[-5:]) for k in keys[::2]) + b"END\r\n"
+
+
+def test_memcache_replies_that_are_too_large_together():
+    with rig.Cluster(1, store="memcache", flags={**SMALL, "client-output-max-bytes": "1500000"}) as c:
+        node = c.nodes[0]
+        ask(node, *(b"set big%d 0 0 600000\r\n%s\r\n" % (i, b"x" * 600000) for i in range(3)))
+        assert len(ask(node, b"get big0 big1\r\n")) > 1200000
+        assert ask(node, b"get big0 big1 big2\r\n", b"mn\r\n") == (
+            b"SERVER_ERROR more than 1500000 bytes of replies (client_output_max_bytes)\r\nMN\r\n")
 
 
 def test_memcache_stats_count(alone):
