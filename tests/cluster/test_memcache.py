@@ -84,6 +84,11 @@ def test_memcache_uniques_as_in_a_memcached(alone, bare):
     assert compare_uniques(alone.client_port, bare.port, seed(), 300) > 300
 
 
+def test_memcache_uniques_as_in_a_memcached_in_a_cluster(trio, bare):
+    """Through a node that asks another one for them."""
+    assert compare_uniques(trio.nodes[2].client_port, bare.port, seed(), 100) > 100
+
+
 # ---- real clients
 
 
@@ -156,7 +161,7 @@ def test_memcache_uniques_are_the_same_through_every_node(trio):
     """A unique from one node is good for a cas through another; who comes second has lost."""
     a, b, c = trio.nodes
     for i in range(20):
-        key = b"unique%d" % i
+        key = b"shared%d" % i
         assert ask(a, b"set %s 0 0 1\r\n1\r\n" % key) == b"STORED\r\n"
         for node in (b, c):  # who has just been told, sees it
             rig.wait_until(lambda n=node, k=key: ask(n, b"get %s\r\n" % k).startswith(b"VALUE"), "it is there")
@@ -166,7 +171,7 @@ def test_memcache_uniques_are_the_same_through_every_node(trio):
         for node in trio.nodes:
             rig.wait_until(lambda n=node, k=key: ask(n, b"get %s\r\n" % k) == b"VALUE %s 0 1\r\n2\r\nEND\r\n" % k,
                            "all have it")
-    assert ask(b, b"cas none 0 0 1 %s\r\n2\r\n" % unique_of(b, b"unique0")) == b"NOT_FOUND\r\n"
+    assert ask(b, b"cas none 0 0 1 %s\r\n2\r\n" % unique_of(b, b"shared0")) == b"NOT_FOUND\r\n"
 
 
 def test_memcache_gets_of_many_keys_that_touches(trio):
