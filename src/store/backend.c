@@ -155,10 +155,12 @@ static enum stamp_verdict judge_mend(struct backend *b, const struct store_write
 
 enum stamp_verdict backend_judge(struct backend *b, const struct store_write *w)
 {
+    struct stamp s = {.stamp = w->stamp, .tag = w->tag};
+    if (backend_is_flush(w))
+        return stamps_is_flushed_later(b->stamps, s) ? STAMP_OLDER : STAMP_FRESH;
     if (w->mend)
         return judge_mend(b, w);
     size_t keys[BACKEND_KEYS_MAX], n = written_keys(w, keys);
-    struct stamp s = {.stamp = w->stamp, .tag = w->tag};
     bool unknown = false;
     for (size_t i = 0; i < n; i++) {
         enum stamp_verdict v = stamps_judge(b->stamps, stamps_hash(w->cmd->argv[keys[i]]), s);

@@ -77,6 +77,12 @@ void backend_settle(struct backend *b, size_t i, enum store_outcome outcome, str
 void backend_settle_text(struct backend *b, size_t i, enum store_outcome outcome, const char *text,
                          const char *second_half);
 
+/* FLUSHALL, FLUSHDB */
+static inline bool backend_is_flush(const struct store_write *w)
+{
+    return w->spec && (w->spec->flags & COMMAND_RING) && w->spec->class_ == COMMAND_OVERWRITE;
+}
+
 /* The judgement of a write waits for memory, unless it was begun some writes before. */
 void backend_expect(struct backend *b, size_t i);
 enum stamp_verdict backend_judge(struct backend *b, const struct store_write *w);

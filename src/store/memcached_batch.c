@@ -10,6 +10,8 @@
 #include "store/memcached.h"
 #include <string.h>
 
+#define FLUSHED "+OK\r\n"
+
 #define WINDOW_BYTES (8u * 1024 * 1024)
 
 static void advance(struct memcached *m);
@@ -49,7 +51,8 @@ static enum due judge_due(struct memcached *m, size_t i)
     case STAMP_PENDING:
         return DUE_LATER;
     case STAMP_OLDER:
-        backend_settle(b, i, STORE_STALE, slice_str(memcache_stale_reply(w->cmd)));
+        backend_settle(b, i, STORE_STALE,
+                       slice_str(backend_is_flush(w) ? FLUSHED : memcache_stale_reply(w->cmd)));
         return DUE_NOT;
     case STAMP_UNKNOWN:
         if (w->source && !w->mend)
@@ -61,10 +64,24 @@ static enum due judge_due(struct memcached *m, size_t i)
     return DUE_NOW;
 }
 
+/* memcached tells older items from newer ones exactly, but knows nothing of stamps: of a flush that
+ * comes late, as a hint, what is newer than it is evicted with the rest. */
+static void flush(struct memcached *m, const struct store_write *w, struct buf *out)
+{
+    stamps_flush(m->backend.stamps, (struct stamp){.stamp = w->stamp, .tag = w->tag});
+    touched_write_all(m->backend.touched, m->backend.batches);
+    m->flushes = true;
+    buf_add_str(out, "flush_all\r\n");
+}
+
 /* Appends it. False: memcached would take it for something else; it is settled. */
 static bool encode(struct memcached *m, size_t i, struct buf *out)
 {
     struct error e;
+    if (backend_is_flush(&m->backend.batch->writes[i])) {
+        flush(m, &m->backend.batch->writes[i], out);
+        return true;
+    }
     if (memcached_encode(m->backend.batch->writes[i].cmd, memcached_mark(m), out, &e))
         return true;
     backend_settle_text(&m->backend, i, STORE_APPLIED, e.text, "");
@@ -91,7 +108,10 @@ static void on_answer(void *arg, const struct slice *reply)
         return; /* on_lost follows */
     size_t i = m->sent[m->got++];
     buf_reset(&m->reply, 0);
-    memcached_decode(*reply, memcached_mark(m), &m->reply);
+    if (backend_is_flush(&m->backend.batch->writes[i]) && slice_eq(*reply, slice_str("OK\r\n")))
+        buf_add_str(&m->reply, FLUSHED);
+    else
+        memcached_decode(*reply, memcached_mark(m), &m->reply);
     if (memcached_is_error(*reply))
         note_refusal(m, *reply);
     backend_settle(&m->backend, i, STORE_APPLIED, buf_slice(&m->reply));
@@ -100,6 +120,9 @@ static void on_answer(void *arg, const struct slice *reply)
     if (m->got < m->nsent)
         return;
     backend_stamp_replied(&m->backend);
+    if (m->flushes)
+        stamps_flush_done(m->backend.stamps);
+    m->flushes = false;
     advance(m);
 }
 
