@@ -53,10 +53,29 @@ int request_first_replica(const struct requests *rs, uint32_t token)
     return node;
 }
 
+/* Where consumers of one group are connected to different nodes, one replica says what is whose. */
+static int who_shares_out(const struct requests *rs, uint32_t token)
+{
+    int first = request_first_replica(rs, token), near = request_executor(rs, token);
+    return first == (int)rs->peers->self ? near : first;
+}
+
+/* Who is the first one, the peer that asks may see otherwise for a moment: better that two share
+ * out then than none. */
+static bool runs_here(const struct requests *rs, const struct command_spec *spec,
+                      const struct resp_command *cmd, uint32_t token)
+{
+    int node = spec->flags & COMMAND_SHARES_OUT ? request_executor(rs, token)
+                                                : request_runner(rs, spec, cmd, token);
+    return node == (int)rs->peers->self;
+}
+
 int request_runner(const struct requests *rs, const struct command_spec *spec,
                    const struct resp_command *cmd, uint32_t token)
 {
     (void)cmd;
+    if (spec->flags & COMMAND_SHARES_OUT)
+        return who_shares_out(rs, token);
     return spec->flags & COMMAND_MEMCACHE ? request_first_replica(rs, token)
                                           : request_executor(rs, token);
 }
@@ -338,8 +357,7 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
     if (!spec || !inbound_is_undetermined(spec, cmd) || f->tag > CONSISTENCY_DC_EACH_SAFE_QUORUM) {
         serve_error(
             s, slice_str("-ERR this node doesn't run such a command; nothing was written\r\n"));
-    } else if (!same_owner(rs, spec, cmd, &op.token) ||
-               request_runner(rs, spec, cmd, op.token) != (int)rs->peers->self) {
+    } else if (!same_owner(rs, spec, cmd, &op.token) || !runs_here(rs, spec, cmd, op.token)) {
         struct buf *b = request_scratch(rs);
         resp_add_error(
             b,
