@@ -10,7 +10,7 @@
 
 static bool served(const struct clients *all, const struct command_spec *s)
 {
-    if (s->class_ == COMMAND_REFUSED || (s->flags & COMMAND_MEMCACHE))
+    if (s->class_ == COMMAND_REFUSED || (s->flags & (COMMAND_MEMCACHE | COMMAND_RECORD)))
         return false;
     return s->class_ == COMMAND_LOCAL || all->config->data_store != DATA_STORE_EMBEDDED ||
            (s->flags & COMMAND_EMBEDDED);

@@ -5,6 +5,7 @@
 #include "hint/log.h"
 #include "peer/inbound.h"
 #include "request/flight.h"
+#include "wire/transaction.h"
 #include <string.h>
 
 /* ---- who runs it -------------------------------------------------------------------------------
@@ -53,6 +54,11 @@ int request_first_replica(const struct requests *rs, uint32_t token)
     return node;
 }
 
+static bool watches(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    return transaction_is(spec) && transaction_watches(cmd).len;
+}
+
 /* Where consumers of one group are connected to different nodes, one replica says what is whose. */
 static int who_shares_out(const struct requests *rs, uint32_t token)
 {
@@ -73,11 +79,10 @@ static bool runs_here(const struct requests *rs, const struct command_spec *spec
 int request_runner(const struct requests *rs, const struct command_spec *spec,
                    const struct resp_command *cmd, uint32_t token)
 {
-    (void)cmd;
+    bool compares = watches(spec, cmd) || (spec->flags & COMMAND_MEMCACHE);
     if (spec->flags & COMMAND_SHARES_OUT)
         return who_shares_out(rs, token);
-    return spec->flags & COMMAND_MEMCACHE ? request_first_replica(rs, token)
-                                          : request_executor(rs, token);
+    return compares ? request_first_replica(rs, token) : request_executor(rs, token);
 }
 
 /* ---- at a peer ---------------------------------------------------------------------------------
@@ -359,6 +364,10 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
             s, slice_str("-ERR this node doesn't run such a command; nothing was written\r\n"));
     } else if (!same_owner(rs, spec, cmd, &op.token) || !runs_here(rs, spec, cmd, op.token)) {
         struct buf *b = request_scratch(rs);
+        if (spec && watches(spec, cmd)) { /* whoever watched has to begin anew */
+            serve_error(s, slice_str("*-1\r\n"));
+            return;
+        }
         resp_add_error(
             b,
             "NOQUORUM 0 of 1 needed replicas answered (%s write); nothing was written; the "

@@ -8,6 +8,7 @@ libdynomited_a_SOURCES += src/wire/command.c src/wire/command_keys.c src/wire/co
 	src/wire/command_table.h \
 	src/wire/normalize.c
 libdynomited_a_SOURCES += src/wire/reply.h src/wire/reply.c
+libdynomited_a_SOURCES += src/wire/transaction.h src/wire/transaction.c
 libdynomited_a_SOURCES += src/wire/base64.h src/wire/base64.c src/wire/memcache.h src/wire/memcache.c \
 	src/wire/memcache_line.c
 libdynomited_a_SOURCES += src/wire/resp3.h src/wire/resp3.c

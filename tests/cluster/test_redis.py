@@ -61,7 +61,7 @@ def test_redis_types_are_replicated(cluster):
 
 
 @pytest.mark.parametrize("words,reason", [
-    (("BLPOP", "q", "0"), "blocks"), (("WATCH", "k"), ""), (("SUBSCRIBE", "c"), ""),
+    (("BLPOP", "q", "0"), "blocks"), (("SUBSCRIBE", "c"), ""),
     (("SCRIPT", "KILL"), "single node"), (("FUNCTION", "KILL"), "single node"),
     (("COPY", "k", "other", "DB", "1"), "only database 0"), (("SORT", "l", "BY", "w_*"), "pattern"),
     (("SORT", "l", "GET", "w_*", "STORE", "m"), "pattern"), (("SORT_RO", "l", "GET", "w_*"), "pattern"),

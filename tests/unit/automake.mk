@@ -159,3 +159,7 @@ test_memcache_client_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_memcached
 test_memcached_SOURCES = tests/unit/test_memcached.c tests/unit/unit.h
 test_memcached_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += test_transaction
+test_transaction_SOURCES = tests/unit/test_transaction.c tests/unit/unit.h
+test_transaction_LDADD = $(TEST_LIBS)

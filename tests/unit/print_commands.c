@@ -19,7 +19,7 @@ static void print_table(void)
     size_t n;
     const struct command_spec *t = command_table(&n);
     for (size_t i = 0; i < n; i++)
-        if (!(t[i].flags & COMMAND_MEMCACHE))
+        if (!(t[i].flags & (COMMAND_MEMCACHE | COMMAND_RECORD)))
             printf("%s %d %d %d %d\n", t[i].name, t[i].arity, t[i].first, t[i].last, t[i].step);
 }
 
@@ -128,7 +128,7 @@ static void print_markdown(void)
     const struct command_spec *t = command_table(&n);
     puts("| command | class | embedded | remarks |\n|---|---|---|---|");
     for (size_t i = 0; i < n; i++) {
-        if (t[i].flags & COMMAND_MEMCACHE)
+        if (t[i].flags & (COMMAND_MEMCACHE | COMMAND_RECORD))
             continue;
         bool embedded = t[i].flags & COMMAND_EMBEDDED || t[i].class_ == COMMAND_LOCAL;
         printf("| `%s` | %s | %s | ", t[i].name, classes[t[i].class_], embedded ? "yes" : "");
