@@ -37,32 +37,35 @@ struct doorman {
 /* ---- one connection ---------------------------------------------------------------------------
  */
 
-static void answer(struct visitor *v)
+/* As many as there is room for answers. True: more wait for room. */
+static bool answer(struct visitor *v)
 {
     struct stream *s = &v->stream;
     struct error e;
     while (s->in.len && s->out.len < OUT_MAX) {
         enum resp_status rc =
             resp_request_parse(&v->parser, buf_head(&s->in), s->in.len, &v->cmd, &e);
-        if (rc == RESP_BAD || (rc == RESP_MORE && s->in.len >= IN_MAX)) {
+        if (rc == RESP_BAD || (rc == RESP_MORE && s->in.len >= IN_MAX))
             stream_pause(s); /* a worker says what is wrong with it, or reads the rest */
-            return;
-        }
-        if (rc == RESP_MORE)
-            return;
+        if (rc != RESP_OK)
+            return false;
         if (v->cmd.argc)
             resp_add_error(&s->out,
                            "LOADING this node is starting: it reads its logs and its store");
         buf_eat(&s->in, v->cmd.size);
     }
-    if (s->out.len >= OUT_MAX)
-        stream_pause(s);
+    return s->in.len > 0;
 }
 
 static void on_data(struct stream *s)
 {
-    answer(s->owner);
-    stream_flush(s);
+    bool more = true;
+    while (more && s->out.len < OUT_MAX) {
+        more = answer(s->owner);
+        stream_flush(s);
+    }
+    if (more)
+        stream_pause(s); /* until on_drain */
 }
 
 static void on_drain(struct stream *s)
