@@ -163,7 +163,7 @@ static int run_flush(struct embedded_change *c, struct store_write *w, struct bu
     if (stamp_before(at, c->flush)) {
         c->dropped++;
         w->outcome = STORE_STALE;
-    } else {
+    } else if (stamp_before(c->flush, at)) {
         rc = embedded_put_flush(c, at);
     }
     resp_add_status(replies, "OK");

@@ -21,6 +21,9 @@ test_config_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_EXAMPLE='"$(abs_top_srcdir)/conf/dy
 check_PROGRAMS += test_command
 test_command_SOURCES = tests/unit/test_command.c
 test_command_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_command_about
+test_command_about_SOURCES = tests/unit/test_command_about.c tests/unit/unit.h
+test_command_about_LDADD = $(TEST_LIBS)
 noinst_PROGRAMS += print_commands
 print_commands_SOURCES = tests/unit/print_commands.c
 TESTS += tests/unit/command-table.py tests/unit/command-docs.sh
