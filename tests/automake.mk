@@ -20,7 +20,7 @@ EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/c
 	tests/cluster/shim_io.c tests/cluster/test_io_errors.py tests/cluster/test_survive.py tests/cluster/test_clock_faults.py \
 	tests/bench/bench.py tests/bench/document.py tests/bench/picture.py tests/bench/report.py tests/bench/rows.py \
 	tests/bench/sections.py tests/bench/selftest.py tests/bench/systems.py tests/bench/targets.py \
-	docs/faults.md docs/consistency.md docs/gossip.md docs/hints.md docs/memcached.md docs/errors.md docs/read-repair.md docs/benchmarks.md docs/benchmarks/1-front.svg docs/benchmarks/2-embedded.svg docs/benchmarks/3-durable.svg \
+	docs/faults.md docs/consistency.md docs/gossip.md docs/hints.md docs/memcached.md docs/errors.md docs/read-repair.md docs/benchmarks.md docs/benchmarks/1-front.svg docs/benchmarks/2-embedded.svg docs/benchmarks/3-durable.svg docs/transactions.md \
 	docs/benchmarks/4-three.svg docs/benchmarks/5-latency.svg docs/benchmarks/6-memory.svg docs/benchmarks/7-shapes.svg \
 	docs/benchmarks/8-down.svg docs/benchmarks/9-peers.svg
 
