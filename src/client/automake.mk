@@ -1,5 +1,6 @@
 libdynomited_a_SOURCES += src/client/client.h src/client/client.c src/client/call.h \
-	src/client/call.c src/client/dispatch.c src/client/recent.c src/client/recent.h \
+	src/client/call.c src/client/dispatch.c src/client/multi.h src/client/multi.c \
+	src/client/recent.c src/client/recent.h \
 	src/client/doorman.c src/client/doorman.h \
 	src/client/session.c src/client/session.h src/client/session_auth.c \
 	src/client/session_client.c src/client/session_roll.c src/client/session_command.c \

@@ -18,6 +18,7 @@ enum merge {
 };
 
 struct call;
+struct multi;
 struct memcache_client;
 /* Appends a reply of the stores (RESP2) as this call's client wants to read it. The worker's
  * thread.
@@ -113,6 +114,7 @@ struct client {
     } reads, writes;
     unsigned answered_at_once; /* reads that took no call, since now_us */
     struct recent recent;
+    struct multi *multi; /* client/multi.h; NULL: neither MULTI nor WATCH */
     uint64_t taken;     /* of a client whose socket is full: bytes it had taken when that */
     uint64_t taken_ms;  /* was last looked at and more than before (mono; 0: never) */
     bool stuck;         /* it has taken nothing for a while, but asks for more: client/unread.h */
@@ -168,6 +170,15 @@ bool call_reads_the_same(const struct call *call, struct slice reply);
 bool client_can_rewrite(const struct client *c);
 void client_rewrite(struct client *c, size_t at);
 
+/* ---- dispatch.c */
+
+/* Answers with an error. Returns true. */
+bool client_fail(struct client *c, const struct command_spec *spec, const char *text);
+/* Runs c->cmd, which reads or writes keys. False: it must wait. */
+bool client_run_keys(struct client *c, const struct command_spec *spec);
+/* Its command waits for a replica that has what it has written. False: it has waited long enough.
+ */
+bool client_lags(struct client *c);
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
 

@@ -1,5 +1,6 @@
 #include "client/client.h"
 #include "client/call.h"
+#include "client/multi.h"
 #include "client/ring.h"
 #include "client/unread.h"
 #include "core/clock.h"
@@ -283,6 +284,7 @@ static void on_closed(struct stream *st)
     resp_parser_fini(&c->parser);
     resp_command_fini(&c->cmd);
     buf_fini(&c->rendering.note);
+    client_discard(c);
     recent_fini(&c->recent);
     if (c->dialect->close)
         c->dialect->close(c);

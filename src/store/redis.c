@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct redis *redis_of(struct store *s)
 {
@@ -64,6 +65,7 @@ static void on_lost(void *owner, const char *reason)
     struct redis *r = owner;
     bool was_up = r->numbers_known;
     r->numbers_known = r->armed = false;
+    redis_versions_end(r);
     redis_numbers_settle(&r->numbers, false);
     STORE_COUNT(r->base.stats.errors, 1);
     if (!was_up && strcmp(r->said, reason) != 0)
@@ -123,6 +125,7 @@ static void free_redis(struct redis *r)
     redis_numbers_fini(&r->numbers);
     mem_free(r->tx);
     mem_free(r->writes);
+    buf_fini(&r->unnoted);
     for (size_t i = 0; i < ARRAY_LEN(r->texts); i++)
         mem_free(r->texts[i]);
     mem_free(r);
@@ -146,7 +149,10 @@ static const struct store_ops redis_ops = {.close = close_redis,
                                            .read = redis_read,
                                            .inspect = redis_inspect,
                                            .copy = redis_copy,
-                                           .gets_company = gets_company};
+                                           .gets_company = gets_company,
+                                           .watch_new = redis_watch_new,
+                                           .watch_run = redis_watch_run,
+                                           .watch_free = redis_watch_free};
 
 static char *keep_text(struct redis *r, size_t i, const char *text)
 {
@@ -176,6 +182,7 @@ struct store *store_open_redis(const struct store_options *o, struct error *e)
     store_base_init(&r->base, &redis_ops);
     r->base.alone = o->alone;
     r->touched = touched_new(o->clock_floor);
+    r->epoch = clock_wall_us() << 8 ^ (uint64_t)getpid();
     r->newest = o->clock_floor;
     return &r->base;
 }

@@ -2,9 +2,12 @@
  *     redis.c         opening; the writing side's ups and downs
  *     redis_greet.c   what is asked and said on each new connection of the writing side
  *     redis_tx.c      a batch becomes transactions, or scripts where Redis is full
+ *     redis_judge.c   what stamps say of a write, and what they are told of it
+ *     redis_record.c  clients' transactions, which are writes of many commands; versions of keys
  *     redis_flush.c   FLUSHALL in it
  *     redis_read.c    the reading sides; redis_copy.c what read repair asks them
  *     redis_protocol.c how a connection to it is spoken to
+ *     redis_watch.c   connections for WATCH, where a node is alone
  *
  * The fence. Bytes of an old connection may reach Redis after a new one has read the numbers: they
  * lie in a socket buffer, also of a process that was killed. A transaction among them would do once
@@ -46,6 +49,20 @@ struct redis_write {
                         still to be moved */
 };
 
+/* One command of the transaction on its way: a write, or one of those of which a write consists
+ * that is a record of a transaction (wire/transaction.h). */
+struct redis_queued {
+    uint32_t write;    /* of the batch */
+    const char *known; /* it isn't sent, for it is stale: its reply; NULL: it is */
+    size_t reply_at;   /* its reply, in the batch's buffer; only when all have theirs */
+};
+/* An overwrite for which there was no room among the intents. */
+struct redis_unnoted {
+    uint64_t hash;
+    struct stamp stamp;
+    size_t queued; /* index in `tx` */
+};
+
 struct redis {
     struct store base;
     struct backend_address address;
@@ -71,6 +88,7 @@ struct redis {
     struct store_batch *batch;
     uint64_t batches; /* how many have been given; the number of the last one */
     uint64_t mends;   /* the number of the last mend */
+    uint64_t epoch;   /* atomic: goes up where more may have changed than `touched` tells */
     size_t pos;       /* first write of the batch that isn't settled */
     struct redis_write *writes;
     size_t room;
@@ -82,8 +100,11 @@ struct redis {
     uint32_t stopped[STORE_SOURCES_MAX]; /* by source: its first write that failed in this batch,
                                             plus one */
     /* what is on its way */
-    size_t tx_end, ntx, got;
-    uint32_t *tx; /* the writes that the transaction holds */
+    size_t tx_end, got;
+    struct redis_queued *tx; /* what the transaction holds, */
+    size_t ntx, tx_room;
+    size_t nsent, answered; /* how many of it were sent; before this one all have their word */
+    struct buf unnoted;     /* struct redis_unnoted */
     bool has_numbers, any_kept;
     bool bare; /* MULTI was refused: what came behind it may have run by itself */
     const struct resp_command *script_cmd; /* NULL: numbers only */
@@ -125,6 +146,41 @@ static inline void redis_stamps_settled(struct redis *r)
 {
     __atomic_store_n(&r->settled, r->batches, __ATOMIC_RELEASE);
 }
+/* Notes what goes into the transaction. known: see struct redis_queued. */
+void redis_queue(struct redis *r, size_t i, const char *known);
+enum redis_due { REDIS_DUE_NOW, REDIS_DUE_NOT /* settled */, REDIS_DUE_LATER };
+/* redis_judge.c */
+enum stamp_verdict redis_judge(struct redis *r, const struct store_write *w);
+/* The judgement of a write waits for memory, unless it was begun some writes before. */
+void redis_expect(struct redis *r, size_t i);
+/* False: the transaction must end before it, for an intent must have its write in it. */
+bool redis_can_intend(const struct redis *r, const struct store_write *w);
+/* Notes what it overwrites, which goes out as r->tx[queued]. */
+void redis_intend(struct redis *r, const struct store_write *w, size_t queued);
+void redis_touch(struct redis *r, const struct store_write *w); /* before it goes out */
+/* redis_record.c */
+enum redis_due redis_record_due(struct redis *r, size_t i);
+void redis_record_queue(struct redis *r, size_t i, struct buf *out);
+/* What was sent of the record that begins at r->tx[k] is answered: its elements are the next ones
+ * of EXEC's answer. Returns where the next write begins. */
+size_t redis_record_answered(struct redis *r, size_t k, struct redis_array *exec);
+/* From now on every version that WATCH was told is an old one: more has changed than writes tell.
+ * The writing side. */
+void redis_versions_end(struct redis *r);
+void redis_versions(struct store_reader *reader, const struct resp_command *cmd, store_read_fn *fn,
+                    void *arg);
+/* redis_watch.c */
+struct store_watch *redis_watch_new(struct store_reader *reader);
+void redis_watch_run(struct store_watch *w, const struct command_spec *spec,
+                     const struct resp_command *cmd, store_read_fn *fn, void *arg);
+void redis_watch_free(struct store_watch *w);
+struct redis_watches { /* of one reading side */
+    struct redis_watch *all, *idle;
+    unsigned nidle;
+};
+void redis_watches_end(struct redis_watches *all); /* their connections are closed */
+struct redis_watches *redis_reader_watches(struct store_reader *reader);
+uv_loop_t *redis_reader_loop(struct store_reader *reader);
 /* redis_protocol.c */
 extern const struct backend_protocol redis_protocol;
 /* redis_read.c */
@@ -132,6 +188,8 @@ struct store_reader *redis_reader_new(struct store *s, uv_loop_t *loop);
 void redis_reader_free(struct store_reader *reader);
 void redis_read(struct store_reader *reader, const struct command_spec *spec,
                 const struct resp_command *cmd, bool stamped, store_read_fn *fn, void *arg);
+/* MULTI, the commands of a record (wire/transaction.h), EXEC. Returns how many commands that is. */
+unsigned redis_add_block(struct buf *out, const struct resp_command *record);
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg);
 struct backend_conn *redis_reader_conn(struct store_reader *reader);
 /* redis_copy.c */

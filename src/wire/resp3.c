@@ -67,6 +67,9 @@ static const struct shape places_found = {.kind = EACH, .of = &found_with_all};
 static const struct shape hello = {.kind = MAP, .fields = FIELDS({"modules", &maps})};
 static const struct shape tracking = {.kind = MAP, .fields = FIELDS({"flags", &set})};
 
+static const struct shape acl_user = {.kind = MAP,
+                                      .fields = FIELDS({"flags", &set}, {"selectors", &maps})};
+
 static const struct shape xinfo_group = {.kind = MAP, .fields = FIELDS({"consumers", &maps})};
 static const struct shape xinfo_groups = {.kind = EACH, .of = &xinfo_group};
 static const struct shape xinfo_full = {.kind = MAP, .fields = FIELDS({"groups", &xinfo_groups})};
@@ -214,6 +217,7 @@ static const struct row {
     const struct shape *shape;
 } rows[] = {
     {NULL, NULL, NULL, &plain},
+    {"ACL", "GETUSER", NULL, &acl_user},
     {"CLIENT", "INFO", NULL, &verbatim},
     {"CLIENT", "LIST", NULL, &verbatim},
     {"CLIENT", "TRACKINGINFO", NULL, &tracking},

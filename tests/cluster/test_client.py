@@ -410,7 +410,7 @@ def test_client_hello_2_and_names(node):
         count = int(w.ask("COMMAND", "COUNT")[1:])
         for all_of_them in (["COMMAND"], ["COMMAND", "INFO"]):
             assert w.ask(*all_of_them).startswith(b"*%d\r\n" % count)
-        assert w.ask("COMMAND", "DOCS") == b"*0\r\n"
+        assert w.ask("COMMAND", "DOCS").startswith(b"*%d\r\n" % (2 * count))
         for container in ("CLIENT", "COMMAND"):
             assert w.ask(container, "HELP").startswith(b"*")
     ids = set()

@@ -24,6 +24,9 @@ test_config_CPPFLAGS = $(AM_CPPFLAGS) -DCONF_EXAMPLE='"$(abs_top_srcdir)/conf/dy
 check_PROGRAMS += test_command
 test_command_SOURCES = tests/unit/test_command.c
 test_command_LDADD = $(TEST_LIBS)
+check_PROGRAMS += test_command_about
+test_command_about_SOURCES = tests/unit/test_command_about.c tests/unit/unit.h
+test_command_about_LDADD = $(TEST_LIBS)
 noinst_PROGRAMS += print_commands
 print_commands_SOURCES = tests/unit/print_commands.c
 TESTS += tests/unit/command-table.py tests/unit/command-docs.sh
@@ -159,3 +162,7 @@ test_memcache_client_LDADD = $(TEST_LIBS)
 check_PROGRAMS += test_memcached
 test_memcached_SOURCES = tests/unit/test_memcached.c tests/unit/unit.h
 test_memcached_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += test_transaction
+test_transaction_SOURCES = tests/unit/test_transaction.c tests/unit/unit.h
+test_transaction_LDADD = $(TEST_LIBS)

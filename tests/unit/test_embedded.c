@@ -842,6 +842,111 @@ START_TEST(dbsize_counts_what_lives)
 }
 END_TEST
 
+/* ---- flushes ---------------------------------------------------------------------------------
+ */
+
+static enum store_outcome flush_at(uint64_t stamp, uint16_t tag)
+{
+    struct line l;
+    line_set(&l, "FLUSHALL");
+    struct store_write w = {
+        .stamp = stamp, .tag = tag, .spec = command_find(l.cmd.argv[0]), .cmd = &l.cmd};
+    struct store_batch batch = {&w, 1, BUF_INIT};
+    apply(&batch);
+    keep_reply(w.reply);
+    ck_assert_str_eq(last_reply(), "+OK\r\n");
+    buf_fini(&batch.replies);
+    line_fini(&l);
+    return w.outcome;
+}
+
+static void expect_value(const char *key, const char *reply)
+{
+    ck_assert_msg(strcmp(read_now(printed("GET %s", key)), reply) == 0, "%s: %s", key,
+                  last_reply());
+}
+
+/* As a DEL of every key with its stamp would: also of those that come later and are older. */
+static void check_flushed(uint64_t at)
+{
+    expect_value("older", "$-1\r\n");
+    ck_assert_uint_eq(b.stamp, at);
+    expect_value("counted", "$-1\r\n"); /* only changed since: the flush was its last overwrite */
+    expect_value("newer", "$1\r\n3\r\n");
+    ck_assert_str_eq(read_now("SCAN 0"), "*2\r\n$1\r\n0\r\n*1\r\n$5\r\nnewer\r\n");
+    ck_assert_str_eq(read_now("RANDOMKEY"), "$5\r\nnewer\r\n");
+    ck_assert_str_eq(read_now("EXISTS older newer"), ":1\r\n");
+    ck_assert_int_eq(write_from(1, "SET older 2", at - 1, 9), STORE_STALE);
+    ck_assert_int_eq(write_from(1, "INCR other", at - 1, 9), STORE_STALE);
+    ck_assert_int_eq(write_from(1, "SET tie 1", at, 0), STORE_STALE);
+    ck_assert_int_eq(flush_at(at - 1, 9), STORE_STALE);
+    inspect("older");
+    ck_assert_uint_eq(b.stamp, at);
+}
+
+static bool is_purged(void)
+{
+    const struct embedded *s = container_of_(b.store, struct embedded, base);
+    return s->totals.keys == store_stats(b.store)->keys && !embedded_wants_purge(s) &&
+           s->purged == s->flush->at.time;
+}
+
+START_TEST(a_flush_is_an_overwrite_of_every_key)
+{
+    uint64_t at = b.clock + 100;
+    write_at("SET older 1", at - 10, 0);
+    write_at("INCR counted", at - 9, 0);
+    write_at("INCR counted", at + 5, 0);
+    write_at("SET newer 3", at + 6, 0);
+    if (_i == 1)
+        run_until(in_lmdb);
+    ck_assert_int_eq(flush_at(at, 1), STORE_APPLIED);
+    check_flushed(at);
+    reopen_store();
+    check_flushed(at);
+    run_until(is_purged);
+    ck_assert_uint_eq(store_stats(b.store)->keys, 1);
+    ck_assert_uint_eq(store_stats(b.store)->bytes, 6);
+    check_flushed(at);
+    write_at("INCR counted", at + 7, 0);
+    write_at("INCR older", at + 8, 0);
+    expect_value("counted", "$1\r\n1\r\n");
+    expect_value("older", "$1\r\n1\r\n");
+    reopen_store();
+    expect_value("counted", "$1\r\n1\r\n");
+    ck_assert_int_eq(flush_at(at, 1), STORE_APPLIED); /* the same once more does nothing */
+    expect_value("counted", "$1\r\n1\r\n");
+    ck_assert_str_eq(read_now("DBSIZE"), ":3\r\n");
+}
+END_TEST
+
+/* In one batch with what stands around it, and at once, however much there is. */
+START_TEST(a_flush_takes_no_time)
+{
+    for (int i = 0; i < 3000; i++)
+        write_now(printed("SET key%d %d", i, i));
+    if (_i == 1)
+        run_until(in_lmdb);
+    ck_assert_int_eq(flush_at(b.clock++, 0), STORE_APPLIED);
+    ck_assert_str_eq(read_now("DBSIZE"), ":0\r\n");
+    ck_assert_uint_eq(store_stats(b.store)->bytes, 0);
+    ck_assert_str_eq(read_now("RANDOMKEY"), "$-1\r\n");
+    write_now("SET key7 1");
+    write_now("APPEND key8 x");
+    write_now("DEL key9");
+    ck_assert_str_eq(read_now("DBSIZE"), ":2\r\n");
+    run_until(is_purged);
+    ck_assert_str_eq(read_now("DBSIZE"), ":2\r\n");
+    expect_value("key8", "$1\r\nx\r\n");
+    reopen_store();
+    ck_assert_str_eq(read_now("DBSIZE"), ":2\r\n");
+    ck_assert_int_eq(flush_at(b.clock++, 0), STORE_APPLIED);
+    ck_assert_str_eq(read_now("DBSIZE"), ":0\r\n");
+    run_until(is_purged);
+    ck_assert_str_eq(read_now("SCAN 0"), "*2\r\n$1\r\n0\r\n*0\r\n");
+}
+END_TEST
+
 START_TEST(inspect_tells_copies_apart)
 {
     char one[256];
@@ -1555,6 +1660,8 @@ int main(void)
     tcase_add_test(with, long_keys_that_begin_alike);
     tcase_add_test(with, a_long_key_is_swept);
     tcase_add_test(with, scan_misses_nothing_that_stays);
+    tcase_add_loop_test(with, a_flush_is_an_overwrite_of_every_key, 0, 2);
+    tcase_add_loop_test(with, a_flush_takes_no_time, 0, 2);
     tcase_add_test(with, dbsize_counts_what_lives);
     tcase_add_test(with, inspect_tells_copies_apart);
     tcase_add_test(with, a_reply_survives_a_read_within_its_callback);

@@ -718,6 +718,100 @@ START_TEST(numbers_after_2038)
 }
 END_TEST
 
+/* ---- flushes ---------------------------------------------------------------------------------
+ */
+
+static void write_stamped(uint64_t seq, const char *line, uint64_t stamp,
+                          enum store_outcome outcome)
+{
+    fresh_batch();
+    add_write(1, seq, line)->stamp = stamp;
+    apply_batch();
+    ck_assert_msg(b.batch.writes[0].outcome == outcome, "%s: %d", line, b.batch.writes[0].outcome);
+}
+
+/* Our numbers and the fence survive it, in the same batch other writes stand before and behind it,
+ * and what is older doesn't come back. */
+START_TEST(a_flush_leaves_our_numbers)
+{
+    ask("MSET strange 1 others 2");
+    fresh_batch();
+    add_write(0, 7, "SET a 1");
+    add_write(1, 3, "SET b 1");
+    uint64_t at = add_write(0, 8, _i ? "FLUSHDB SYNC" : "FLUSHALL")->stamp;
+    add_write(0, 9, "SET c 1");
+    add_write(1, 4, "INCR b");
+    if (_i)
+        fill();
+    apply_batch();
+    for (size_t i = 0; i < 5 && !_i; i++)
+        ck_assert_int_eq(b.batch.writes[i].outcome, STORE_APPLIED);
+    if (_i) { /* where Redis is full: the flush makes room */
+        expect(2, STORE_FAILED, "-BACKEND an earlier write of this node failed\r\n");
+        fresh_batch();
+        at = add_write(0, 8, "FLUSHDB SYNC")->stamp;
+        apply_batch();
+        expect(0, STORE_APPLIED, "+OK\r\n");
+        ask("CONFIG SET maxmemory 0");
+        ck_assert_str_eq(ask("DBSIZE"), ":1\r\n");
+        expect_number("self", "8");
+        return;
+    }
+    expect(2, STORE_APPLIED, "+OK\r\n");
+    ck_assert_str_eq(ask("DBSIZE"), ":3\r\n");
+    ck_assert_str_eq(ask("MGET a b c others"), "*4\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n$-1\r\n");
+    expect_number("self", "9");
+    expect_number("peer1", "4");
+    ck_assert_str_ne(ask("HGET " SEQ " fence"), "$-1\r\n");
+    write_stamped(5, "SET a late", at - 1, STORE_STALE);
+    write_stamped(6, "INCR never", at - 1, STORE_STALE);
+    write_stamped(7, "FLUSHALL", at - 1, STORE_STALE);
+    expect_number("peer1", "7");
+    ck_assert_str_eq(ask("EXISTS a never"), ":0\r\n");
+    read_now("GET nothing");
+    ck_assert_uint_eq(b.label, at);
+    close_store();
+    open_store();
+    run_until(&b.ups, 2);
+    name_sources();
+    write_stamped(8, "SET a late", at - 1, STORE_STALE); /* that is kept */
+    ck_assert_int_eq(b.downs, 0);
+}
+END_TEST
+
+/* One that comes late, behind what is newer: key by key. */
+START_TEST(a_late_flush_leaves_what_is_newer)
+{
+    char line[64];
+    for (int k = 0; k < 2500; k += 500) {
+        fresh_batch();
+        for (int i = k; i < k + 500; i++) {
+            snprintf(line, sizeof line, "SET old%d 1", i);
+            add_write(0, (uint64_t)i + 1, line);
+        }
+        apply_batch();
+    }
+    uint64_t at = ++b.clock;
+    b.clock += 100;
+    fresh_batch();
+    add_write(0, 3000, "SET old7 new");
+    add_write(0, 3001, "SET new 1");
+    add_write(0, 3002, "INCR old8");
+    apply_batch();
+    if (_i)
+        ask("ACL SETUSER default -flushall -flushdb");
+    write_stamped(1, "FLUSHALL", _i ? b.clock + 1 : at, STORE_APPLIED);
+    expect(0, STORE_APPLIED, "+OK\r\n");
+    ck_assert_str_eq(ask("DBSIZE"), _i ? ":1\r\n" : ":3\r\n"); /* ours is one */
+    if (!_i)
+        ck_assert_str_eq(ask("MGET old7 new old8"), "*3\r\n$3\r\nnew\r\n$1\r\n1\r\n$-1\r\n");
+    expect_number("peer1", "1");
+    expect_number("self", "3002");
+    write_stamped(2, "SET old9 1", at - 1, STORE_STALE);
+    ck_assert_int_eq(b.downs, 0);
+}
+END_TEST
+
 /* ---- readers ------------------------------------------------------------------------------------
  */
 
@@ -1141,6 +1235,8 @@ static void add_cases(TCase *c)
     tcase_add_test(c, a_read_that_meets_its_state_takes_the_store_down);
     tcase_add_test(c, a_foreign_change_of_the_numbers_is_noticed);
     tcase_add_test(c, numbers_after_2038);
+    tcase_add_loop_test(c, a_flush_leaves_our_numbers, 0, 2);
+    tcase_add_loop_test(c, a_late_flush_leaves_what_is_newer, 0, 2);
     tcase_add_test(c, the_digest_has_the_expiry_in_it);
     tcase_add_test(c, a_label_is_never_newer_than_its_value);
     tcase_add_test(c, intents_of_a_write_are_all_or_none);
