@@ -135,7 +135,7 @@ def test_memcached_levels_and_hints():
         backend = cluster.backends[2]
         assert [stored(backend, f"k{i}") for i in (0, 1, 7, 199)] == [b"0", b"1", None, b"199"]
         assert (stored(backend, "last"), number(backend, "n")) == (b"199", 200)
-        assert [ambiguous(n) for n in cluster.nodes] == [0, 0, 0]
+        assert [ambiguous(a), ambiguous(b)] == [0, 0] and ambiguous(c) <= 1  # the first write, which two had
 
 
 def test_memcached_old_hint_never_beats_a_newer_value():
