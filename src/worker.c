@@ -134,6 +134,7 @@ static void on_tick(uv_timer_t *t)
         return;
     w->link_tick_ms = now;
     requests_rest(&w->requests);
+    clients_tick(&w->clients, now);
     if (since < 2 * LINK_TICK_MS) /* else it was this thread that was away (a very large value) */
         receivers_tick(&w->receivers, now);
 }

@@ -347,14 +347,18 @@ static void repairs(const struct admin_sources *s, struct buf *b)
 void metrics_add(const struct admin_sources *s, struct buf *b)
 {
     const struct store_stats *st = store_stats(s->store);
-    uint64_t connections = 0;
-    for (unsigned w = 0; w < s->nworkers; w++)
+    uint64_t connections = 0, cut_off = 0;
+    for (unsigned w = 0; w < s->nworkers; w++) {
         connections += STATS_LOAD(s->stats[w], connections);
+        cut_off += STATS_LOAD(s->stats[w], cut_off);
+    }
     head(b, "build_info", "gauge", "the version that runs");
     buf_printf(b, "dynomite_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
     one(b, "uptime_seconds", "gauge", "since the process started",
         (clock_mono_ms() - s->started_ms) / 1000);
     one(b, "client_connections", "gauge", "clients connected now", connections);
+    one(b, "client_cut_off_total", "counter", "clients closed that didn't read their replies",
+        cut_off);
     requests(s, b);
     durations(s, b);
     hedges(s, b);
@@ -381,6 +385,9 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
         __atomic_load_n(&st->stale_dropped, __ATOMIC_RELAXED));
     one(b, "unguarded_total", "counter", "late writes that could not be judged",
         __atomic_load_n(&st->unguarded, __ATOMIC_RELAXED));
+    one(b, "ambiguous_total", "counter",
+        "writes done again, since it wasn't known whether they had been",
+        __atomic_load_n(&st->ambiguous, __ATOMIC_RELAXED));
     repairs(s, b);
     one(b, "stamps", "gauge", "overwrites whose stamps are kept beside the backend",
         __atomic_load_n(&st->stamps, __ATOMIC_RELAXED));

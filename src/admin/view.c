@@ -388,7 +388,7 @@ static json_t *gossip_of(const struct gossip_figures *f)
 
 json_t *view_stats(const struct admin_sources *s)
 {
-    uint64_t requests = 0, errors = 0, connections = 0, timeouts = 0, differ = 0;
+    uint64_t requests = 0, errors = 0, connections = 0, cut_off = 0, timeouts = 0, differ = 0;
     uint64_t hedged = 0, won = 0, repairs[REPAIR_RESULTS] = {0};
     for (unsigned w = 0; w < s->nworkers; w++) {
         const struct stats *st = s->stats[w];
@@ -397,6 +397,7 @@ json_t *view_stats(const struct admin_sources *s)
             errors += STATS_LOAD(st, requests[i][RESULT_ERROR]);
         }
         connections += STATS_LOAD(st, connections);
+        cut_off += STATS_LOAD(st, cut_off);
         timeouts += STATS_LOAD(st, timeouts);
         differ += STATS_LOAD(st, reads_differ);
         for (unsigned i = 0; i < REPAIR_RESULTS; i++)
@@ -414,6 +415,7 @@ json_t *view_stats(const struct admin_sources *s)
     set(o, "hedged_reads", number(hedged));
     set(o, "hedged_reads_won", number(won));
     set(o, "client_connections", number(connections));
+    set(o, "clients_cut_off", number(cut_off));
     json_t *by_result = json_object();
     for (unsigned i = 0; i < REPAIR_RESULTS; i++)
         set(by_result, repair_result_name((enum repair_result)i), number(repairs[i]));

@@ -1,4 +1,5 @@
 #include "client/call.h"
+#include "client/unread.h"
 #include "core/mem.h"
 #include <inttypes.h>
 #include <string.h>
@@ -157,7 +158,7 @@ static void merge(struct call *call)
     }
 }
 
-/* What a client doesn't read can't grow without end: an error takes a reply's place. */
+/* What its client has to wait for as a whole can't grow without end: an error takes its place. */
 static void refuse_reply(struct call *call, uint64_t max)
 {
     buf_fini(&call->reply);
@@ -170,7 +171,7 @@ static void refuse_reply(struct call *call, uint64_t max)
 /* A single reply of n bytes may have any size. */
 static bool fits(const struct client *c, size_t n)
 {
-    size_t waiting = c->held + c->stream.out.len;
+    size_t waiting = unread_bytes(c);
     return waiting <= client_pause_at(c) || waiting + n <= c->all->config->client_output_max_bytes;
 }
 
@@ -215,8 +216,11 @@ static void complete(struct call *call)
     }
     size_t n = call->reply.len;
     if (!fits(call->client, n))
-        refuse_reply(call, call->client->all->config->client_output_max_bytes);
-    render_whole(call);
+        unread_cut_off(call->client);
+    if (call->client->stream.closed)
+        buf_fini(&call->reply); /* nobody reads it */
+    else
+        render_whole(call);
     settle_with_client(call->client, call, n);
 }
 
@@ -224,8 +228,8 @@ static void complete(struct call *call)
 static bool goes_straight(struct call *call, struct slice reply)
 {
     struct client *c = call->client;
-    bool can = c && c->unwritten == call && call->merge == MERGE_ONE && call->left == 0 &&
-               fits(c, reply.len);
+    bool can = c && !c->stream.closed && c->unwritten == call && call->merge == MERGE_ONE &&
+               call->left == 0 && fits(c, reply.len);
     if (!can)
         return false;
     render(call, reply, &c->stream.out);

@@ -7,7 +7,7 @@
 #include "client/recent.h"
 
 #define HAZARDS   64                 /* buckets of keys, by token */
-#define OUT_PAUSE (1u * 1024 * 1024) /* bytes of replies unsent: no more commands are read */
+#define OUT_PAUSE (1u * 1024 * 1024) /* bytes of replies unsent: no more commands are run */
 
 enum merge {
     MERGE_ONE,
@@ -18,6 +18,7 @@ enum merge {
 };
 
 struct call;
+struct multi;
 struct memcache_client;
 /* Appends a reply of the stores (RESP2) as this call's client wants to read it. The worker's
  * thread.
@@ -113,6 +114,11 @@ struct client {
     } reads, writes;
     unsigned answered_at_once; /* reads that took no call, since now_us */
     struct recent recent;
+    struct multi *multi; /* client/multi.h; NULL: neither MULTI nor WATCH */
+    uint64_t taken;     /* of a client whose socket is full: bytes it had taken when that */
+    uint64_t taken_ms;  /* was last looked at and more than before (mono; 0: never) */
+    bool stuck;         /* it has taken nothing for a while, but asks for more: client/unread.h */
+    size_t piled;       /* then: bytes counted in all->piled */
     bool full;          /* commands were left for want of room */
     bool again;         /* it has commands that may run, but others come first */
     bool solo;          /* a command for the whole ring runs: later ones wait */
@@ -144,7 +150,7 @@ static inline bool client_must_authenticate(const struct client *c)
 void call_part_starts(struct call *call, uint32_t token);
 /* Counts a command that is answered. */
 void client_count(struct clients *all, const struct command_spec *spec, bool error);
-/* Bytes of replies that may wait unsent before no more commands are read. */
+/* Bytes of replies that may wait unsent before no more commands are run. */
 static inline size_t client_pause_at(const struct client *c)
 {
     uint64_t max = c->all->config->client_output_max_bytes;
@@ -164,6 +170,15 @@ bool call_reads_the_same(const struct call *call, struct slice reply);
 bool client_can_rewrite(const struct client *c);
 void client_rewrite(struct client *c, size_t at);
 
+/* ---- dispatch.c */
+
+/* Answers with an error. Returns true. */
+bool client_fail(struct client *c, const struct command_spec *spec, const char *text);
+/* Runs c->cmd, which reads or writes keys. False: it must wait. */
+bool client_run_keys(struct client *c, const struct command_spec *spec);
+/* Its command waits for a replica that has what it has written. False: it has waited long enough.
+ */
+bool client_lags(struct client *c);
 /* `-ERR unknown command ...` as Redis words it. */
 void reply_unknown(struct buf *out, const struct resp_command *cmd);
 

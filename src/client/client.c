@@ -1,6 +1,8 @@
 #include "client/client.h"
 #include "client/call.h"
+#include "client/multi.h"
 #include "client/ring.h"
+#include "client/unread.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -9,6 +11,7 @@
 
 #define CALLS_MAX   1024                   /* of one client in flight: others come between them */
 #define IN_PAUSE    (1u * 1024 * 1024)     /* commands unread while stalled */
+#define IN_UNREAD   (8u * 1024 * 1024)     /* the same while its replies are unread */
 #define REPLY_ROOM  (16u * 1024 * 1024)    /* for the replies that one client waits for */
 #define WRITE_ROOM  (8u * 1024 * 1024)     /* for the writes that it waits for */
 #define DIRECT_ROOM (64u * 1024)           /* the same where all wait in one line at a Redis */
@@ -95,17 +98,24 @@ static void protocol_error(struct client *c, const char *text)
  * always start something, so that all get on. */
 static bool has_room(const struct client *c)
 {
+    size_t unsent = unread_piles_up(c) ? 0 : c->stream.out.len;
     if (c->ncalls == 0)
         return true;
     size_t writes = requests_direct(c->all->requests) ? DIRECT_ROOM : WRITE_ROOM;
-    return c->held + c->stream.out.len + (c->ncalls + 1) * c->guess <= REPLY_ROOM &&
-           c->pending < writes && c->all->pending < ALL_ROOM;
+    return c->held + unsent + (c->ncalls + 1) * c->guess <= REPLY_ROOM && c->pending < writes &&
+           c->all->pending < ALL_ROOM;
+}
+
+static bool reads_enough(const struct client *c)
+{
+    return c->stream.out.len < client_pause_at(c) ||
+           (unread_piles_up(c) && unread_bytes(c) < c->all->config->client_output_max_bytes);
 }
 
 static bool may_run(const struct client *c)
 {
     return !c->closing && !c->stream.closed && !c->solo && c->ncalls < CALLS_MAX &&
-           c->stream.out.len < client_pause_at(c) && has_room(c);
+           reads_enough(c) && has_room(c);
 }
 
 /* As many commands as may run now. */
@@ -146,8 +156,8 @@ static void run_commands(struct client *c)
 
 static void hold_or_resume(struct client *c)
 {
-    bool hold = c->closing || ((c->stalled || !may_run(c)) && c->stream.in.len >= IN_PAUSE) ||
-                c->stream.out.len >= client_pause_at(c);
+    size_t most = reads_enough(c) ? IN_PAUSE : IN_UNREAD;
+    bool hold = c->closing || ((c->stalled || !may_run(c)) && c->stream.in.len >= most);
     if (hold && !c->stream.paused)
         stream_pause(&c->stream);
     else if (!hold && c->stream.paused)
@@ -176,6 +186,7 @@ static void settle(struct client *c)
         stream_close(&c->stream);
         return;
     }
+    unread_settle(c);
     go_on_later(c);
     bool over =
         c->closing || (c->ended && !c->lagging && !c->again); /* half a command at most is left */
@@ -264,6 +275,7 @@ static void on_closed(struct stream *st)
 {
     struct client *c = st->owner;
     unlink_dirty(c);
+    unread_gone(c);
     drop_calls(c);
     *(c->prev ? &c->prev->next : &c->all->first) = c->next;
     if (c->next)
@@ -272,6 +284,7 @@ static void on_closed(struct stream *st)
     resp_parser_fini(&c->parser);
     resp_command_fini(&c->cmd);
     buf_fini(&c->rendering.note);
+    client_discard(c);
     recent_fini(&c->recent);
     if (c->dialect->close)
         c->dialect->close(c);

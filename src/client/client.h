@@ -34,6 +34,8 @@ struct clients {
     struct tellers *tellers; /* whom they ask: of the newest ring; NULL: not known yet */
     size_t pending;          /* bytes of writes in flight */
     bool later;              /* some client is to be looked at again in the next turn */
+    size_t piled;            /* bytes that wait for clients which take nothing: unread.h */
+    bool any_blocked;        /* some client's socket is full: clients_tick looks */
     uint64_t last_id;
     unsigned id_step, id_offset; /* ids are unique over workers */
 };
@@ -42,6 +44,8 @@ struct clients {
  * what was read of it before; emptied. */
 void client_accept(struct clients *all, int fd, struct buf *in);
 void clients_flush(struct clients *all); /* at the turn's end */
+/* About once a second: clients that take nothing of what they asked for (client/unread.h). */
+void clients_tick(struct clients *all, uint64_t now_ms);
 /* Nothing is asked of the stores any more: at the worker's stop. */
 void clients_stop(struct clients *all);
 void clients_close(

@@ -1,8 +1,10 @@
 #include "client/dispatch.h"
+#include "client/multi.h"
 #include "client/ring.h"
 #include "client/session.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "wire/transaction.h"
 #include <string.h>
 
 #define SNIPPET 128 /* bytes of arguments quoted in an error, as in Redis */
@@ -20,7 +22,7 @@ void reply_unknown(struct buf *out, const struct resp_command *cmd)
     buf_fini(&args);
 }
 
-static bool fail(struct client *c, const struct command_spec *spec, const char *text)
+bool client_fail(struct client *c, const struct command_spec *spec, const char *text)
 {
     struct call *call = call_new(c, spec, 0);
     struct buf b = BUF_INIT;
@@ -44,7 +46,7 @@ static bool fail_refused(struct client *c, const struct command_spec *spec)
 {
     char text[300];
     snprintf(text, sizeof text, "ERR %s", command_refusal(spec, &c->cmd));
-    return fail(c, spec, text);
+    return client_fail(c, spec, text);
 }
 
 /* A browser that was led here: what follows are lines of its request, and they must not run. */
@@ -56,7 +58,8 @@ static bool is_http(struct slice name)
 static bool fail_http(struct client *c)
 {
     c->closing = true;
-    return fail(c, NULL, "ERR Protocol error: this is the port for Redis clients, not for HTTP");
+    return client_fail(c, NULL,
+                       "ERR Protocol error: this is the port for Redis clients, not for HTTP");
 }
 
 static bool hidden(struct slice key)
@@ -74,7 +77,7 @@ static bool must_wait(const struct client *c, uint32_t token, bool write, bool w
 }
 
 /* For a replica that has the client's earlier writes, but not for ever. */
-static bool keep_waiting(struct client *c)
+bool client_lags(struct client *c)
 {
     uint64_t now = clock_mono_ms();
     if (!c->lag_until)
@@ -87,7 +90,7 @@ static bool keep_waiting(struct client *c)
 /* No replica of this key is known to have them. */
 static bool lags(struct client *c, uint32_t token)
 {
-    return recent_replica(&c->recent, c->all->requests, token) == RECENT_WAIT && keep_waiting(c);
+    return recent_replica(&c->recent, c->all->requests, token) == RECENT_WAIT && client_lags(c);
 }
 
 /* The one that is to be asked. */
@@ -95,7 +98,7 @@ static bool first_lags(struct client *c, uint32_t token)
 {
     int first = request_first_replica(c->all->requests, token);
     return first >= 0 && !recent_has(&c->recent, c->all->requests, token, (unsigned)first) &&
-           keep_waiting(c);
+           client_lags(c);
 }
 
 static bool not_yet(struct client *c, uint32_t token, bool write, bool wide)
@@ -193,7 +196,7 @@ static void start_write(struct client *c, struct part *p, struct mail_write *m,
 static bool read_at_once(struct client *c, const struct command_spec *spec, uint32_t token,
                          enum consistency level)
 {
-    if (c->first_call || c->mute || !client_can_rewrite(c))
+    if (c->multi || c->first_call || c->mute || !client_can_rewrite(c))
         return false;
     struct operation op = {.spec = spec,
                            .cmd = &c->cmd,
@@ -222,19 +225,33 @@ static bool run_read(struct client *c, const struct command_spec *spec, uint32_t
     return true;
 }
 
-static bool run_write(struct client *c, const struct command_spec *spec, uint32_t token,
-                      enum consistency level, bool wide)
+/* All of what it writes is the connection's own: each key is read where it was done. */
+static void keep_tokens(struct call *call, const struct resp_command *cmd, const size_t *keys,
+                        size_t n)
 {
+    call->tokens = mem_calloc(n, sizeof *call->tokens);
+    call->ntokens = n;
+    for (size_t i = 0; i < n; i++)
+        call->tokens[i] = request_token(call->client->all->requests, cmd->argv[keys[i]]);
+}
+
+static bool run_write(struct client *c, const struct command_spec *spec, const size_t *keys,
+                      size_t n, enum consistency level)
+{
+    uint32_t token = request_token(c->all->requests, c->cmd.argv[keys[0]]);
+    bool wide = n > 1;
     struct error e;
     struct mail_write *m = requests_new_mail(c->all->requests);
     if (!command_normalize(spec, &c->cmd, c->all->wall_ms, &m->command, &e)) {
         requests_put_mail(c->all->requests, m);
-        return fail(c, spec, e.text);
+        return client_fail(c, spec, e.text);
     }
     struct call *call = call_new(c, spec, 1);
     call->wide = wide;
     call_is_write(call, c->cmd.size);
     call->parts[0].token = token;
+    if (wide)
+        keep_tokens(call, &c->cmd, keys, n);
     start_write(c, &call->parts[0], m, spec, &c->cmd, level);
     return true;
 }
@@ -247,20 +264,11 @@ static bool run_whole(struct client *c, const struct command_spec *spec, const s
     if (not_yet(c, token, write, wide) || (write && meets_carried(c, keys, n)))
         return false;
     enum consistency level = level_of(c, keys, n, write);
-    return write ? run_write(c, spec, token, level, wide) : run_read(c, spec, token, level, wide);
+    return write ? run_write(c, spec, keys, n, level) : run_read(c, spec, token, level, wide);
 }
 
 /* ---- writes that one replica runs --------------------------------------------------------------
  */
-
-static void keep_tokens(struct call *call, const struct resp_command *cmd, const size_t *keys,
-                        size_t n)
-{
-    call->tokens = mem_calloc(n, sizeof *call->tokens);
-    call->ntokens = n;
-    for (size_t i = 0; i < n; i++)
-        call->tokens[i] = request_token(call->client->all->requests, cmd->argv[keys[i]]);
-}
 
 /* One that another node runs doesn't go the way of this node's writes: it waits for the earlier
  * ones, too, and they for it. */
@@ -270,7 +278,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     struct requests *rs = c->all->requests;
     struct error e;
     uint32_t token = request_token(rs, c->cmd.argv[keys[0]]);
-    int node = c->at_first ? request_first_replica(rs, token) : request_executor(rs, token);
+    int node = request_runner(rs, spec, &c->cmd, token);
     bool wide = n > 1, elsewhere = node >= 0 && node != (int)rs->peers->self;
     if (not_yet(c, token, true, wide) || (elsewhere && not_yet(c, token, false, wide)))
         return false;
@@ -279,7 +287,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     struct mail_write *m = requests_new_mail(rs);
     if (!command_normalize(spec, &c->cmd, c->all->wall_ms, &m->command, &e)) {
         requests_put_mail(rs, m);
-        return fail(c, spec, e.text);
+        return client_fail(c, spec, e.text);
     }
     struct carry *carry = elsewhere ? request_carry(rs, spec, &c->cmd, token, node) : NULL;
     if (elsewhere && !carry) {
@@ -292,7 +300,7 @@ static bool run_effect(struct client *c, const struct command_spec *spec, const 
     call->carried = elsewhere;
     call_is_write(call, c->cmd.size);
     call->parts[0].token = token;
-    if (wide && elsewhere)
+    if (wide)
         keep_tokens(call, &c->cmd, keys, n);
     call_part_starts(call, token);
     struct operation op = {.spec = spec,
@@ -439,6 +447,112 @@ static bool run_split(struct client *c, const struct command_spec *spec, const s
     return true;
 }
 
+/* ---- many parts that one replica each runs ------------------------------------------------------
+ */
+
+struct effect {
+    uint32_t token;
+    int node; /* that runs it */
+    struct mail_write *m;
+    struct carry *carry; /* NULL: this node does */
+};
+
+static bool runs_elsewhere(const struct client *c, const struct effect *e)
+{
+    return e->node >= 0 && e->node != (int)c->all->requests->peers->self;
+}
+
+/* False: it must wait. */
+static bool may_take_effect(struct client *c, const struct effect *e, size_t key)
+{
+    bool elsewhere = runs_elsewhere(c, e);
+    if (not_yet(c, e->token, true, false) || (elsewhere && not_yet(c, e->token, false, false)))
+        return false;
+    return elsewhere ? !is_awaited(c, &key, 1) : !meets_carried(c, &key, 1);
+}
+
+static void drop_effects(struct requests *rs, struct effect *e, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (e[i].carry)
+            request_carry_drop(rs, e[i].carry);
+        requests_put_mail(rs, e[i].m);
+    }
+}
+
+/* What a part needs before any starts. False: another node is to run it by now. */
+static bool prepare_effect(struct client *c, const struct command_spec *spec,
+                           const struct resp_command *one, struct effect *e)
+{
+    struct requests *rs = c->all->requests;
+    struct error ignored; /* its lifetime is a number */
+    e->m = requests_new_mail(rs);
+    if (!command_normalize(spec, one, c->all->wall_ms, &e->m->command, &ignored))
+        resp_add_command(&e->m->command, one->argv, one->argc);
+    if (runs_elsewhere(c, e))
+        e->carry = request_carry(rs, spec, one, e->token, e->node);
+    return e->carry || !runs_elsewhere(c, e);
+}
+
+static bool prepare_effects(struct client *c, const struct command_spec *spec, const size_t *keys,
+                            size_t n, struct effect *e)
+{
+    struct requests *rs = c->all->requests;
+    struct slice argv[PART_ARGS];
+    for (size_t i = 0; i < n; i++) {
+        struct resp_command one = part_of(&c->cmd, spec, keys[i], keys[n - 1], argv);
+        e[i].token = request_token(rs, c->cmd.argv[keys[i]]);
+        e[i].node = request_runner(rs, spec, &one, e[i].token);
+        if (!may_take_effect(c, &e[i], keys[i]))
+            return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct resp_command one = part_of(&c->cmd, spec, keys[i], keys[n - 1], argv);
+        if (prepare_effect(c, spec, &one, &e[i]))
+            continue;
+        drop_effects(rs, e, i + 1);
+        c->lagging = c->all->later = true;
+        return false;
+    }
+    return true;
+}
+
+static void start_effect(struct client *c, struct part *p, const struct command_spec *spec,
+                         size_t key, size_t last, const struct effect *e)
+{
+    struct slice argv[PART_ARGS];
+    struct resp_command one = part_of(&c->cmd, spec, key, last, argv);
+    struct operation op = {.spec = spec,
+                           .cmd = &one,
+                           .level = level_of(c, &key, 1, true),
+                           .token = e->token,
+                           .done = call_part_done,
+                           .arg = p};
+    call_part_starts(p->call, e->token);
+    request_execute(c->all->requests, &op, e->m, e->node, e->carry);
+}
+
+/* gats of many keys. */
+static bool run_effects(struct client *c, const struct command_spec *spec, const size_t *keys,
+                        size_t n)
+{
+    struct effect *e = mem_calloc(n, sizeof *e);
+    bool ready = prepare_effects(c, spec, keys, n, e);
+    if (ready) {
+        struct call *call = call_new(c, spec, n);
+        call->merge = merge_of(spec);
+        call_is_write(call, c->cmd.size);
+        for (size_t i = 0; i < n; i++) {
+            call->parts[i].token = e[i].token;
+            call->carried |= runs_elsewhere(c, &e[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+            start_effect(c, &call->parts[i], spec, keys[i], keys[n - 1], &e[i]);
+    }
+    mem_free(e);
+    return ready;
+}
+
 /* ---- the rules ----------------------------------------------------------------------------------
  */
 
@@ -453,8 +567,8 @@ bool dispatch_keys(struct client *c, const struct command_spec *spec, const size
 {
     for (size_t i = 0; i < n; i++)
         if (hidden(c->cmd.argv[keys[i]]))
-            return fail(c, spec,
-                        "ERR keys that begin with '" STORE_HIDDEN_PREFIX "' are the server's own");
+            return client_fail(
+                c, spec, "ERR keys that begin with '" STORE_HIDDEN_PREFIX "' are the server's own");
     bool direct = requests_direct(c->all->requests);
     if (write && requests_settling(c->all->requests)) {
         c->lagging = c->all->later = true;
@@ -463,10 +577,12 @@ bool dispatch_keys(struct client *c, const struct command_spec *spec, const size
     bool split = n > 1 && (spec->flags & (COMMAND_SPLIT | COMMAND_MEMCACHE));
     if (direct && !(split && keeps_parts(merge_of(spec))))
         return run_direct(c, spec, write);
+    if (split && write && c->at_first)
+        return run_effects(c, spec, keys, n);
     if (split)
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
-        return fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
+        return client_fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
     if (write && command_stays_undetermined(spec, &c->cmd))
         return run_effect(c, spec, keys, n);
     if (n > 1 && !write)
@@ -485,14 +601,14 @@ static bool run_keys(struct client *c, const struct command_spec *spec, const si
 static bool without_keys(struct client *c, const struct command_spec *spec)
 {
     bool write = command_class_of(spec, &c->cmd) != COMMAND_READ;
-    if (write && !command_is_script(spec))
-        return fail(c, spec, "ERR this command names no key and isn't supported");
+    if (write && !command_is_script(spec) && !transaction_is(spec))
+        return client_fail(c, spec, "ERR this command names no key and isn't supported");
     if (!requests_direct(c->all->requests))
         return run_keyless(c, spec);
     return run_direct(c, spec, write);
 }
 
-static bool with_keys(struct client *c, const struct command_spec *spec)
+bool client_run_keys(struct client *c, const struct command_spec *spec)
 {
     size_t few[16], *keys = few, max = c->cmd.argc;
     if (max > ARRAY_LEN(few))
@@ -504,29 +620,47 @@ static bool with_keys(struct client *c, const struct command_spec *spec)
     return done;
 }
 
-static bool dispatch_command(struct client *c)
+/* True: it can't run, and its client has been told why. */
+static bool refuse_command(struct client *c, const struct command_spec *spec)
 {
     struct error e;
-    const struct command_spec *spec = command_find(c->cmd.argv[0]);
     bool embedded = c->all->config->data_store == DATA_STORE_EMBEDDED;
-    if (c->resp == 3)
-        client_render_for(c, spec);
-    if (!spec || (spec->flags & COMMAND_MEMCACHE))
+    if (!spec || (spec->flags & (COMMAND_MEMCACHE | COMMAND_RECORD)))
         return is_http(c->cmd.argv[0]) ? fail_http(c) : fail_unknown(c);
     if (embedded && spec->class_ < COMMAND_LOCAL && !(spec->flags & COMMAND_EMBEDDED))
         return fail_unknown(c);
     c->last = spec;
     if (!command_arity_ok(spec, &c->cmd, &e))
-        return fail(c, spec, e.text);
+        return multi_wrong_arity(c, spec, &e) || client_fail(c, spec, e.text);
     if (client_must_authenticate(c) && !session_without_password(spec))
-        return fail(c, spec, "NOAUTH Authentication required.");
+        return client_fail(c, spec, "NOAUTH Authentication required.");
     if (command_class_of(spec, &c->cmd) == COMMAND_REFUSED)
         return fail_refused(c, spec);
-    if (spec->class_ == COMMAND_LOCAL && !(spec->flags & COMMAND_RING))
-        return session_command(c, spec);
+    return false;
+}
+
+static bool dispatch_command(struct client *c)
+{
+    const struct command_spec *spec = command_find(c->cmd.argv[0]);
+    if (multi_waits(c))
+        return false;
+    if (c->resp == 3)
+        client_render_for(c, spec);
+    if (refuse_command(c, spec)) {
+        multi_abort(c);
+        return true;
+    }
+    if (multi_queues(c, spec)) {
+        multi_queue(c, spec);
+        return true;
+    }
+    c->at_first = false;
+    if (multi_is(spec))
+        return multi_command(c, spec);
+    c->at_first = c->multi && multi_reads_watched(c, spec);
     if (spec->flags & COMMAND_RING)
         return ring_command(c, spec);
-    return with_keys(c, spec);
+    return spec->class_ == COMMAND_LOCAL ? session_command(c, spec) : client_run_keys(c, spec);
 }
 
 static enum resp_status parse_command(struct client *c, struct error *e)

@@ -1,5 +1,6 @@
 #include "client/memcache.h"
 #include "client/dispatch.h"
+#include "client/ring.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "wire/memcache_command.h"
@@ -31,7 +32,7 @@ static bool say_all(struct client *c, const struct command_spec *spec, struct bu
 static bool say(struct client *c, const struct command_spec *spec, const char *line)
 {
     struct buf b = BUF_INIT;
-    if (!c->memcache->cmd.quiet)
+    if (!memcache_is_silent(&c->memcache->cmd))
         buf_printf(&b, "%s\r\n", line);
     return say_all(c, spec, &b);
 }
@@ -77,17 +78,36 @@ static bool stats(struct client *c)
     return say_all(c, row("STATS"), &b);
 }
 
-/* So much more than the node was told at its start. */
+unsigned memcache_verbosity(const struct clients *all)
+{
+    int own = (int)CONFIG_LIVE(all->config, verbosity), now = log_verbosity();
+    return now > own ? (unsigned)(now - own) : 0;
+}
+
+/* So much more than the node tells by itself. */
 static bool verbosity(struct client *c)
 {
-    unsigned own = c->all->config->verbosity, level = c->memcache->cmd.level;
+    unsigned own = CONFIG_LIVE(c->all->config, verbosity), level = c->memcache->cmd.level;
     log_set_verbosity((int)(level < VERBOSITY_MAX - own ? own + level : VERBOSITY_MAX));
     return say(c, row("VERBOSITY"), "OK");
 }
 
+/* At all nodes of the ring, which forget what is older than now; nobody waits there for a while. */
 static bool flush_all(struct client *c)
 {
-    return say(c, NULL, "CLIENT_ERROR flush_all not allowed");
+    const struct command_spec *spec = row("FLUSHALL");
+    if (!CONFIG_LIVE(c->all->config, allow_flush))
+        return say(c, spec,
+                   "CLIENT_ERROR flush_all not allowed; allow_flush: true in the configuration "
+                   "allows it");
+    if (c->memcache->cmd.ttl > 0)
+        return say(c, spec, "CLIENT_ERROR flush_all with a delay isn't supported");
+    memcache_inside_flush(c);
+    memcache_render(c);
+    if (!ring_flush(c, spec))
+        return false;
+    STATS_ADD(c->all->stats, memcache[MEMCACHE_CMD_FLUSH], 1);
+    return true;
 }
 
 /* What looks into one memcached, or steers it. */

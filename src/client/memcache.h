@@ -27,12 +27,17 @@ struct memcache_client {
  * that, what memcached takes if it isn't told otherwise. Larger ones are thrown away. */
 size_t memcache_value_max(const struct clients *all);
 
+/* How much more the log tells than the node was started with, or dyn-admin has set since. */
+unsigned memcache_verbosity(const struct clients *all);
+
 /* Fills c->cmd with what the stores are asked: one key, or, of a get, all keys from argv[1] on and
  * the flags behind them. Returns the number of keys. The slices are good as long as the command's.
  */
 size_t memcache_inside(struct client *c);
 /* The same where a value is too large: what it was to replace goes, as in memcached. */
 void memcache_inside_too_large(struct client *c);
+/* The same of a flush_all. */
+void memcache_inside_flush(struct client *c);
 
 /* Sets c->rendering for the command that c->cmd was made of. */
 void memcache_render(struct client *c);

@@ -233,3 +233,8 @@ void memcache_inside_too_large(struct client *c)
 {
     begin_key(c, "MD");
 }
+
+void memcache_inside_flush(struct client *c)
+{
+    begin(c, "FLUSHALL");
+}

@@ -7,7 +7,7 @@
  * and of a meta command that wants key or opaque back the key, with its length in front, and then
  * the flags. */
 
-enum form { GET, STORE, TOO_LARGE, DELETE, TOUCH, ARITHMETIC, DEBUG, MG, MS, MD, MA };
+enum form { GET, STORE, TOO_LARGE, DELETE, TOUCH, ARITHMETIC, FLUSH, DEBUG, MG, MS, MD, MA };
 
 enum {
     FORM = 0xf,
@@ -32,6 +32,8 @@ static enum form form_of(const struct memcache_command *m)
         return DELETE;
     case MEMCACHE_TOUCH:
         return TOUCH;
+    case MEMCACHE_FLUSH_ALL:
+        return FLUSH;
     case MEMCACHE_META_DEBUG:
         return DEBUG;
     case MEMCACHE_META_GET:
@@ -230,6 +232,7 @@ static void count_answer(const struct call *call, enum form form, const struct a
         break;
     case GET:
     case TOO_LARGE:
+    case FLUSH:
         break;
     }
 }
@@ -444,6 +447,10 @@ static bool add_answer(const struct call *call, enum form form, struct slice rep
         bool good = add_values(call, reply, out);
         buf_add_str(out, "END\r\n");
         return good;
+    }
+    if (form == FLUSH) {
+        buf_add_str(out, "OK\r\n");
+        return slice_eq(reply, slice_str("+OK\r\n"));
     }
     if (!read_answer(reply, &a))
         return false;

@@ -79,17 +79,18 @@ static void settings(const struct client *c, struct buf *out)
 {
     const struct config *config = c->all->config;
     struct address a;
-    bool tcp = address_parse(config->listen, 0, &a, NULL) && a.kind != ADDRESS_UNIX;
+    bool parsed = address_parse(config->listen, 0, &a, NULL), tcp = a.kind != ADDRESS_UNIX;
     add(out, "maxconns", max_connections(config));
-    add(out, "tcpport", tcp ? a.port : 0);
+    add(out, "tcpport", parsed && tcp ? a.port : 0);
     add(out, "udpport", 0);
-    add_text(out, tcp ? "inter" : "domain_socket", config->listen);
+    add_text(out, "domain_socket", parsed && !tcp ? config->listen : "NULL");
+    add(out, "verbosity", memcache_verbosity(c->all));
     add(out, "num_threads", c->all->nworkers);
     add_text(out, "cas_enabled", "yes");
     add_text(out, "binding_protocol", "ascii");
     add_text(out, "auth_enabled_ascii", "no");
     add(out, "item_size_max", memcache_value_max(c->all));
-    add_text(out, "flush_enabled", "no");
+    add_text(out, "flush_enabled", CONFIG_LIVE(config, allow_flush) ? "yes" : "no");
     add_text(out, "dump_enabled", "no");
 }
 

@@ -1,5 +1,6 @@
 /* Who the client is: AUTH, HELLO and RESET. There is one user, `default`, whose password is
  * requirepass. */
+#include "client/multi.h"
 #include "client/session.h"
 #include "core/mem.h"
 
@@ -126,6 +127,7 @@ void session_hello(struct client *c, struct buf *b)
 /* As a new connection has it. */
 void session_reset(struct client *c, struct buf *b)
 {
+    client_discard(c);
     c->resp = 2;
     c->authenticated = !config_needs_password(c->all->config);
     c->mute = MUTE_NOTHING;

@@ -73,7 +73,9 @@ static void client_unblock(struct client *c, struct buf *b)
     int64_t id;
     struct slice how = session_arg(c, 3);
     if (c->cmd.argc > 4)
-        resp_add_error(b, "ERR wrong number of arguments for 'client|unblock' command");
+        resp_add_error(
+            b, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
+            session_quoted(session_arg(c, 1)), (const char *)session_arg(c, 1).ptr);
     else if (c->cmd.argc == 4 && !slice_is(how, "TIMEOUT") && !slice_is(how, "ERROR"))
         resp_add_error(b, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
     else if (!slice_to_i64(session_arg(c, 2), &id))

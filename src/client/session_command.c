@@ -3,13 +3,14 @@
 #include "core/mem.h"
 #include "store/glob.h"
 #include "wire/command_about.h"
+#include "wire/command_syntax.h"
 #include "wire/command_table.h"
 #include <ctype.h>
 #include <string.h>
 
 static bool served(const struct clients *all, const struct command_spec *s)
 {
-    if (s->class_ == COMMAND_REFUSED || (s->flags & COMMAND_MEMCACHE))
+    if (s->class_ == COMMAND_REFUSED || (s->flags & (COMMAND_MEMCACHE | COMMAND_RECORD)))
         return false;
     return s->class_ == COMMAND_LOCAL || all->config->data_store != DATA_STORE_EMBEDDED ||
            (s->flags & COMMAND_EMBEDDED);
@@ -400,6 +401,22 @@ static bool has_flag(const struct command_about *about, const char *flag)
     return strstr(about->flags, flag) != NULL;
 }
 
+/* As Redis does: by the specifications; where there may be more behind an option, by its words. 0:
+ * the command line is wrong. */
+static size_t keys_of(const struct line *l, size_t *keys, size_t max)
+{
+    struct command_keyspec k;
+    size_t n = 0, last;
+    for (const char *at = l->about->keys; command_keyspec_next(&at, &k);) {
+        size_t place = command_keyspec_keys(&k, &l->cmd, &last);
+        if (place == 0)
+            return k.unknown || k.word.len ? command_keys(l->spec, &l->cmd, keys, max) : 0;
+        for (; place <= last && n < max; place += (size_t)k.step)
+            keys[n++] = place;
+    }
+    return n;
+}
+
 static void getkeys(struct client *c, struct buf *b, bool flags)
 {
     struct line l;
@@ -417,7 +434,7 @@ static void getkeys(struct client *c, struct buf *b, bool flags)
         resp_add_error(b, "ERR Invalid number of arguments specified for command");
         return;
     }
-    size_t *keys = mem_calloc(max, sizeof *keys), n = command_keys(l.spec, &l.cmd, keys, max);
+    size_t *keys = mem_calloc(max, sizeof *keys), n = keys_of(&l, keys, max);
     if (n || has_flag(l.about, "no_mandatory_keys"))
         add_keys(b, &l, keys, n, flags);
     else
@@ -435,21 +452,125 @@ static void command_getkeysandflags(struct client *c, struct buf *b)
     getkeys(c, b, true);
 }
 
-/* ---- DOCS -------------------------------------------------------------------------------------
+/* ---- DOCS: what redis-cli makes its hints of ----------------------------------------------------
  */
 
-/* No texts: redis-cli and others then show none. */
+static void add_argument_flags(struct buf *b, const struct command_argument *a)
+{
+    resp_add_bulk_str(b, "flags");
+    resp_add_array(b, (size_t)a->optional + a->multiple + a->multiple_token);
+    if (a->optional)
+        resp_add_status(b, "optional");
+    if (a->multiple)
+        resp_add_status(b, "multiple");
+    if (a->multiple_token)
+        resp_add_status(b, "multiple_token");
+}
+
+static void add_arguments(struct buf *b, const char *list);
+
+static void add_argument(struct buf *b, const struct command_argument *a)
+{
+    bool flags = a->optional || a->multiple;
+    size_t n = 2 + (size_t)(a->keyspec >= 0) + a->has_token + flags + (a->inside != NULL);
+    resp_add_array(b, 2 * n);
+    resp_add_bulk_str(b, "name");
+    resp_add_bulk(b, a->name);
+    session_add_pair(b, "type", a->type);
+    if (a->keyspec >= 0)
+        add_number(b, "key_spec_index", a->keyspec);
+    if (a->has_token) {
+        resp_add_bulk_str(b, "token");
+        resp_add_bulk(b, a->token);
+    }
+    if (flags)
+        add_argument_flags(b, a);
+    if (a->inside)
+        add_arguments(b, a->inside);
+}
+
+static void add_arguments(struct buf *b, const char *list)
+{
+    struct command_argument a;
+    size_t n = 0;
+    for (const char *at = list; command_argument_next(&at, &a);)
+        n++;
+    resp_add_bulk_str(b, "arguments");
+    resp_add_array(b, n);
+    for (const char *at = list; command_argument_next(&at, &a);)
+        add_argument(b, &a);
+}
+
+/* What this server makes of it. */
+static const char *summary_of(const struct command_spec *s)
+{
+    switch (s->class_) {
+    case COMMAND_READ:
+        return "A read: answered by replicas of its keys.";
+    case COMMAND_OVERWRITE:
+        return "A write to all replicas of its keys; older ones are dropped there.";
+    case COMMAND_CHANGE:
+        return "A write to all replicas of its keys.";
+    case COMMAND_LOCAL:
+        return "Answered by the node that the client is connected to.";
+    case COMMAND_REFUSED:
+        break;
+    }
+    return "Refused.";
+}
+
+static void add_docs(const struct clients *all, struct buf *b, const struct command_spec *s,
+                     const struct command_about *about)
+{
+    const struct command_syntax *syntax = command_syntax_find(about->name);
+    size_t n = 0, there = 0;
+    const struct command_about *subs = is_sub(about) ? NULL : command_about_subs(about, &n);
+    for (size_t i = 0; i < n; i++)
+        there += spec_of(all, &subs[i]) != NULL;
+    add_name(b, about);
+    resp_add_array(b, 2 * (3 + (size_t)(*syntax->arguments != '\0') + (there > 0)));
+    session_add_pair(b, "summary", summary_of(s));
+    session_add_pair(b, "since", syntax->since);
+    session_add_pair(b, "group", syntax->group);
+    if (*syntax->arguments)
+        add_arguments(b, syntax->arguments);
+    if (!there)
+        return;
+    resp_add_bulk_str(b, "subcommands");
+    resp_add_array(b, 2 * there);
+    for (size_t i = 0; i < n; i++)
+        if (spec_of(all, &subs[i]))
+            add_docs(all, b, s, &subs[i]);
+}
+
 static void command_docs(struct client *c, struct buf *b)
 {
-    (void)c;
-    resp_add_array(b, 0);
+    size_t n = 0;
+    struct buf all = BUF_INIT;
+    if (c->cmd.argc == 2) {
+        resp_add_array(b, 2 * each(c->all, NULL, is_command, nothing, add_docs));
+        each(c->all, b, is_command, nothing, add_docs);
+        return;
+    }
+    for (size_t i = 2; i < c->cmd.argc; i++) {
+        const struct command_about *about = command_about_find(session_arg(c, i));
+        const struct command_spec *s = about ? spec_of(c->all, about) : NULL;
+        if (!s)
+            continue;
+        add_docs(c->all, &all, s, about);
+        n++;
+    }
+    resp_add_array(b, 2 * n);
+    buf_add(b, buf_head(&all), all.len);
+    buf_fini(&all);
 }
 
 void session_commands(struct client *c, struct buf *b)
 {
     static const struct subcommand subs[] = {
         {"COUNT", 2, command_count, " -- How many commands there are."},
-        {"DOCS", -2, command_docs, " [<command> ...] -- Nothing: there are no texts."},
+        {"DOCS", -2, command_docs,
+         " [<command> ...] -- Their arguments, and what is made of them here."},
         {"GETKEYS", -4, command_getkeys, " <command line> -- The keys in it."},
         {"GETKEYSANDFLAGS", -4, command_getkeysandflags,
          " <command line> -- The keys in it, and what is done to each."},

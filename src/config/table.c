@@ -183,7 +183,7 @@ const struct option option_table[] = {
      .fallback = "0", .value = "N", .help = "0 is no limit but the file limit"},
     {KEY("client_output_max_bytes", type_bytes), FIELD(uint64_t, client_output_max_bytes),
      .min = KIB, .max = BYTES_MAX, .fallback = "268435456", .value = "BYTES",
-     .help = "replies that wait for one client"},
+     .help = "of replies that a client doesn't read; then it is cut off"},
     {KEY("enable_gossip", type_bool), FIELD(bool, enable_gossip), .fallback = "true",
      .value = "BOOL", .help = "members tell each other who is there; false: dyn_seeds alone"},
     {KEY("gos_interval", type_number), FIELD(unsigned, gos_interval), .min = 10, .max = MS_MAX,

@@ -3,7 +3,7 @@ libdynomited_a_SOURCES += src/request/stats.h src/request/level.h src/request/pl
 	src/request/request_read.c src/request/request_write.c src/request/request_execute.c src/request/request_ring.c \
 	src/request/inspect.h src/request/inspect.c src/request/writer.h src/request/writer_internal.h src/request/writer.c \
 	src/request/writer_members.c src/request/writer_peers.c src/request/writer_writes.c src/request/writer_orders.c src/request/writer_store.c \
-	src/request/effect.h src/request/effect.c src/request/effect_parts.h src/request/effect_parts.c src/request/effect_group.c src/request/writer_effects.h src/request/writer_effects.c \
+	src/request/effect.h src/request/effect.c src/request/effect_parts.h src/request/effect_parts.c src/request/effect_group.c src/request/effect_transaction.c src/request/effect_memcache.c src/request/writer_effects.h src/request/writer_effects.c \
 	src/request/own.h src/request/own.c src/request/batch.h src/request/batch.c src/request/sources.h src/request/sources.c \
 	src/request/replicate.h src/request/replicate.c src/request/handoff.h src/request/handoff.c \
 	src/request/handoff_chunk.h src/request/handoff_chunk.c src/request/handoff_recover.c \

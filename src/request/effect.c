@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "request/effect_parts.h"
 #include "store/redis_reply.h"
+#include "wire/transaction.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -202,9 +203,7 @@ static void add_pair(struct buf *out, const char *word, struct slice key)
     resp_add_command(out, words, 2);
 }
 
-#define KEY_PROBES 3u
-
-static void add_key_probes(struct slice key, struct buf *out)
+void effect_add_key_probes(struct slice key, struct buf *out)
 {
     add_pair(out, "DUMP", key);
     add_pair(out, "PEXPIRETIME", key);
@@ -220,7 +219,7 @@ static uint64_t expires_at(const struct slice *replies, uint64_t now_ms)
     return resp_reply_int(replies[2], &at) && at > 0 ? now_ms + (uint64_t)at : 0;
 }
 
-static bool add_copy(struct slice key, const struct slice *replies, uint64_t now_ms,
+bool effect_add_copy(struct slice key, const struct slice *replies, uint64_t now_ms,
                      struct buf *out)
 {
     char text[24];
@@ -241,9 +240,7 @@ static bool add_copy(struct slice key, const struct slice *replies, uint64_t now
     return true;
 }
 
-/* Is the key as it was? Of a key that has been there, and whose lifetime can't be asked for
- * exactly, that isn't known. */
-static bool is_as_before(const struct slice *before, const struct slice *behind)
+bool effect_is_as_before(const struct slice *before, const struct slice *behind)
 {
     return slice_eq(before[0], behind[0]) && slice_eq(before[1], behind[1]) &&
            (redis_is_nil(behind[0]) || !resp_reply_is_error(behind[1]));
@@ -255,11 +252,11 @@ static int tell_script(const struct command_spec *spec, const struct resp_comman
     size_t first, n = command_keys(spec, cmd, &first, 1);
     int told = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct slice *before = r->before + i * KEY_PROBES;
-        const struct slice *behind = r->behind + i * KEY_PROBES;
-        if (is_as_before(before, behind))
+        const struct slice *before = r->before + i * EFFECT_KEY_PROBES;
+        const struct slice *behind = r->behind + i * EFFECT_KEY_PROBES;
+        if (effect_is_as_before(before, behind))
             continue;
-        if (!add_copy(cmd->argv[first + i], behind, r->now_ms, out))
+        if (!effect_add_copy(cmd->argv[first + i], behind, r->now_ms, out))
             return -1;
         told++;
     }
@@ -268,7 +265,7 @@ static int tell_script(const struct command_spec *spec, const struct resp_comman
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-enum kind { XADD, XTRIM, XCLAIM, XAUTOCLAIM, XREADGROUP, SCRIPT, SPOP };
+enum kind { XADD, XTRIM, XCLAIM, XAUTOCLAIM, XREADGROUP, SCRIPT, SPOP, RECORD };
 
 static enum kind kind_of(const struct command_spec *spec)
 {
@@ -276,6 +273,8 @@ static enum kind kind_of(const struct command_spec *spec)
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(spec->name, names[i]) == 0)
             return (enum kind)i;
+    if (transaction_is(spec))
+        return RECORD;
     return strcmp(spec->name, "SPOP") == 0 ? SPOP : SCRIPT;
 }
 
@@ -283,6 +282,8 @@ struct effect_probes effect_probes(const struct command_spec *spec, const struct
                                    struct buf *out)
 {
     struct effect_probes p = {0, 0};
+    if (spec->flags & COMMAND_MEMCACHE)
+        return effect_memcache_probes(cmd, out);
     struct xadd_parts parts;
     size_t first, n;
     switch (kind_of(spec)) {
@@ -308,8 +309,14 @@ struct effect_probes effect_probes(const struct command_spec *spec, const struct
     case SCRIPT:
         n = command_keys(spec, cmd, &first, 1);
         for (size_t i = 0; i < 2 * n; i++)
-            add_key_probes(cmd->argv[first + i % n], out);
-        p.before = p.behind = (unsigned)n * KEY_PROBES;
+            effect_add_key_probes(cmd->argv[first + i % n], out);
+        p.before = p.behind = (unsigned)n * EFFECT_KEY_PROBES;
+        break;
+    case RECORD:
+        if (!transaction_has_undetermined(cmd))
+            break;
+        p.before = effect_transaction_probes(cmd, out);
+        p.behind = effect_transaction_probes(cmd, out);
         break;
     }
     return p;
@@ -319,6 +326,10 @@ struct effect effect_tell(const struct command_spec *spec, const struct resp_com
                           const struct effect_replies *r, struct buf *out)
 {
     struct effect e = {.n = 0};
+    if (spec->flags & COMMAND_MEMCACHE) {
+        e.n = effect_memcache_tell(cmd, r, out);
+        return e;
+    }
     switch (kind_of(spec)) {
     case SPOP:
         break; /* one that isn't chosen is an error */
@@ -341,6 +352,9 @@ struct effect effect_tell(const struct command_spec *spec, const struct resp_com
         break;
     case SCRIPT:
         e.n = tell_script(spec, cmd, r, out);
+        break;
+    case RECORD:
+        e = effect_transaction_tell(cmd, r, out);
         break;
     }
     return e;
@@ -410,6 +424,8 @@ unsigned effect_recovery_probes(const struct command_spec *spec, const struct re
                                 struct buf *out)
 {
     size_t first, n;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return effect_memcache_recovery_probes(cmd, out);
     switch (kind_of(spec)) {
     case SPOP:
         return 0;
@@ -430,8 +446,10 @@ unsigned effect_recovery_probes(const struct command_spec *spec, const struct re
     case SCRIPT:
         n = command_keys(spec, cmd, &first, 1);
         for (size_t i = 0; i < n; i++)
-            add_key_probes(cmd->argv[first + i], out);
-        return (unsigned)n * KEY_PROBES;
+            effect_add_key_probes(cmd->argv[first + i], out);
+        return (unsigned)n * EFFECT_KEY_PROBES;
+    case RECORD:
+        return effect_transaction_probes(cmd, out);
     }
     return 0;
 }
@@ -441,7 +459,7 @@ static int recover_script(const struct command_spec *spec, const struct resp_com
 {
     size_t first, n = command_keys(spec, cmd, &first, 1);
     for (size_t i = 0; i < n; i++)
-        if (!add_copy(cmd->argv[first + i], replies + i * KEY_PROBES, now_ms, out))
+        if (!effect_add_copy(cmd->argv[first + i], replies + i * EFFECT_KEY_PROBES, now_ms, out))
             return -1;
     return (int)n;
 }
@@ -451,6 +469,10 @@ struct effect effect_recover(const struct command_spec *spec, const struct resp_
 {
     struct effect e = {.n = 0};
     struct slice words[5] = {slice_str("XTRIM"), cmd->argv[1]};
+    if (spec->flags & COMMAND_MEMCACHE) {
+        e.n = effect_memcache_recover(cmd, replies, now_ms, out);
+        return e;
+    }
     switch (kind_of(spec)) {
     case SPOP:
         break;
@@ -477,6 +499,9 @@ struct effect effect_recover(const struct command_spec *spec, const struct resp_
         break;
     case SCRIPT:
         e.n = recover_script(spec, cmd, replies, now_ms, out);
+        break;
+    case RECORD:
+        e.n = effect_transaction_recover(cmd, replies, now_ms, out);
         break;
     }
     return e;
@@ -514,6 +539,8 @@ static bool xadd_is_right(const struct resp_command *cmd, const struct xadd_part
 bool effect_is_chosen(const struct command_spec *spec, const struct resp_command *cmd)
 {
     struct xadd_parts p;
+    if (spec->flags & COMMAND_MEMCACHE)
+        return false;
     if (kind_of(spec) == SPOP)
         return pop_count(cmd) >= 0;
     if (kind_of(spec) != XADD)

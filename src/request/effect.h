@@ -17,7 +17,9 @@
  *     XAUTOCLAIM         XCLAIM ... TIME RETRYCOUNT FORCE JUSTID, and XACK of those that are gone
  *     XREADGROUP         XCLAIM ... TIME RETRYCOUNT FORCE JUSTID of what it delivered, XGROUP SETID
  *                        for how far its group has read, XGROUP CREATECONSUMER (effect_group.c)
+ *     MS C c, MD C, ...  memcached's that name a unique: the same without (effect_memcache.c)
  *     EVAL EVALSHA FCALL of each key that isn't as before: RESTORE REPLACE ABSTTL, or DEL
+ *     a transaction      one record: itself, or the same copies in one (effect_transaction.c)
  *
  * What the reply doesn't tell is asked of the store right before the command and right behind it,
  * in the same transaction: the probes. What all of these write are commands of which
@@ -45,6 +47,7 @@ struct effect_replies {
 struct effect {
     int n;          /* so many commands were appended; 0: it did nothing; -1: a probe was refused */
     bool also_here; /* the store where it ran needs them too, to have the same as the others */
+    bool as_it_ran; /* they are what that store ran: it knows what they have overwritten */
 };
 struct effect effect_tell(const struct command_spec *spec, const struct resp_command *cmd,
                           const struct effect_replies *r, struct buf *out);
@@ -57,6 +60,24 @@ unsigned effect_recovery_probes(const struct command_spec *spec, const struct re
                                 struct buf *out);
 struct effect effect_recover(const struct command_spec *spec, const struct resp_command *cmd,
                              const struct slice *replies, uint64_t now_ms, struct buf *out);
+
+/* ---- whole keys, and effect_transaction.c -------------------------------------------------- */
+
+#define EFFECT_KEY_PROBES 3u
+void effect_add_key_probes(struct slice key, struct buf *out);
+/* From the answers to these: the command that makes the same of the key elsewhere. False: they
+ * don't tell. */
+bool effect_add_copy(struct slice key, const struct slice *replies, uint64_t now_ms,
+                     struct buf *out) MUST_USE;
+/* Is the key as it was? Of a key that has been there, and whose lifetime can't be asked for
+ * exactly, that isn't known. */
+bool effect_is_as_before(const struct slice *before, const struct slice *behind);
+/* Of all keys that it writes, so many are appended. */
+unsigned effect_transaction_probes(const struct resp_command *record, struct buf *out);
+struct effect effect_transaction_tell(const struct resp_command *record,
+                                      const struct effect_replies *r, struct buf *out);
+int effect_transaction_recover(const struct resp_command *record, const struct slice *replies,
+                               uint64_t now_ms, struct buf *out);
 
 /* ---- what is chosen ------------------------------------------------------------------------- */
 

@@ -57,4 +57,14 @@ unsigned effect_group_recovery_probes(const struct resp_command *cmd, struct buf
 int effect_group_recover(const struct resp_command *cmd, const struct slice *replies,
                          uint64_t now_ms, struct buf *out);
 
+/* ---- memcached's: as the functions of effect.h -------------------------------------------------
+ */
+
+struct effect_probes effect_memcache_probes(const struct resp_command *cmd, struct buf *out);
+int effect_memcache_tell(const struct resp_command *cmd, const struct effect_replies *r,
+                         struct buf *out);
+unsigned effect_memcache_recovery_probes(const struct resp_command *cmd, struct buf *out);
+int effect_memcache_recover(const struct resp_command *cmd, const struct slice *replies,
+                            uint64_t now_ms, struct buf *out);
+
 #endif

@@ -107,6 +107,11 @@ void request_write_ring(struct requests *rs, const struct operation *op, struct 
 /* Which node would: a replica in this datacenter whose store is up and lacks nothing, this one or
  * the nearest. -1: none. */
 int request_executor(const struct requests *rs, uint32_t token);
+/* The same for this very command: one that compares (it watches keys, or bears a cas) runs at the
+ * first replica, and so does what has COMMAND_SHARES_OUT, but where that is this node and it can't.
+ */
+int request_runner(const struct requests *rs, const struct command_spec *spec,
+                   const struct resp_command *cmd, uint32_t token);
 /* What a peer runs meets this node's own writes to the same keys at no single place. So from
  * request_carry on no write to them may start in any worker (request_is_carried), and the peer is
  * asked when the replicas that are up have acknowledged what this node has written (or when that

@@ -5,6 +5,7 @@
 #include "hint/log.h"
 #include "peer/inbound.h"
 #include "request/flight.h"
+#include "wire/transaction.h"
 #include <string.h>
 
 /* ---- who runs it -------------------------------------------------------------------------------
@@ -51,6 +52,37 @@ int request_first_replica(const struct requests *rs, uint32_t token)
     }
     rcu_read_end();
     return node;
+}
+
+static bool watches(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    return transaction_is(spec) && transaction_watches(cmd).len;
+}
+
+/* Where consumers of one group are connected to different nodes, one replica says what is whose. */
+static int who_shares_out(const struct requests *rs, uint32_t token)
+{
+    int first = request_first_replica(rs, token), near = request_executor(rs, token);
+    return first == (int)rs->peers->self ? near : first;
+}
+
+/* Who is the first one, the peer that asks may see otherwise for a moment: better that two share
+ * out then than none. */
+static bool runs_here(const struct requests *rs, const struct command_spec *spec,
+                      const struct resp_command *cmd, uint32_t token)
+{
+    int node = spec->flags & COMMAND_SHARES_OUT ? request_executor(rs, token)
+                                                : request_runner(rs, spec, cmd, token);
+    return node == (int)rs->peers->self;
+}
+
+int request_runner(const struct requests *rs, const struct command_spec *spec,
+                   const struct resp_command *cmd, uint32_t token)
+{
+    bool compares = watches(spec, cmd) || (spec->flags & COMMAND_MEMCACHE);
+    if (spec->flags & COMMAND_SHARES_OUT)
+        return who_shares_out(rs, token);
+    return compares ? request_first_replica(rs, token) : request_executor(rs, token);
 }
 
 /* ---- at a peer ---------------------------------------------------------------------------------
@@ -130,7 +162,7 @@ struct carry *request_carry(struct requests *rs, const struct command_spec *spec
         c->tokens[c->ntokens++] = request_token(rs, cmd->argv[keys[i]]);
     mem_free(keys);
     count_tokens(rs, c, 1);
-    if (request_executor(rs, token) == node)
+    if (request_runner(rs, spec, cmd, token) == node)
         return c;
     request_carry_drop(rs, c);
     return NULL;
@@ -330,9 +362,12 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
     if (!spec || !inbound_is_undetermined(spec, cmd) || f->tag > CONSISTENCY_DC_EACH_SAFE_QUORUM) {
         serve_error(
             s, slice_str("-ERR this node doesn't run such a command; nothing was written\r\n"));
-    } else if (!same_owner(rs, spec, cmd, &op.token) ||
-               request_executor(rs, op.token) != (int)rs->peers->self) {
+    } else if (!same_owner(rs, spec, cmd, &op.token) || !runs_here(rs, spec, cmd, op.token)) {
         struct buf *b = request_scratch(rs);
+        if (spec && watches(spec, cmd)) { /* whoever watched has to begin anew */
+            serve_error(s, slice_str("*-1\r\n"));
+            return;
+        }
         resp_add_error(
             b,
             "NOQUORUM 0 of 1 needed replicas answered (%s write); nothing was written; the "

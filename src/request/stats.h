@@ -56,6 +56,7 @@ struct stats {
     uint64_t requests[STATS_COMMANDS_MAX][RESULTS]; /* by index into command_table() */
     uint64_t unknown_commands;
     uint64_t connections, connections_total; /* clients: now, since the start */
+    uint64_t cut_off;                        /* of them, for not reading what they asked for */
     uint64_t timeouts;
     uint64_t memcache[MEMCACHE_FIGURES_N];
     uint64_t repairs[REPAIR_RESULTS];

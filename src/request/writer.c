@@ -89,6 +89,10 @@ static void look_after_own(struct writer *w)
     if (forbidden > w->forbidden)
         own_mark_repair(&w->own, "the backend's user may not run writes that peers sent");
     w->forbidden = forbidden;
+    uint64_t emptied = __atomic_load_n(&store_stats(w->o.store)->emptied, __ATOMIC_RELAXED);
+    if (emptied > w->emptied)
+        own_mark_repair(&w->own, "its memcached has started anew and is empty");
+    w->emptied = emptied;
     own_tick(&w->own, writer_serving(w), __atomic_load_n(w->o.clock_trusted, __ATOMIC_RELAXED));
 }
 

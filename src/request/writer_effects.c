@@ -4,6 +4,7 @@
 #include "request/writer_internal.h"
 #include "ring/hash.h"
 #include "store/stamps.h"
+#include "wire/transaction.h"
 
 #define RECOVER_MAX 64 /* lost ones in one batch */
 #define SETTLE_MS   2000
@@ -591,12 +592,25 @@ void writer_effects_gather(struct writer *w, struct batch *b)
 /* ---- what it did, to the others ----------------------------------------------------------------
  */
 
-static void note_overwritten(struct writer *w, const struct resp_command *cmd, uint64_t stamp)
+static void note_key(struct writer *w, const struct command_spec *spec,
+                     const struct resp_command *cmd, uint64_t stamp)
 {
-    const struct command_spec *spec = command_find(cmd->argv[0]);
     size_t key;
     if (spec && command_overwritten(spec, cmd, &key, 1))
         store_note_overwrite(w->o.store, cmd->argv[key], stamp, w->tag);
+}
+
+/* Copies: each overwrites one key. */
+static void note_overwritten(struct writer *w, const struct resp_command *cmd, uint64_t stamp)
+{
+    const struct command_spec *spec = command_find(cmd->argv[0]);
+    struct transaction t;
+    note_key(w, spec, cmd, stamp);
+    if (!transaction_is(spec))
+        return;
+    for (transaction_open(&t, cmd); transaction_next(&t);)
+        note_key(w, t.spec, &t.cmd, stamp);
+    transaction_close(&t);
 }
 
 static void pass_effect(struct writer *w, struct effect_run *r, const struct effect *did,
@@ -613,7 +627,8 @@ static void pass_effect(struct writer *w, struct effect_run *r, const struct eff
                                               .stamp = r->stamp,
                                               .tag = w->tag};
         pass_to_logs(w, m, &write);
-        note_overwritten(w, &cmd, r->stamp);
+        if (!did->as_it_ran)
+            note_overwritten(w, &cmd, r->stamp);
         if (did->also_here)
             run_here_too(w, &write);
     }
@@ -706,7 +721,8 @@ static void finish_effect(struct writer *w, const struct batch *b, struct effect
     } else if (s->outcome == STORE_APPLIED || s->outcome == STORE_UNKNOWN) {
         m->own_outcome = STORE_UNKNOWN;
         resp_add_error(&m->own_reply, UNKNOWN_TEXT);
-        if (s->outcome == STORE_APPLIED)
+        /* the number of a memcached doesn't tell of what wasn't answered */
+        if (s->outcome == STORE_APPLIED || (r->spec->flags & COMMAND_MEMCACHE))
             lose_effect(w, r->spec, &r->cmd);
     } else if (s->outcome == STORE_STALE) {
         m->own_outcome = STORE_FAILED;

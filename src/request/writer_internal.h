@@ -42,7 +42,7 @@ struct writer {
     struct handoff *handoff;
     struct effects effects;
     enum node_state state; /* what is told: also STANDBY while the own log has to be replayed */
-    uint64_t forbidden;    /* of the store's count of such writes: what the mark knows of */
+    uint64_t forbidden, emptied; /* of the store's counts of these: what the mark knows of */
     struct mail_member **later; /* members that have to wait, one message each */
     size_t n_later;
     bool ring_changed; /* `met` hasn't heard of it yet */

@@ -6,6 +6,7 @@
 #include "peer/inbound.h"
 #include "request/mend.h"
 #include "request/writer_internal.h"
+#include "wire/memcache_command.h"
 
 #define BEATS_EVERY_MS 250
 
@@ -26,7 +27,9 @@ static bool is_mend(const struct item *it)
         return c->argc == 6 && slice_is(c->argv[4], "REPLACE") && slice_is(c->argv[5], "ABSTTL");
     if (slice_is(c->argv[0], "SET"))
         return c->argc == 3 || (c->argc == 5 && slice_is(c->argv[3], "PXAT"));
-    return slice_is(c->argv[0], "DEL") && c->argc == 2;
+    if (slice_is(c->argv[0], "MS"))
+        return c->argc >= 3 && c->argc <= 5 && !memcache_names_unique(c);
+    return (slice_is(c->argv[0], "DEL") || slice_is(c->argv[0], "MD")) && c->argc == 2;
 }
 
 /* A member that this node knows, and the giver of the copy doesn't, may have a write on its way to

@@ -1,6 +1,7 @@
 /* Writes of this node's clients: into the logs and a batch, and what the store made of them. */
 #include "core/log.h"
 #include "request/writer_internal.h"
+#include "wire/transaction.h"
 
 /* ---- what clients send
  * ---------------------------------------------------------------------------- */
@@ -247,6 +248,22 @@ void writer_finish_logged(struct writer *w, struct item *it)
     }
 }
 
+/* A transaction that watches is for the own store alone. The others get it without that, and
+ * without what it has only read; or nothing: it wasn't done. False: nothing. */
+static bool settle_watched(struct mail_write *m, const struct item *it)
+{
+    struct buf settled = BUF_INIT;
+    if (!transaction_is(it->spec) || !it->at_store || transaction_watches(&it->cmd).len == 0)
+        return true;
+    if (!slice_is(it->at_store->reply, "*-1\r\n"))
+        transaction_settled(&it->cmd, &settled);
+    buf_fini(&m->command); /* the item points there, and isn't looked at any more */
+    m->command = settled;
+    for (unsigned i = 0; i < m->nreplicas && settled.len == 0; i++)
+        m->replica[i].verdict = VERDICT_APPLIED;
+    return settled.len > 0;
+}
+
 /* Where there is no own log: the own store has it, or isn't a replica; now the logs of the others,
  * then the worker. */
 void writer_finish_own(struct writer *w, struct item *it)
@@ -254,7 +271,7 @@ void writer_finish_own(struct writer *w, struct item *it)
     struct mail_write *m = it->order;
     it->order = NULL;
     take_own_word(m, it->at_store);
-    if (writer_has_effect(m->own_outcome))
+    if (writer_has_effect(m->own_outcome) && settle_watched(m, it))
         pass_to_replicas(w, m, it->stamp, it->tag);
     writer_answer(m);
 }

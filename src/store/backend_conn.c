@@ -417,6 +417,14 @@ const char *backend_conn_why(const struct backend_conn *c)
     return c->why;
 }
 
+bool backend_conn_local(const struct backend_conn *c, struct address *out)
+{
+    if (c->state != READY)
+        return false;
+    address_of_socket(c->stream.fd, false, out);
+    return out->kind == ADDRESS_TCP;
+}
+
 struct buf *backend_conn_out(struct backend_conn *c)
 {
     return &c->stream.out;

@@ -15,6 +15,7 @@
 #ifndef STORE_BACKEND_CONN_H
 #define STORE_BACKEND_CONN_H
 
+#include "core/address.h"
 #include "core/buf.h"
 #include "core/error.h"
 #include "wire/resp.h"
@@ -77,6 +78,9 @@ void backend_conn_flush(struct backend_conn *c);
 void backend_conn_flush_later(struct backend_conn *c);
 /* The owner doesn't like what it heard. Calls `lost`. */
 void backend_conn_break(struct backend_conn *c, const char *reason);
+/* Where it comes from, as the backend sees it: of an IPv4 or IPv6 connection that stands. False: it
+ * is none. */
+bool backend_conn_local(const struct backend_conn *c, struct address *out) MUST_USE;
 void backend_conn_settled(struct backend_conn *c);
 void backend_conn_hurry(struct backend_conn *c); /* the backend is said to be back: try soon */
 

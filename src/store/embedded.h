@@ -51,6 +51,7 @@
 #include "store/record.h"
 #include "store/strings.h"
 #include "store/wal.h"
+#include "wire/transaction.h"
 #include <lmdb.h>
 
 struct embedded_totals {
@@ -101,8 +102,9 @@ struct embedded {
 
     /* the writer publishes, readers load in this order */
     struct memtable *active, *frozen; /* RCU; may be NULL */
-    struct embedded_flush *flush;     /* RCU; NULL: there was none */
-    uint64_t generation; /* atomic: goes up before `frozen` goes, its records in LMDB */
+    uint64_t changing; /* atomic: odd while a change becomes visible, record after record */
+    struct embedded_flush *flush; /* RCU; NULL: there was none */
+    uint64_t generation;          /* atomic: goes up before `frozen` goes, its records in LMDB */
 
     /* the writer's */
     struct store_events events;
@@ -260,6 +262,9 @@ enum embedded_space embedded_make_space(struct embedded *s, size_t wanted, int *
 void embedded_thaw(struct embedded *s);
 void embedded_tidy(struct embedded *s);
 
+/* A record's version, for WATCH: of what is there or, by the time `now`, isn't any more. NULL: no
+ * record. */
+void embedded_version(const struct record *r, uint64_t now, uint8_t out[TRANSACTION_VERSION]);
 /* ---- embedded_flush.c -------------------------------------------------------------------------
  */
 /* The stamp of the last flush; {0}: there was none. Any thread. */

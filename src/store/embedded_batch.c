@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "store/embedded.h"
 #include "store/strings.h"
+#include "wire/transaction.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -169,11 +170,12 @@ static int run_flush(struct embedded_change *c, struct store_write *w, struct bu
     return rc;
 }
 
-/* 0: done, outcome and reply are set. Else the whole attempt must be given up. */
-static int run_write(struct embedded_change *c, struct store_write *w, struct buf *replies)
+/* One command: w's, or of those of which it consists. 0: done, the reply is there.
+ * EMBEDDED_REFUSED: there is no room for it. Else the whole attempt must be given up. */
+static int run_command(struct embedded_change *c, struct store_write *w,
+                       const struct command_spec *spec, const struct resp_command *cmd,
+                       struct buf *replies)
 {
-    if (w->spec && (w->spec->flags & COMMAND_RING) && w->spec->class_ == COMMAND_OVERWRITE)
-        return run_flush(c, w, replies);
     size_t start = replies->len;
     struct embedded *s = c->s;
     struct embedded_mark before = embedded_mark(c);
@@ -184,25 +186,79 @@ static int run_write(struct embedded_change *c, struct store_write *w, struct bu
                       .scratch = &s->scratch};
     struct string_access access = {open_cell, close_cell, &run, run.scratch};
     const struct string_command *command =
-        w->cmd->argc ? embedded_command(s, w->spec, w->cmd->argv[0]) : NULL;
+        cmd->argc ? embedded_command(s, spec, cmd->argv[0]) : NULL;
     if (!command) {
         resp_add_error(replies, "ERR the embedded store has no such command");
         return 0;
     }
-    if (string_run(command, w->cmd, &access, replies)) {
+    if (string_run(command, cmd, &access, replies)) {
         c->dropped += run.dropped;
         c->unguarded += run.unguarded && w->source != 0 && !w->mend;
         w->outcome = run.dropped && !run.stored ? STORE_STALE : STORE_APPLIED;
         return 0;
     }
-    if (!run.collided && run.rc != EMBEDDED_REFUSED)
+    if (!run.collided)
         return run.rc;
     embedded_rewind(c, before);
     replies->len = start;
-    if (run.collided)
-        resp_add_error(replies, "ERR the key's 128-bit hash is that of another key");
-    else
-        refuse(s, w, replies);
+    resp_add_error(replies, "ERR the key's 128-bit hash is that of another key");
+    return 0;
+}
+
+/* In the place that the transaction has among the writes. */
+static int is_as_watched(struct embedded_change *c, const struct resp_command *record, bool *same)
+{
+    struct slice watches = transaction_watches(record);
+    size_t n = watches.len / TRANSACTION_VERSION;
+    int rc = 0;
+    *same = true;
+    for (size_t i = 0; i < n && *same && rc == 0; i++) {
+        uint8_t now[TRANSACTION_VERSION];
+        struct record_key key;
+        struct record rec;
+        record_key_make(transaction_key(record, i), &key);
+        rc = embedded_find(c, &key, &rec);
+        bool there = rc == 0 && !embedded_is_dead(&rec, c->flush);
+        embedded_version(there ? &rec : NULL, clock_wall_ms(), now);
+        rc = rc == MDB_NOTFOUND ? 0 : rc;
+        *same = memcmp(now, watches.ptr + i * TRANSACTION_VERSION, sizeof now) == 0;
+    }
+    return rc;
+}
+
+/* A client's transaction: all of its commands or none; each is judged by itself. */
+static int run_record(struct embedded_change *c, struct store_write *w, struct buf *replies)
+{
+    struct transaction t;
+    bool same;
+    int rc = is_as_watched(c, w->cmd, &same);
+    if (rc != 0 || !same) {
+        buf_add_str(replies, "*-1\r\n");
+        return rc;
+    }
+    resp_add_array(replies, transaction_count(w->cmd));
+    for (transaction_open(&t, w->cmd); rc == 0 && transaction_next(&t);)
+        rc = run_command(c, w, t.spec, &t.cmd, replies);
+    transaction_close(&t);
+    if (rc == 0)
+        w->outcome = STORE_APPLIED;
+    return rc;
+}
+
+/* 0: done, outcome and reply are set. Else the whole attempt must be given up. */
+static int run_write(struct embedded_change *c, struct store_write *w, struct buf *replies)
+{
+    if (w->spec && (w->spec->flags & COMMAND_RING) && w->spec->class_ == COMMAND_OVERWRITE)
+        return run_flush(c, w, replies);
+    size_t start = replies->len;
+    struct embedded_mark before = embedded_mark(c);
+    int rc = transaction_is(w->spec) ? run_record(c, w, replies)
+                                     : run_command(c, w, w->spec, w->cmd, replies);
+    if (rc != EMBEDDED_REFUSED)
+        return rc;
+    embedded_rewind(c, before);
+    replies->len = start;
+    refuse(c->s, w, replies);
     return 0;
 }
 

@@ -182,7 +182,9 @@ static void publish(struct embedded_change *c)
     if (memtable_is_empty(t))
         t->began_ms = clock_mono_ms();
     wal_commit(&c->tail);
+    (void)__atomic_add_fetch(&s->changing, 1, __ATOMIC_SEQ_CST);
     memtable_publish(t);
+    (void)__atomic_add_fetch(&s->changing, 1, __ATOMIC_SEQ_CST);
     t->growth += c->growth;
     if (c->next_due < t->next_due)
         t->next_due = c->next_due;

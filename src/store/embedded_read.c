@@ -2,6 +2,8 @@
 #include "core/mem.h"
 #include "store/embedded.h"
 #include "store/strings.h"
+#include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -132,9 +134,77 @@ const struct string_command *embedded_command(const struct embedded *s,
     return string_find(name); /* a write may come under another name than its client's: SETEX */
 }
 
+void embedded_version(const struct record *r, uint64_t now, uint8_t out[TRANSACTION_VERSION])
+{
+    bool live = r && record_live(r, now);
+    const uint64_t of[] = {live,
+                           r ? r->overwrite.time : 0,
+                           r ? r->overwrite.tag : 0,
+                           r ? r->newest.time : 0,
+                           r ? r->newest.tag : 0,
+                           live ? r->expires : 0,
+                           live ? XXH3_64bits(r->value.ptr, r->value.len) : 0};
+    XXH128_hash_t h = XXH3_128bits(of, sizeof of);
+    _Static_assert(sizeof h == TRANSACTION_VERSION, "what a record of a transaction has room for");
+    memcpy(out, &h, sizeof h);
+}
+
+static int read_versions(struct look *l, const struct resp_command *cmd, struct buf *reply)
+{
+    uint8_t version[TRANSACTION_VERSION];
+    resp_add_array(reply, cmd->argc - 1);
+    for (size_t i = 1; i < cmd->argc && l->rc == 0; i++) {
+        struct record_key k;
+        record_key_make(cmd->argv[i], &k);
+        l->rc = find(l->r, &k, &l->record);
+        bool there = l->rc == 0 && !embedded_is_dead(&l->record, embedded_flush_of(store_of(l->r)));
+        embedded_version(there ? &l->record : NULL, l->now, version);
+        l->rc = l->rc == MDB_NOTFOUND ? 0 : l->rc;
+        resp_add_bulk(reply, slice_of(version, sizeof version));
+    }
+    return l->rc;
+}
+
+static int run_read(struct look *l, const struct command_spec *spec, const struct resp_command *cmd,
+                    struct buf *reply);
+
+static int read_all(struct look *l, const struct resp_command *record, struct buf *reply)
+{
+    struct transaction t;
+    resp_add_array(reply, transaction_count(record));
+    for (transaction_open(&t, record); l->rc == 0 && transaction_next(&t);)
+        l->rc = run_read(l, t.spec, &t.cmd, reply);
+    transaction_close(&t);
+    return l->rc;
+}
+
+#define TRY_MS 200
+
+/* All of its reads see the same: when a batch became visible meanwhile, they are done again. */
+static int read_together(struct look *l, const struct resp_command *record, struct buf *reply)
+{
+    const uint64_t *changing = &store_of(l->r)->changing;
+    uint64_t until = clock_mono_ms() + TRY_MS;
+    size_t start = reply->len;
+    for (;;) {
+        uint64_t before = __atomic_load_n(changing, __ATOMIC_SEQ_CST);
+        reply->len = start;
+        int rc = before % 2 ? 0 : read_all(l, record, reply);
+        if (rc != 0 || (before % 2 == 0 && __atomic_load_n(changing, __ATOMIC_SEQ_CST) == before))
+            return rc;
+        if (clock_mono_ms() >= until)
+            return EBUSY;
+        sched_yield();
+    }
+}
+
 static int run_read(struct look *l, const struct command_spec *spec, const struct resp_command *cmd,
                     struct buf *reply)
 {
+    if (transaction_is(spec))
+        return read_together(l, cmd, reply);
+    if (spec && (spec->flags & COMMAND_RECORD))
+        return read_versions(l, cmd, reply);
     struct string_access access = {open_cell, close_cell, l, &l->r->scratch};
     struct slice name = cmd->argc ? cmd->argv[0] : slice_of("", 0);
     const struct string_command *c = embedded_command(store_of(l->r), spec, name);

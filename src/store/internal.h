@@ -33,7 +33,12 @@ struct store_ops {
     void (*copy)(struct store_reader *r, struct slice key, bool command, store_copy_fn *fn,
                  void *arg);
     void (*gets_company)(struct store *s); /* NULL: nothing to do */
-    uint64_t (*value_max)(const struct store *s); /* NULL: none is known */
+    /* NULL, all three, where store_takes_writes_anywhere is always false. */
+    struct store_watch *(*watch_new)(struct store_reader *r);
+    void (*watch_run)(struct store_watch *w, const struct command_spec *spec,
+                      const struct resp_command *cmd, store_read_fn *fn, void *arg);
+    void (*watch_free)(struct store_watch *w);
+    uint64_t (*value_max)(const struct store *s); /* NULL: there is none */
 };
 
 /* Published through RCU, so that any thread may ask why a store is down. */
@@ -52,6 +57,11 @@ struct store {
 /* First member of a store's reading side. */
 struct store_reader {
     struct store *store;
+};
+
+/* First member of a connection for WATCH. */
+struct store_watch {
+    const struct store_ops *ops;
 };
 
 void store_base_init(struct store *s, const struct store_ops *ops);

@@ -6,15 +6,15 @@
  *     stats                which one is it: has it started anew?
  */
 #include "store/memcached.h"
-#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define VERSION_MAJOR 1
 #define VERSION_MINOR 6
+
+#define VALUE_MAX_DEFAULT (1024u * 1024) /* of memcached, unless it is told another */
 
 /* ---- how it is spoken to -------------------------------------------------------------------- */
 
@@ -36,7 +36,7 @@ static void add_version_question(struct buf *out)
 }
 
 /* VERSION 1.6.18 */
-static bool too_old(struct slice reply, struct error *e)
+bool memcached_too_old(struct slice reply, struct error *e)
 {
     unsigned major, minor;
     char text[64];
@@ -56,7 +56,7 @@ const struct backend_protocol memcached_protocol = {.name = "memcached",
                                                     .add_ping = add_ping,
                                                     .add_greeting = add_greeting,
                                                     .add_version_question = add_version_question,
-                                                    .too_old = too_old};
+                                                    .too_old = memcached_too_old};
 
 /* ---- up ------------------------------------------------------------------------------------- */
 
@@ -66,7 +66,7 @@ static bool by_number(void *arg, const struct stamp_intent *in)
     return in->seq <= memcached_numbers_by_hash(&m->numbers, in->source);
 }
 
-static void go_up(struct memcached *m)
+void memcached_go_up(struct memcached *m)
 {
     m->up = true;
     m->said[0] = 0;
@@ -77,110 +77,6 @@ static void go_up(struct memcached *m)
     m->events.up(m->events.arg);
 }
 
-/* Neither 0 nor that of another node or start, but by one chance in 65,535. */
-static void set_mark(struct memcached *m, struct memcached_start start)
-{
-    char text[128];
-    snprintf(text, sizeof text, "%s %" PRIu64 " %" PRIu64, m->backend.self_id, start.pid,
-             start.started);
-    uint32_t mark = (uint32_t)(stamps_hash(slice_str(text)) % UINT16_MAX) + 1;
-    __atomic_store_n(&m->mark, mark, __ATOMIC_RELEASE);
-}
-
-static void compare_start(struct memcached *m, struct memcached_start now)
-{
-    struct memcached_start was = memcached_numbers_start(&m->numbers);
-    set_mark(m, now);
-    if (was.pid == now.pid && was.started == now.started)
-        return;
-    memcached_numbers_set_start(&m->numbers, now);
-    if (was.pid == 0)
-        return;
-    STORE_COUNT(m->backend.base.stats.emptied, 1);
-    log_warn("the backend has started anew and is empty: what this node had is gone");
-}
-
-static void unfit(struct memcached *m, const char *what, struct slice reply)
-{
-    char text[256];
-    struct slice line = memcached_line(reply);
-    snprintf(text, sizeof text, "%s%.*s", what, (int)(line.len < 200 ? line.len : 200),
-             (const char *)line.ptr);
-    backend_conn_break(m->conn, text);
-}
-
-static void show_figures(struct memcached *m, struct slice reply)
-{
-    struct slice text;
-    uint64_t n;
-    if (memcached_stat(reply, "curr_items", &text) && memcached_number(text, &n))
-        STORE_SHOW(m->backend.base.stats.keys, n);
-    if (memcached_stat(reply, "bytes", &text) && memcached_number(text, &n))
-        STORE_SHOW(m->backend.base.stats.bytes, n);
-}
-
-static void on_stats(void *arg, const struct slice *reply)
-{
-    struct memcached *m = arg;
-    struct memcached_start start;
-    struct slice pid, time, uptime;
-    uint64_t now, age;
-    if (!reply)
-        return;
-    if (!memcached_stat(*reply, "pid", &pid) || !memcached_number(pid, &start.pid) ||
-        !memcached_stat(*reply, "time", &time) || !memcached_number(time, &now) ||
-        !memcached_stat(*reply, "uptime", &uptime) || !memcached_number(uptime, &age)) {
-        unfit(m, "its stats don't say when it started: ", *reply);
-        return;
-    }
-    start.started = now - age;
-    compare_start(m, start);
-    show_figures(m, *reply);
-    go_up(m);
-}
-
-static void on_settings(void *arg, const struct slice *reply)
-{
-    struct memcached *m = arg;
-    struct slice max;
-    uint64_t n;
-    if (reply && memcached_stat(*reply, "item_size_max", &max) && memcached_number(max, &n))
-        __atomic_store_n(&m->value_max, n, __ATOMIC_RELEASE);
-}
-
-static void on_noop(void *arg, const struct slice *reply)
-{
-    if (reply && !slice_eq(*reply, slice_str("MN\r\n")))
-        unfit(arg, "it doesn't know meta commands: ", *reply);
-}
-
-static void on_version(void *arg, const struct slice *reply)
-{
-    struct memcached *m = arg;
-    struct error e;
-    if (reply && too_old(*reply, &e))
-        backend_conn_break(m->conn, e.text);
-    else if (reply && memcached_is_error(*reply))
-        unfit(m, "", *reply);
-}
-
-static void greet(void *owner)
-{
-    struct memcached *m = owner;
-    static const struct {
-        const char *text;
-        backend_reply_fn *fn;
-    } questions[] = {{"version\r\n", on_version},
-                     {"mn\r\n", on_noop},
-                     {"stats settings\r\n", on_settings},
-                     {"stats\r\n", on_stats}};
-    for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
-        buf_add_str(backend_conn_out(m->conn), questions[i].text);
-        backend_conn_expect(m->conn, 1, questions[i].fn, m);
-    }
-    backend_conn_flush(m->conn);
-}
-
 /* ---- down ----------------------------------------------------------------------------------- */
 
 static void on_lost(void *owner, const char *reason)
@@ -188,6 +84,7 @@ static void on_lost(void *owner, const char *reason)
     struct memcached *m = owner;
     bool was_up = m->up;
     m->up = false;
+    uv_timer_stop(&m->again);
     STORE_COUNT(m->backend.base.stats.errors, 1);
     if (!was_up && strcmp(m->said, reason) != 0)
         log_warn("the backend can't be used: %s", reason); /* else the writer says it */
@@ -201,7 +98,7 @@ static void on_lost(void *owner, const char *reason)
 
 static void writer_start(struct store *s, uv_loop_t *loop, const struct store_events *events)
 {
-    static const struct backend_conn_ops ops = {.ready = greet, .lost = on_lost};
+    static const struct backend_conn_ops ops = {.ready = memcached_greet, .lost = on_lost};
     struct memcached *m = memcached_of(s);
     char mends[MEMCACHED_ID_MAX + 1];
     m->events = *events;
@@ -210,12 +107,15 @@ static void writer_start(struct store *s, uv_loop_t *loop, const struct store_ev
              m->backend.self_id);
     (void)memcached_numbers_name(&m->numbers, STORE_SOURCE_MENDS, mends);
     m->mends = memcached_numbers_of(&m->numbers, STORE_SOURCE_MENDS)->given;
+    uv_timer_init(loop, &m->again);
+    m->again.data = m;
     m->conn = backend_conn_new(loop, &memcached_protocol, &m->backend.address, &ops, m);
 }
 
 static void writer_stop(struct store *s)
 {
     backend_conn_free(memcached_of(s)->conn);
+    uv_close((uv_handle_t *)&memcached_of(s)->again, NULL);
 }
 
 static uint64_t last(struct store *s, unsigned source, const char *node_id)
@@ -225,8 +125,9 @@ static uint64_t last(struct store *s, unsigned source, const char *node_id)
 
 static uint64_t value_max(const struct store *s)
 {
-    return __atomic_load_n(&((const struct memcached *)(const void *)s)->value_max,
-                           __ATOMIC_ACQUIRE);
+    uint64_t told =
+        __atomic_load_n(&((const struct memcached *)(const void *)s)->value_max, __ATOMIC_ACQUIRE);
+    return told ? told : VALUE_MAX_DEFAULT;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */

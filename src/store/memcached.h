@@ -1,6 +1,6 @@
 /* store/memcached: the struct that the parts of the memcached store share. Internal to the room:
- *     memcached.c          opening; the writing side's ups and downs, and what it asks on each new
- *                          connection
+ *     memcached.c          opening, how it is spoken to; the writing side's ups and downs
+ *     memcached_greet.c    what is asked on each new connection of the writing side
  *     memcached_batch.c    a batch goes out as meta commands, one behind the other
  *     memcached_read.c     the reading sides; memcached_copy.c what read repair asks them
  *     memcached_wire.h     bytes, memcached_numbers.h what stands beside it
@@ -32,8 +32,9 @@ struct memcached {
     /* all below is the writing side's */
     struct store_events events;
     struct backend_conn *conn;
+    uv_timer_t again; /* looks whether the old connection is gone, */
+    uint64_t wait_until_ms;
     struct memcached_numbers numbers;
-    bool numbers_open;
     uint64_t mends; /* the number of the last mend */
     char said[256]; /* the reason last logged while it didn't come up */
     bool up;
@@ -41,6 +42,7 @@ struct memcached {
     uint32_t *sent;    /* those on their way, */
     size_t nsent, got; /* how many, and how many of them are answered */
     size_t sent_room;
+    bool flushes;     /* a flush is among them */
     struct buf reply; /* the answer being read, as RESP */
 };
 
@@ -56,6 +58,10 @@ static inline uint16_t memcached_mark(const struct memcached *m)
 
 /* memcached.c */
 extern const struct backend_protocol memcached_protocol;
+bool memcached_too_old(struct slice version, struct error *e);
+void memcached_go_up(struct memcached *m); /* greeted */
+/* memcached_greet.c */
+void memcached_greet(void *m);
 /* memcached_batch.c */
 void memcached_apply(struct store *s, struct store_batch *batch);
 /* The connection broke: the batch is the writer's again. */

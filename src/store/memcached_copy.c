@@ -147,7 +147,8 @@ static void take_value(struct copying *c, struct slice reply)
     c->out.weight = store_weight_string(value);
 }
 
-/* ME key exp=-1 ..., in seconds from now; or EN */
+/* ME key exp=-1 ..., or EN. -1: it has none; else seconds from now, which 1.6.18 tells as negative.
+ */
 static void take_lifetime(struct copying *c, struct slice reply)
 {
     struct slice line = memcached_line(reply), word;
@@ -155,7 +156,7 @@ static void take_lifetime(struct copying *c, struct slice reply)
     while (memcached_word(&line, &word))
         if (word.len > 4 && memcmp(word.ptr, "exp=", 4) == 0) {
             int64_t v = strtoll((const char *)word.ptr + 4, NULL, 10); /* a line end stops it */
-            c->out.expires = v >= 0 ? clock_wall_ms() + (uint64_t)v * 1000 : 0;
+            c->out.expires = v != -1 ? clock_wall_ms() + (uint64_t)llabs(v) * 1000 : 0;
             found = true;
         }
     c->out.expires_roughly = c->out.expires != 0;

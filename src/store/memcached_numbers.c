@@ -16,6 +16,8 @@ struct memcached_numbers_head {
     uint64_t magic;
     uint64_t n; /* slots in use */
     struct memcached_start start;
+    char host[64]; /* of the last connection; "": it has no name */
+    uint64_t port;
 };
 
 static_assert(sizeof(struct memcached_number) == 96, "the file's format");
@@ -155,11 +157,25 @@ bool memcached_numbers_give(struct memcached_numbers *m, unsigned source, uint64
     return false;
 }
 
+bool memcached_numbers_is_open(struct memcached_numbers *m, unsigned source, uint64_t seq)
+{
+    const struct memcached_number *x = seq ? memcached_numbers_of(m, source) : NULL;
+    return x && seq > x->last && seq <= x->given;
+}
+
 void memcached_numbers_move(struct memcached_numbers *m, unsigned source, uint64_t seq)
 {
     struct memcached_number *x = seq ? memcached_numbers_of(m, source) : NULL;
     if (x && seq > x->last)
         STORE(x->last, seq);
+}
+
+bool memcached_numbers_in_flight(const struct memcached_numbers *m)
+{
+    for (size_t i = 0; i < m->head->n; i++)
+        if (m->all[i].given > m->all[i].last)
+            return true;
+    return false;
 }
 
 struct memcached_start memcached_numbers_start(const struct memcached_numbers *m)
@@ -170,4 +186,22 @@ struct memcached_start memcached_numbers_start(const struct memcached_numbers *m
 void memcached_numbers_set_start(struct memcached_numbers *m, struct memcached_start s)
 {
     m->head->start = s;
+}
+
+void memcached_numbers_set_connection(struct memcached_numbers *m, const struct address *local)
+{
+    struct memcached_numbers_head *h = m->head;
+    bool named = local && strlen(local->host) < sizeof h->host;
+    memset(h->host, 0, sizeof h->host);
+    if (named)
+        memcpy(h->host, local->host, strlen(local->host));
+    h->port = named ? local->port : 0;
+}
+
+bool memcached_numbers_connection(const struct memcached_numbers *m, struct address *out)
+{
+    const struct memcached_numbers_head *h = m->head;
+    *out = (struct address){.kind = ADDRESS_TCP, .port = (uint16_t)h->port};
+    memcpy(out->host, h->host, sizeof h->host - 1);
+    return out->host[0] != 0;
 }

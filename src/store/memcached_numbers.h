@@ -8,11 +8,13 @@
  * last < number <= given: it was on its way when something broke. Whether it had its effect nobody
  * knows; the node that sent it does so again, and it is applied again (DESIGN.md section 7).
  *
- * The head says which memcached it was: one that has started since is empty. The numbers count all
- * the same: they say what has been applied, not what is left of it. The writer's thread. */
+ * The head says which memcached it was, and on which connection it was written to. One that has
+ * started since is empty. The numbers count all the same: they say what has been applied, not what
+ * is left of it. The writer's thread. */
 #ifndef STORE_MEMCACHED_NUMBERS_H
 #define STORE_MEMCACHED_NUMBERS_H
 
+#include "core/address.h"
 #include "store/store.h"
 
 #define MEMCACHED_NUMBERS_MAX 8192u /* nodes, also those that are gone */
@@ -48,10 +50,19 @@ struct memcached_number *memcached_numbers_of(struct memcached_numbers *m, unsig
 uint64_t memcached_numbers_by_hash(const struct memcached_numbers *m, uint64_t hash);
 /* It goes out. True: it has gone out before, and was never answered. */
 bool memcached_numbers_give(struct memcached_numbers *m, unsigned source, uint64_t seq);
+/* It has gone out and wasn't answered. */
+bool memcached_numbers_is_open(struct memcached_numbers *m, unsigned source, uint64_t seq);
 /* It is dealt with. 0: it has no number. */
 void memcached_numbers_move(struct memcached_numbers *m, unsigned source, uint64_t seq);
 
+/* A write has gone out and wasn't answered. */
+bool memcached_numbers_in_flight(const struct memcached_numbers *m);
+
 struct memcached_start memcached_numbers_start(const struct memcached_numbers *m);
 void memcached_numbers_set_start(struct memcached_numbers *m, struct memcached_start s);
+
+/* On which connection they went out last; NULL, and false: on one that has no name. */
+void memcached_numbers_set_connection(struct memcached_numbers *m, const struct address *local);
+bool memcached_numbers_connection(const struct memcached_numbers *m, struct address *out);
 
 #endif

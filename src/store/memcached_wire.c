@@ -1,9 +1,9 @@
 #include "store/memcached_wire.h"
+#include "wire/base64.h"
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 
-#define UNIQUE_BITS 48u
+#define UNIQUE_BITS MEMCACHE_UNIQUE_BITS
 #define UNIQUE_MASK (((uint64_t)1 << UNIQUE_BITS) - 1)
 #define REPLY_LINE_MAX                                                                             \
     2048u /* of memcached's replies; metadata of an item is longer than its key */
@@ -55,6 +55,25 @@ bool memcached_is_error(struct slice reply)
            begins(reply, "SERVER_ERROR ");
 }
 
+bool memcached_names_peer(struct slice reply, const char *host, uint16_t port)
+{
+    char end[8];
+    size_t n = (size_t)snprintf(end, sizeof end, ":%u", port), h = strlen(host);
+    struct slice line, word;
+    while (line = memcached_line(reply), line.len) {
+        const uint8_t *next = memchr(reply.ptr, '\n', reply.len);
+        size_t size = next ? (size_t)(next - reply.ptr) + 1 : reply.len;
+        reply = slice_of(reply.ptr + size, reply.len - size);
+        (void)memcached_word(&line, &word); /* STAT */
+        bool addr = memcached_word(&line, &word) && word.len > 5 &&
+                    memcmp(word.ptr + word.len - 5, ":addr", 5) == 0;
+        if (addr && memcached_word(&line, &word) && word.len > n + h &&
+            memcmp(word.ptr + word.len - n, end, n) == 0 && memmem(word.ptr, word.len, host, h))
+            return true;
+    }
+    return false;
+}
+
 bool memcached_stat(struct slice reply, const char *name, struct slice *value)
 {
     struct slice line, word;
@@ -84,20 +103,19 @@ static bool is_plain(struct slice key)
 struct wire_key {
     struct slice text;
     bool encoded;
-    char room[MEMCACHE_KEY_MAX / 3 * 4 + 8];
+    struct buf room;
 };
 
 static bool wire_key(struct slice key, struct wire_key *out, struct error *e)
 {
     bool plain = is_plain(key);
-    size_t size = plain ? key.len : (key.len + 2) / 3 * 4;
+    size_t size = plain ? key.len : BASE64_ENCODED(key.len);
+    *out = (struct wire_key){.text = key, .encoded = !plain};
     if (key.len == 0 || size > MEMCACHE_KEY_MAX)
         return error_set(e, "CLIENT_ERROR bad command line format");
-    out->text = key;
-    out->encoded = !plain;
     if (!plain) {
-        int n = EVP_EncodeBlock((unsigned char *)out->room, key.ptr, (int)key.len);
-        out->text = slice_of(out->room, (size_t)n);
+        base64_add(&out->room, key);
+        out->text = buf_slice(&out->room);
     }
     return true;
 }
@@ -197,30 +215,37 @@ static bool encode_classic(const struct resp_command *cmd, const struct wire_key
     return true;
 }
 
-bool memcached_encode(const struct resp_command *cmd, uint16_t mark, struct buf *out,
-                      struct error *e)
+static bool encode(const struct resp_command *cmd, char kind, const struct wire_key *key,
+                   uint16_t mark, struct buf *out, struct error *e)
 {
-    struct wire_key key;
-    char kind = (char)(cmd->argv[0].ptr[1] & ~0x20);
-    if (!wire_key(cmd->argv[1], &key, e) || !flags_ok(cmd, kind, e))
-        return false;
     if (kind == 'G' && memcache_flag(cmd, 'G'))
-        return encode_classic(cmd, &key, out, e);
+        return encode_classic(cmd, key, out, e);
     if (kind == 'G' && memcache_flag(cmd, 'E')) {
-        add_line(out, "me", key.text, key.encoded ? slice_str("b") : slice_of("", 0));
+        add_line(out, "me", key->text, key->encoded ? slice_str("b") : slice_of("", 0));
         return true;
     }
     buf_add(out, (const char[]){'m', (char)(kind | 0x20), ' '}, 3);
-    buf_add(out, key.text.ptr, key.text.len);
+    buf_add(out, key->text.ptr, key->text.len);
     if (kind == 'S')
         buf_printf(out, " %zu", cmd->argv[2].len);
-    add_flags(out, cmd, &key, mark);
+    add_flags(out, cmd, key, mark);
     buf_add_str(out, "\r\n");
     if (kind == 'S') {
         buf_add(out, cmd->argv[2].ptr, cmd->argv[2].len);
         buf_add_str(out, "\r\n");
     }
     return true;
+}
+
+bool memcached_encode(const struct resp_command *cmd, uint16_t mark, struct buf *out,
+                      struct error *e)
+{
+    struct wire_key key;
+    char kind = (char)(cmd->argv[0].ptr[1] & ~0x20);
+    bool ok = wire_key(cmd->argv[1], &key, e) && flags_ok(cmd, kind, e) &&
+              encode(cmd, kind, &key, mark, out, e);
+    buf_fini(&key.room);
+    return ok;
 }
 
 /* ---- replies -------------------------------------------------------------------------------- */
@@ -230,7 +255,8 @@ static int64_t bytes_behind(struct slice line)
 {
     struct slice word;
     uint64_t n;
-    bool meta = begins(line, "VA "), classic = begins(line, "VALUE ");
+    bool meta = begins(line, "VA") && (line.len == 2 || line.ptr[2] == ' ');
+    bool classic = begins(line, "VALUE ");
     if (!meta && !classic)
         return 0;
     for (unsigned i = 0; i < (meta ? 2u : 4u); i++)
@@ -360,8 +386,7 @@ void memcached_decode(struct slice reply, uint16_t mark, struct buf *out)
 {
     static const struct {
         const char *word, *code;
-    } plain[] = {
-        {"END\r\n", "EN"}, {"TOUCHED\r\n", "HD"}, {"NOT_FOUND\r\n", "EN"}, {"OK\r\n", "HD"}};
+    } plain[] = {{"END\r\n", "EN"}, {"TOUCHED\r\n", "HD"}, {"NOT_FOUND\r\n", "EN"}};
     for (size_t i = 0; i < ARRAY_LEN(plain); i++)
         if (slice_eq(reply, slice_str(plain[i].word))) {
             add_code(out, plain[i].code, 0);

@@ -40,6 +40,8 @@ bool memcached_word(struct slice *line, struct slice *word);
 
 /* The value of a `STAT name value` line; false: there is none. */
 bool memcached_stat(struct slice reply, const char *name, struct slice *value);
+/* In an answer to `stats conns`: a connection from there is open. */
+bool memcached_names_peer(struct slice reply, const char *host, uint16_t port);
 bool memcached_number(struct slice text, uint64_t *out);
 
 #endif

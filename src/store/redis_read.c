@@ -3,6 +3,7 @@
  * because it comes back later than the writing side's, they wait for its next attempt. */
 #include "core/mem.h"
 #include "store/redis.h"
+#include "wire/transaction.h"
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
@@ -13,6 +14,8 @@ struct redis_side {
     struct store_reader base;
     struct backend_conn *conn;
     struct pending *parked, **parked_end; /* reads that wait for the connection, in order */
+    uv_loop_t *loop;
+    struct redis_watches watches;
 };
 
 /* One store_read or store_inspect on its way. */
@@ -23,7 +26,8 @@ struct pending {
     void *arg;
     struct stamp label; /* the key's, when the read was sent: see redis.h */
     enum { PLAIN, WRITE, SIZE, SCAN, INSPECT } kind;
-    unsigned left;       /* replies still to come */
+    bool block;    /* a transaction: MULTI, its commands, EXEC; the last answer is the answer */
+    unsigned left; /* replies still to come */
     struct detail *more; /* what a plain read that goes well does without; or NULL */
 };
 struct detail {
@@ -75,7 +79,7 @@ static void doubt(struct redis *r, const char *why)
 {
     if (!__atomic_load_n(&r->doubt_open, __ATOMIC_ACQUIRE))
         return;
-    store_set_down(&r->base, why);
+    store_set_down(&r->backend.base, why);
     uv_async_send(&r->doubt);
 }
 
@@ -201,6 +205,29 @@ static void note_fault(struct pending *p, struct slice reply)
         doubt(p->r, d->fault);
 }
 
+/* Where a command wasn't queued, EXEC says that nothing was done, and that one's error why. */
+static void take_block(struct pending *p, struct slice reply)
+{
+    struct buf *why = p->more ? &p->more->dump : NULL;
+    if (p->left && resp_reply_is_error(reply) && !(why && why->len)) {
+        struct slice text = redis_text(reply);
+        buf_add(&detail(p)->dump, text.ptr, text.len);
+    }
+    if (p->left)
+        return;
+    if (p->more && p->more->fault[0]) {
+        answer_down(p, p->more->fault, false);
+    } else if (why && why->len && resp_reply_is_error(reply)) {
+        struct buf b = BUF_INIT;
+        resp_add_error(&b, "EXECABORT Transaction discarded because of: %.*s", (int)why->len,
+                       (const char *)buf_head(why));
+        answer(p, true, buf_slice(&b));
+        buf_fini(&b);
+    } else {
+        answer(p, true, reply);
+    }
+}
+
 static void on_reply(void *arg, const struct slice *reply)
 {
     struct pending *p = arg;
@@ -210,6 +237,10 @@ static void on_reply(void *arg, const struct slice *reply)
     }
     p->left--;
     note_fault(p, *reply);
+    if (p->block) {
+        take_block(p, *reply);
+        return;
+    }
     if (p->more && p->more->fault[0]) {
         if (p->left == 0)
             answer_down(p, p->more->fault, false);
@@ -281,8 +312,9 @@ struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
     struct redis *r = (struct redis *)(void *)store;
     struct redis_side *s = MEM_NEW(struct redis_side);
     s->base.store = store;
+    s->loop = loop;
     s->parked_end = &s->parked;
-    s->conn = backend_conn_new(loop, &redis_protocol, &r->address, &side_ops, s);
+    s->conn = backend_conn_new(loop, &redis_protocol, &r->backend.address, &side_ops, s);
     return &s->base;
 }
 
@@ -291,12 +323,23 @@ void redis_reader_free(struct store_reader *reader)
     struct redis_side *s = (struct redis_side *)(void *)reader;
     backend_conn_free(s->conn);
     drop_parked(s, "closed");
+    redis_watches_end(&s->watches);
     mem_free(s);
 }
 
 struct backend_conn *redis_reader_conn(struct store_reader *reader)
 {
     return ((struct redis_side *)(void *)reader)->conn;
+}
+
+struct redis_watches *redis_reader_watches(struct store_reader *reader)
+{
+    return &((struct redis_side *)(void *)reader)->watches;
+}
+
+uv_loop_t *redis_reader_loop(struct store_reader *reader)
+{
+    return ((struct redis_side *)(void *)reader)->loop;
 }
 
 /* ---- questions
@@ -348,6 +391,24 @@ static int kind_of(const struct command_spec *spec, const struct resp_command *c
                                              : PLAIN;
 }
 
+static void add_word(struct buf *out, const char *word)
+{
+    struct slice s = slice_str(word);
+    resp_add_command(out, &s, 1);
+}
+
+unsigned redis_add_block(struct buf *out, const struct resp_command *record)
+{
+    struct transaction t;
+    unsigned n = 2;
+    add_word(out, "MULTI");
+    for (transaction_open(&t, record); transaction_next(&t); n++)
+        buf_add(out, t.bytes.ptr, t.bytes.len);
+    transaction_close(&t);
+    add_word(out, "EXEC");
+    return n;
+}
+
 /* PFCOUNT of one key keeps what it counted in the key: no two replicas would be the same. Of two it
  * keeps nothing. */
 static void pass_read(struct buf *out, const struct command_spec *spec,
@@ -366,19 +427,27 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
     struct buf *out;
+    if ((spec->flags & COMMAND_RECORD) && !transaction_is(spec)) {
+        redis_versions(reader, cmd, fn, arg);
+        return;
+    }
     struct pending *p = begin(s, kind_of(spec, cmd), fn, arg, &out);
     unsigned replies = 1;
     size_t key[1];
     if (!p)
         return;
-    pass_read(out, spec, cmd, store_is_alone(&p->r->base));
+    p->block = transaction_is(spec);
+    if (p->block)
+        replies = redis_add_block(out, cmd);
+    else
+        pass_read(out, spec, cmd, store_is_alone(&p->r->backend.base));
     if (p->kind == SIZE) {
         detail(p);
         add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
         replies = 2;
-    } else if (stamped && p->kind == PLAIN && !store_is_alone(&p->r->base) &&
+    } else if (stamped && p->kind == PLAIN && !store_is_alone(&p->r->backend.base) &&
                command_keys(spec, cmd, key, 1)) {
-        p->label = stamps_get(p->r->stamps, stamps_hash(cmd->argv[key[0]]));
+        p->label = stamps_get(p->r->backend.stamps, stamps_hash(cmd->argv[key[0]]));
     }
     finish_question(s, p, replies);
 }
@@ -391,7 +460,7 @@ void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn 
     if (!p)
         return;
     detail(p);
-    p->label = stamps_get(p->r->stamps, stamps_hash(key));
+    p->label = stamps_get(p->r->backend.stamps, stamps_hash(key));
     add(out, "TYPE", key);
     add(out, "STRLEN", key);
     add(out, "DUMP", key);

@@ -13,17 +13,17 @@
 #include "core/mem.h"
 #include "store/redis.h"
 #include "store/redis_script.h"
+#include "wire/transaction.h"
 #include <string.h>
 
 /* Bytes after which a transaction ends: Redis keeps it whole until EXEC, within its
  * client-query-buffer-limit (1 GB). */
 #define TX_BYTES (64u * 1024 * 1024)
 
-#define AHEAD 8 /* writes whose stamps are on their way from memory */
-
-#define KEYS_MAX 64 /* keys of one command that are judged; commands of many keys come split */
-
 #define QUARREL_MS 10000 /* foreign fences closer than this come from somebody who lives */
+
+/* As Redis says it where it refuses to queue a command. */
+#define ABORTED "-EXECABORT Transaction discarded because of previous errors.\r\n"
 
 #define FOREIGN_FENCE                                                                              \
     "another connection has changed this server's numbers in the backend: is a second dynomited "  \
@@ -32,212 +32,76 @@
 /* ---- outcomes
  * ------------------------------------------------------------------------------------- */
 
-/* Replies are put into the batch's buffer, which moves as it grows: until the end each write keeps
- * its offset; see finish_batch. */
-static void settle_write(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply)
-{
-    struct store_write *w = &r->batch->writes[i];
-    w->outcome = outcome;
-    r->writes[i].reply_at = r->batch->replies.len;
-    w->reply.len = reply.len;
-    buf_add(&r->batch->replies, reply.ptr, reply.len);
-}
-
-static void settle_text(struct redis *r, size_t i, enum store_outcome outcome, const char *text,
-                        const char *second_half)
-{
-    struct buf b = BUF_INIT;
-    resp_add_error(&b, "%s%s", text, second_half);
-    settle_write(r, i, outcome, buf_slice(&b));
-    buf_fini(&b);
-}
-
 static void advance(struct redis *r);
 
 static void finish_batch(struct redis *r)
 {
-    struct store_batch *b = r->batch;
-    const uint8_t *base = buf_head(&b->replies);
-    for (size_t i = 0; i < b->n; i++) {
-        b->writes[i].reply.ptr = base + r->writes[i].reply_at;
-        if (b->writes[i].outcome == STORE_STALE)
-            STORE_COUNT(r->base.stats.stale_dropped, 1);
-    }
-    if (r->numbers_known) /* else the next greeting tells which of its overwrites there are */
-        redis_stamps_settled(r);
-    r->batch = NULL;
     r->full = false;
-    memset(r->stopped, 0, sizeof r->stopped);
-    r->events.done(r->events.arg, b);
+    /* else the next greeting tells which of its overwrites there are */
+    r->events.done(r->events.arg, backend_finish(&r->backend, r->numbers_known));
 }
 
 /* ---- stamps
  * --------------------------------------------------------------------------------------- */
 
-static size_t written_keys(const struct store_write *w, size_t *keys)
+/* The k-th of what was sent: with something else than an error. */
+static bool replied(void *arg, size_t k)
 {
-    enum command_class c = command_class_of(w->spec, w->cmd);
-    size_t n = c == COMMAND_OVERWRITE ? command_overwritten(w->spec, w->cmd, keys, KEYS_MAX)
-                                      : command_keys(w->spec, w->cmd, keys, KEYS_MAX);
-    return n < KEYS_MAX ? n : KEYS_MAX;
-}
-
-/* Has anything touched its key that the copy doesn't know of? */
-static enum stamp_verdict judge_mend(struct redis *r, const struct store_write *w)
-{
-    uint64_t hash = stamps_hash(w->cmd->argv[1]);
-    struct stamp upto = {.stamp = w->mend->upto.time, .tag = w->mend->upto.tag};
-    enum stamp_verdict v = stamps_judge(r->stamps, hash, upto);
-    if (v == STAMP_OLDER || v == STAMP_PENDING)
-        return v;
-    uint64_t changed = touched_changed(r->touched, hash); /* whose tag isn't known */
-    bool newer = changed > upto.stamp || (changed == upto.stamp && upto.tag < UINT16_MAX);
-    return newer ? STAMP_OLDER : STAMP_FRESH;
-}
-
-static enum stamp_verdict judge(struct redis *r, const struct store_write *w)
-{
-    struct stamp at = {.stamp = w->stamp, .tag = w->tag};
-    if (redis_is_flush(w))
-        return stamps_is_flushed_later(r->stamps, at) ? STAMP_OLDER : STAMP_FRESH;
-    if (w->mend)
-        return judge_mend(r, w);
-    size_t keys[KEYS_MAX], n = written_keys(w, keys);
-    struct stamp s = {.stamp = w->stamp, .tag = w->tag};
-    bool unknown = false;
-    for (size_t i = 0; i < n; i++) {
-        enum stamp_verdict v = stamps_judge(r->stamps, stamps_hash(w->cmd->argv[keys[i]]), s);
-        if (v == STAMP_OLDER || v == STAMP_PENDING)
-            return v;
-        unknown |= v == STAMP_UNKNOWN;
-    }
-    return unknown ? STAMP_UNKNOWN : STAMP_FRESH;
-}
-
-/* The judgement of a write waits for memory, unless it was begun some writes before. */
-static void expect(struct redis *r, size_t i)
-{
-    size_t key;
-    if (i >= r->batch->n || r->batch->writes[i].skip)
-        return;
-    const struct store_write *w = &r->batch->writes[i];
-    if (command_keys(w->spec, w->cmd, &key, 1))
-        stamps_expect(r->stamps, stamps_hash(w->cmd->argv[key]));
-}
-
-/* Notes what it overwrites. False: no room; the transaction must end before it. */
-static bool intend(struct redis *r, size_t i)
-{
-    const struct store_write *w = &r->batch->writes[i];
-    size_t keys[KEYS_MAX];
-    if (command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE || w->stamp == 0)
-        return true;
-    size_t n = command_overwritten(w->spec, w->cmd, keys, KEYS_MAX);
-    n = n < KEYS_MAX ? n : KEYS_MAX;
-    if (stamps_room(r->stamps) < n)
-        return false; /* all or nothing: an intent must have its write in the transaction */
-    for (size_t k = 0; k < n; k++) {
-        struct stamp_intent in = {.hash = stamps_hash(w->cmd->argv[keys[k]]),
-                                  .stamp = w->stamp,
-                                  .tag = w->tag,
-                                  .seq = w->seq,
-                                  .source = redis_numbers_of(&r->numbers, w->source)->id_hash,
-                                  .mark = (uint32_t)i};
-        (void)!stamps_intend(r->stamps, &in);
-    }
-    return true;
-}
-
-/* Before it goes out. */
-static void touch(struct redis *r, const struct store_write *w)
-{
-    size_t few[KEYS_MAX], *keys = few, n;
-    uint64_t newest = w->mend ? w->mend->upto.time : w->stamp;
-    r->newest = newest > r->newest ? newest : r->newest;
-    bool changes = command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE;
-    if (store_is_alone(&r->base) || w->spec->class_ == COMMAND_READ)
-        return;
-    n = changes ? command_keys(w->spec, w->cmd, few, KEYS_MAX)
-                : command_overwritten(w->spec, w->cmd, few, KEYS_MAX);
-    if (n > KEYS_MAX) {
-        keys = mem_alloc(n * sizeof *keys);
-        (void)(changes ? command_keys(w->spec, w->cmd, keys, n)
-                       : command_overwritten(w->spec, w->cmd, keys, n));
-    }
-    for (size_t i = 0; i < n; i++) {
-        uint64_t hash = stamps_hash(w->cmd->argv[keys[i]]);
-        touched_write(r->touched, hash, r->batches);
-        if (changes)
-            touched_change(r->touched, hash, w->stamp);
-        else if (w->mend && w->mend->upto.time != w->stamp) /* the copy may hold changes */
-            touched_change(r->touched, hash, w->mend->upto.time);
-    }
-    if (keys != few)
-        mem_free(keys);
-}
-
-static bool never(void *arg, const struct stamp_intent *in)
-{
-    (void)arg;
-    (void)in;
-    return false;
-}
-
-static bool by_reply(void *arg, const struct stamp_intent *in)
-{
-    struct redis *r = arg;
-    const uint8_t *reply = buf_head(&r->batch->replies) + r->writes[in->mark].reply_at;
-    return *reply != '-';
+    const struct redis *r = arg;
+    return buf_head(&r->backend.batch->replies)[r->tx[k].reply_at] != '-';
 }
 
 /* ---- what needs no answer of Redis
  * ------------------------------------------------------------------ */
 
-/* What a source sends keeps its order. */
-static void stop_source(struct redis *r, size_t i)
+/* A client's transaction. */
+static enum redis_due judge_record(struct redis *r, size_t i)
 {
-    unsigned source = r->batch->writes[i].source;
-    if (!r->stopped[source])
-        r->stopped[source] = (uint32_t)i + 1;
+    const struct store_write *w = &r->backend.batch->writes[i];
+    enum redis_due due = redis_record_due(r, i);
+    if (due == REDIS_DUE_NOT)
+        redis_numbers_move(&r->numbers, w->source, w->seq);
+    return due;
 }
-
-enum due { DUE_NOW, DUE_NOT /* settled; at most its number moves */, DUE_LATER };
 
 /* Skips, stale writes, those refused when they were queued, and what follows a refusal of the same
  * source. */
-static enum due judge_due(struct redis *r, size_t i)
+static enum redis_due judge_due(struct redis *r, size_t i)
 {
-    struct store_write *w = &r->batch->writes[i];
-    if (redis_tx_is_stopped(r, i)) {
-        settle_text(r, i, STORE_FAILED, "BACKEND an earlier write of this node failed", "");
-        return DUE_NOT;
+    struct store_write *w = &r->backend.batch->writes[i];
+    if (backend_is_stopped(&r->backend, i)) {
+        backend_settle_text(&r->backend, i, STORE_FAILED,
+                            "BACKEND an earlier write of this node failed", "");
+        return REDIS_DUE_NOT;
     }
-    if (r->writes[i].kept || w->skip) {
-        if (!r->writes[i].kept)
-            settle_write(r, i, STORE_APPLIED, slice_of("", 0));
+    if (r->backend.writes[i].kept || w->skip) {
+        if (!r->backend.writes[i].kept)
+            backend_settle(&r->backend, i, STORE_APPLIED, slice_of("", 0));
         if (w->outcome == STORE_APPLIED)
             redis_numbers_move(&r->numbers, w->source, w->seq);
-        return DUE_NOT;
+        return REDIS_DUE_NOT;
     }
     if (w->spec->class_ == COMMAND_READ)
-        return DUE_NOW;
-    switch (judge(r, w)) {
+        return REDIS_DUE_NOW;
+    if (transaction_is(w->spec))
+        return judge_record(r, i);
+    switch (backend_judge(&r->backend, w)) {
     case STAMP_PENDING:
-        return DUE_LATER;
+        return REDIS_DUE_LATER;
     case STAMP_OLDER: {
         const char *blind = command_blind_reply(w->spec, w->cmd);
-        settle_write(r, i, STORE_STALE, slice_str(blind ? blind : ":0\r\n"));
+        backend_settle(&r->backend, i, STORE_STALE, slice_str(blind ? blind : ":0\r\n"));
         redis_numbers_move(&r->numbers, w->source, w->seq);
-        return DUE_NOT;
+        return REDIS_DUE_NOT;
     }
     case STAMP_UNKNOWN:
         if (w->source && !w->mend)
-            STORE_COUNT(r->base.stats.unguarded, 1);
-        return DUE_NOW;
+            STORE_COUNT(r->backend.base.stats.unguarded, 1);
+        return REDIS_DUE_NOW;
     case STAMP_FRESH:
         break;
     }
-    return DUE_NOW;
+    return REDIS_DUE_NOW;
 }
 
 /* ---- how what was sent ends
@@ -245,7 +109,7 @@ static enum due judge_due(struct redis *r, size_t i)
 
 static void forget_sent(struct redis *r)
 {
-    stamps_settle(r->stamps, never, r);
+    backend_stamp_nothing(&r->backend);
     redis_numbers_settle(&r->numbers, false);
 }
 
@@ -255,9 +119,10 @@ static void backend_refuses(struct redis *r)
     char text[256];
     forget_sent(r);
     snprintf(text, sizeof text, "BACKEND %.240s", r->trouble);
-    STORE_COUNT(r->base.stats.errors, 1);
-    for (; r->pos < r->batch->n; r->pos++)
-        settle_text(r, r->pos, STORE_FAILED, text, "; nothing was written");
+    STORE_COUNT(r->backend.base.stats.errors, 1);
+    for (; r->backend.pos < r->backend.batch->n; r->backend.pos++)
+        backend_settle_text(&r->backend, r->backend.pos, STORE_FAILED, text,
+                            "; nothing was written");
     finish_batch(r);
     backend_conn_break(r->conn, r->trouble);
 }
@@ -275,15 +140,18 @@ static void fenced(struct redis *r)
  * another Redis may have taken is counted and said. */
 static void keep_refusal(struct redis *r, size_t i, struct slice reply)
 {
-    struct store_write *w = &r->batch->writes[i];
+    struct store_write *w = &r->backend.batch->writes[i];
     enum redis_inability why = redis_inability_of(redis_text(reply));
-    settle_write(r, i, STORE_APPLIED, reply);
-    r->writes[i].kept = true;
+    if (r->backend.writes[i].kept)
+        return; /* another command of the same clients' transaction */
+    backend_settle(&r->backend, i, STORE_APPLIED,
+                   transaction_is(w->spec) ? slice_str(ABORTED) : reply);
+    r->backend.writes[i].kept = true;
     if (why == REDIS_ABLE || w->source == 0 || w->mend)
         return;
-    STORE_COUNT(r->base.stats.errors, 1);
+    STORE_COUNT(r->backend.base.stats.errors, 1);
     if (why == REDIS_FORBIDDEN)
-        STORE_COUNT(r->base.stats.forbidden, 1);
+        STORE_COUNT(r->backend.base.stats.forbidden, 1);
     log_limited(1000, LOG_LEVEL_ERROR,
                 "a write of a peer has no effect here: the backend says %.*s", (int)reply.len - 2,
                 (const char *)reply.ptr);
@@ -324,21 +192,34 @@ static void arm(struct redis *r)
 /* ---- a transaction
  * ---------------------------------------------------------------------------------- */
 
+/* All of it has its reply. */
+static void all_applied(struct redis *r)
+{
+    backend_stamp_replied(&r->backend, replied, r);
+    redis_numbers_settle(&r->numbers, true);
+}
+
 static void transaction_applied(struct redis *r, struct slice exec)
 {
     struct redis_array a;
     struct slice element;
-    if (!redis_array_open(exec, &a) || a.left != r->ntx + r->has_numbers) {
+    if (!redis_array_open(exec, &a) || a.left != r->nsent + r->has_numbers) {
         backend_conn_break(r->conn, "EXEC doesn't answer what was sent");
         return;
     }
-    for (size_t i = 0; i < r->ntx && redis_array_next(&a, &element); i++)
-        settle_write(r, r->tx[i], STORE_APPLIED, element);
-    stamps_settle(r->stamps, by_reply, r);
-    redis_numbers_settle(&r->numbers, true);
-    if (r->ntx && redis_is_flush(&r->batch->writes[r->tx[0]]))
-        stamps_flush_done(r->stamps);
-    r->pos = r->tx_end;
+    for (size_t k = 0; k < r->ntx;) {
+        if (transaction_is(r->backend.batch->writes[r->tx[k].write].spec)) {
+            k = redis_record_answered(r, k, &a);
+        } else {
+            (void)!redis_array_next(&a, &element);
+            r->tx[k].reply_at = r->backend.batch->replies.len;
+            backend_settle(&r->backend, r->tx[k++].write, STORE_APPLIED, element);
+        }
+    }
+    all_applied(r);
+    if (r->ntx && backend_is_flush(&r->backend.batch->writes[r->tx[0].write]))
+        stamps_flush_done(r->backend.stamps);
+    r->backend.pos = r->tx_end;
     advance(r);
 }
 
@@ -357,6 +238,14 @@ static void transaction_refused(struct redis *r)
     advance(r);
 }
 
+/* Whose word comes next. */
+static size_t next_sent(struct redis *r)
+{
+    while (r->tx[r->answered].known)
+        r->answered++;
+    return r->answered++;
+}
+
 /* MULTI, the writes, HSET, EXEC: in this order. */
 static void on_tx_reply(void *arg, const struct slice *reply)
 {
@@ -364,7 +253,8 @@ static void on_tx_reply(void *arg, const struct slice *reply)
     if (!reply)
         return; /* on_lost follows */
     size_t at = r->got++;
-    bool last = r->got == 2 + r->ntx + r->has_numbers, is_write = at > 0 && at <= r->ntx;
+    bool last = r->got == 2 + r->nsent + r->has_numbers, is_write = at > 0 && at <= r->nsent;
+    size_t queued = is_write ? next_sent(r) : 0;
     if (last && redis_is_nil(*reply)) {
         fenced(r);
         return;
@@ -377,10 +267,10 @@ static void on_tx_reply(void *arg, const struct slice *reply)
         enum redis_fault fault = redis_fault_of(redis_text(*reply));
         r->bare |= at == 0;
         if (is_write && fault == REDIS_FAULT_COMMAND &&
-            redis_is_flush(&r->batch->writes[r->tx[0]])) {
+            backend_is_flush(&r->backend.batch->writes[r->tx[0].write])) {
             r->no_flushall = r->any_kept = true;
         } else if (is_write && fault == REDIS_FAULT_COMMAND) {
-            keep_refusal(r, r->tx[at - 1], *reply);
+            keep_refusal(r, r->tx[queued].write, *reply);
             r->any_kept = true;
         } else if (!last || !r->any_kept) {
             note_trouble(r, fault, *reply);
@@ -390,44 +280,74 @@ static void on_tx_reply(void *arg, const struct slice *reply)
         transaction_refused(r);
 }
 
+void redis_queue(struct redis *r, size_t i, const char *known)
+{
+    if (r->ntx == r->tx_room) {
+        r->tx_room = r->tx_room ? 2 * r->tx_room : 64;
+        r->tx = mem_realloc(r->tx, r->tx_room * sizeof *r->tx);
+    }
+    r->tx[r->ntx++] = (struct redis_queued){.write = (uint32_t)i, .known = known};
+    r->nsent += !known;
+}
+
+/* False: it must be in a transaction behind this one. */
+static bool add_write(struct redis *r, size_t i, struct buf *out)
+{
+    const struct store_write *w = &r->backend.batch->writes[i];
+    if (transaction_is(w->spec)) {
+        redis_record_queue(r, i, out);
+        return true;
+    }
+    if (r->ntx && !backend_can_intend(&r->backend, w))
+        return false;
+    backend_intend(&r->backend, w, redis_numbers_of(&r->numbers, w->source)->id_hash, r->ntx);
+    backend_touch(&r->backend, w);
+    redis_queue(r, i, NULL);
+    resp_add_command(out, w->cmd->argv, w->cmd->argc);
+    return true;
+}
+
+static void begin_sending(struct redis *r)
+{
+    r->ntx = r->nsent = r->answered = 0;
+}
+
 /* Puts the next writes of the batch into one transaction; `pos` stays before it until it is done.
  * False: there was nothing to send. */
 static bool send_transaction(struct redis *r)
 {
-    struct store_batch *b = r->batch;
+    struct store_batch *b = r->backend.batch;
     struct buf *out = backend_conn_out(r->conn);
     size_t before = out->len;
-    if (redis_flush_is_due(r, r->pos)) {
+    if (redis_flush_is_due(r, r->backend.pos)) {
         redis_flush_send(r);
         return true;
     }
-    r->ntx = r->got = 0;
+    begin_sending(r);
+    r->got = 0;
     r->any_kept = r->bare = false;
     r->trouble[0] = 0;
     redis_add_word(r->conn, "MULTI");
-    for (r->tx_end = r->pos; r->tx_end < b->n; r->tx_end++) {
+    for (r->tx_end = r->backend.pos; r->tx_end < b->n; r->tx_end++) {
         size_t i = r->tx_end;
-        expect(r, i + AHEAD);
+        backend_expect(&r->backend, i + BACKEND_AHEAD);
         if ((r->ntx && out->len - before > TX_BYTES) || redis_flush_is_due(r, i))
             break;
-        enum due due = judge_due(r, i);
-        if (due == DUE_NOT)
+        enum redis_due due = judge_due(r, i);
+        if (due == REDIS_DUE_NOT)
             continue;
-        if (due == DUE_LATER || !intend(r, i))
+        if (due == REDIS_DUE_LATER || !add_write(r, i, out))
             break;
-        touch(r, &b->writes[i]);
-        r->tx[r->ntx++] = (uint32_t)i;
-        resp_add_command(out, b->writes[i].cmd->argv, b->writes[i].cmd->argc);
         redis_numbers_move(&r->numbers, b->writes[i].source, b->writes[i].seq);
     }
     r->has_numbers = redis_numbers_encode(&r->numbers, out);
-    if (r->ntx + r->has_numbers == 0) {
+    if (r->nsent + r->has_numbers == 0) {
         out->len = before;
-        r->pos = r->tx_end;
+        r->backend.pos = r->tx_end;
         return false;
     }
     redis_add_word(r->conn, "EXEC");
-    backend_conn_expect(r->conn, 2 + r->ntx + r->has_numbers, on_tx_reply, r);
+    backend_conn_expect(r->conn, 2 + r->nsent + r->has_numbers, on_tx_reply, r);
     arm(r);
     backend_conn_flush(r->conn);
     return true;
@@ -435,13 +355,13 @@ static bool send_transaction(struct redis *r)
 
 void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd)
 {
-    const struct store_write *w = &r->batch->writes[r->pos];
+    const struct store_write *w = &r->backend.batch->writes[r->backend.pos];
     r->got = 0;
     r->any_kept = r->bare = false;
     r->trouble[0] = 0;
-    r->ntx = 1;
-    r->tx[0] = (uint32_t)r->pos;
-    r->tx_end = r->pos + 1;
+    begin_sending(r);
+    redis_queue(r, r->backend.pos, NULL);
+    r->tx_end = r->backend.pos + 1;
     redis_numbers_move(&r->numbers, w->source, w->seq);
     redis_add_word(r->conn, "MULTI");
     resp_add_command(backend_conn_out(r->conn), cmd->argv, cmd->argc);
@@ -458,21 +378,23 @@ void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd)
 
 static void no_room(struct redis *r)
 {
-    STORE_COUNT(r->base.stats.errors, 1);
-    settle_text(r, r->pos, STORE_FULL, r->trouble, "");
-    stop_source(r, r->pos);
-    r->pos++;
+    STORE_COUNT(r->backend.base.stats.errors, 1);
+    backend_settle_text(&r->backend, r->backend.pos, STORE_FULL, r->trouble, "");
+    backend_stop_source(&r->backend, r->backend.pos);
+    r->backend.pos++;
 }
 
 static void script_applied(struct redis *r, struct slice reply)
 {
-    if (r->script_cmd)
-        settle_write(r, r->pos, STORE_APPLIED, redis_script_reply(r->script_cmd, reply));
-    stamps_settle(r->stamps, by_reply, r);
-    redis_numbers_settle(&r->numbers, true);
-    if (r->script_cmd && redis_is_flush(&r->batch->writes[r->pos]))
-        stamps_flush_done(r->stamps);
-    r->pos++;
+    if (r->script_cmd) {
+        r->tx[0].reply_at = r->backend.batch->replies.len;
+        backend_settle(&r->backend, r->backend.pos, STORE_APPLIED,
+                       redis_script_reply(r->script_cmd, reply));
+    }
+    all_applied(r);
+    if (r->script_cmd && backend_is_flush(&r->backend.batch->writes[r->backend.pos]))
+        stamps_flush_done(r->backend.stamps);
+    r->backend.pos++;
     advance(r);
 }
 
@@ -486,7 +408,7 @@ void redis_tx_refused(struct redis *r, struct slice error)
         note_trouble(r, fault, error);
         backend_refuses(r);
     } else {
-        keep_refusal(r, r->pos, error);
+        keep_refusal(r, r->backend.pos, error);
         advance(r);
     }
 }
@@ -515,7 +437,7 @@ static void on_script(void *arg, const struct slice *reply)
         advance(r);
     } else {
         forget_sent(r);
-        keep_refusal(r, r->pos, *reply); /* its number is moved by the next script */
+        keep_refusal(r, r->backend.pos, *reply); /* its number is moved by the next script */
         advance(r);
     }
 }
@@ -530,23 +452,24 @@ static void on_unwatch(void *arg, const struct slice *reply)
 static bool is_too_much(const struct store_write *w)
 {
     return w->cmd->argc > REDIS_SCRIPT_ARGS_MAX || command_is_script(w->spec) ||
+           transaction_is(w->spec) ||
            (w->spec->flags & COMMAND_RING && w->spec->class_ != COMMAND_OVERWRITE);
 }
 
 /* One write. False: there was nothing to send. */
 static bool send_script(struct redis *r)
 {
-    size_t i = r->pos;
-    const struct store_write *w = &r->batch->writes[i];
+    size_t i = r->backend.pos;
+    const struct store_write *w = &r->backend.batch->writes[i];
     bool flush = redis_flush_is_due(r, i);
     if (flush && redis_flush_goes_by_key(r, w)) {
         redis_flush_send(r);
         return true;
     }
     struct redis_number *number = w->seq ? redis_numbers_of(&r->numbers, w->source) : NULL;
-    r->script_cmd = judge_due(r, i) == DUE_NOW ? w->cmd : NULL;
+    r->script_cmd = judge_due(r, i) == REDIS_DUE_NOW ? w->cmd : NULL;
     if (!r->script_cmd && (w->outcome == STORE_FAILED || !number)) {
-        r->pos++;
+        r->backend.pos++;
         return false;
     }
     if (r->script_cmd && is_too_much(w)) {
@@ -554,8 +477,10 @@ static bool send_script(struct redis *r)
         return false;
     }
     if (r->script_cmd) {
-        (void)!intend(r, i); /* nothing else is noted: there is room */
-        touch(r, w);
+        begin_sending(r);
+        backend_intend(&r->backend, w, redis_numbers_of(&r->numbers, w->source)->id_hash, r->ntx);
+        backend_touch(&r->backend, w);
+        redis_queue(r, i, NULL);
         redis_numbers_move(&r->numbers, w->source, w->seq);
     }
     if (flush) {
@@ -577,8 +502,8 @@ static bool send_script(struct redis *r)
 
 static void advance(struct redis *r)
 {
-    while (r->batch && backend_conn_ready(r->conn) && r->numbers_known && !r->walking) {
-        if (r->pos == r->batch->n) {
+    while (r->backend.batch && backend_conn_ready(r->conn) && r->numbers_known && !r->walking) {
+        if (r->backend.pos == r->backend.batch->n) {
             finish_batch(r);
             return;
         }
@@ -592,36 +517,23 @@ void redis_tx_advance(struct redis *r)
     advance(r);
 }
 
-void redis_tx_settle(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply)
-{
-    settle_write(r, i, outcome, reply);
-}
-
 void redis_tx_give_back(struct redis *r)
 {
     r->walking = false;
-    if (!r->batch)
+    if (!r->backend.batch)
         return;
-    for (; r->pos < r->batch->n; r->pos++)
-        settle_write(r, r->pos, STORE_UNKNOWN, slice_of("", 0));
+    for (; r->backend.pos < r->backend.batch->n; r->backend.pos++)
+        backend_settle(&r->backend, r->backend.pos, STORE_UNKNOWN, slice_of("", 0));
     finish_batch(r);
 }
 
 void redis_apply(struct store *s, struct store_batch *batch)
 {
     struct redis *r = (struct redis *)(void *)s;
-    if (r->room < batch->n) {
-        r->room = batch->n;
-        r->tx = mem_realloc(r->tx, r->room * sizeof *r->tx);
-        r->writes = mem_realloc(r->writes, r->room * sizeof *r->writes);
-    }
-    memset(r->writes, 0, batch->n * sizeof *r->writes);
     for (size_t i = 0; i < batch->n; i++)
         if (batch->writes[i]
                 .mend) /* else nobody would know after a break whether it has its stamp */
             batch->writes[i].seq = ++r->mends;
-    r->batches++;
-    r->batch = batch;
-    r->pos = 0;
+    backend_take(&r->backend, batch);
     advance(r);
 }

@@ -293,6 +293,12 @@ bool stamps_intend(struct stamps *t, const struct stamp_intent *i)
     return true;
 }
 
+void stamps_give_up(struct stamps *t, uint64_t stamp)
+{
+    if (stamp > t->head->floor)
+        STORE(t->head->floor, stamp, RELEASE);
+}
+
 void stamps_settle(struct stamps *t, bool (*applied)(void *arg, const struct stamp_intent *i),
                    void *arg)
 {

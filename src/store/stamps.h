@@ -88,6 +88,9 @@ bool stamps_intend(struct stamps *t, const struct stamp_intent *i) MUST_USE;
 /* Forgets all intents; those of which applied(arg, intent) is true become entries. */
 void stamps_settle(struct stamps *t, bool (*applied)(void *arg, const struct stamp_intent *i),
                    void *arg);
+/* Overwrites of this stamp are about to happen that can't be noted: until they are entries, a kill
+ * of this process would lose them, so that they count as given up. */
+void stamps_give_up(struct stamps *t, uint64_t stamp);
 /* The newest stamp that was given up; any thread. */
 uint64_t stamps_floor(const struct stamps *t);
 /* An overwrite that is known to be in the backend, and wasn't noted before. */

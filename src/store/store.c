@@ -130,6 +130,23 @@ bool store_takes_writes_anywhere(const struct store *s)
     return store_is_alone(s);
 }
 
+struct store_watch *store_watch_new(struct store_reader *r)
+{
+    return r->store->ops->watch_new(r);
+}
+
+void store_watch_run(struct store_watch *w, const struct command_spec *spec,
+                     const struct resp_command *cmd, store_read_fn *fn, void *arg)
+{
+    w->ops->watch_run(w, spec, cmd, fn, arg);
+}
+
+void store_watch_free(struct store_watch *w)
+{
+    if (w)
+        w->ops->watch_free(w);
+}
+
 void store_gets_company(struct store *s)
 {
     if (s->ops->gets_company)

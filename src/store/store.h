@@ -123,8 +123,8 @@ const struct store_stats *store_stats(const struct store *s);
 bool store_is_up(const struct store *s); /* atomic; any thread */
 /* Why it isn't, for -BACKEND and /readyz; "" when up. Copies at most n bytes. Any thread. */
 void store_why_down(const struct store *s, char *out, size_t n);
-/* The largest value that it takes, in bytes, with what it keeps beside it; 0: not known (yet), or no
- * bound of its own. Atomic; any thread. */
+/* The largest value that it takes, in bytes, with what it keeps beside it; 0: it has no bound of its
+ * own. Any thread. */
 uint64_t store_value_max(const struct store *s);
 
 /* ---- writing side: the writer actor -------------------------------------------------------- */
@@ -174,6 +174,15 @@ bool store_answers_at_once(const struct store *s);
  * order by itself. They have no number and no stamp; when the connection breaks, what was on its
  * way gets a -BACKEND error that says that its effect is unknown. */
 bool store_takes_writes_anywhere(const struct store *s);
+/* Where that is so, WATCH is the store's own: a connection by itself for a client that watches,
+ * from WATCH to EXEC. The reading side's thread. */
+struct store_watch;
+struct store_watch *store_watch_new(struct store_reader *r);
+/* WATCH, or the record of a transaction (wire/transaction.h), as store_read. When the connection
+ * has broken since the first WATCH, EXEC's answer is `*-1`. One at a time. */
+void store_watch_run(struct store_watch *w, const struct command_spec *spec,
+                     const struct resp_command *cmd, store_read_fn *fn, void *arg);
+void store_watch_free(struct store_watch *w); /* NULL is fine; what was asked is answered before */
 /* The node isn't alone any more: stamps matter from now on. The writer's thread; what the reading
  * sides were given before is theirs to see through. */
 void store_gets_company(struct store *s);

@@ -1,6 +1,7 @@
 #include "wire/command.h"
 #include "wire/command_table.h"
 #include "wire/memcache_command.h"
+#include "wire/transaction.h"
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -232,6 +233,8 @@ bool command_arity_ok(const struct command_spec *spec, const struct resp_command
     case RULE_SUBCOMMAND:
     case RULE_LIBRARY:
         return sub_arity_ok(spec, cmd, e);
+    case RULE_TRANSACTION:
+        return transaction_ok(cmd, e);
     case RULE_XREAD:
         return xread_ok(spec, cmd, e);
     default:
@@ -381,6 +384,8 @@ enum command_class command_class_of(const struct command_spec *spec, const struc
         return copy_class(cmd);
     case RULE_SUBCOMMAND:
         return sub_class(spec, cmd);
+    case RULE_TRANSACTION:
+        return transaction_class(cmd);
     case RULE_XREAD:
         return command_xread_parts(cmd, &streams) && streams.block ? COMMAND_REFUSED : spec->class_;
     default:
@@ -409,6 +414,8 @@ bool command_undetermined(const struct command_spec *spec, const struct resp_com
         command_xadd_parts(cmd, &p);
         return xadd_undetermined(cmd, p.about);
     }
+    if (spec->rule == RULE_TRANSACTION)
+        return transaction_undetermined(cmd);
     if (spec->rule == RULE_XTRIM)
         return cmd->argc > 3 && slice_is(cmd->argv[3], "~");
     if (spec->rule == RULE_XCLAIM)

@@ -24,7 +24,11 @@ enum command_flags {
     COMMAND_UNDETERMINED = 4, /* its effect isn't in its arguments: SPOP, XADD *, ... */
     COMMAND_NODE_STORE = 8, /* a COMMAND_LOCAL that asks this node's store: DBSIZE SCAN KEYS ... */
     COMMAND_MEMCACHE = 16,  /* of memcached's protocol, and of no other: wire/memcache_command.h */
+    COMMAND_RECORD = 32,    /* nodes say it to one another and to their stores; clients have no such
+                               command */
     COMMAND_RING = 256,     /* names no key: it covers the whole ring (client/ring.h) */
+    COMMAND_SHARES_OUT = 1024, /* XREADGROUP, XCLAIM, XAUTOCLAIM: what one consumer gets, no other
+                                  does: undetermined ones run at one replica of the datacenter */
 };
 
 struct command_spec {

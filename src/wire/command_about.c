@@ -404,7 +404,9 @@ static int compare(const void *key, const void *row)
     size_t i = 0;
     while (i < name->len && other[i] && toupper(name->ptr[i]) == other[i])
         i++;
-    return (i < name->len ? toupper(name->ptr[i]) : 0) - other[i];
+    if (i < name->len)
+        return other[i] ? toupper(name->ptr[i]) - other[i] : 1;
+    return -(other[i] != '\0');
 }
 
 const struct command_about *command_about_find(struct slice name)

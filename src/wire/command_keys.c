@@ -43,6 +43,7 @@ size_t command_count_at(const struct command_spec *spec)
     case RULE_FCALL:
     case RULE_ZSETS_STORE:
     case RULE_BLOCKING_POP:
+    case RULE_TRANSACTION:
         return 2;
     default:
         return 0;

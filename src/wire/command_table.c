@@ -8,7 +8,9 @@
 #define SPLIT        COMMAND_SPLIT
 #define UNDETERMINED COMMAND_UNDETERMINED
 #define NODE_STORE   COMMAND_NODE_STORE
+#define SHARES_OUT   COMMAND_SHARES_OUT
 #define MEMCACHED    COMMAND_MEMCACHE
+#define RECORD       COMMAND_RECORD
 #define RING         COMMAND_RING
 
 #define ROW_AS(how, class, reason, name, arity, first, last, step, flags, rule)                    \
@@ -35,8 +37,6 @@
 #define PLAIN(name)            UNSUPPORTED(name, "this server has nothing in its place")
 #define BLOCKS(name)                                                                               \
     UNSUPPORTED(name, "it blocks, and all clients of a node share its connections to the store")
-#define TRANSACTION(name)                                                                          \
-    UNSUPPORTED(name, "there are no transactions, each command is replicated by itself")
 #define PUBSUB(name) UNSUPPORTED(name, "messages between clients aren't passed on to other nodes")
 #define ONE_NODE(name)                                                                             \
     UNSUPPORTED(name, "it would act on the store of a single node; ask that store itself")
@@ -91,14 +91,14 @@ static const struct command_spec table[] = {
     CHANGE(   "DECR",                2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "DECRBY",              3,  1, 1, 1,   EMBEDDED, NONE),
     OVERWRITE("DEL",                 -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
-    REFUSED(  "DISCARD",             1,  0, 0, 0,   TRANSACTION("DISCARD")),
+    LOCAL(    "DISCARD",             1,  0, 0, 0,   0, NONE),
     READ_AS(KIND, "DUMP", 2, 1, 1, 1, 0, NONE),
     LOCAL(    "ECHO",                2,  0, 0, 0,   0, NONE),
     CHANGE(   "EVAL",                -3, 0, 0, 0,   UNDETERMINED, EVAL),
     CHANGE(   "EVALSHA",             -3, 0, 0, 0,   UNDETERMINED, EVAL),
     READ(     "EVALSHA_RO",          -3, 0, 0, 0,   0, EVAL),
     READ(     "EVAL_RO",             -3, 0, 0, 0,   0, EVAL),
-    REFUSED(  "EXEC",                1,  0, 0, 0,   TRANSACTION("EXEC")),
+    LOCAL(    "EXEC",                1,  0, 0, 0,   0, NONE),
     READ(     "EXISTS",              -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     CHANGE(   "EXPIRE",              -3, 1, 1, 1,   EMBEDDED, EXPIRE),
     CHANGE(   "EXPIREAT",            -3, 1, 1, 1,   EMBEDDED, EXPIREAT),
@@ -177,7 +177,7 @@ static const struct command_spec table[] = {
     OVERWRITE("MS",                  -3, 1, 1, 1,   MEMCACHED, NONE),
     OVERWRITE("MSET",                -3, 1, -1, 2,  EMBEDDED | SPLIT, PAIRS),
     CHANGE(   "MSETNX",              -3, 1, -1, 2,  0, PAIRS),
-    REFUSED(  "MULTI",               1,  0, 0, 0,   TRANSACTION("MULTI")),
+    LOCAL(    "MULTI",               1,  0, 0, 0,   0, NONE),
     READ_AS(KIND, "OBJECT", -2, 0, 0, 0, 0, SUBCOMMAND),
     CHANGE(   "PERSIST",             2,  1, 1, 1,   EMBEDDED, NONE),
     CHANGE(   "PEXPIRE",             -3, 1, 1, 1,   EMBEDDED, PEXPIRE),
@@ -254,19 +254,21 @@ static const struct command_spec table[] = {
     REFUSED(  "SYNC",                1,  0, 0, 0,   ONE_NODE("SYNC")),
     LOCAL(    "TIME",                1,  0, 0, 0,   0, NONE),
     READ(     "TOUCH",               -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
+    CHANGE(   "TRANSACTION",         -3, 0, 0, 0,   EMBEDDED | RECORD, TRANSACTION),
     READ_AS(SECONDS, "TTL", 2, 1, 1, 1, EMBEDDED, NONE),
     READ(     "TYPE",                2,  1, 1, 1,   EMBEDDED, NONE),
     OVERWRITE("UNLINK",              -2, 1, -1, 1,  EMBEDDED | SPLIT, NONE),
     REFUSED(  "UNSUBSCRIBE",         -1, 0, 0, 0,   PUBSUB("UNSUBSCRIBE")),
-    REFUSED(  "UNWATCH",             1,  0, 0, 0,   TRANSACTION("UNWATCH")),
+    LOCAL(    "UNWATCH",             1,  0, 0, 0,   0, NONE),
     LOCAL(    "VERBOSITY",           -2, 0, 0, 0,   MEMCACHED, NONE),
     LOCAL(    "VERSION",             -1, 0, 0, 0,   MEMCACHED, NONE),
+    READ(     "VERSIONS",            -2, 1, -1, 1,  EMBEDDED | RECORD, NONE),
     REFUSED(  "WAIT",                3,  0, 0, 0,   ACKNOWLEDGED("WAIT")),
-    REFUSED(  "WATCH",               -2, 1, -1, 1,  TRANSACTION("WATCH")),
+    LOCAL(    "WATCH",               -2, 1, -1, 1,  0, NONE),
     CHANGE(   "XACK",                -4, 1, 1, 1,   0, NONE),
     CHANGE(   "XADD",                -5, 1, 1, 1,   0, XADD),
-    CHANGE(   "XAUTOCLAIM",          -6, 1, 1, 1,   UNDETERMINED, NONE),
-    CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED, XCLAIM),
+    CHANGE(   "XAUTOCLAIM",          -6, 1, 1, 1,   UNDETERMINED | SHARES_OUT, NONE),
+    CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED | SHARES_OUT, XCLAIM),
     CHANGE(   "XDEL",                -3, 1, 1, 1,   0, NONE),
     CHANGE(   "XGROUP",              -2, 0, 0, 0,   0, SUBCOMMAND),
     READ_AS(KIND, "XINFO", -2, 0, 0, 0, 0, SUBCOMMAND),
@@ -274,7 +276,7 @@ static const struct command_spec table[] = {
     READ_AS(KIND, "XPENDING", -3, 1, 1, 1, 0, NONE),
     READ(     "XRANGE",              -4, 1, 1, 1,   0, NONE),
     PARTLY(   "XREAD",               -4, 0, 0, 0,   READ, 0, XREAD, BLOCK("XREAD")),
-    PARTLY(   "XREADGROUP",          -7, 0, 0, 0,   CHANGE, UNDETERMINED, XREAD, BLOCK("XREADGROUP")),
+    PARTLY(   "XREADGROUP",          -7, 0, 0, 0,   CHANGE, UNDETERMINED | SHARES_OUT, XREAD, BLOCK("XREADGROUP")),
     READ(     "XREVRANGE",           -4, 1, 1, 1,   0, NONE),
     CHANGE(   "XSETID",              -3, 1, 1, 1,   0, NONE),
     CHANGE(   "XTRIM",               -4, 1, 1, 1,   0, XTRIM),

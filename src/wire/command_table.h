@@ -35,6 +35,7 @@ enum command_rule {
     RULE_COPY,         /* an overwrite with REPLACE; other databases are refused */
     RULE_SUBCOMMAND,   /* the subcommand says where the key is */
     RULE_DESTINATION,  /* overwrites its first key, reads the others */
+    RULE_TRANSACTION,  /* wire/transaction.h: as EVAL, and its commands say the rest */
     RULE_LIBRARY,      /* SCRIPT, FUNCTION: the subcommand says whether it changes what there is */
 };
 

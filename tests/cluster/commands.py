@@ -41,7 +41,7 @@ MSETNX +{str val}
 LCS text text *(LEN|IDX|WITHMATCHLEN|{MINMATCHLEN int})
 SET text short
 
-4: DEL +any
+2: DEL +any
 UNLINK +any
 EXISTS +any
 TOUCH +any
@@ -55,12 +55,12 @@ PTTL any
 EXPIRETIME any
 PEXPIRETIME any
 PERSIST any
-RENAME any any
-RENAMENX any any
-COPY any any ?REPLACE ?{DB 0}
+RENAME pair
+RENAMENX pair
+COPY pair ?REPLACE ?{DB 0}
 DUMP any
-RESTORE any 0 dump *(REPLACE|{IDLETIME int}|{FREQ int}|ABSTTL)
-RESTORE any msec dump REPLACE
+RESTORE (brief|str|any) 0 dump *(REPLACE|{IDLETIME int}|{FREQ int}|ABSTTL)
+RESTORE (brief|str) msec dump REPLACE
 OBJECT (ENCODING|REFCOUNT|FREQ|IDLETIME|NOPE) any
 MEMORY USAGE any ?{SAMPLES int}
 SORT any *({LIMIT idx idx}|ASC|DESC|ALPHA|{GET #})
@@ -136,6 +136,7 @@ HRANDFIELD hash ?{count ?WITHVALUES}
 HRANDFIELD hash 1000 WITHVALUES
 HSCAN hash 0 ?{MATCH match} COUNT (1000|1000|1000|0|-1|x)
 
+8: ZADD zset ?(NX|XX|GT|LT|CH) +{score mem}
 4: ZADD zset *(NX|XX|GT|LT|CH) +{score mem}
 ZADD zset ?(NX|XX|GT|LT|CH) INCR score mem
 ZADD zset *(NX|XX|GT|LT|CH|INCR) +{score mem}
@@ -162,7 +163,7 @@ ZREVRANGEBYLEX level lex lex ?{LIMIT idx idx}
 ZREMRANGEBYRANK zset idx idx
 ZREMRANGEBYSCORE zset bound bound
 ZREMRANGEBYLEX level lex lex
-2: ZADD level ?(NX|XX|CH) +{0 mem}
+4: ZADD level ?(NX|XX|CH) +{0 mem}
 ZREM level +mem
 ZUNIONSTORE level 2 level level AGGREGATE MIN
 DEL level
@@ -181,16 +182,16 @@ ZDIFFSTORE zset keysofzset
 ZINTERCARD keysofzset ?{LIMIT idx}
 ZMPOP keysofzset (MIN|MAX|BAD) ?{COUNT count}
 
-2: GEOADD geo *(NX|XX|CH) +{lon lat mem}
-GEOPOS geo *mem
-GEODIST geo mem mem ?unit
-GEOHASH geo *mem
-2: GEOSEARCH geo ({FROMMEMBER mem}|{FROMLONLAT lon lat}) ({BYRADIUS radius unit}|{BYBOX radius radius unit}) *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count ?ANY})
+3: GEOADD geo *(NX|XX|CH) +{lon lat town}
+GEOPOS geo *town
+GEODIST geo town town ?unit
+GEOHASH geo *town
+2: GEOSEARCH geo ({FROMMEMBER town}|{FROMLONLAT lon lat}) ({BYRADIUS radius unit}|{BYBOX radius radius unit}) *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count ?ANY})
 GEOSEARCHSTORE zset geo FROMLONLAT lon lat BYRADIUS radius unit *(STOREDIST|ASC|{COUNT count})
 GEORADIUS geo lon lat radius unit *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count}|{STORE zset}|{STOREDIST zset})
 GEORADIUS_RO geo lon lat radius unit *(WITHCOORD|WITHDIST|{COUNT count ANY})
-GEORADIUSBYMEMBER geo mem radius unit *(ASC|WITHCOORD|{STORE zset})
-GEORADIUSBYMEMBER_RO geo mem radius unit *(WITHCOORD|WITHHASH|DESC)
+GEORADIUSBYMEMBER geo town radius unit *(ASC|WITHCOORD|{STORE zset})
+GEORADIUSBYMEMBER_RO geo town radius unit *(WITHCOORD|WITHHASH|DESC)
 
 2: SETBIT bits offset bit
 GETBIT bits offset
@@ -209,28 +210,31 @@ COPY hll hll ?REPLACE
 RENAME hll hll
 EXPIRE hll sec
 
-3: XADD stream ?NOMKSTREAM ?{(MAXLEN|MINID) ?(=|~) limit} newid +{mem val}
-2: XADD stream ?NOMKSTREAM ?{(MAXLEN|MINID) ?= limit} "*" +{mem val}
+5: XADD stream ?NOMKSTREAM newid +{mem val}
+XADD stream ?{(MAXLEN|MINID) ?= limit} newid +{mem val}
+2: XADD brief ?NOMKSTREAM ?{(MAXLEN|MINID) ?= limit} "*" +{mem val}
+XADD brief (MAXLEN|MINID) ~ limit newid +{mem val}
+XTRIM brief (MAXLEN|MINID|BAD) ~ limit ?{LIMIT count}
 XLEN stream
 XRANGE stream from to ?{COUNT count}
 XREVRANGE stream to from ?{COUNT count}
 XDEL stream +id
-XTRIM stream (MAXLEN|MINID|BAD) ?(=|~) limit ?{LIMIT count}
+XTRIM stream (MAXLEN|MINID|BAD) ?= limit ?{LIMIT count}
 XSETID stream newid ?{ENTRIESADDED int} ?{MAXDELETEDID id}
-2: XGROUP CREATE stream group (id|$) ?MKSTREAM ?{ENTRIESREAD int}
+4: XGROUP CREATE stream group (id|0|$) ?MKSTREAM ?{ENTRIESREAD int}
 XGROUP SETID stream group (id|$) ?{ENTRIESREAD int}
 XGROUP DESTROY stream group
-XGROUP CREATECONSUMER stream group mem
-XGROUP DELCONSUMER stream group mem
-2: XREADGROUP GROUP group mem ?{COUNT count} ?NOACK STREAMS stream (>|0|id)
-XREADGROUP GROUP group mem STREAMS stream stream > (>|0)
+XGROUP CREATECONSUMER stream group consumer
+XGROUP DELCONSUMER stream group consumer
+4: XREADGROUP GROUP group consumer ?{COUNT count} ?NOACK STREAMS stream (>|>|0|id)
+XREADGROUP GROUP group consumer STREAMS stream stream > (>|0)
 XREAD ?{COUNT count} STREAMS stream ($|0|id)
 XREAD COUNT count STREAMS stream stream (0|id) (0|$)
 XACK stream group +id
 XPENDING stream group
-XPENDING stream group ?{IDLE 0} from to count ?mem
-XCLAIM stream group mem 0 +id *(JUSTID|FORCE|{RETRYCOUNT int}|{IDLE 0})
-XAUTOCLAIM stream group mem 0 from ?{COUNT count} ?JUSTID
+XPENDING stream group ?{IDLE 0} from to count ?consumer
+2: XCLAIM stream group consumer 0 +id *(JUSTID|FORCE|{RETRYCOUNT (0|1|5|-1|x)}|{IDLE 0})
+2: XAUTOCLAIM stream group consumer 0 from ?{COUNT count} ?JUSTID
 XINFO STREAM stream ?{FULL ?{COUNT count}}
 XINFO GROUPS stream
 XINFO CONSUMERS stream group
@@ -247,11 +251,23 @@ SELECT (0|00|-1|16|x|99999999999999999999)
 2: HELLO (2|3)
 HELLO ?(1|4|x)
 HELLO (2|3) (SETNAME|FOO|{SETNAME plain}|{SETNAME val}|{AUTH default})
-CLIENT (ID|GETNAME|NOPE|{GETNAME x}|{ID x}|{nope x}|{"" ""}|{SETNAME plain x}|SETNAME)
+HELLO (2|3) AUTH (default|nope) plain ?(SETNAME|{SETNAME plain})
+AUTH ?(default|nope) ?plain
+RESET ?plain
+CLIENT (ID|GETNAME|NOPE|TRACKINGINFO|GETREDIR|{GETNAME x}|{ID x}|{nope x}|{"" ""}|{SETNAME plain x}|SETNAME)
+CLIENT (LIST|KILL|REPLY|NO-EVICT|UNBLOCK) (x|{ID x}|{TYPE x}|ON|{ID 99999}|{ID 0}|99999)
+CLIENT (KILL|REPLY|NO-EVICT|UNBLOCK)
 CLIENT SETNAME (plain|plain|val)
 CLIENT SETINFO LIB-NAME plain
-COMMAND (NOPE|{COUNT x}|{LIST x}|GETKEYS|{GETKEYS PING}|{GETKEYS NOPE x}|{GETKEYS GET})
-COMMAND GETKEYS (GET|{MSET a 1}|{SET a x EX}|{EVAL s 2 a}|SORT|SUNION) plain
+COMMAND (NOPE|{COUNT x}|{LIST x}|{LIST FILTERBY x}|{LIST FILTERBY ACLCAT nope}|GETKEYS|{GETKEYS PING}|{GETKEYS NOPE x}|{GETKEYS GET})
+COMMAND INFO (get|set|mget|none) ?(append|none)
+CONFIG (GET|NOPE|{GET maxmemory}|{GET none}|{GET none nothing})
+ACL (WHOAMI|NOPE|{WHOAMI x})
+ROLE ?x
+TIME ?x
+MODULE (LIST|NOPE|{LIST x})
+MEMORY (NOPE|{USAGE}|{USAGE a SAMPLES}|{USAGE a SAMPLES -1})
+(XINFO|XGROUP|OBJECT) (HELP|NOPE|{HELP x})
 nope *val
 CONFIG
 OBJECT
@@ -265,7 +281,7 @@ AFTER = {"SPOP": lambda words: words[1:2] if words[-1] != b"1000" else [],
          "EVAL": lambda words: words[3:4] if len(words) > 1 and b"'*'" in words[1] else []}
 
 # Spoiled by leaving out only: what they add is what was meant, and has an order.
-KEPT = ("SADD", "ZADD", "ZUNIONSTORE", "GEOADD", "ZINCRBY", "XADD", "SPOP", "EVAL", "SORT", "RENAME", "COPY", "COMMAND",
+KEPT = ("SADD", "ZADD", "ZUNIONSTORE", "GEOADD", "ZINCRBY", "XADD", "SPOP", "EVAL", "SORT", "RENAME", "COPY", "XCLAIM", "COMMAND",
         "SCAN", "SSCAN", "HSCAN", "ZSCAN")
 
 NUMBERS = [b"-0", b"+1", b"01", b" 1", b"1 ", b"1.5", b"1e3", b"0x10", b"inf", b"-inf", b"nan", b"", b"abc", b"9223372036854775807",
@@ -299,6 +315,7 @@ class Keys:
     SORTED = [b"q1", b"q2"]  # nor these: SORT with a pattern, refused here, changes a sorted set's encoding
     HLL = [b"p1", b"p2", b"p3"]  # not in ANY: PFCOUNT, a read, keeps its result in the bytes of the store that it asks
     STREAM = [b"x1", b"x2"]
+    BRIEF = b"x9"  # soon deleted: its last id is a server's own
     ANY = STR + TEXT + LIST + SET + HASH + ZSET + GEO + BITS + STREAM
 
 
@@ -353,7 +370,7 @@ def parse_grammar(text):
         if not colon or not weight.isdigit():
             weight, rest = "1", line
         tokens = split(rest)
-        lines.append((tokens[0].upper(), int(weight), parse_sequence(tokens, ())))
+        lines.append((tokens[0].upper() if tokens[0] != "(" else "ODD", int(weight), parse_sequence(tokens, ())))
     return lines
 
 
@@ -366,7 +383,7 @@ class Commands:
         self.r = random.Random(seed)
         self.now = now
         self.dumps = list(dumps) or [b"payload"]
-        self.last = 1  # of the ids in streams
+        self.last, self.ids = 1, [b"0-1"]  # of the entries of streams
         rules = [rule for rule in parse_grammar(GRAMMAR) if (names is None or rule[0] in names) and rule[0] not in leave_out]
         self.rules = [rule for rule in rules for _ in range(rule[1])]
         self.queue = []
@@ -377,6 +394,8 @@ class Commands:
         if not self.queue:
             name, _, tree = self.r.choice(self.rules)
             words = self.spoil(name, self.words(tree, []))
+            if self.r.random() < 0.02:
+                return "COMMAND", [b"COMMAND", self.r.choice((b"GETKEYS", b"GETKEYSANDFLAGS"))] + words
             self.queue.append((name, words))
             spent = AFTER.get(name, lambda words: [])(words)
             self.queue += [("DEL", [b"DEL", key]) for key in spent]
@@ -412,7 +431,7 @@ class Commands:
     def spoil(self, name, words):
         """Now and then a word too many, too few, or a wrong one."""
         x = self.r.random()
-        if x < 0.03 and name != "COMMAND":
+        if x < 0.03 and name not in ("COMMAND", "CLIENT"):  # as they are, they tell of the server
             return words[:-1] if len(words) > 1 else words + [self.word_val()]
         if name in KEPT:
             return words
@@ -423,7 +442,7 @@ class Commands:
         return words
 
     def key(self, of):
-        return self.r.choice(of if self.r.random() < 0.95 else Keys.ANY)
+        return self.r.choice(of if self.r.random() < 0.97 else Keys.ANY)
 
     def word_any(self): return self.r.choice(Keys.ANY)
     def word_str(self): return self.key(Keys.STR)
@@ -437,6 +456,13 @@ class Commands:
     def word_bits(self): return self.key(Keys.BITS)
     def word_hll(self): return self.r.choice(Keys.HLL)
     def word_stream(self): return self.key(Keys.STREAM)
+    def word_brief(self): return self.good((Keys.BRIEF,), Keys.ANY, 0.05)
+
+    def word_pair(self):
+        """Two keys of a type, else all would have any type."""
+        of = self.r.choice((Keys.STR, Keys.LIST, Keys.SET, Keys.HASH, Keys.ZSET, Keys.STREAM, Keys.BITS, Keys.ANY))
+        return [self.r.choice(of), self.r.choice(of)]
+
     def word_sorted(self): return self.r.choice(Keys.SORTED)
 
     def number_of_keys(self, of):
@@ -452,6 +478,7 @@ class Commands:
         return self.r.randbytes(self.r.choice((1, 3, 20, 200))) if self.r.random() < 0.2 else self.r.choice(VALUES)
 
     def word_mem(self): return self.r.choice(MEMBERS)
+    def word_town(self): return self.good((b"a", b"b", b"c", b"d"), MEMBERS)
     def word_short(self): return bytes(self.r.choices(b"abc", k=self.r.randrange(40)))
     def word_plain(self): return b"name%d" % self.r.randrange(9)
 
@@ -476,23 +503,24 @@ class Commands:
     def word_cursor(self): return self.good((b"0",), (b"x", b"", b" 0", b"1x", b"99999999999999999999999"), 0.5)
     def word_lon(self): return self.good((b"13.361389", b"15.087269", b"15", b"-0.5", b"2.35", b"179.9", b"0"), (b"180.5", b"x", b"-181", b"nan"))
     def word_lat(self): return self.good((b"38.115556", b"37.502669", b"37", b"51.5", b"48.85", b"-10", b"0"), (b"86", b"x", b"-86", b"inf"))
-    def word_radius(self): return self.good((b"100", b"1000", b"200.5", b"10000", b"0", b"1"), (b"-1", b"x", b""))
+    def word_radius(self): return self.good((b"100", b"1000", b"200.5", b"10000", b"5000", b"3000", b"0"), (b"-1", b"x", b""))
     def word_unit(self): return self.good((b"m", b"km", b"ft", b"mi", b"KM"), (b"x", b""))
     def word_width(self): return self.good((b"u8", b"i8", b"u1", b"i5", b"u63", b"i64", b"u16"), (b"u64", b"i65", b"u0", b"x8", b"u", b""))
     def word_place(self): return self.good((b"0", b"1", b"8", b"#0", b"#1", b"#3", b"100"), (b"-1", b"#-1", b"x", b"#", b"4294967296", b"#4294967296"))
     def word_limit(self): return self.good((b"0", b"1", b"2", b"5", b"100"), (b"-1", b"x", b"3-1"))
-    def word_group(self): return self.r.choice((b"g", b"g", b"g", b"h"))
+    def word_group(self): return self.good((b"g",), (b"h", b""))
+    def word_consumer(self): return self.r.choice((b"a", b"b"))
     def word_script(self): return self.r.choice(SCRIPTS)
     def word_dump(self): return self.good(self.dumps, (b"", b"payload", self.dumps[0][:-1] + b"\x00"))
 
     def word_newid(self):
         self.last += self.r.choice((0, 1, 1, 1, 5))
-        return self.good((b"%d-1" % self.last, b"%d-%d" % (self.last, self.r.randrange(5)), b"%d-*" % self.last, b"%d" % self.last),
+        made = self.good((b"%d-1" % self.last, b"%d-1" % self.last, b"%d-%d" % (self.last, self.r.randrange(5)), b"%d-*" % self.last, b"%d" % self.last),
                          (b"0-0", b"0", b"x", b"1-x", b"-1", b"18446744073709551616-1", b"5-", b"", b"1-1"))
+        self.ids = self.ids[-8:] + [made]
+        return made
 
-    def word_id(self):
-        near = max(0, self.last - self.r.randrange(12))
-        return self.good((b"%d-1" % near, b"%d" % near, b"%d-0" % near, b"0"), (b"x", b"", b"1-", b"-", b"1-2-3", b"18446744073709551616"), 0.05)
+    def word_id(self): return self.good(self.ids, (b"x", b"", b"1-", b"-", b"1-2-3", b"18446744073709551616"), 0.05)
 
     def word_from(self): return self.good((b"-", self.word_id(), b"(%d-1" % self.last, b"0"), (b"+", b"(", b"(-", b"x"))
     def word_to(self): return self.good((b"+", self.word_id(), b"(%d-1" % self.last), (b"-", b"x", b"(+"))

@@ -3,6 +3,7 @@ what each memcached numbers and times by itself."""
 import base64
 import random
 import re
+import select
 import socket
 import time
 
@@ -98,16 +99,16 @@ class Lines:
 
     def mg(self):
         """An item that N makes doesn't know that its key came in base64, and tells it as it is: such lines aren't made."""
-        wishes = [b"s", b"t", b"f", b"v", b"v", b"v", b"u"]
-        wishes += [b"h", b"l", b"c", self.ttl_flag(b"T"), b"R30"] if self.alone else []
-        makes = self.alone and self.random.random() < 0.2
+        wishes = [b"s", b"t", b"f", b"v", b"v", b"v", b"u", b"c", self.ttl_flag(b"T")]
+        wishes += [b"h", b"l", b"R30"] if self.alone else []
+        makes = self.random.random() < 0.2
         fixed, key = ([self.ttl_flag(b"N")], self.key()) if makes else ([], None)
         return self.meta(b"mg", fixed, list(dict.fromkeys(wishes)), key=key) + b"\r\n"
 
     def ms(self):
         value = self.value()
         wishes = [self.ttl_flag(b"T"), b"F" + self.flags(), b"M" + self.random.choice([b"E", b"A", b"P", b"R", b"S"])]
-        wishes += [b"c", b"I"] if self.alone else [b"I"]
+        wishes += [b"c", b"I"]
         return self.meta(b"ms", [b"%d" % len(value)], wishes) + b"\r\n" + value + b"\r\n"
 
     def md(self):
@@ -119,7 +120,7 @@ class Lines:
         that tells it waits in the pipeline: such lines aren't made."""
         vivify = self.random.random() < 0.3
         wishes = [b"t", b"v", b"v", b"D" + self.random.choice(NUMBERS), b"M" + self.random.choice([b"I", b"D", b"+", b"-"])]
-        wishes += [b"c"] if self.alone else []
+        wishes += [b"c"]
         fixed = [b"N" + self.random.choice([b"0", b"100"])] + [b"J13"] * (self.random.random() < 0.5) if vivify else []
         return self.meta(b"ma", fixed, list(dict.fromkeys(wishes)), quiet=not vivify, key=self.counter()) + b"\r\n"
 
@@ -161,24 +162,22 @@ class Server:
 
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port), 30)
-        self.left = b""
-        self.batches = 0
 
     def close(self):
         self.socket.close()
 
     def ask(self, commands):
-        """All at once; the bytes of all answers. Large pipelines: it reads while it writes."""
-        self.batches += 1
-        last = b"EN kno-such-key-%d\r\n" % self.batches
-        data = b"".join(commands) + b"mg no-such-key-%d k\r\n" % self.batches
+        """All at once; the bytes of all answers. Large pipelines: it reads while it writes. The end is told by commands that
+        need no store, and that hardly ever come in this order."""
+        last = b"MN\r\nMN\r\nVERSION 1.6.18\r\nMN\r\n"
+        left = memoryview(b"".join(commands) + b"mn\r\nmn\r\nversion\r\nmn\r\n")
         got = bytearray()
         self.socket.setblocking(False)
         deadline = time.monotonic() + 60
         while not got.endswith(last):
             assert time.monotonic() < deadline, f"no answer; so far ...{bytes(got[-300:])!r}"
             try:
-                data = data[self.socket.send(data[:65536]):] if data else data
+                left = left[self.socket.send(left):] if left else left
             except BlockingIOError:
                 pass
             try:
@@ -186,8 +185,7 @@ class Server:
                 assert more, f"closed after ...{bytes(got[-300:])!r}"
                 got += more
             except BlockingIOError:
-                if not data:
-                    time.sleep(0.0005)
+                select.select([self.socket], [self.socket] if left else [], [], 1)
         return bytes(got[:-len(last)])
 
 
@@ -235,7 +233,8 @@ def without_blanks(answer):
 
 
 def times(line):
-    return [int(a or b) for a, b in TIMED.findall(line)]
+    """Of what is over, since when depends on how long that memcached has run."""
+    return [min(int(a or b), 1 << 31) for a, b in TIMED.findall(line)]
 
 
 def same(a, b):
@@ -277,3 +276,46 @@ def compare(ours, theirs, seed, count, *, alone=True, batch=100):
 
 def explain(commands):
     return "\n".join(repr(c[:120]) for c in commands)
+
+
+def unique(server, key):
+    """Of the value that this server has; 5 where it has none."""
+    words = server.ask([b"gets %s\r\n" % key]).split(b"\r\n", 1)[0].split(b" ")
+    return int(words[4]) if words[0] == b"VALUE" else 5
+
+
+def unique_lines(rand, key, at):
+    """Commands that compare, with the unique of each of the two servers, or another one. A number that is stale may be so
+    no more when it is changed, as it happens: some keys are numbers, others become stale."""
+    wrong = rand.choice([0, 0, 0, 0, 3, 1 << 40])
+    at = [0 if wrong == 1 << 40 else n + wrong for n in at]
+    value = rand.choice([b"1", b"value"])
+    own = [b"md %s C%%d I T100\r\n"] if key.endswith(b"stale") else [b"ma %s C%%d v c\r\n", b"ma %s C%%d N100 J7 v t\r\n"]
+    line = rand.choice([b"cas %s 7 0 %d %%d\r\n%s\r\n" % (key, len(value), value),
+                        b"cas %s 7 100 %d %%d noreply\r\n%s\r\n" % (key, len(value), value),
+                        b"ms %s %d C%%d c k O1\r\n%s\r\n" % (key, len(value), value),
+                        b"ms %s %d C%%d %s\r\n%s\r\n" % (key, len(value), rand.choice([b"q", b"MR", b"MA", b"MP", b"ME", b"F5"]), value),
+                        b"md %s C%%d k\r\n" % key, b"md %s q C%%d\r\n" % key, *(line % key for line in own)])
+    return [line % n for n in at]
+
+
+def compare_uniques(ours, theirs, seed, count):
+    """The same of count commands that compare, each behind one that asks both for theirs."""
+    rand, compared = random.Random(seed), 0
+    a, b = Server(ours), Server(theirs)
+    keys = [b"unique1", b"unique2", b"unique3-stale", b"unique4-stale"]
+    try:
+        for i in range(count):
+            key = rand.choice(keys)
+            before = [rand.choice([b"set %s 3 0 1\r\n5\r\n", b"append %s 0 0 1\r\n5\r\n", b"get %s\r\n", b"delete %s\r\n"]) % key]
+            wrong = difference(a.ask(before), b.ask(before))
+            x, y = unique_lines(rand, key, [unique(a, key), unique(b, key)])
+            after = [b"mg %s v f t\r\n" % key]
+            got, bare = a.ask([x, *after]), b.ask([y, *after])
+            wrong = wrong or difference(got, bare)
+            assert not wrong, f"seed {seed}, command {i}, {before}, {x!r}, {y!r}: {wrong}"
+            compared += 1 + sum(1 for _ in answers(got))
+    finally:
+        a.close()
+        b.close()
+    return compared

@@ -410,7 +410,7 @@ def test_client_hello_2_and_names(node):
         count = int(w.ask("COMMAND", "COUNT")[1:])
         for all_of_them in (["COMMAND"], ["COMMAND", "INFO"]):
             assert w.ask(*all_of_them).startswith(b"*%d\r\n" % count)
-        assert w.ask("COMMAND", "DOCS") == b"*0\r\n"
+        assert w.ask("COMMAND", "DOCS").startswith(b"*%d\r\n" % (2 * count))
         for container in ("CLIENT", "COMMAND"):
             assert w.ask(container, "HELP").startswith(b"*")
     ids = set()
@@ -525,22 +525,6 @@ class Flood:
 
 
 MB = 1 << 20
-
-
-def test_client_slow_readers_cost_bounded_memory_and_hurt_nobody(node):
-    node.client().set("fat", os.urandom(MB))
-    p99(node, 20)
-    before, calm = node.memory(), p99(node)
-    flood = Flood(node, command("GET", "fat") * 1000, 8)
-    try:
-        rig.wait_until(lambda: flood.sent > 8 * 100000, "they have asked for gigabytes")
-        stays_calm(node, calm)
-        grown = node.memory() - before
-    finally:
-        flood.end()
-    assert grown < 8 * 40 * MB, f"{grown / MB:.0f} MB for 8 slow readers"
-    rig.wait_until(lambda: node.memory() - before < 30 * MB, "the memory is given back")
-    node.client().delete("fat")
 
 
 def test_client_a_pipeline_of_large_values_is_read_to_its_end(node):

@@ -272,9 +272,10 @@ XGROUP DESTROY @x3 group
 OBJECT ENCODING @b1
 OBJECT REFCOUNT @b1
 OBJECT FREQ @b1
-OBJECT IDLETIME @b1
+OBJECT IDLETIME @none
 MEMORY USAGE @m1
 """
+WHOLE_RING = {"FLUSHALL", "FLUSHDB", "FUNCTION", "SCRIPT"}  # they name no key
 ONE_KEY_ONLY = {"SORT_RO"}  # its keys don't stand at fixed places, but there is only one
 
 FOUR = [("dc1", rack, token) for rack in ("rack1", "rack2") for token in ("0,1000000000", "2000000000,3000000000")]
@@ -334,9 +335,14 @@ def two_tags(c, name):
     return first, next(t for t in (f"{name}{i}" for i in range(1, 100)) if owner(c, t) != owner(c, first))
 
 
-def test_commands_are_all_here(oracle):
+def table():
+    """Of docs/commands.md, which tests/unit/command-docs.sh compares with the server's."""
     with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "commands.md"), encoding="utf-8") as f:
-        rows = [[cell.strip() for cell in line.split("|")] for line in f if line.startswith("| `")]
+        return [[cell.strip() for cell in line.split("|")] for line in f if line.startswith("| `")]
+
+
+def test_commands_are_all_here(oracle):
+    rows = table()
     taken = [r for r in rows if r[2] in ("read", "overwrite", "change")]
     served = {r[1].strip("`").lower() for r in taken if "keys may lie on any nodes" not in r[4]}
     many = set()
@@ -348,7 +354,7 @@ def test_commands_are_all_here(oracle):
     tested = {line.split()[0].lower() for line in lines(LINES)}
     assert len(many & served) > 35
     assert many & served <= tested, many & served - tested
-    every = {r[1].strip("`").split(" ")[0] for r in taken}
+    every = {r[1].strip("`").split(" ")[0] for r in taken} - WHOLE_RING
     tested = {line.split()[0] for line in lines(SETUP + LINES + SINGLE)}
     assert len(every) > 150 and every == tested, every ^ tested
 
@@ -406,3 +412,21 @@ def test_commands_that_only_tell_a_text_and_counts_that_change_nothing(ring, ora
             rig.wait_until(lambda: len(set(rig.copies(c.nodes[0], key))) == 1, "equal copies")
         assert ours.ask("SET", key, "x") == theirs.ask("SET", key, "x")
         assert ours.ask("PFCOUNT", key) == theirs.ask("PFCOUNT", key)
+
+
+ENDS = {"QUIT", "RESET", "CLIENT REPLY", "MULTI"}  # what comes behind is answered otherwise
+
+
+def test_commands_that_a_node_answers_itself_are_there(ring):
+    """None of them falls through to an answer for what isn't known."""
+    c, _ = ring
+    local = [row[1].strip("`") for row in table() if row[2] == "local"]
+    containers = {name.split()[0] for name in local if " " in name}
+    asked = [name for name in local if name not in containers and name not in ENDS]
+    assert len(asked) > 40
+    with Wire(c.nodes[0].client_port) as w:
+        for name in asked:
+            answers = [w.ask(*name.split(), *["1"] * n) for n in range(4)]
+            assert not [got for got in answers if b"unknown command" in got or b"unknown subcommand '" in got or b"isn't supported" in got], name
+            assert [got for got in answers if b"wrong number of arguments" not in got], name
+        assert w.ask("PING") == b"+PONG\r\n"

@@ -61,7 +61,7 @@ def test_redis_types_are_replicated(cluster):
 
 
 @pytest.mark.parametrize("words,reason", [
-    (("BLPOP", "q", "0"), "blocks"), (("WATCH", "k"), ""), (("SUBSCRIBE", "c"), ""),
+    (("BLPOP", "q", "0"), "blocks"), (("SUBSCRIBE", "c"), ""),
     (("SCRIPT", "KILL"), "single node"), (("FUNCTION", "KILL"), "single node"),
     (("COPY", "k", "other", "DB", "1"), "only database 0"), (("SORT", "l", "BY", "w_*"), "pattern"),
     (("SORT", "l", "GET", "w_*", "STORE", "m"), "pattern"), (("SORT_RO", "l", "GET", "w_*"), "pattern"),
@@ -322,6 +322,15 @@ def test_redis_user(single):
     with pytest.raises(redis.ResponseError, match="NOPERM|permission"):
         node.client().getdel("k")   # its user may not: the command's own error
     assert node.client().incr("n") == 1 and is_ready(node)
+    # few rights: some keys and the node's own
+    own.execute_command("ACL", "SETUSER", "few", "on", ">secret", "~app:*", "~__dynomited:*", "+@all", "-@dangerous", "+info")
+    with_password(node, "secret", "few")
+    rig.wait_until(lambda: is_ready(node), "it is up")
+    assert node.client().set("app:k", "v") and node.client().get("app:k") == b"v" and node.client().incr("app:n") == 1
+    for line in (["SET", "k", "v"], ["GET", "k"], ["MGET", "app:k", "k"]):
+        with pytest.raises(redis.ResponseError, match="NOPERM|permission"):
+            node.client().execute_command(*line)
+    assert is_ready(node)
     with_password(node, "secret", "limited")
     rig.wait_until(lambda: "NOPERM" in (not_ready(node) or "") or "permission" in (not_ready(node) or ""),
                    "without MULTI it can't be our backend")

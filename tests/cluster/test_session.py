@@ -93,9 +93,9 @@ RESET x
 """
 
 
-def same_answers(theirs, ours, lines):
+def same_answers(theirs, ours, lines, protocol=2):
     with Wire(theirs) as a, Wire(ours) as b:
-        for line in lines.split("\n"):
+        for line in [f"HELLO {protocol}"] * (protocol > 2) + lines.split("\n"):
             if line:
                 assert ids_away(b.ask(*line.split())) == ids_away(a.ask(*line.split())), line
 
@@ -108,8 +108,9 @@ def guarded(oracle):
     oracle.client(password="sesame").config_set("requirepass", "")
 
 
-def test_session_password_is_asked_for_as_by_redis(oracle, guarded):
-    same_answers(oracle.path, guarded.client_port, GUARDED)
+@pytest.mark.parametrize("version", [2, 3])
+def test_session_password_is_asked_for_as_by_redis(oracle, guarded, version):
+    same_answers(oracle.path, guarded.client_port, GUARDED.replace("HELLO 2", f"HELLO {version}"))
 
 
 def test_session_without_a_password_auth_is_answered_as_by_redis(oracle, node):
@@ -231,8 +232,9 @@ CLIENT CACHING yes
 """
 
 
-def test_session_client_is_answered_as_by_redis(oracle, node):
-    same_answers(oracle.path, node.client_port, CLIENT)
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_session_client_is_answered_as_by_redis(oracle, node, protocol):
+    same_answers(oracle.path, node.client_port, CLIENT, protocol)
 
 
 def test_session_client_replies_are_left_out_as_by_redis(oracle, node):
@@ -492,8 +494,9 @@ CONFIG NOSUCH
 """
 
 
-def test_session_small_ones_are_answered_as_by_redis(oracle, node):
-    same_answers(oracle.path, node.client_port, SMALL)
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_session_small_ones_are_answered_as_by_redis(oracle, node, protocol):
+    same_answers(oracle.path, node.client_port, SMALL, protocol)
 
 
 def test_session_acl_tells_of_the_one_user(oracle, guarded):
@@ -636,3 +639,38 @@ def test_session_redis_cli_looks_at_the_cluster(node):
     assert f"{where} (" in cli("--cluster", "info", where) and "16384 slots" in cli("--cluster", "info", where)
     assert "[OK] All 16384 slots covered" in cli("--cluster", "check", where)
     assert cli("-c", "-p", str(node.client_port), "set", "cli", "1").strip() == "OK"
+
+
+WORDS = {b"$complexity", b"$history", b"$doc_flags", b"$deprecated_since", b"$replaced_by", b"$summary"}  # texts, and what changed when
+
+
+def documented(docs, argument=False):
+    """COMMAND DOCS of one command, or of one argument, as a dictionary without Redis's texts."""
+    told = {k: v for k, v in zip(docs[::2], docs[1::2]) if k not in WORDS and not (argument and k == b"$since")}
+    if b"$arguments" in told:
+        told[b"$arguments"] = [documented(a, True) for a in told[b"$arguments"]]
+    if b"$subcommands" in told:
+        told[b"$subcommands"] = {k: documented(v) for k, v in zip(told[b"$subcommands"][::2], told[b"$subcommands"][1::2])}
+    return told
+
+
+def test_session_command_docs_tell_the_arguments_as_redis_does(oracle, redis_node):
+    with Wire(oracle.path) as theirs, Wire(redis_node.client_port) as ours:
+        everything = parsed(theirs.ask("COMMAND", "DOCS"))
+        everything = {k: documented(v) for k, v in zip(everything[::2], everything[1::2])}
+        served = parsed(ours.ask("COMMAND", "DOCS"))
+        assert len(served) == 2 * int(ours.ask("COMMAND", "COUNT")[1:])
+        for name, docs in zip(served[::2], served[1::2]):
+            told, want = documented(docs), everything[name]
+            subs = told.pop(b"$subcommands", {})
+            assert subs == {k: v for k, v in want.pop(b"$subcommands", {}).items() if k in subs}
+            assert told == want, name
+        assert parsed(ours.ask("COMMAND", "DOCS", "nosuch")) == []
+        assert parsed(ours.ask("COMMAND", "DOCS", "GET", "nosuch", "client|id"))[::2] == [b"$get", b"$client|id"]
+
+
+def test_session_redis_cli_gives_hints(redis_node):
+    """It takes them from COMMAND DOCS."""
+    import subprocess
+    cli = subprocess.run(["redis-cli", "-p", str(redis_node.client_port)], input=b"HELP SET\n", capture_output=True, timeout=30, check=True)
+    assert b"key value [NX|XX] [GET] [EX seconds|" in cli.stdout, cli

@@ -19,7 +19,7 @@ static void print_table(void)
     size_t n;
     const struct command_spec *t = command_table(&n);
     for (size_t i = 0; i < n; i++)
-        if (!(t[i].flags & COMMAND_MEMCACHE))
+        if (!(t[i].flags & (COMMAND_MEMCACHE | COMMAND_RECORD)))
             printf("%s %d %d %d %d\n", t[i].name, t[i].arity, t[i].first, t[i].last, t[i].step);
 }
 
@@ -90,9 +90,10 @@ static void print_remarks(const struct command_spec *c)
     const char *rule =
         c->rule < ARRAY_LEN(by_rule) && c->class_ != COMMAND_READ ? by_rule[c->rule] : NULL;
     const char *const remarks[] = {
-        rule, c->flags & COMMAND_SPLIT ? "keys may lie on any nodes" : NULL,
+        rule,
+        c->flags & COMMAND_SPLIT ? "keys may lie on any nodes" : NULL,
         c->flags & COMMAND_UNDETERMINED ? "undetermined" : NULL,
-        c->rule == RULE_SUBCOMMAND ? NULL : c->refusal, /* its subcommands follow */
+        c->refusal,
     };
     for (size_t i = 0; i < ARRAY_LEN(remarks); i++) {
         if (!remarks[i])
@@ -102,17 +103,23 @@ static void print_remarks(const struct command_spec *c)
     }
 }
 
+static void print_sub(const struct command_spec *c, const struct command_sub *s)
+{
+    struct slice line[] = {slice_str(c->name), slice_str(s->name)};
+    struct resp_command cmd = {.argv = line, .argc = 2};
+    enum command_class class_ = command_class_of(c, &cmd);
+    printf("| `%s %s` | %s | %s | %s |\n", c->name, s->name, classes[class_],
+           class_ == COMMAND_LOCAL ? "yes" : "", s->refusal ? s->refusal : "");
+}
+
 /* Where they aren't all refused with their container. */
 static void print_subs(const struct command_spec *c)
 {
     size_t n;
     const struct command_sub *s = command_subs(&n);
-    for (size_t i = 0; i < n && c->rule == RULE_SUBCOMMAND; i++)
+    for (size_t i = 0; i < n && c->class_ != COMMAND_REFUSED; i++)
         if (strcmp(s[i].container, c->name) == 0)
-            printf("| `%s %s` | %s | %s | %s |\n", c->name, s[i].name,
-                   s[i].refusal ? "refused" : classes[c->class_],
-                   c->class_ == COMMAND_LOCAL && !s[i].refusal ? "yes" : "",
-                   s[i].refusal ? s[i].refusal : "");
+            print_sub(c, &s[i]);
 }
 
 static void print_markdown(void)
@@ -121,7 +128,7 @@ static void print_markdown(void)
     const struct command_spec *t = command_table(&n);
     puts("| command | class | embedded | remarks |\n|---|---|---|---|");
     for (size_t i = 0; i < n; i++) {
-        if (t[i].flags & COMMAND_MEMCACHE)
+        if (t[i].flags & (COMMAND_MEMCACHE | COMMAND_RECORD))
             continue;
         bool embedded = t[i].flags & COMMAND_EMBEDDED || t[i].class_ == COMMAND_LOCAL;
         printf("| `%s` | %s | %s | ", t[i].name, classes[t[i].class_], embedded ? "yes" : "");

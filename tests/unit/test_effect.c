@@ -2,6 +2,7 @@
  * written as lines of words: a command "SPOP k", a reply "$a" (a string), ":1", "$-1" (nil), "-ERR"
  * or "[ $a [ $b ] ]" (arrays). */
 #include "core/mem.h"
+#include "records.h"
 #include "request/effect.h"
 #include "store/redis_reply.h"
 #include "unit.h"
@@ -84,7 +85,7 @@ static char *join(struct slice bytes, bool must_be_determined)
         const struct command_spec *spec = command_find(cmd.argv[0]);
         ck_assert(spec && command_arity_ok(spec, &cmd, &e));
         ck_assert(!must_be_determined || !command_undetermined(spec, &cmd));
-        ck_assert(must_be_determined || spec->class_ == COMMAND_READ);
+        ck_assert(must_be_determined || command_class_of(spec, &cmd) == COMMAND_READ);
     }
     ck_assert_uint_eq(bytes.len, 0);
     resp_command_fini(&cmd);
@@ -132,6 +133,27 @@ static const struct {
      "XADD k MINID = 4-1 9-1 f v", false},
     {"XADD k MAXLEN ~ 0 * f v", RANGE, "$5-0", "[ ] ", "XADD k MAXLEN = 0 5-0 f v", false},
     {"XADD k MAXLEN ~ 0 * f v", RANGE, "$5-0", "-NOPERM ", NULL, false},
+
+    {"MS k v C5 F3", "", "[ $HD $-1 ]", "", "MS k v F3", false},
+    {"MS k v C5", "", "[ $EX $-1 ]", "", "", false},
+    {"MS k v C5", "", "-SERVER_ERROR", "", "", false},
+    {"MS k v c T1700000100", "", "[ $HD $-1 $c9 ]", "", "MS k v T1700000100", false},
+    {"MS k v ME c", "", "[ $HD $-1 $c9 ]", "", "MS k v", false},
+    {"MS k v ME c", "", "[ $NS $-1 ]", "", "", false},
+    {"MS k v MA c", "", "[ $HD $-1 $c9 ]", "", "MS k v MA", false},
+    {"MS k v I C281474976710661", "MG k E", "[ $HD $-1 ]", "[ $HD $cas=5 ] ", "MS k v", false},
+    {"MS k v I C281474976710661", "MG k E", "[ $HD $-1 ]", "[ $HD $cas=6 ] ", "MS k v | MD k I",
+     false},
+    {"MS k v I C1", "MG k E", "[ $NF $-1 ]", "[ $EN $-1 ] ", "", false},
+    {"MD k C5", "", "[ $HD $-1 ]", "", "MD k", false},
+    {"MD k C5 I T1700000100", "", "[ $HD $-1 ]", "", "MD k I T1700000100", false},
+    {"MD k C5", "", "[ $NF $-1 ]", "", "", false},
+    {"MA k D5 MD v c", "", "[ $VA $7 $c3 ]", "", "MA k D5 MD", false},
+    {"MA k N0 J5 C1", "", "[ $HD $-1 ]", "", "MA k N0 J5", false},
+    {"MG k v c T1700000100", "", "[ $VA $x $c3 ]", "", "MG k T1700000100", false},
+    {"MG k v c N1700000100 R1700000200", "", "[ $VA $x $c3 $W ]", "",
+     "MG k N1700000100 R1700000200", false},
+    {"MG k v c T1700000100", "", "[ $EN $-1 ]", "", "", false},
 
     {"XTRIM k MAXLEN ~ 10", RANGE, ":0", "[ [ $4-1 [ $f $v ] ] ] ", "", false},
     {"XTRIM k MAXLEN ~ 10", RANGE, ":3", "[ [ $4-1 [ $f $v ] ] ] ", "XTRIM k MINID = 4-1", false},
@@ -329,6 +351,11 @@ static const struct {
     {"EVAL s 2 a b c", KEY("a") " | " KEY("b"), NEVER("x") GONE,
      "RESTORE a 0 x REPLACE ABSTTL | DEL b", false},
     {"EVAL s 1 a", KEY("a"), "-NOPERM :1 :1 ", NULL, false},
+    {"MS k v C5", "MG k v f | MG k E", "[ $VA $w $f7 ] [ $HD $exp=-1 ] ", "MS k w F7 T0", false},
+    {"MA k C5", "MG k v f | MG k E", "[ $VA $w $f0 ] [ $HD $exp=-100 ] ", "MS k w F0 T1700000100",
+     false},
+    {"MD k C5", "MG k v f | MG k E", "[ $EN $-1 ] [ $EN $-1 ] ", "MD k", false},
+    {"MD k C5", "MG k v f | MG k E", "-BACKEND [ $EN $-1 ] ", NULL, false},
 };
 
 START_TEST(test_lost)
@@ -518,8 +545,126 @@ START_TEST(test_many_are_several)
 }
 END_TEST
 
+/* ---- clients' transactions ------------------------------------------------------------------- */
+
+#define WATCHED slice_str(VERSION)
+
+/* What the others get: command lines with | between them, "" where they get nothing. */
+static char *told(struct effect did, const struct buf *out)
+{
+    struct resp_command cmd = {0};
+    struct buf lines = BUF_INIT;
+    struct transaction t;
+    struct error e;
+    ck_assert_int_eq(did.n, out->len > 0);
+    if (out->len) {
+        ck_assert(resp_command_parse(buf_slice(out), &cmd));
+        ck_assert_msg(transaction_ok(&cmd, &e), "%s", e.text);
+        ck_assert(!transaction_undetermined(&cmd));
+        for (transaction_open(&t, &cmd); transaction_next(&t);) {
+            char *line = join(t.bytes, true);
+            buf_printf(&lines, "%s%s", lines.len ? " | " : "", line);
+            mem_free(line);
+        }
+        transaction_close(&t);
+    }
+    resp_command_fini(&cmd);
+    buf_add(&lines, "", 1);
+    char *text = mem_strdup((const char *)buf_head(&lines));
+    buf_fini(&lines);
+    return text;
+}
+
+static const struct {
+    bool watched;
+    const char *lines[4];
+    const char *probes, *reply, *answers, *effect; /* effect NULL: it can't be told */
+} transactions[] = {
+    {true, {"SET a 1", "GET b", "INCR a"}, "", "[ +OK $x :2 ]", "", "SET a 1 | INCR a"},
+    {true, {"SET a 1"}, "", "*-1", "", ""},
+    {true, {"SET a 1"}, "", "-EXECABORT", "", ""},
+    {true, {"GET a"}, "", "[ $x ]", "", ""},
+    {true, {NULL}, "", "[ ]", "", ""},
+    {false,
+     {"SPOP a", "SET b 1", "GET c"},
+     KEY("a") " | " KEY("b") " | " KEY("a") " | " KEY("b"),
+     "[ $x +OK $-1 ]",
+     NEVER("x") GONE GONE NEVER("y"),
+     "DEL a | RESTORE b 0 y REPLACE ABSTTL"},
+    {false,
+     {"SPOP a", "SET b 1"},
+     KEY("a") " | " KEY("b") " | " KEY("a") " | " KEY("b"),
+     "[ $-1 +OK ]",
+     GONE NEVER("y") GONE NEVER("y"),
+     ""},
+    {true, {"SPOP a"}, KEY("a") " | " KEY("a"), "*-1", NEVER("x") NEVER("x"), ""},
+    {false, {"SPOP a"}, KEY("a") " | " KEY("a"), "[ $x ]", "-NOPERM :1 :1 -NOPERM :2 :2 ", NULL},
+};
+
+START_TEST(test_transaction)
+{
+    struct tx_record r;
+    struct buf probes = BUF_INIT, reply = BUF_INIT, bytes = BUF_INIT, out = BUF_INIT;
+    struct slice answers[16];
+    const struct command_spec *spec = command_find(slice_str("TRANSACTION"));
+    tx_record_make(&r, transactions[_i].watched ? WATCHED : slice_of("", 0), "a b c",
+                   transactions[_i].lines);
+    ck_assert(!effect_is_chosen(spec, &r.cmd));
+    struct effect_probes n = effect_probes(spec, &r.cmd, &probes);
+    char *asked = join(buf_slice(&probes), false);
+    ck_assert_str_eq(asked, transactions[_i].probes);
+    ck_assert_uint_eq(read_answers(transactions[_i].answers, &bytes, answers), n.before + n.behind);
+    char *copy = mem_strdup(transactions[_i].reply), *at = copy;
+    add_reply(&reply, &at);
+    struct effect_replies replies = {
+        .own = buf_slice(&reply), .before = answers, .behind = answers + n.before, .now_ms = NOW};
+    struct effect did = effect_tell(spec, &r.cmd, &replies, &out);
+    ck_assert_int_eq(did.as_it_ran, n.before == 0);
+    if (transactions[_i].effect) {
+        char *found = told(did, &out);
+        ck_assert_str_eq(found, transactions[_i].effect);
+        mem_free(found);
+    } else {
+        ck_assert_int_eq(did.n, -1);
+    }
+    mem_free(copy);
+    mem_free(asked);
+    tx_record_unmake(&r);
+    buf_fini(&probes);
+    buf_fini(&reply);
+    buf_fini(&bytes);
+    buf_fini(&out);
+}
+END_TEST
+
+/* Its reply was lost: all that it may have written, in one record. */
+START_TEST(test_lost_transaction)
+{
+    struct tx_record r;
+    struct buf probes = BUF_INIT, bytes = BUF_INIT, out = BUF_INIT;
+    struct slice answers[16];
+    const struct command_spec *spec = command_find(slice_str("TRANSACTION"));
+    tx_record_make(&r, WATCHED, "a b c", LINES("SET b 1", "GET c", "INCR a"));
+    ck_assert_uint_eq(effect_recovery_probes(spec, &r.cmd, &probes), 6);
+    char *asked = join(buf_slice(&probes), false);
+    ck_assert_str_eq(asked, KEY("a") " | " KEY("b"));
+    ck_assert_uint_eq(read_answers(NEVER("x") GONE, &bytes, answers), 6);
+    struct effect did = effect_recover(spec, &r.cmd, answers, NOW, &out);
+    char *found = told(did, &out);
+    ck_assert_str_eq(found, "RESTORE a 0 x REPLACE ABSTTL | DEL b");
+    mem_free(found);
+    mem_free(asked);
+    tx_record_unmake(&r);
+    buf_fini(&probes);
+    buf_fini(&bytes);
+    buf_fini(&out);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
+    tcase_add_loop_test(c, test_transaction, 0, ARRAY_LEN(transactions));
+    tcase_add_test(c, test_lost_transaction);
     tcase_add_loop_test(c, test_case, 0, ARRAY_LEN(cases));
     tcase_add_loop_test(c, test_lost, 0, ARRAY_LEN(lost));
     tcase_add_loop_test(c, test_choice, 0, ARRAY_LEN(choices));
