@@ -16,6 +16,8 @@ TESTED = {
     "ERR unknown command": "test_errors_of_a_command_line",
     "ERR wrong number of arguments": "test_errors_of_a_command_line",
     "ERR 'X' isn't supported": "test_errors_of_a_command_line",
+    "ERR FLUSHALL isn't allowed": "test_ring.py::test_ring_flush_is_refused_until_it_is_allowed",
+    "ERR more than N bytes of replies": "test_ring.py::test_ring_bounds",
     "NOPROTO": "test_errors_of_a_command_line",
     "OOM": "test_errors_of_a_full_store",
     "NOAUTH": "test_errors_of_a_password",
