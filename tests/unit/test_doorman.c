@@ -72,7 +72,7 @@ static void take(void *arg, int fd, struct buf *in)
 static struct doorman *started(void)
 {
     struct error e;
-    struct doorman *d = doorman_start(t.fd, &e);
+    struct doorman *d = doorman_start(t.fd, false, &e);
     ck_assert_msg(d != NULL, "%s", e.text);
     return d;
 }
