@@ -176,6 +176,10 @@ def test_python_pipelines_and_helpers(cluster):
     for _ in range(5):
         client.transaction(add, "counter")
     assert client.get("counter") == b"5"
+    if cluster.store == "redis":  # the lock is released by a script
+        with client.lock("lock", timeout=10):
+            assert client.get("lock")
+        assert client.get("lock") is None
 
 
 def test_a_transaction_has_bounds(cluster):
