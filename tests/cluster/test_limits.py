@@ -40,7 +40,7 @@ def rest_of(s):
 def test_limits_a_hundred_slow_readers_hurt_nobody_and_are_cut_off(store):
     """Each asks for 64 MB and never reads."""
     n = 100
-    with rig.Cluster(1, store=store, flags={"client-output-max-bytes": str(CAP), "verbosity": "8"}) as c:
+    with rig.Cluster(1, store=store, flags={"client-output-max-bytes": str(CAP), "timeout": "30000"}) as c:
         node = c.nodes[0]
         node.client().set("fat", os.urandom(MB))
         p99(node, 20)
