@@ -69,29 +69,32 @@ static enum resp_status answer_memcache(struct visitor *v, size_t *size)
     return rc;
 }
 
-static void answer(struct visitor *v)
+/* As many as there is room for answers. True: more wait for room. */
+static bool answer(struct visitor *v)
 {
     struct stream *s = &v->stream;
     while (s->in.len && s->out.len < OUT_MAX) {
         size_t size = 0;
         enum resp_status rc =
             v->doorman->memcache ? answer_memcache(v, &size) : answer_redis(v, &size);
-        if (rc == RESP_BAD || (rc == RESP_MORE && s->in.len >= IN_MAX)) {
+        if (rc == RESP_BAD || (rc == RESP_MORE && s->in.len >= IN_MAX))
             stream_pause(s); /* a worker says what is wrong with it, or reads the rest */
-            return;
-        }
-        if (rc == RESP_MORE)
-            return;
+        if (rc != RESP_OK)
+            return false;
         buf_eat(&s->in, size);
     }
-    if (s->out.len >= OUT_MAX)
-        stream_pause(s);
+    return s->in.len > 0;
 }
 
 static void on_data(struct stream *s)
 {
-    answer(s->owner);
-    stream_flush(s);
+    bool more = true;
+    while (more && s->out.len < OUT_MAX) {
+        more = answer(s->owner);
+        stream_flush(s);
+    }
+    if (more)
+        stream_pause(s); /* until on_drain */
 }
 
 static void on_drain(struct stream *s)

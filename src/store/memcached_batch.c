@@ -101,6 +101,12 @@ static void note_refusal(struct memcached *m, struct slice reply)
                 (int)line.len, (const char *)line.ptr);
 }
 
+static bool replied(void *arg, size_t i)
+{
+    const struct backend *b = &((const struct memcached *)arg)->backend;
+    return buf_head(&b->batch->replies)[b->writes[i].reply_at] != '-';
+}
+
 static void on_answer(void *arg, const struct slice *reply)
 {
     struct memcached *m = arg;
@@ -119,7 +125,7 @@ static void on_answer(void *arg, const struct slice *reply)
     move_numbers(m, i, m->backend.pos);
     if (m->got < m->nsent)
         return;
-    backend_stamp_replied(&m->backend);
+    backend_stamp_replied(&m->backend, replied, m);
     if (m->flushes)
         stamps_flush_done(m->backend.stamps);
     m->flushes = false;
@@ -155,9 +161,10 @@ static bool send_some(struct memcached *m)
         const struct store_write *w = &b->batch->writes[i];
         backend_expect(b, i + BACKEND_AHEAD);
         enum due due = judge_due(m, i);
-        if (due == DUE_LATER || (due == DUE_NOW && !backend_intend(b, i, source_hash(m, w))))
+        if (due == DUE_LATER || (due == DUE_NOW && !backend_can_intend(b, w)))
             break;
         if (due == DUE_NOW && encode(m, i, out)) {
+            backend_intend(b, w, source_hash(m, w), i);
             backend_touch(b, w);
             expect_answer(m, i);
         }
@@ -165,10 +172,8 @@ static bool send_some(struct memcached *m)
     size_t settled = m->nsent ? m->sent[0] : m->upto; /* in front of all that has gone out */
     move_numbers(m, b->pos, settled);
     b->pos = settled;
-    if (m->nsent == 0) {
-        backend_stamp_replied(b);
+    if (m->nsent == 0)
         return false;
-    }
     backend_conn_expect(m->conn, m->nsent, on_answer, m);
     backend_conn_flush(m->conn);
     return true;
