@@ -824,8 +824,7 @@ static void add_number(struct buf *b)
                                       "-9223372036854775808",
                                       "2592001",
                                       "00009",
-                                      "\x0b\x0c"
-                                      "2"};
+                                      "\v\f2"};
     if (below(4))
         buf_printf(b, "%zu", below(12));
     else
