@@ -46,7 +46,7 @@ static const struct command_spec *row(const char *name)
 static bool is_http(const struct memcache_command *m)
 {
     struct slice last = m->nwords ? m->words[m->nwords - 1] : slice_of(NULL, 0);
-    return last.len >= 5 && memcmp(last.ptr, "HTTP/", 5) == 0;
+    return strcmp(m->answer, "ERROR") == 0 && last.len >= 5 && memcmp(last.ptr, "HTTP/", 5) == 0;
 }
 
 static bool wrong(struct client *c)

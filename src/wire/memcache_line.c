@@ -153,11 +153,12 @@ static void take_noreply(struct memcache_command *c)
 
 static bool take_key(struct memcache_command *c)
 {
+    if (c->words[1].len > MEMCACHE_KEY_MAX) {
+        wrong(c, BAD_FORMAT);
+        return false;
+    }
     c->key = c->words[1];
-    if (c->key.len <= MEMCACHE_KEY_MAX)
-        return true;
-    wrong(c, BAD_FORMAT);
-    return false;
+    return true;
 }
 
 /* False: it isn't the length of a value. */
