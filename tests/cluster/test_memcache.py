@@ -39,8 +39,8 @@ def bare():
 
 
 def seed():
-    value = int(os.environ.get("MEMCACHE_SEED") or int.from_bytes(os.urandom(3), "big"))
-    print(f"MEMCACHE_SEED={value} replays")
+    value = int(os.environ.get("DYN_SEED") or int.from_bytes(os.urandom(3), "big"))
+    print(f"DYN_SEED={value} replays")
     return value
 
 
