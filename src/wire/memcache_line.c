@@ -57,7 +57,7 @@ static void split(struct memcache_command *c, struct slice line)
     if (nul) /* where a line ends for memcached */
         line.len = (size_t)(nul - line.ptr);
     struct slice word = next_word(&line);
-    size_t max = gets_many(word) ? SIZE_MAX : MEMCACHE_WORDS_MAX;
+    size_t max = gets_many(word) ? RESP_ARGS_MAX + 3 : MEMCACHE_WORDS_MAX; /* one too many */
     for (; word.len && c->nwords < max; word = next_word(&line))
         add_word(c, word);
 }
