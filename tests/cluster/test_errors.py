@@ -29,6 +29,7 @@ TESTED = {
     "BACKEND": "test_errors_of_a_node_that_is_no_replica",
     "TIMEOUT no answer within 5000 ms; the write": "test_errors_of_silence",
     "TIMEOUT no answer within 5000 ms": "test_errors_of_silence",
+    "EXECABORT": "test_transactions.py::test_what_isnt_possible_inside_says_why",
     "LOADING": "test_errors_of_a_start_that_takes_long",
     "CLOCK": "test_clock.py::test_clock_only_the_node_that_is_off_refuses",
 }
