@@ -391,12 +391,11 @@ static bool bind_ports(struct server *s, struct error *e)
     return s->admin != NULL;
 }
 
-/* Clients hear of a start that takes long; the doorman speaks RESP only. */
+/* Clients hear of a start that takes long. */
 static bool start_doorman(struct server *s, struct error *e)
 {
-    if (s->config->data_store == DATA_STORE_MEMCACHE)
-        return true;
-    s->doorman = doorman_start(s->client_fd, e);
+    bool memcache = s->config->data_store == DATA_STORE_MEMCACHE;
+    s->doorman = doorman_start(s->client_fd, memcache, e);
     return s->doorman != NULL;
 }
 

@@ -9,8 +9,8 @@ include tests/unit/automake.mk
 include tests/fuzz/automake.mk
 EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/cluster/playground.py \
 	tests/cluster/conftest.py tests/cluster/linkpeer.py tests/cluster/known_bugs.py tests/cluster/test_bad_input.py \
-	tests/cluster/test_faults.py tests/cluster/test_gossip.py tests/cluster/test_racks.py tests/cluster/test_levels.py tests/cluster/test_near.py tests/cluster/test_clock.py \
-	tests/cluster/test_repair.py tests/cluster/test_effects.py tests/cluster/test_commands.py tests/cluster/test_basic.py tests/cluster/test_three_nodes.py tests/cluster/test_kill.py tests/cluster/test_promises.py tests/cluster/test_transactions.py \
+	tests/cluster/test_faults.py tests/cluster/test_gossip.py tests/cluster/test_racks.py tests/cluster/test_levels.py tests/cluster/test_near.py tests/cluster/test_clock.py tests/cluster/test_ring.py \
+	tests/cluster/test_repair.py tests/cluster/test_memcached.py tests/cluster/test_effects.py tests/cluster/test_commands.py tests/cluster/test_basic.py tests/cluster/test_three_nodes.py tests/cluster/test_kill.py tests/cluster/test_promises.py tests/cluster/test_transactions.py \
 	tests/cluster/memcache_commands.py tests/cluster/test_redis.py tests/cluster/test_redis_fence.py tests/cluster/test_own_store.py tests/cluster/redis_proxy.py tests/cluster/test_memcache.py \
 	tests/cluster/test_alone.py tests/cluster/test_client.py tests/cluster/test_limits.py tests/cluster/test_session.py tests/cluster/test_errors.py tests/cluster/wire.py \
 	tests/cluster/test_admin.py tests/cluster/test_hints_admin.py tests/cluster/test_config.py tests/cluster/test_build.py tests/cluster/test_corners.py \
@@ -20,7 +20,7 @@ EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/c
 	tests/cluster/shim_io.c tests/cluster/test_io_errors.py tests/cluster/test_survive.py tests/cluster/test_clock_faults.py \
 	tests/bench/bench.py tests/bench/document.py tests/bench/picture.py tests/bench/report.py tests/bench/rows.py \
 	tests/bench/sections.py tests/bench/selftest.py tests/bench/systems.py tests/bench/targets.py \
-	docs/faults.md docs/consistency.md docs/gossip.md docs/hints.md docs/errors.md docs/read-repair.md docs/benchmarks.md docs/benchmarks/1-front.svg docs/benchmarks/2-embedded.svg docs/benchmarks/3-durable.svg \
+	docs/faults.md docs/consistency.md docs/gossip.md docs/hints.md docs/memcached.md docs/errors.md docs/read-repair.md docs/benchmarks.md docs/benchmarks/1-front.svg docs/benchmarks/2-embedded.svg docs/benchmarks/3-durable.svg docs/transactions.md \
 	docs/benchmarks/4-three.svg docs/benchmarks/5-latency.svg docs/benchmarks/6-memory.svg docs/benchmarks/7-shapes.svg \
 	docs/benchmarks/8-down.svg docs/benchmarks/9-peers.svg
 

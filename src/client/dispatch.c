@@ -447,6 +447,112 @@ static bool run_split(struct client *c, const struct command_spec *spec, const s
     return true;
 }
 
+/* ---- many parts that one replica each runs ------------------------------------------------------
+ */
+
+struct effect {
+    uint32_t token;
+    int node; /* that runs it */
+    struct mail_write *m;
+    struct carry *carry; /* NULL: this node does */
+};
+
+static bool runs_elsewhere(const struct client *c, const struct effect *e)
+{
+    return e->node >= 0 && e->node != (int)c->all->requests->peers->self;
+}
+
+/* False: it must wait. */
+static bool may_take_effect(struct client *c, const struct effect *e, size_t key)
+{
+    bool elsewhere = runs_elsewhere(c, e);
+    if (not_yet(c, e->token, true, false) || (elsewhere && not_yet(c, e->token, false, false)))
+        return false;
+    return elsewhere ? !is_awaited(c, &key, 1) : !meets_carried(c, &key, 1);
+}
+
+static void drop_effects(struct requests *rs, struct effect *e, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (e[i].carry)
+            request_carry_drop(rs, e[i].carry);
+        requests_put_mail(rs, e[i].m);
+    }
+}
+
+/* What a part needs before any starts. False: another node is to run it by now. */
+static bool prepare_effect(struct client *c, const struct command_spec *spec,
+                           const struct resp_command *one, struct effect *e)
+{
+    struct requests *rs = c->all->requests;
+    struct error ignored; /* its lifetime is a number */
+    e->m = requests_new_mail(rs);
+    if (!command_normalize(spec, one, c->all->wall_ms, &e->m->command, &ignored))
+        resp_add_command(&e->m->command, one->argv, one->argc);
+    if (runs_elsewhere(c, e))
+        e->carry = request_carry(rs, spec, one, e->token, e->node);
+    return e->carry || !runs_elsewhere(c, e);
+}
+
+static bool prepare_effects(struct client *c, const struct command_spec *spec, const size_t *keys,
+                            size_t n, struct effect *e)
+{
+    struct requests *rs = c->all->requests;
+    struct slice argv[PART_ARGS];
+    for (size_t i = 0; i < n; i++) {
+        struct resp_command one = part_of(&c->cmd, spec, keys[i], keys[n - 1], argv);
+        e[i].token = request_token(rs, c->cmd.argv[keys[i]]);
+        e[i].node = request_runner(rs, spec, &one, e[i].token);
+        if (!may_take_effect(c, &e[i], keys[i]))
+            return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct resp_command one = part_of(&c->cmd, spec, keys[i], keys[n - 1], argv);
+        if (prepare_effect(c, spec, &one, &e[i]))
+            continue;
+        drop_effects(rs, e, i + 1);
+        c->lagging = c->all->later = true;
+        return false;
+    }
+    return true;
+}
+
+static void start_effect(struct client *c, struct part *p, const struct command_spec *spec,
+                         size_t key, size_t last, const struct effect *e)
+{
+    struct slice argv[PART_ARGS];
+    struct resp_command one = part_of(&c->cmd, spec, key, last, argv);
+    struct operation op = {.spec = spec,
+                           .cmd = &one,
+                           .level = level_of(c, &key, 1, true),
+                           .token = e->token,
+                           .done = call_part_done,
+                           .arg = p};
+    call_part_starts(p->call, e->token);
+    request_execute(c->all->requests, &op, e->m, e->node, e->carry);
+}
+
+/* gats of many keys. */
+static bool run_effects(struct client *c, const struct command_spec *spec, const size_t *keys,
+                        size_t n)
+{
+    struct effect *e = mem_calloc(n, sizeof *e);
+    bool ready = prepare_effects(c, spec, keys, n, e);
+    if (ready) {
+        struct call *call = call_new(c, spec, n);
+        call->merge = merge_of(spec);
+        call_is_write(call, c->cmd.size);
+        for (size_t i = 0; i < n; i++) {
+            call->parts[i].token = e[i].token;
+            call->carried |= runs_elsewhere(c, &e[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+            start_effect(c, &call->parts[i], spec, keys[i], keys[n - 1], &e[i]);
+    }
+    mem_free(e);
+    return ready;
+}
+
 /* ---- the rules ----------------------------------------------------------------------------------
  */
 
@@ -471,6 +577,8 @@ bool dispatch_keys(struct client *c, const struct command_spec *spec, const size
     bool split = n > 1 && (spec->flags & (COMMAND_SPLIT | COMMAND_MEMCACHE));
     if (direct && !(split && keeps_parts(merge_of(spec))))
         return run_direct(c, spec, write);
+    if (split && write && c->at_first)
+        return run_effects(c, spec, keys, n);
     if (split)
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))

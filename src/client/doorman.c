@@ -4,7 +4,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/stream.h"
-#include "wire/resp.h"
+#include "wire/memcache.h"
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -18,10 +18,13 @@ struct visitor {
     struct stream stream;
     struct resp_parser parser;
     struct resp_command cmd;
+    struct memcache_parser memcache_parser;
+    struct memcache_command memcache_cmd;
 };
 
 struct doorman {
     struct actor actor;
+    bool memcache;
     uv_timer_t patience;
     struct listener port;
     int fd; /* until it listens */
@@ -37,32 +40,61 @@ struct doorman {
 /* ---- one connection ---------------------------------------------------------------------------
  */
 
-static void answer(struct visitor *v)
+#define LOADING "LOADING this node is starting: it reads its logs and its store"
+
+/* A command, if it is there, and its answer. *size: bytes that it used up. */
+static enum resp_status answer_redis(struct visitor *v, size_t *size)
+{
+    const struct buf *in = &v->stream.in;
+    struct error e;
+    enum resp_status rc = resp_request_parse(&v->parser, buf_head(in), in->len, &v->cmd, &e);
+    if (rc == RESP_OK && v->cmd.argc)
+        resp_add_error(&v->stream.out, LOADING);
+    *size = v->cmd.size;
+    return rc;
+}
+
+static enum resp_status answer_memcache(struct visitor *v, size_t *size)
+{
+    const struct buf *in = &v->stream.in;
+    struct memcache_command *cmd = &v->memcache_cmd;
+    struct error e;
+    v->memcache_parser.value_max = IN_MAX;
+    enum resp_status rc = memcache_parse(&v->memcache_parser, buf_head(in), in->len, cmd, &e);
+    if (rc == RESP_OK && cmd->discard) /* what follows isn't whole, and never will be */
+        return RESP_BAD;
+    if (rc == RESP_OK && !memcache_is_silent(cmd))
+        buf_add_str(&v->stream.out, "SERVER_ERROR " LOADING "\r\n");
+    *size = cmd->size;
+    return rc;
+}
+
+/* As many as there is room for answers. True: more wait for room. */
+static bool answer(struct visitor *v)
 {
     struct stream *s = &v->stream;
-    struct error e;
     while (s->in.len && s->out.len < OUT_MAX) {
+        size_t size = 0;
         enum resp_status rc =
-            resp_request_parse(&v->parser, buf_head(&s->in), s->in.len, &v->cmd, &e);
-        if (rc == RESP_BAD || (rc == RESP_MORE && s->in.len >= IN_MAX)) {
+            v->doorman->memcache ? answer_memcache(v, &size) : answer_redis(v, &size);
+        if (rc == RESP_BAD || (rc == RESP_MORE && s->in.len >= IN_MAX))
             stream_pause(s); /* a worker says what is wrong with it, or reads the rest */
-            return;
-        }
-        if (rc == RESP_MORE)
-            return;
-        if (v->cmd.argc)
-            resp_add_error(&s->out,
-                           "LOADING this node is starting: it reads its logs and its store");
-        buf_eat(&s->in, v->cmd.size);
+        if (rc != RESP_OK)
+            return false;
+        buf_eat(&s->in, size);
     }
-    if (s->out.len >= OUT_MAX)
-        stream_pause(s);
+    return s->in.len > 0;
 }
 
 static void on_data(struct stream *s)
 {
-    answer(s->owner);
-    stream_flush(s);
+    bool more = true;
+    while (more && s->out.len < OUT_MAX) {
+        more = answer(s->owner);
+        stream_flush(s);
+    }
+    if (more)
+        stream_pause(s); /* until on_drain */
 }
 
 static void on_drain(struct stream *s)
@@ -85,6 +117,7 @@ static void on_closed(struct stream *s)
         v->next->prev = v->prev;
     resp_parser_fini(&v->parser);
     resp_command_fini(&v->cmd);
+    memcache_command_fini(&v->memcache_cmd);
     mem_free(v);
 }
 
@@ -172,9 +205,10 @@ static void drop(struct msg *m)
 static const struct actor_ops doorman_ops = {
     .name = "doorman", .start = start, .receive = receive, .stop = stop, .drop = drop};
 
-struct doorman *doorman_start(int fd, struct error *e)
+struct doorman *doorman_start(int fd, bool memcache, struct error *e)
 {
     struct doorman *d = MEM_NEW_ALIGNED(struct doorman);
+    d->memcache = memcache;
     actor_init(&d->actor, &doorman_ops, d);
     d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (d->fd >= 0 && actor_start(&d->actor, e))

@@ -32,7 +32,7 @@ static bool say_all(struct client *c, const struct command_spec *spec, struct bu
 static bool say(struct client *c, const struct command_spec *spec, const char *line)
 {
     struct buf b = BUF_INIT;
-    if (!c->memcache->cmd.quiet)
+    if (!memcache_is_silent(&c->memcache->cmd))
         buf_printf(&b, "%s\r\n", line);
     return say_all(c, spec, &b);
 }

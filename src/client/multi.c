@@ -335,6 +335,12 @@ static void make_one(struct making *k, const struct command_spec *spec,
     struct error error;
     size_t before = k->bytes.len;
     bool direct = requests_direct(k->c->all->requests);
+    struct slice twice[3] = {slice_str("PFCOUNT")};
+    struct resp_command counts = {.argv = twice, .argc = 3};
+    if (!direct && is(spec, "PFCOUNT") && cmd->argc == 2) { /* of two keys it keeps nothing */
+        twice[1] = twice[2] = cmd->argv[1];
+        cmd = &counts;
+    }
     bool as_it_is = direct || command_class_of(spec, cmd) == COMMAND_READ;
     if (as_it_is || command_normalize(spec, cmd, k->c->all->wall_ms, &k->bytes, &error)) {
         if (as_it_is)

@@ -239,7 +239,8 @@ int effect_group_tell(const struct resp_command *cmd, const struct effect_replie
         const struct effect_consumer c = consumer_of(cmd, &p, i);
         bool fresh = is_new(id_at(cmd, &p, i));
         struct group was, is;
-        bool known = find_group(r->before[i], c.group, &was) & find_group(*behind++, c.group, &is);
+        bool known = find_group(r->before[i], c.group, &was);
+        known = find_group(*behind++, c.group, &is) && known;
         struct slice rows = fresh ? slice_of(NULL, 0) : *behind++;
         if (!known)
             return -1;

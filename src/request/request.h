@@ -108,7 +108,8 @@ void request_write_ring(struct requests *rs, const struct operation *op, struct 
  * the nearest. -1: none. */
 int request_executor(const struct requests *rs, uint32_t token);
 /* The same for this very command: one that compares (it watches keys, or bears a cas) runs at the
- * first replica. */
+ * first replica, and so does what has COMMAND_SHARES_OUT, but where that is this node and it can't.
+ */
 int request_runner(const struct requests *rs, const struct command_spec *spec,
                    const struct resp_command *cmd, uint32_t token);
 /* What a peer runs meets this node's own writes to the same keys at no single place. So from

@@ -59,10 +59,29 @@ static bool watches(const struct command_spec *spec, const struct resp_command *
     return transaction_is(spec) && transaction_watches(cmd).len;
 }
 
+/* Where consumers of one group are connected to different nodes, one replica says what is whose. */
+static int who_shares_out(const struct requests *rs, uint32_t token)
+{
+    int first = request_first_replica(rs, token), near = request_executor(rs, token);
+    return first == (int)rs->peers->self ? near : first;
+}
+
+/* Who is the first one, the peer that asks may see otherwise for a moment: better that two share
+ * out then than none. */
+static bool runs_here(const struct requests *rs, const struct command_spec *spec,
+                      const struct resp_command *cmd, uint32_t token)
+{
+    int node = spec->flags & COMMAND_SHARES_OUT ? request_executor(rs, token)
+                                                : request_runner(rs, spec, cmd, token);
+    return node == (int)rs->peers->self;
+}
+
 int request_runner(const struct requests *rs, const struct command_spec *spec,
                    const struct resp_command *cmd, uint32_t token)
 {
     bool compares = watches(spec, cmd) || (spec->flags & COMMAND_MEMCACHE);
+    if (spec->flags & COMMAND_SHARES_OUT)
+        return who_shares_out(rs, token);
     return compares ? request_first_replica(rs, token) : request_executor(rs, token);
 }
 
@@ -343,8 +362,7 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
     if (!spec || !inbound_is_undetermined(spec, cmd) || f->tag > CONSISTENCY_DC_EACH_SAFE_QUORUM) {
         serve_error(
             s, slice_str("-ERR this node doesn't run such a command; nothing was written\r\n"));
-    } else if (!same_owner(rs, spec, cmd, &op.token) ||
-               request_runner(rs, spec, cmd, op.token) != (int)rs->peers->self) {
+    } else if (!same_owner(rs, spec, cmd, &op.token) || !runs_here(rs, spec, cmd, op.token)) {
         struct buf *b = request_scratch(rs);
         if (spec && watches(spec, cmd)) { /* whoever watched has to begin anew */
             serve_error(s, slice_str("*-1\r\n"));

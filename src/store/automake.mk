@@ -8,7 +8,7 @@ libdynomited_a_SOURCES += src/store/store.h src/store/internal.h src/store/store
 	src/store/embedded_read.c src/store/embedded_scan.c \
 	src/store/wal.h src/store/wal.c src/store/memtable.h src/store/memtable.c
 libdynomited_a_SOURCES += src/store/redis.h src/store/redis.c src/store/redis_greet.c \
-	src/store/redis_tx.c src/store/redis_judge.c src/store/redis_record.c \
+	src/store/redis_tx.c src/store/redis_record.c \
 	src/store/redis_watch.c src/store/redis_flush.c src/store/redis_script.h src/store/redis_script.c \
 	src/store/redis_read.c src/store/redis_copy.c src/store/touched.h src/store/touched.c src/store/redis_protocol.c \
 	src/store/redis_info.h src/store/redis_info.c \

@@ -28,6 +28,7 @@ bool backend_init(struct backend *b, const struct store_ops *ops,
                                           .alone = &b->base.alone};
     b->self_id = keep_text(b, 4, o->self_id);
     b->touched = touched_new(o->clock_floor);
+    b->newest = o->clock_floor;
     if (backend_probe(protocol, &b->address, e))
         b->stamps = stamps_open(path, o->stamp_table_bytes, clock_wall_ms(), e);
     mem_free(path);
@@ -40,6 +41,7 @@ void backend_fini(struct backend *b)
     stamps_close(b->stamps);
     touched_free(b->touched);
     mem_free(b->writes);
+    buf_fini(&b->unnoted);
     for (size_t i = 0; i < ARRAY_LEN(b->texts); i++)
         mem_free(b->texts[i]);
 }
@@ -77,6 +79,7 @@ void backend_take(struct backend *b, struct store_batch *batch)
         b->writes = mem_realloc(b->writes, b->room * sizeof *b->writes);
     }
     memset(b->writes, 0, batch->n * sizeof *b->writes);
+    buf_reset(&b->unnoted, 0);
     b->batches++;
     b->batch = batch;
     b->pos = 0;
@@ -155,10 +158,12 @@ static enum stamp_verdict judge_mend(struct backend *b, const struct store_write
 
 enum stamp_verdict backend_judge(struct backend *b, const struct store_write *w)
 {
+    struct stamp s = {.stamp = w->stamp, .tag = w->tag};
+    if (backend_is_flush(w))
+        return stamps_is_flushed_later(b->stamps, s) ? STAMP_OLDER : STAMP_FRESH;
     if (w->mend)
         return judge_mend(b, w);
     size_t keys[BACKEND_KEYS_MAX], n = written_keys(w, keys);
-    struct stamp s = {.stamp = w->stamp, .tag = w->tag};
     bool unknown = false;
     for (size_t i = 0; i < n; i++) {
         enum stamp_verdict v = stamps_judge(b->stamps, stamps_hash(w->cmd->argv[keys[i]]), s);
@@ -179,26 +184,39 @@ void backend_expect(struct backend *b, size_t i)
         stamps_expect(b->stamps, stamps_hash(w->cmd->argv[key]));
 }
 
-bool backend_intend(struct backend *b, size_t i, uint64_t id_hash)
+bool backend_can_intend(const struct backend *b, const struct store_write *w)
 {
-    const struct store_write *w = &b->batch->writes[i];
-    size_t keys[BACKEND_KEYS_MAX];
-    if (command_class_of(w->spec, w->cmd) != COMMAND_OVERWRITE || w->stamp == 0)
-        return true;
-    size_t n = command_overwritten(w->spec, w->cmd, keys, BACKEND_KEYS_MAX);
-    n = n < BACKEND_KEYS_MAX ? n : BACKEND_KEYS_MAX;
-    if (stamps_room(b->stamps) < n)
-        return false; /* all or nothing: an intent must have its write on its way */
-    for (size_t k = 0; k < n; k++) {
-        struct stamp_intent in = {.hash = stamps_hash(w->cmd->argv[keys[k]]),
-                                  .stamp = w->stamp,
-                                  .tag = w->tag,
-                                  .seq = w->seq,
-                                  .source = id_hash,
-                                  .mark = (uint32_t)i};
-        (void)!stamps_intend(b->stamps, &in);
+    size_t none, room = stamps_room(b->stamps);
+    return room >= BACKEND_KEYS_MAX || room >= command_overwritten(w->spec, w->cmd, &none, 0);
+}
+
+static void intend_key(struct backend *b, const struct stamp_intent *in)
+{
+    struct backend_unnoted left = {
+        .hash = in->hash, .stamp = {.stamp = in->stamp, .tag = in->tag}, .mark = in->mark};
+    if (stamps_intend(b->stamps, in))
+        return;
+    stamps_give_up(b->stamps, in->stamp);
+    buf_add(&b->unnoted, &left, sizeof left);
+}
+
+void backend_intend(struct backend *b, const struct store_write *w, uint64_t id_hash, size_t mark)
+{
+    size_t few[BACKEND_KEYS_MAX], *keys = few;
+    size_t n = w->stamp ? command_overwritten(w->spec, w->cmd, few, BACKEND_KEYS_MAX) : 0;
+    if (n > BACKEND_KEYS_MAX) {
+        keys = mem_alloc(n * sizeof *keys);
+        (void)command_overwritten(w->spec, w->cmd, keys, n);
     }
-    return true;
+    for (size_t k = 0; k < n; k++)
+        intend_key(b, &(struct stamp_intent){.hash = stamps_hash(w->cmd->argv[keys[k]]),
+                                             .stamp = w->stamp,
+                                             .tag = w->tag,
+                                             .seq = w->seq,
+                                             .source = id_hash,
+                                             .mark = (uint32_t)mark});
+    if (keys != few)
+        mem_free(keys);
 }
 
 void backend_touch(struct backend *b, const struct store_write *w)
@@ -206,6 +224,8 @@ void backend_touch(struct backend *b, const struct store_write *w)
     size_t few[BACKEND_KEYS_MAX], *keys = few, n;
     enum command_class class_ = command_class_of(w->spec, w->cmd);
     bool changes = class_ != COMMAND_OVERWRITE;
+    uint64_t newest = w->mend ? w->mend->upto.time : w->stamp;
+    b->newest = newest > b->newest ? newest : b->newest;
     if (store_is_alone(&b->base) || class_ == COMMAND_READ)
         return;
     n = changes ? command_keys(w->spec, w->cmd, few, BACKEND_KEYS_MAX)
@@ -227,13 +247,6 @@ void backend_touch(struct backend *b, const struct store_write *w)
         mem_free(keys);
 }
 
-static bool by_reply(void *arg, const struct stamp_intent *in)
-{
-    struct backend *b = arg;
-    const uint8_t *reply = buf_head(&b->batch->replies) + b->writes[in->mark].reply_at;
-    return *reply != '-';
-}
-
 static bool never(void *arg, const struct stamp_intent *in)
 {
     (void)arg;
@@ -241,14 +254,33 @@ static bool never(void *arg, const struct stamp_intent *in)
     return false;
 }
 
-void backend_stamp_replied(struct backend *b)
+struct asking {
+    bool (*replied)(void *arg, size_t mark);
+    void *arg;
+};
+
+static bool by_reply(void *arg, const struct stamp_intent *in)
 {
-    stamps_settle(b->stamps, by_reply, b);
+    const struct asking *a = arg;
+    return a->replied(a->arg, in->mark);
+}
+
+void backend_stamp_replied(struct backend *b, bool (*replied)(void *arg, size_t mark), void *arg)
+{
+    struct asking a = {replied, arg};
+    struct backend_unnoted u;
+    stamps_settle(b->stamps, by_reply, &a);
+    for (; b->unnoted.len; buf_eat(&b->unnoted, sizeof u)) {
+        memcpy(&u, buf_head(&b->unnoted), sizeof u);
+        if (replied(arg, u.mark))
+            stamps_note(b->stamps, u.hash, u.stamp);
+    }
 }
 
 void backend_stamp_nothing(struct backend *b)
 {
     stamps_settle(b->stamps, never, b);
+    buf_reset(&b->unnoted, 0);
 }
 
 void backend_label_copy(const struct backend *b, uint64_t hash, struct stamp label,

@@ -33,6 +33,13 @@ struct backend_write {
                   still to be moved */
 };
 
+/* An overwrite for which there was no room among the intents. */
+struct backend_unnoted {
+    uint64_t hash;
+    struct stamp stamp;
+    size_t mark;
+};
+
 struct backend {
     struct store base;
     struct backend_address address;
@@ -47,6 +54,8 @@ struct backend {
     size_t pos;                /* its first write that isn't settled */
     struct backend_write *writes;
     size_t room;
+    uint64_t newest;                     /* no write with a higher stamp is in the store */
+    struct buf unnoted;                  /* struct backend_unnoted */
     uint32_t stopped[STORE_SOURCES_MAX]; /* by source: its first write that failed in this batch,
                                             plus one */
 };
@@ -77,16 +86,23 @@ void backend_settle(struct backend *b, size_t i, enum store_outcome outcome, str
 void backend_settle_text(struct backend *b, size_t i, enum store_outcome outcome, const char *text,
                          const char *second_half);
 
+/* FLUSHALL, FLUSHDB */
+static inline bool backend_is_flush(const struct store_write *w)
+{
+    return w->spec && (w->spec->flags & COMMAND_RING) && w->spec->class_ == COMMAND_OVERWRITE;
+}
+
 /* The judgement of a write waits for memory, unless it was begun some writes before. */
 void backend_expect(struct backend *b, size_t i);
 enum stamp_verdict backend_judge(struct backend *b, const struct store_write *w);
-/* Notes what it overwrites. id_hash: of its source. False: no room; what is on its way must be
- * settled before it goes out. */
-bool backend_intend(struct backend *b, size_t i, uint64_t id_hash) MUST_USE;
+/* False: there is no room to note it; what is on its way should be settled first. */
+bool backend_can_intend(const struct backend *b, const struct store_write *w);
+/* Notes what it overwrites. id_hash: of its source; mark: says which of what was sent it is. */
+void backend_intend(struct backend *b, const struct store_write *w, uint64_t id_hash, size_t mark);
 /* Before it goes out. */
 void backend_touch(struct backend *b, const struct store_write *w);
-/* What was intended is settled: it is in the store where its reply is no error. */
-void backend_stamp_replied(struct backend *b);
+/* What was intended is settled: it is in the store where `replied` says that it has no error. */
+void backend_stamp_replied(struct backend *b, bool (*replied)(void *arg, size_t mark), void *arg);
 void backend_stamp_nothing(struct backend *b);
 
 /* What is known of a copy's stamps, when its content has been read: `settled` and `label` are those

@@ -42,6 +42,7 @@ struct memcached {
     uint32_t *sent;    /* those on their way, */
     size_t nsent, got; /* how many, and how many of them are answered */
     size_t sent_room;
+    bool flushes;     /* a flush is among them */
     struct buf reply; /* the answer being read, as RESP */
 };
 

@@ -10,6 +10,8 @@
 #include "store/memcached.h"
 #include <string.h>
 
+#define FLUSHED "+OK\r\n"
+
 #define WINDOW_BYTES (8u * 1024 * 1024)
 
 static void advance(struct memcached *m);
@@ -49,7 +51,8 @@ static enum due judge_due(struct memcached *m, size_t i)
     case STAMP_PENDING:
         return DUE_LATER;
     case STAMP_OLDER:
-        backend_settle(b, i, STORE_STALE, slice_str(memcache_stale_reply(w->cmd)));
+        backend_settle(b, i, STORE_STALE,
+                       slice_str(backend_is_flush(w) ? FLUSHED : memcache_stale_reply(w->cmd)));
         return DUE_NOT;
     case STAMP_UNKNOWN:
         if (w->source && !w->mend)
@@ -61,10 +64,24 @@ static enum due judge_due(struct memcached *m, size_t i)
     return DUE_NOW;
 }
 
+/* memcached tells older items from newer ones exactly, but knows nothing of stamps: of a flush that
+ * comes late, as a hint, what is newer than it is evicted with the rest. */
+static void flush(struct memcached *m, const struct store_write *w, struct buf *out)
+{
+    stamps_flush(m->backend.stamps, (struct stamp){.stamp = w->stamp, .tag = w->tag});
+    touched_write_all(m->backend.touched, m->backend.batches);
+    m->flushes = true;
+    buf_add_str(out, "flush_all\r\n");
+}
+
 /* Appends it. False: memcached would take it for something else; it is settled. */
 static bool encode(struct memcached *m, size_t i, struct buf *out)
 {
     struct error e;
+    if (backend_is_flush(&m->backend.batch->writes[i])) {
+        flush(m, &m->backend.batch->writes[i], out);
+        return true;
+    }
     if (memcached_encode(m->backend.batch->writes[i].cmd, memcached_mark(m), out, &e))
         return true;
     backend_settle_text(&m->backend, i, STORE_APPLIED, e.text, "");
@@ -84,6 +101,12 @@ static void note_refusal(struct memcached *m, struct slice reply)
                 (int)line.len, (const char *)line.ptr);
 }
 
+static bool replied(void *arg, size_t i)
+{
+    const struct backend *b = &((const struct memcached *)arg)->backend;
+    return buf_head(&b->batch->replies)[b->writes[i].reply_at] != '-';
+}
+
 static void on_answer(void *arg, const struct slice *reply)
 {
     struct memcached *m = arg;
@@ -91,7 +114,10 @@ static void on_answer(void *arg, const struct slice *reply)
         return; /* on_lost follows */
     size_t i = m->sent[m->got++];
     buf_reset(&m->reply, 0);
-    memcached_decode(*reply, memcached_mark(m), &m->reply);
+    if (backend_is_flush(&m->backend.batch->writes[i]) && slice_eq(*reply, slice_str("OK\r\n")))
+        buf_add_str(&m->reply, FLUSHED);
+    else
+        memcached_decode(*reply, memcached_mark(m), &m->reply);
     if (memcached_is_error(*reply))
         note_refusal(m, *reply);
     backend_settle(&m->backend, i, STORE_APPLIED, buf_slice(&m->reply));
@@ -99,7 +125,10 @@ static void on_answer(void *arg, const struct slice *reply)
     move_numbers(m, i, m->backend.pos);
     if (m->got < m->nsent)
         return;
-    backend_stamp_replied(&m->backend);
+    backend_stamp_replied(&m->backend, replied, m);
+    if (m->flushes)
+        stamps_flush_done(m->backend.stamps);
+    m->flushes = false;
     advance(m);
 }
 
@@ -132,9 +161,10 @@ static bool send_some(struct memcached *m)
         const struct store_write *w = &b->batch->writes[i];
         backend_expect(b, i + BACKEND_AHEAD);
         enum due due = judge_due(m, i);
-        if (due == DUE_LATER || (due == DUE_NOW && !backend_intend(b, i, source_hash(m, w))))
+        if (due == DUE_LATER || (due == DUE_NOW && !backend_can_intend(b, w)))
             break;
         if (due == DUE_NOW && encode(m, i, out)) {
+            backend_intend(b, w, source_hash(m, w), i);
             backend_touch(b, w);
             expect_answer(m, i);
         }
@@ -142,10 +172,8 @@ static bool send_some(struct memcached *m)
     size_t settled = m->nsent ? m->sent[0] : m->upto; /* in front of all that has gone out */
     move_numbers(m, b->pos, settled);
     b->pos = settled;
-    if (m->nsent == 0) {
-        backend_stamp_replied(b);
+    if (m->nsent == 0)
         return false;
-    }
     backend_conn_expect(m->conn, m->nsent, on_answer, m);
     backend_conn_flush(m->conn);
     return true;

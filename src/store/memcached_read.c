@@ -50,7 +50,10 @@ static void on_answer(struct backend_question *q, const struct slice *reply, con
     }
     struct buf *b = &a->side->reply;
     buf_reset(b, REPLY_KEEP);
-    memcached_decode(*reply, memcached_mark(memcached_of(a->side->side.base.store)), b);
+    if (slice_eq(*reply, slice_str("OK\r\n"))) /* flush_all */
+        buf_add_str(b, "+OK\r\n");
+    else
+        memcached_decode(*reply, memcached_mark(memcached_of(a->side->side.base.store)), b);
     answer(a, true, buf_slice(b));
 }
 
@@ -60,6 +63,18 @@ static void answer_invalid(struct asked *a, const char *text)
     resp_add_error(&b, "%s", text);
     answer(a, true, buf_slice(&b));
     buf_fini(&b);
+}
+
+/* False: nothing was appended, e says why. */
+static bool encode(const struct memcached *m, const struct command_spec *spec,
+                   const struct resp_command *cmd, struct buf *out, struct error *e)
+{
+    if (spec->flags & COMMAND_MEMCACHE)
+        return memcached_encode(cmd, memcached_mark(m), out, e);
+    if (!backend_is_flush(&(struct store_write){.spec = spec}))
+        return error_set(e, "ERR a memcached can't run '%s'", spec->name);
+    buf_add_str(out, "flush_all\r\n");
+    return true;
 }
 
 void memcached_read(struct store_reader *reader, const struct command_spec *spec,
@@ -74,7 +89,7 @@ void memcached_read(struct store_reader *reader, const struct command_spec *spec
     struct buf *out = backend_side_begin(&s->side, &a->q);
     if (!out)
         return;
-    if (!memcached_encode(cmd, memcached_mark(m), out, &e)) {
+    if (!encode(m, spec, cmd, out, &e)) {
         answer_invalid(a, e.text);
         return;
     }

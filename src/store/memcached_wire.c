@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define UNIQUE_BITS    MEMCACHE_UNIQUE_BITS
+#define UNIQUE_BITS MEMCACHE_UNIQUE_BITS
 #define UNIQUE_MASK (((uint64_t)1 << UNIQUE_BITS) - 1)
 #define REPLY_LINE_MAX                                                                             \
     2048u /* of memcached's replies; metadata of an item is longer than its key */
@@ -386,8 +386,7 @@ void memcached_decode(struct slice reply, uint16_t mark, struct buf *out)
 {
     static const struct {
         const char *word, *code;
-    } plain[] = {
-        {"END\r\n", "EN"}, {"TOUCHED\r\n", "HD"}, {"NOT_FOUND\r\n", "EN"}, {"OK\r\n", "HD"}};
+    } plain[] = {{"END\r\n", "EN"}, {"TOUCHED\r\n", "HD"}, {"NOT_FOUND\r\n", "EN"}};
     for (size_t i = 0; i < ARRAY_LEN(plain); i++)
         if (slice_eq(reply, slice_str(plain[i].word))) {
             add_code(out, plain[i].code, 0);

@@ -15,24 +15,6 @@ static struct redis *redis_of(struct store *s)
     return (struct redis *)(void *)s;
 }
 
-/* What it wrote while it was alone has no stamps. */
-static void gets_company(struct store *s)
-{
-    touched_raise(redis_of(s)->touched, (clock_wall_ms() + HLC_AHEAD_MAX_MS) << 16);
-}
-
-static void forget_below(struct store *s, uint64_t stamp)
-{
-    struct redis *r = redis_of(s);
-    stamps_forget(r->stamps, stamp);
-    STORE_SHOW(s->stats.stamps, stamps_count(r->stamps));
-}
-
-static void note_overwrite(struct store *s, struct slice key, uint64_t stamp, uint16_t tag)
-{
-    stamps_note(redis_of(s)->stamps, stamps_hash(key), (struct stamp){.stamp = stamp, .tag = tag});
-}
-
 /* ---- up and down
  * ------------------------------------------------------------------------------------- */
 
@@ -49,9 +31,9 @@ void redis_go_up(struct redis *r)
     if (!r->quarrel)
         backend_conn_settled(r->conn);
     r->mends = redis_numbers_of(&r->numbers, STORE_SOURCE_MENDS)->last;
-    stamps_settle(r->stamps, by_number, r);
-    redis_stamps_settled(r);
-    store_set_up(&r->base);
+    stamps_settle(r->backend.stamps, by_number, r);
+    backend_stamps_settled(&r->backend);
+    store_set_up(&r->backend.base);
     r->events.up(r->events.arg);
 }
 
@@ -67,11 +49,11 @@ static void on_lost(void *owner, const char *reason)
     r->numbers_known = r->armed = false;
     redis_versions_end(r);
     redis_numbers_settle(&r->numbers, false);
-    STORE_COUNT(r->base.stats.errors, 1);
+    STORE_COUNT(r->backend.base.stats.errors, 1);
     if (!was_up && strcmp(r->said, reason) != 0)
         log_warn("the backend can't be used: %s", reason); /* else the writer says it */
     snprintf(r->said, sizeof r->said, "%s", reason);
-    store_set_down(&r->base, reason);
+    store_set_down(&r->backend.base, reason);
     r->events.down(r->events.arg, reason);
     redis_tx_give_back(r);
 }
@@ -83,7 +65,7 @@ static void on_doubt(uv_async_t *h)
 {
     struct redis *r = h->data;
     char why[256];
-    store_why_down(&r->base, why, sizeof why);
+    store_why_down(&r->backend.base, why, sizeof why);
     if (r->numbers_known && *why)
         backend_conn_break(r->conn, why);
 }
@@ -93,10 +75,11 @@ static void writer_start(struct store *s, uv_loop_t *loop, const struct store_ev
     struct redis *r = redis_of(s);
     char mends[REDIS_ID_MAX + 1];
     r->events = *events;
-    redis_numbers_name(&r->numbers, 0, r->self_id);
-    snprintf(mends, sizeof mends, "%.*s/mends", (int)(sizeof mends - sizeof "/mends"), r->self_id);
+    redis_numbers_name(&r->numbers, 0, r->backend.self_id);
+    snprintf(mends, sizeof mends, "%.*s/mends", (int)(sizeof mends - sizeof "/mends"),
+             r->backend.self_id);
     redis_numbers_name(&r->numbers, STORE_SOURCE_MENDS, mends);
-    r->conn = backend_conn_new(loop, &redis_protocol, &r->address, &writer_ops, r);
+    r->conn = backend_conn_new(loop, &redis_protocol, &r->backend.address, &writer_ops, r);
     r->doubt.data = r;
     uv_async_init(loop, &r->doubt, on_doubt);
     __atomic_store_n(&r->doubt_open, true, __ATOMIC_RELEASE);
@@ -118,23 +101,13 @@ static uint64_t last(struct store *s, unsigned source, const char *node_id)
 /* ---- opening
  * --------------------------------------------------------------------------------------- */
 
-static void free_redis(struct redis *r)
-{
-    stamps_close(r->stamps);
-    touched_free(r->touched);
-    redis_numbers_fini(&r->numbers);
-    mem_free(r->tx);
-    mem_free(r->writes);
-    buf_fini(&r->unnoted);
-    for (size_t i = 0; i < ARRAY_LEN(r->texts); i++)
-        mem_free(r->texts[i]);
-    mem_free(r);
-}
-
 static void close_redis(struct store *s)
 {
-    store_base_fini(s);
-    free_redis(redis_of(s));
+    struct redis *r = redis_of(s);
+    redis_numbers_fini(&r->numbers);
+    backend_fini(&r->backend);
+    mem_free(r->tx);
+    mem_free(r);
 }
 
 static const struct store_ops redis_ops = {.close = close_redis,
@@ -142,47 +115,24 @@ static const struct store_ops redis_ops = {.close = close_redis,
                                            .writer_stop = writer_stop,
                                            .last = last,
                                            .apply = redis_apply,
-                                           .forget_below = forget_below,
-                                           .note_overwrite = note_overwrite,
+                                           .forget_below = backend_forget_below,
+                                           .note_overwrite = backend_note_overwrite,
                                            .reader_new = redis_reader_new,
                                            .reader_free = redis_reader_free,
                                            .read = redis_read,
                                            .inspect = redis_inspect,
                                            .copy = redis_copy,
-                                           .gets_company = gets_company,
+                                           .gets_company = backend_gets_company,
                                            .watch_new = redis_watch_new,
                                            .watch_run = redis_watch_run,
                                            .watch_free = redis_watch_free};
 
-static char *keep_text(struct redis *r, size_t i, const char *text)
-{
-    return r->texts[i] = text ? mem_strdup(text) : NULL;
-}
-
 struct store *store_open_redis(const struct store_options *o, struct error *e)
 {
     struct redis *r = MEM_NEW(struct redis);
-    char *path = mem_printf("%s/stamps", o->data_dir);
-    r->address = (struct backend_address){.host = keep_text(r, 0, o->host),
-                                          .unix_path = keep_text(r, 1, o->unix_path),
-                                          .port = o->port,
-                                          .user = keep_text(r, 2, o->user),
-                                          .password = keep_text(r, 3, o->password),
-                                          .timeout_ms = o->timeout_ms,
-                                          .company_timeout_ms = o->company_timeout_ms,
-                                          .alone = &r->base.alone};
-    r->self_id = keep_text(r, 4, o->self_id);
-    if (backend_probe(&redis_protocol, &r->address, e))
-        r->stamps = stamps_open(path, o->stamp_table_bytes, clock_wall_ms(), e);
-    mem_free(path);
-    if (!r->stamps) {
-        free_redis(r);
-        return NULL;
-    }
-    store_base_init(&r->base, &redis_ops);
-    r->base.alone = o->alone;
-    r->touched = touched_new(o->clock_floor);
     r->epoch = clock_wall_us() << 8 ^ (uint64_t)getpid();
-    r->newest = o->clock_floor;
-    return &r->base;
+    if (backend_init(&r->backend, &redis_ops, &redis_protocol, o, e))
+        return &r->backend.base;
+    close_redis(&r->backend.base);
+    return NULL;
 }

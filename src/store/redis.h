@@ -21,33 +21,14 @@
  * gives nil, and nothing behind it does anything. A nil on the living connection says that somebody
  * else has changed the numbers: the connection is broken and they are read anew. HSET comes first,
  * since one's own change breaks one's own WATCH; HGETALL last, so that what changes in between is
- * read, or breaks the WATCH, or both. Scripts (redis_script.h) look at the fence themselves.
- *
- * Read labels. A reply carries the stamp that the key had in the table when the read was sent; the
- * table gets a stamp when its overwrite is known to be in Redis, and before anybody is told so. So
- * a label is never newer than the value: a stale value can't pass for a newer one. It may be older
- * than the value, while the transaction that wrote it is on its way; and changes (INCR, APPEND)
- * leave it as it is. Then two replicas have one label and two values, and request/quorum asks the
- * others. What was acknowledged before the read began has its label. 0 says nothing: no overwrite
- * is known, or the table has given it up (store/stamps.h). A command of many keys has the label of
- * its first one. */
+ * read, or breaks the WATCH, or both. Scripts (redis_script.h) look at the fence themselves. */
 #ifndef STORE_REDIS_H
 #define STORE_REDIS_H
 
-#include "store/backend_conn.h"
-#include "store/internal.h"
+#include "store/backend.h"
 #include "store/redis_info.h"
 #include "store/redis_numbers.h"
 #include "store/redis_reply.h"
-#include "store/stamps.h"
-#include "store/touched.h"
-
-/* One write of the batch at the store. */
-struct redis_write {
-    size_t reply_at; /* where its reply stands in the batch's buffer */
-    bool kept;       /* Redis wouldn't queue it, by its own fault: the reply stands, its number is
-                        still to be moved */
-};
 
 /* One command of the transaction on its way: a write, or one of those of which a write consists
  * that is a record of a transaction (wire/transaction.h). */
@@ -56,21 +37,8 @@ struct redis_queued {
     const char *known; /* it isn't sent, for it is stale: its reply; NULL: it is */
     size_t reply_at;   /* its reply, in the batch's buffer; only when all have theirs */
 };
-/* An overwrite for which there was no room among the intents. */
-struct redis_unnoted {
-    uint64_t hash;
-    struct stamp stamp;
-    size_t queued; /* index in `tx` */
-};
-
 struct redis {
-    struct store base;
-    struct backend_address address;
-    const char *self_id;
-    char *texts[5];          /* owns the strings of the two above */
-    struct stamps *stamps;   /* written by the writing side, read by all */
-    struct touched *touched; /* the same */
-    uint64_t settled;        /* atomic: of batches up to this one the table has the stamps */
+    struct backend backend;
     /* A reading side has heard that Redis can't serve: the writing side looks after it. */
     uv_async_t doubt;
     bool doubt_open; /* atomic */
@@ -84,27 +52,17 @@ struct redis {
     char said[256];                /* the reason last logged while it didn't come up */
     bool numbers_known;            /* read from this connection */
     bool armed;                    /* its WATCH is acknowledged */
-    /* the batch */
-    struct store_batch *batch;
-    uint64_t batches; /* how many have been given; the number of the last one */
-    uint64_t mends;   /* the number of the last mend */
-    uint64_t epoch;   /* atomic: goes up where more may have changed than `touched` tells */
-    size_t pos;       /* first write of the batch that isn't settled */
-    struct redis_write *writes;
-    size_t room;
-    uint64_t newest;                     /* no write with a higher stamp is in Redis */
-    bool no_flushall;                    /* its user may not, or it has no such command */
-    bool walking;                        /* a flush goes key by key: */
-    uint64_t flush_cursor;               /* so far */
-    bool full;                           /* Redis is: the rest of the batch goes as scripts */
-    uint32_t stopped[STORE_SOURCES_MAX]; /* by source: its first write that failed in this batch,
-                                            plus one */
+    uint64_t mends;                /* the number of the last mend */
+    uint64_t epoch;        /* atomic: goes up where more may have changed than `touched` tells */
+    bool no_flushall;      /* its user may not, or it has no such command */
+    bool walking;          /* a flush goes key by key: */
+    uint64_t flush_cursor; /* so far */
+    bool full;             /* Redis is: the rest of the batch goes as scripts */
     /* what is on its way */
     size_t tx_end, got;
     struct redis_queued *tx; /* what the transaction holds, */
     size_t ntx, tx_room;
     size_t nsent, answered; /* how many of it were sent; before this one all have their word */
-    struct buf unnoted;     /* struct redis_unnoted */
     bool has_numbers, any_kept;
     bool bare; /* MULTI was refused: what came behind it may have run by itself */
     const struct resp_command *script_cmd; /* NULL: numbers only */
@@ -119,19 +77,11 @@ void redis_greet(struct redis *r);
 /* redis_tx.c */
 void redis_apply(struct store *s, struct store_batch *batch);
 void redis_tx_advance(struct redis *r);
-void redis_tx_settle(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply);
 /* The write at `pos` as a transaction by itself, with all numbers and the fence. */
 void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd);
 /* Redis can't go on with the write at `pos`: its error, also of a script that met another fence. */
 void redis_tx_refused(struct redis *r, struct slice error);
-/* A write of the same source before it has failed. */
-static inline bool redis_tx_is_stopped(const struct redis *r, size_t i)
-{
-    uint32_t at = r->stopped[r->batch->writes[i].source];
-    return at && i >= at;
-}
 /* redis_flush.c */
-bool redis_is_flush(const struct store_write *w);
 /* Does it come next in the batch, with a transaction by itself? */
 bool redis_flush_is_due(const struct redis *r, size_t i);
 /* It can't be had as one command: something in Redis is newer than it, or that isn't allowed. */
@@ -141,23 +91,9 @@ void redis_flush_note(struct redis *r, const struct store_write *w);
 void redis_flush_send(struct redis *r); /* the one at `pos` */
 /* The connection broke: the batch is the writer's again. */
 void redis_tx_give_back(struct redis *r);
-/* What the table has is all there is to know. */
-static inline void redis_stamps_settled(struct redis *r)
-{
-    __atomic_store_n(&r->settled, r->batches, __ATOMIC_RELEASE);
-}
 /* Notes what goes into the transaction. known: see struct redis_queued. */
 void redis_queue(struct redis *r, size_t i, const char *known);
 enum redis_due { REDIS_DUE_NOW, REDIS_DUE_NOT /* settled */, REDIS_DUE_LATER };
-/* redis_judge.c */
-enum stamp_verdict redis_judge(struct redis *r, const struct store_write *w);
-/* The judgement of a write waits for memory, unless it was begun some writes before. */
-void redis_expect(struct redis *r, size_t i);
-/* False: the transaction must end before it, for an intent must have its write in it. */
-bool redis_can_intend(const struct redis *r, const struct store_write *w);
-/* Notes what it overwrites, which goes out as r->tx[queued]. */
-void redis_intend(struct redis *r, const struct store_write *w, size_t queued);
-void redis_touch(struct redis *r, const struct store_write *w); /* before it goes out */
 /* redis_record.c */
 enum redis_due redis_record_due(struct redis *r, size_t i);
 void redis_record_queue(struct redis *r, size_t i, struct buf *out);

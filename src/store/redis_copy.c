@@ -149,18 +149,9 @@ static void end(struct copying *c, bool ok)
 static void finish(struct copying *c)
 {
     uint64_t hash = stamps_hash(blob_slice(c->key));
-    uint64_t changed = touched_changed(c->r->touched, hash);
-    struct store_copy *out = &c->copy;
-    bool still = touched_batch(c->r->touched, hash) <= c->settled;
-    out->forgotten = stamps_floor(c->r->stamps);
-    out->overwrite = (struct store_stamp){c->label.stamp, c->label.tag};
-    out->newest = out->overwrite;
-    if (!c->label.stamp && out->forgotten > out->newest.time)
-        out->newest = (struct store_stamp){out->forgotten, UINT16_MAX};
-    if (changed && changed >= out->newest.time)
-        out->newest = (struct store_stamp){changed, UINT16_MAX};
-    if (!still || c->odd)
-        out->newest = (struct store_stamp){UINT64_MAX, UINT16_MAX};
+    backend_label_copy(&c->r->backend, hash, c->label, c->settled, &c->copy);
+    if (c->odd)
+        c->copy.newest = (struct store_stamp){UINT64_MAX, UINT16_MAX};
     end(c, !(c->odd && c->command));
 }
 
@@ -267,8 +258,8 @@ void redis_copy(struct store_reader *reader, struct slice key, bool command, sto
                           .command = command,
                           .fn = fn,
                           .arg = arg,
-                          .settled = __atomic_load_n(&r->settled, __ATOMIC_ACQUIRE)};
-    c->label = stamps_get(r->stamps, stamps_hash(key));
+                          .settled = __atomic_load_n(&r->backend.settled, __ATOMIC_ACQUIRE)};
+    c->label = stamps_get(r->backend.stamps, stamps_hash(key));
     redis_add_pair(conn, "TYPE", key);
     backend_conn_expect(conn, 1, on_type, c);
     backend_conn_flush_later(conn);

@@ -12,11 +12,6 @@
 
 #define PAGE "1000" /* keys looked at in one step */
 
-bool redis_is_flush(const struct store_write *w)
-{
-    return w->spec && (w->spec->flags & COMMAND_RING) && w->spec->class_ == COMMAND_OVERWRITE;
-}
-
 static struct stamp stamp_of(const struct store_write *w)
 {
     return (struct stamp){.stamp = w->stamp, .tag = w->tag};
@@ -24,20 +19,21 @@ static struct stamp stamp_of(const struct store_write *w)
 
 bool redis_flush_is_due(const struct redis *r, size_t i)
 {
-    const struct store_write *w = &r->batch->writes[i];
-    return !w->skip && redis_is_flush(w) && !r->writes[i].kept && !redis_tx_is_stopped(r, i) &&
-           !stamps_is_flushed_later(r->stamps, stamp_of(w));
+    const struct store_write *w = &r->backend.batch->writes[i];
+    return !w->skip && backend_is_flush(w) && !r->backend.writes[i].kept &&
+           !backend_is_stopped(&r->backend, i) &&
+           !stamps_is_flushed_later(r->backend.stamps, stamp_of(w));
 }
 
 bool redis_flush_goes_by_key(const struct redis *r, const struct store_write *w)
 {
-    return r->no_flushall || (!store_is_alone(&r->base) && r->newest >= w->stamp);
+    return r->no_flushall || (!store_is_alone(&r->backend.base) && r->backend.newest >= w->stamp);
 }
 
 void redis_flush_note(struct redis *r, const struct store_write *w)
 {
-    stamps_flush(r->stamps, stamp_of(w));
-    touched_write_all(r->touched, r->batches);
+    stamps_flush(r->backend.stamps, stamp_of(w));
+    touched_write_all(r->backend.touched, r->backend.batches);
 }
 
 /* ---- key by key ---------------------------------------------------------------------------------
@@ -48,9 +44,9 @@ static void go_on(struct redis *r);
 static void end(struct redis *r)
 {
     r->walking = false;
-    stamps_flush_done(r->stamps);
-    redis_tx_settle(r, r->pos, STORE_APPLIED, slice_str("+OK\r\n"));
-    r->writes[r->pos].kept = true; /* only its number is still to be moved */
+    stamps_flush_done(r->backend.stamps);
+    backend_settle(&r->backend, r->backend.pos, STORE_APPLIED, slice_str("+OK\r\n"));
+    r->backend.writes[r->backend.pos].kept = true; /* only its number is still to be moved */
     redis_tx_advance(r);
 }
 
@@ -78,7 +74,8 @@ static bool is_victim(const struct redis *r, struct slice key)
     size_t n = sizeof STORE_HIDDEN_PREFIX - 1;
     if (key.len >= n && memcmp(key.ptr, STORE_HIDDEN_PREFIX, n) == 0)
         return false;
-    return !stamps_outlives(r->stamps, stamps_hash(key), stamp_of(&r->batch->writes[r->pos]));
+    return !stamps_outlives(r->backend.stamps, stamps_hash(key),
+                            stamp_of(&r->backend.batch->writes[r->backend.pos]));
 }
 
 static void unlink_victims(struct redis *r, struct redis_array *keys)
@@ -147,7 +144,7 @@ static void send_whole(struct redis *r, const struct resp_command *cmd)
 
 void redis_flush_send(struct redis *r)
 {
-    const struct store_write *w = &r->batch->writes[r->pos];
+    const struct store_write *w = &r->backend.batch->writes[r->backend.pos];
     bool by_key = redis_flush_goes_by_key(r, w);
     redis_flush_note(r, w);
     r->flush_cursor = 0;

@@ -98,7 +98,7 @@ static void on_last_fence(void *arg, const struct slice *reply)
         return;
     const uint8_t *blank = was.len ? memchr(was.ptr, ' ', was.len) : NULL;
     struct slice id = slice_of(was.ptr, blank ? (size_t)(blank - was.ptr) : was.len);
-    if (!slice_eq(id, slice_str(r->self_id)))
+    if (!slice_eq(id, slice_str(r->backend.self_id)))
         log_limited(10000, LOG_LEVEL_WARN,
                     "the backend was last used by node %.*s; each node needs one of its own",
                     (int)id.len, (const char *)id.ptr);
@@ -108,7 +108,7 @@ static void put_up_fence(struct redis *r)
 {
     struct slice key = slice_str(REDIS_NUMBERS_KEY), field = slice_str(REDIS_FENCE_FIELD);
     struct buf *out = backend_conn_out(r->conn);
-    snprintf(r->fence, sizeof r->fence, "%.64s %" PRIx64 ".%" PRIx64, r->self_id,
+    snprintf(r->fence, sizeof r->fence, "%.64s %" PRIx64 ".%" PRIx64, r->backend.self_id,
              clock_wall_ms() * 1000 + clock_mono_us() % 1000, ++r->greetings);
     resp_add_command(out, (struct slice[]){slice_str("HGET"), key, field}, 3);
     backend_conn_expect(r->conn, 1, on_last_fence, r);

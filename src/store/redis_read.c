@@ -79,7 +79,7 @@ static void doubt(struct redis *r, const char *why)
 {
     if (!__atomic_load_n(&r->doubt_open, __ATOMIC_ACQUIRE))
         return;
-    store_set_down(&r->base, why);
+    store_set_down(&r->backend.base, why);
     uv_async_send(&r->doubt);
 }
 
@@ -314,7 +314,7 @@ struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
     s->base.store = store;
     s->loop = loop;
     s->parked_end = &s->parked;
-    s->conn = backend_conn_new(loop, &redis_protocol, &r->address, &side_ops, s);
+    s->conn = backend_conn_new(loop, &redis_protocol, &r->backend.address, &side_ops, s);
     return &s->base;
 }
 
@@ -440,14 +440,14 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
     if (p->block)
         replies = redis_add_block(out, cmd);
     else
-        pass_read(out, spec, cmd, store_is_alone(&p->r->base));
+        pass_read(out, spec, cmd, store_is_alone(&p->r->backend.base));
     if (p->kind == SIZE) {
         detail(p);
         add(out, "EXISTS", slice_str(REDIS_NUMBERS_KEY));
         replies = 2;
-    } else if (stamped && p->kind == PLAIN && !store_is_alone(&p->r->base) &&
+    } else if (stamped && p->kind == PLAIN && !store_is_alone(&p->r->backend.base) &&
                command_keys(spec, cmd, key, 1)) {
-        p->label = stamps_get(p->r->stamps, stamps_hash(cmd->argv[key[0]]));
+        p->label = stamps_get(p->r->backend.stamps, stamps_hash(cmd->argv[key[0]]));
     }
     finish_question(s, p, replies);
 }
@@ -460,7 +460,7 @@ void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn 
     if (!p)
         return;
     detail(p);
-    p->label = stamps_get(p->r->stamps, stamps_hash(key));
+    p->label = stamps_get(p->r->backend.stamps, stamps_hash(key));
     add(out, "TYPE", key);
     add(out, "STRLEN", key);
     add(out, "DUMP", key);

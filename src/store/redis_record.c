@@ -41,9 +41,9 @@ static bool is_version(const struct redis *r, struct slice key, const uint8_t *b
 {
     struct version v;
     memcpy(&v, bytes, sizeof v);
-    if (store_is_alone(&r->base) || (v.expires && clock_wall_ms() >= v.expires))
+    if (store_is_alone(&r->backend.base) || (v.expires && clock_wall_ms() >= v.expires))
         return false;
-    return v.state == state_of(r->epoch, touched_batch(r->touched, stamps_hash(key)));
+    return v.state == state_of(r->epoch, touched_batch(r->backend.touched, stamps_hash(key)));
 }
 
 static bool is_as_watched(const struct redis *r, const struct resp_command *record)
@@ -94,7 +94,7 @@ static struct outlook look_at(struct redis *r, const struct store_write *w)
     size_t none;
     for (transaction_open(&t, w->cmd); transaction_next(&t);) {
         struct store_write part = part_of(w, &t);
-        enum stamp_verdict v = only_reads(&t) ? STAMP_FRESH : redis_judge(r, &part);
+        enum stamp_verdict v = only_reads(&t) ? STAMP_FRESH : backend_judge(&r->backend, &part);
         o.pending |= v == STAMP_PENDING;
         o.unguarded += v == STAMP_UNKNOWN && w->source;
         o.sends |= v != STAMP_OLDER;
@@ -107,7 +107,7 @@ static struct outlook look_at(struct redis *r, const struct store_write *w)
 /* Nothing of it is to be sent. */
 static void settle_unsent(struct redis *r, size_t i)
 {
-    const struct store_write *w = &r->batch->writes[i];
+    const struct store_write *w = &r->backend.batch->writes[i];
     struct buf reply = BUF_INIT;
     struct transaction t;
     size_t n = transaction_count(w->cmd);
@@ -115,40 +115,41 @@ static void settle_unsent(struct redis *r, size_t i)
     for (transaction_open(&t, w->cmd); transaction_next(&t);)
         buf_add_str(&reply, reply_of_stale(&t));
     transaction_close(&t);
-    redis_tx_settle(r, i, n ? STORE_STALE : STORE_APPLIED, buf_slice(&reply));
+    backend_settle(&r->backend, i, n ? STORE_STALE : STORE_APPLIED, buf_slice(&reply));
     buf_fini(&reply);
 }
 
 enum redis_due redis_record_due(struct redis *r, size_t i)
 {
-    const struct store_write *w = &r->batch->writes[i];
+    const struct store_write *w = &r->backend.batch->writes[i];
     if (!is_as_watched(r, w->cmd)) {
-        redis_tx_settle(r, i, STORE_APPLIED, slice_str("*-1\r\n"));
+        backend_settle(&r->backend, i, STORE_APPLIED, slice_str("*-1\r\n"));
         return REDIS_DUE_NOT;
     }
     struct outlook o = look_at(r, w);
-    size_t room = stamps_room(r->stamps);
+    size_t room = stamps_room(r->backend.stamps);
     if (o.pending || (room < STAMPS_INTENTS && room < o.overwrites))
         return REDIS_DUE_LATER;
     if (!o.sends) {
         settle_unsent(r, i);
         return REDIS_DUE_NOT;
     }
-    STORE_COUNT(r->base.stats.unguarded, o.unguarded);
+    STORE_COUNT(r->backend.base.stats.unguarded, o.unguarded);
     return REDIS_DUE_NOW;
 }
 
 void redis_record_queue(struct redis *r, size_t i, struct buf *out)
 {
-    const struct store_write *w = &r->batch->writes[i];
+    const struct store_write *w = &r->backend.batch->writes[i];
     struct transaction t;
     for (transaction_open(&t, w->cmd); transaction_next(&t);) {
         struct store_write part = part_of(w, &t);
         bool reads = only_reads(&t);
-        bool stale = !reads && redis_judge(r, &part) == STAMP_OLDER;
+        bool stale = !reads && backend_judge(&r->backend, &part) == STAMP_OLDER;
         if (!reads && !stale) {
-            redis_intend(r, &part, r->ntx);
-            redis_touch(r, &part);
+            backend_intend(&r->backend, &part,
+                           redis_numbers_of(&r->numbers, (&part)->source)->id_hash, r->ntx);
+            backend_touch(&r->backend, &part);
         }
         if (!stale)
             buf_add(out, t.bytes.ptr, t.bytes.len);
@@ -160,14 +161,14 @@ void redis_record_queue(struct redis *r, size_t i, struct buf *out)
 size_t redis_record_answered(struct redis *r, size_t k, struct redis_array *exec)
 {
     uint32_t i = r->tx[k].write;
-    struct store_write *w = &r->batch->writes[i];
-    struct buf *replies = &r->batch->replies;
+    struct store_write *w = &r->backend.batch->writes[i];
+    struct buf *replies = &r->backend.batch->replies;
     size_t start = replies->len;
     resp_add_array(replies, transaction_count(w->cmd));
     for (; k < r->ntx && r->tx[k].write == i; k++) {
         struct slice element = slice_str(r->tx[k].known ? r->tx[k].known : "");
         if (r->tx[k].known)
-            STORE_COUNT(r->base.stats.stale_dropped, 1);
+            STORE_COUNT(r->backend.base.stats.stale_dropped, 1);
         else if (!redis_array_next(exec, &element))
             element = slice_str("-ERR the backend didn't answer it\r\n");
         r->tx[k].reply_at = replies->len;
@@ -175,7 +176,7 @@ size_t redis_record_answered(struct redis *r, size_t k, struct redis_array *exec
     }
     w->outcome = STORE_APPLIED;
     w->reply.len = replies->len - start;
-    r->writes[i].reply_at = start;
+    r->backend.writes[i].reply_at = start;
     return k;
 }
 
@@ -247,8 +248,8 @@ static void ask(struct asking *a)
     a->epoch = __atomic_load_n(&a->r->epoch, __ATOMIC_ACQUIRE);
     for (size_t i = 0; i < a->n; i++) {
         struct slice key = a->cmd.argv[1 + i];
-        uint64_t batch = a->key[i].batch = touched_batch(a->r->touched, stamps_hash(key));
-        a->settled &= batch <= __atomic_load_n(&a->r->settled, __ATOMIC_ACQUIRE);
+        uint64_t batch = a->key[i].batch = touched_batch(a->r->backend.touched, stamps_hash(key));
+        a->settled &= batch <= __atomic_load_n(&a->r->backend.settled, __ATOMIC_ACQUIRE);
         redis_add_pair(a->conn, "PEXPIRETIME", key);
         redis_add_pair(a->conn, "PTTL", key);
     }

@@ -20,8 +20,6 @@
  * client-query-buffer-limit (1 GB). */
 #define TX_BYTES (64u * 1024 * 1024)
 
-#define AHEAD 8 /* writes whose stamps are on their way from memory */
-
 #define QUARREL_MS 10000 /* foreign fences closer than this come from somebody who lives */
 
 /* As Redis says it where it refuses to queue a command. */
@@ -34,81 +32,32 @@
 /* ---- outcomes
  * ------------------------------------------------------------------------------------- */
 
-/* Replies are put into the batch's buffer, which moves as it grows: until the end each write keeps
- * its offset; see finish_batch. */
-static void settle_write(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply)
-{
-    struct store_write *w = &r->batch->writes[i];
-    w->outcome = outcome;
-    r->writes[i].reply_at = r->batch->replies.len;
-    w->reply.len = reply.len;
-    buf_add(&r->batch->replies, reply.ptr, reply.len);
-}
-
-static void settle_text(struct redis *r, size_t i, enum store_outcome outcome, const char *text,
-                        const char *second_half)
-{
-    struct buf b = BUF_INIT;
-    resp_add_error(&b, "%s%s", text, second_half);
-    settle_write(r, i, outcome, buf_slice(&b));
-    buf_fini(&b);
-}
-
 static void advance(struct redis *r);
 
 static void finish_batch(struct redis *r)
 {
-    struct store_batch *b = r->batch;
-    const uint8_t *base = buf_head(&b->replies);
-    for (size_t i = 0; i < b->n; i++) {
-        b->writes[i].reply.ptr = base + r->writes[i].reply_at;
-        if (b->writes[i].outcome == STORE_STALE)
-            STORE_COUNT(r->base.stats.stale_dropped, 1);
-    }
-    if (r->numbers_known) /* else the next greeting tells which of its overwrites there are */
-        redis_stamps_settled(r);
-    r->batch = NULL;
     r->full = false;
-    memset(r->stopped, 0, sizeof r->stopped);
-    r->events.done(r->events.arg, b);
+    /* else the next greeting tells which of its overwrites there are */
+    r->events.done(r->events.arg, backend_finish(&r->backend, r->numbers_known));
 }
 
 /* ---- stamps
  * --------------------------------------------------------------------------------------- */
 
-static bool never(void *arg, const struct stamp_intent *in)
+/* The k-th of what was sent: with something else than an error. */
+static bool replied(void *arg, size_t k)
 {
-    (void)arg;
-    (void)in;
-    return false;
-}
-
-/* With something else than an error. */
-static bool replied(const struct redis *r, size_t queued)
-{
-    return buf_head(&r->batch->replies)[r->tx[queued].reply_at] != '-';
-}
-
-static bool by_reply(void *arg, const struct stamp_intent *in)
-{
-    return replied(arg, in->mark);
+    const struct redis *r = arg;
+    return buf_head(&r->backend.batch->replies)[r->tx[k].reply_at] != '-';
 }
 
 /* ---- what needs no answer of Redis
  * ------------------------------------------------------------------ */
 
-/* What a source sends keeps its order. */
-static void stop_source(struct redis *r, size_t i)
-{
-    unsigned source = r->batch->writes[i].source;
-    if (!r->stopped[source])
-        r->stopped[source] = (uint32_t)i + 1;
-}
-
 /* A client's transaction. */
 static enum redis_due judge_record(struct redis *r, size_t i)
 {
-    const struct store_write *w = &r->batch->writes[i];
+    const struct store_write *w = &r->backend.batch->writes[i];
     enum redis_due due = redis_record_due(r, i);
     if (due == REDIS_DUE_NOT)
         redis_numbers_move(&r->numbers, w->source, w->seq);
@@ -119,14 +68,15 @@ static enum redis_due judge_record(struct redis *r, size_t i)
  * source. */
 static enum redis_due judge_due(struct redis *r, size_t i)
 {
-    struct store_write *w = &r->batch->writes[i];
-    if (redis_tx_is_stopped(r, i)) {
-        settle_text(r, i, STORE_FAILED, "BACKEND an earlier write of this node failed", "");
+    struct store_write *w = &r->backend.batch->writes[i];
+    if (backend_is_stopped(&r->backend, i)) {
+        backend_settle_text(&r->backend, i, STORE_FAILED,
+                            "BACKEND an earlier write of this node failed", "");
         return REDIS_DUE_NOT;
     }
-    if (r->writes[i].kept || w->skip) {
-        if (!r->writes[i].kept)
-            settle_write(r, i, STORE_APPLIED, slice_of("", 0));
+    if (r->backend.writes[i].kept || w->skip) {
+        if (!r->backend.writes[i].kept)
+            backend_settle(&r->backend, i, STORE_APPLIED, slice_of("", 0));
         if (w->outcome == STORE_APPLIED)
             redis_numbers_move(&r->numbers, w->source, w->seq);
         return REDIS_DUE_NOT;
@@ -135,18 +85,18 @@ static enum redis_due judge_due(struct redis *r, size_t i)
         return REDIS_DUE_NOW;
     if (transaction_is(w->spec))
         return judge_record(r, i);
-    switch (redis_judge(r, w)) {
+    switch (backend_judge(&r->backend, w)) {
     case STAMP_PENDING:
         return REDIS_DUE_LATER;
     case STAMP_OLDER: {
         const char *blind = command_blind_reply(w->spec, w->cmd);
-        settle_write(r, i, STORE_STALE, slice_str(blind ? blind : ":0\r\n"));
+        backend_settle(&r->backend, i, STORE_STALE, slice_str(blind ? blind : ":0\r\n"));
         redis_numbers_move(&r->numbers, w->source, w->seq);
         return REDIS_DUE_NOT;
     }
     case STAMP_UNKNOWN:
         if (w->source && !w->mend)
-            STORE_COUNT(r->base.stats.unguarded, 1);
+            STORE_COUNT(r->backend.base.stats.unguarded, 1);
         return REDIS_DUE_NOW;
     case STAMP_FRESH:
         break;
@@ -159,7 +109,7 @@ static enum redis_due judge_due(struct redis *r, size_t i)
 
 static void forget_sent(struct redis *r)
 {
-    stamps_settle(r->stamps, never, r);
+    backend_stamp_nothing(&r->backend);
     redis_numbers_settle(&r->numbers, false);
 }
 
@@ -169,9 +119,10 @@ static void backend_refuses(struct redis *r)
     char text[256];
     forget_sent(r);
     snprintf(text, sizeof text, "BACKEND %.240s", r->trouble);
-    STORE_COUNT(r->base.stats.errors, 1);
-    for (; r->pos < r->batch->n; r->pos++)
-        settle_text(r, r->pos, STORE_FAILED, text, "; nothing was written");
+    STORE_COUNT(r->backend.base.stats.errors, 1);
+    for (; r->backend.pos < r->backend.batch->n; r->backend.pos++)
+        backend_settle_text(&r->backend, r->backend.pos, STORE_FAILED, text,
+                            "; nothing was written");
     finish_batch(r);
     backend_conn_break(r->conn, r->trouble);
 }
@@ -189,17 +140,18 @@ static void fenced(struct redis *r)
  * another Redis may have taken is counted and said. */
 static void keep_refusal(struct redis *r, size_t i, struct slice reply)
 {
-    struct store_write *w = &r->batch->writes[i];
+    struct store_write *w = &r->backend.batch->writes[i];
     enum redis_inability why = redis_inability_of(redis_text(reply));
-    if (r->writes[i].kept)
+    if (r->backend.writes[i].kept)
         return; /* another command of the same clients' transaction */
-    settle_write(r, i, STORE_APPLIED, transaction_is(w->spec) ? slice_str(ABORTED) : reply);
-    r->writes[i].kept = true;
+    backend_settle(&r->backend, i, STORE_APPLIED,
+                   transaction_is(w->spec) ? slice_str(ABORTED) : reply);
+    r->backend.writes[i].kept = true;
     if (why == REDIS_ABLE || w->source == 0 || w->mend)
         return;
-    STORE_COUNT(r->base.stats.errors, 1);
+    STORE_COUNT(r->backend.base.stats.errors, 1);
     if (why == REDIS_FORBIDDEN)
-        STORE_COUNT(r->base.stats.forbidden, 1);
+        STORE_COUNT(r->backend.base.stats.forbidden, 1);
     log_limited(1000, LOG_LEVEL_ERROR,
                 "a write of a peer has no effect here: the backend says %.*s", (int)reply.len - 2,
                 (const char *)reply.ptr);
@@ -243,14 +195,8 @@ static void arm(struct redis *r)
 /* All of it has its reply. */
 static void all_applied(struct redis *r)
 {
-    struct redis_unnoted u;
-    stamps_settle(r->stamps, by_reply, r);
+    backend_stamp_replied(&r->backend, replied, r);
     redis_numbers_settle(&r->numbers, true);
-    for (; r->unnoted.len; buf_eat(&r->unnoted, sizeof u)) {
-        memcpy(&u, buf_head(&r->unnoted), sizeof u);
-        if (replied(r, u.queued))
-            stamps_note(r->stamps, u.hash, u.stamp);
-    }
 }
 
 static void transaction_applied(struct redis *r, struct slice exec)
@@ -262,18 +208,18 @@ static void transaction_applied(struct redis *r, struct slice exec)
         return;
     }
     for (size_t k = 0; k < r->ntx;) {
-        if (transaction_is(r->batch->writes[r->tx[k].write].spec)) {
+        if (transaction_is(r->backend.batch->writes[r->tx[k].write].spec)) {
             k = redis_record_answered(r, k, &a);
         } else {
             (void)!redis_array_next(&a, &element);
-            r->tx[k].reply_at = r->batch->replies.len;
-            settle_write(r, r->tx[k++].write, STORE_APPLIED, element);
+            r->tx[k].reply_at = r->backend.batch->replies.len;
+            backend_settle(&r->backend, r->tx[k++].write, STORE_APPLIED, element);
         }
     }
     all_applied(r);
-    if (r->ntx && redis_is_flush(&r->batch->writes[r->tx[0].write]))
-        stamps_flush_done(r->stamps);
-    r->pos = r->tx_end;
+    if (r->ntx && backend_is_flush(&r->backend.batch->writes[r->tx[0].write]))
+        stamps_flush_done(r->backend.stamps);
+    r->backend.pos = r->tx_end;
     advance(r);
 }
 
@@ -321,7 +267,7 @@ static void on_tx_reply(void *arg, const struct slice *reply)
         enum redis_fault fault = redis_fault_of(redis_text(*reply));
         r->bare |= at == 0;
         if (is_write && fault == REDIS_FAULT_COMMAND &&
-            redis_is_flush(&r->batch->writes[r->tx[0].write])) {
+            backend_is_flush(&r->backend.batch->writes[r->tx[0].write])) {
             r->no_flushall = r->any_kept = true;
         } else if (is_write && fault == REDIS_FAULT_COMMAND) {
             keep_refusal(r, r->tx[queued].write, *reply);
@@ -347,15 +293,15 @@ void redis_queue(struct redis *r, size_t i, const char *known)
 /* False: it must be in a transaction behind this one. */
 static bool add_write(struct redis *r, size_t i, struct buf *out)
 {
-    const struct store_write *w = &r->batch->writes[i];
+    const struct store_write *w = &r->backend.batch->writes[i];
     if (transaction_is(w->spec)) {
         redis_record_queue(r, i, out);
         return true;
     }
-    if (r->ntx && !redis_can_intend(r, w))
+    if (r->ntx && !backend_can_intend(&r->backend, w))
         return false;
-    redis_intend(r, w, r->ntx);
-    redis_touch(r, w);
+    backend_intend(&r->backend, w, redis_numbers_of(&r->numbers, w->source)->id_hash, r->ntx);
+    backend_touch(&r->backend, w);
     redis_queue(r, i, NULL);
     resp_add_command(out, w->cmd->argv, w->cmd->argc);
     return true;
@@ -364,17 +310,16 @@ static bool add_write(struct redis *r, size_t i, struct buf *out)
 static void begin_sending(struct redis *r)
 {
     r->ntx = r->nsent = r->answered = 0;
-    buf_reset(&r->unnoted, 0);
 }
 
 /* Puts the next writes of the batch into one transaction; `pos` stays before it until it is done.
  * False: there was nothing to send. */
 static bool send_transaction(struct redis *r)
 {
-    struct store_batch *b = r->batch;
+    struct store_batch *b = r->backend.batch;
     struct buf *out = backend_conn_out(r->conn);
     size_t before = out->len;
-    if (redis_flush_is_due(r, r->pos)) {
+    if (redis_flush_is_due(r, r->backend.pos)) {
         redis_flush_send(r);
         return true;
     }
@@ -383,9 +328,9 @@ static bool send_transaction(struct redis *r)
     r->any_kept = r->bare = false;
     r->trouble[0] = 0;
     redis_add_word(r->conn, "MULTI");
-    for (r->tx_end = r->pos; r->tx_end < b->n; r->tx_end++) {
+    for (r->tx_end = r->backend.pos; r->tx_end < b->n; r->tx_end++) {
         size_t i = r->tx_end;
-        redis_expect(r, i + AHEAD);
+        backend_expect(&r->backend, i + BACKEND_AHEAD);
         if ((r->ntx && out->len - before > TX_BYTES) || redis_flush_is_due(r, i))
             break;
         enum redis_due due = judge_due(r, i);
@@ -398,7 +343,7 @@ static bool send_transaction(struct redis *r)
     r->has_numbers = redis_numbers_encode(&r->numbers, out);
     if (r->nsent + r->has_numbers == 0) {
         out->len = before;
-        r->pos = r->tx_end;
+        r->backend.pos = r->tx_end;
         return false;
     }
     redis_add_word(r->conn, "EXEC");
@@ -410,13 +355,13 @@ static bool send_transaction(struct redis *r)
 
 void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd)
 {
-    const struct store_write *w = &r->batch->writes[r->pos];
+    const struct store_write *w = &r->backend.batch->writes[r->backend.pos];
     r->got = 0;
     r->any_kept = r->bare = false;
     r->trouble[0] = 0;
     begin_sending(r);
-    redis_queue(r, r->pos, NULL);
-    r->tx_end = r->pos + 1;
+    redis_queue(r, r->backend.pos, NULL);
+    r->tx_end = r->backend.pos + 1;
     redis_numbers_move(&r->numbers, w->source, w->seq);
     redis_add_word(r->conn, "MULTI");
     resp_add_command(backend_conn_out(r->conn), cmd->argv, cmd->argc);
@@ -433,22 +378,23 @@ void redis_tx_send_alone(struct redis *r, const struct resp_command *cmd)
 
 static void no_room(struct redis *r)
 {
-    STORE_COUNT(r->base.stats.errors, 1);
-    settle_text(r, r->pos, STORE_FULL, r->trouble, "");
-    stop_source(r, r->pos);
-    r->pos++;
+    STORE_COUNT(r->backend.base.stats.errors, 1);
+    backend_settle_text(&r->backend, r->backend.pos, STORE_FULL, r->trouble, "");
+    backend_stop_source(&r->backend, r->backend.pos);
+    r->backend.pos++;
 }
 
 static void script_applied(struct redis *r, struct slice reply)
 {
     if (r->script_cmd) {
-        r->tx[0].reply_at = r->batch->replies.len;
-        settle_write(r, r->pos, STORE_APPLIED, redis_script_reply(r->script_cmd, reply));
+        r->tx[0].reply_at = r->backend.batch->replies.len;
+        backend_settle(&r->backend, r->backend.pos, STORE_APPLIED,
+                       redis_script_reply(r->script_cmd, reply));
     }
     all_applied(r);
-    if (r->script_cmd && redis_is_flush(&r->batch->writes[r->pos]))
-        stamps_flush_done(r->stamps);
-    r->pos++;
+    if (r->script_cmd && backend_is_flush(&r->backend.batch->writes[r->backend.pos]))
+        stamps_flush_done(r->backend.stamps);
+    r->backend.pos++;
     advance(r);
 }
 
@@ -462,7 +408,7 @@ void redis_tx_refused(struct redis *r, struct slice error)
         note_trouble(r, fault, error);
         backend_refuses(r);
     } else {
-        keep_refusal(r, r->pos, error);
+        keep_refusal(r, r->backend.pos, error);
         advance(r);
     }
 }
@@ -491,7 +437,7 @@ static void on_script(void *arg, const struct slice *reply)
         advance(r);
     } else {
         forget_sent(r);
-        keep_refusal(r, r->pos, *reply); /* its number is moved by the next script */
+        keep_refusal(r, r->backend.pos, *reply); /* its number is moved by the next script */
         advance(r);
     }
 }
@@ -513,8 +459,8 @@ static bool is_too_much(const struct store_write *w)
 /* One write. False: there was nothing to send. */
 static bool send_script(struct redis *r)
 {
-    size_t i = r->pos;
-    const struct store_write *w = &r->batch->writes[i];
+    size_t i = r->backend.pos;
+    const struct store_write *w = &r->backend.batch->writes[i];
     bool flush = redis_flush_is_due(r, i);
     if (flush && redis_flush_goes_by_key(r, w)) {
         redis_flush_send(r);
@@ -523,7 +469,7 @@ static bool send_script(struct redis *r)
     struct redis_number *number = w->seq ? redis_numbers_of(&r->numbers, w->source) : NULL;
     r->script_cmd = judge_due(r, i) == REDIS_DUE_NOW ? w->cmd : NULL;
     if (!r->script_cmd && (w->outcome == STORE_FAILED || !number)) {
-        r->pos++;
+        r->backend.pos++;
         return false;
     }
     if (r->script_cmd && is_too_much(w)) {
@@ -532,8 +478,8 @@ static bool send_script(struct redis *r)
     }
     if (r->script_cmd) {
         begin_sending(r);
-        redis_intend(r, w, r->ntx);
-        redis_touch(r, w);
+        backend_intend(&r->backend, w, redis_numbers_of(&r->numbers, w->source)->id_hash, r->ntx);
+        backend_touch(&r->backend, w);
         redis_queue(r, i, NULL);
         redis_numbers_move(&r->numbers, w->source, w->seq);
     }
@@ -556,8 +502,8 @@ static bool send_script(struct redis *r)
 
 static void advance(struct redis *r)
 {
-    while (r->batch && backend_conn_ready(r->conn) && r->numbers_known && !r->walking) {
-        if (r->pos == r->batch->n) {
+    while (r->backend.batch && backend_conn_ready(r->conn) && r->numbers_known && !r->walking) {
+        if (r->backend.pos == r->backend.batch->n) {
             finish_batch(r);
             return;
         }
@@ -571,35 +517,23 @@ void redis_tx_advance(struct redis *r)
     advance(r);
 }
 
-void redis_tx_settle(struct redis *r, size_t i, enum store_outcome outcome, struct slice reply)
-{
-    settle_write(r, i, outcome, reply);
-}
-
 void redis_tx_give_back(struct redis *r)
 {
     r->walking = false;
-    if (!r->batch)
+    if (!r->backend.batch)
         return;
-    for (; r->pos < r->batch->n; r->pos++)
-        settle_write(r, r->pos, STORE_UNKNOWN, slice_of("", 0));
+    for (; r->backend.pos < r->backend.batch->n; r->backend.pos++)
+        backend_settle(&r->backend, r->backend.pos, STORE_UNKNOWN, slice_of("", 0));
     finish_batch(r);
 }
 
 void redis_apply(struct store *s, struct store_batch *batch)
 {
     struct redis *r = (struct redis *)(void *)s;
-    if (r->room < batch->n) {
-        r->room = batch->n;
-        r->writes = mem_realloc(r->writes, r->room * sizeof *r->writes);
-    }
-    memset(r->writes, 0, batch->n * sizeof *r->writes);
     for (size_t i = 0; i < batch->n; i++)
         if (batch->writes[i]
                 .mend) /* else nobody would know after a break whether it has its stamp */
             batch->writes[i].seq = ++r->mends;
-    r->batches++;
-    r->batch = batch;
-    r->pos = 0;
+    backend_take(&r->backend, batch);
     advance(r);
 }

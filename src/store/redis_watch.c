@@ -133,7 +133,8 @@ struct store_watch *redis_watch_new(struct store_reader *reader)
     if (w->next)
         w->next->prev = w;
     all->all = w;
-    w->conn = backend_conn_new(redis_reader_loop(reader), &redis_protocol, &w->r->address, &ops, w);
+    w->conn = backend_conn_new(redis_reader_loop(reader), &redis_protocol, &w->r->backend.address,
+                               &ops, w);
     return &w->base;
 }
 

@@ -8,6 +8,7 @@
 #define SPLIT        COMMAND_SPLIT
 #define UNDETERMINED COMMAND_UNDETERMINED
 #define NODE_STORE   COMMAND_NODE_STORE
+#define SHARES_OUT   COMMAND_SHARES_OUT
 #define MEMCACHED    COMMAND_MEMCACHE
 #define RECORD       COMMAND_RECORD
 #define RING         COMMAND_RING
@@ -266,8 +267,8 @@ static const struct command_spec table[] = {
     LOCAL(    "WATCH",               -2, 1, -1, 1,  0, NONE),
     CHANGE(   "XACK",                -4, 1, 1, 1,   0, NONE),
     CHANGE(   "XADD",                -5, 1, 1, 1,   0, XADD),
-    CHANGE(   "XAUTOCLAIM",          -6, 1, 1, 1,   UNDETERMINED, NONE),
-    CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED, XCLAIM),
+    CHANGE(   "XAUTOCLAIM",          -6, 1, 1, 1,   UNDETERMINED | SHARES_OUT, NONE),
+    CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED | SHARES_OUT, XCLAIM),
     CHANGE(   "XDEL",                -3, 1, 1, 1,   0, NONE),
     CHANGE(   "XGROUP",              -2, 0, 0, 0,   0, SUBCOMMAND),
     READ_AS(KIND, "XINFO", -2, 0, 0, 0, 0, SUBCOMMAND),
@@ -275,7 +276,7 @@ static const struct command_spec table[] = {
     READ_AS(KIND, "XPENDING", -3, 1, 1, 1, 0, NONE),
     READ(     "XRANGE",              -4, 1, 1, 1,   0, NONE),
     PARTLY(   "XREAD",               -4, 0, 0, 0,   READ, 0, XREAD, BLOCK("XREAD")),
-    PARTLY(   "XREADGROUP",          -7, 0, 0, 0,   CHANGE, UNDETERMINED, XREAD, BLOCK("XREADGROUP")),
+    PARTLY(   "XREADGROUP",          -7, 0, 0, 0,   CHANGE, UNDETERMINED | SHARES_OUT, XREAD, BLOCK("XREADGROUP")),
     READ(     "XREVRANGE",           -4, 1, 1, 1,   0, NONE),
     CHANGE(   "XSETID",              -3, 1, 1, 1,   0, NONE),
     CHANGE(   "XTRIM",               -4, 1, 1, 1,   0, XTRIM),

@@ -84,6 +84,13 @@ static inline bool memcache_given(const struct memcache_command *c, char letter)
     return c->given >> (letter - 'A') & 1;
 }
 
+/* noreply: it is told nothing, not even an error; where q asks for quiet errors are told. */
+static inline bool memcache_is_silent(const struct memcache_command *c)
+{
+    bool meta = c->verb >= MEMCACHE_META_GET && c->verb <= MEMCACHE_META_NOOP;
+    return c->quiet && !meta;
+}
+
 /* Where an unfinished command stands. Zeroed: a fresh connection. */
 struct memcache_parser {
     size_t value_max; /* bytes; what is larger is too_large. Its owner's */

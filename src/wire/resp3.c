@@ -422,9 +422,14 @@ static void copy_map(struct copy *c, const struct shape *shape, uint64_t n)
 static void copy_entries(struct copy *c, const struct shape *shape, uint64_t n)
 {
     while (n-- && c->in.len) {
-        skip(c, item_at(c->in).head);
+        struct item it = item_at(c->in);
+        bool pair = it.type == '*' && it.n == 2;
+        skip(c, pair ? it.head : 0);
         copy_plain(c, 1);
-        copy_of(c, shape->of, 1);
+        if (pair)
+            copy_of(c, shape->of, 1);
+        else
+            buf_add_str(c->out, "_\r\n");
     }
 }
 
@@ -489,14 +494,24 @@ static void copy_array(struct copy *c, const struct shape *shape, const struct i
     }
 }
 
+/* What doesn't look like a number stays text: it may contain anything, also an end of line. */
+static bool is_double(struct slice in, const struct item *it)
+{
+    bool is = it->type == '$' && it->n > 0 && it->size == it->head + (size_t)it->n + 2;
+    for (size_t i = 0; is && i < (size_t)it->n; i++)
+        is = in.ptr[it->head + i] && strchr("0123456789+-.einfa", in.ptr[it->head + i]);
+    return is;
+}
+
 /* One element: of its shape, where it has one of these types. */
 static void copy_shape(struct copy *c, const struct shape *shape)
 {
     struct item it = item_at(c->in);
     bool string = shape->kind == DOUBLE || shape->kind == VERBATIM;
     bool in_twos = shape->kind == MAP || shape->kind == PAIRS;
+    bool readable = shape->kind != DOUBLE || is_double(c->in, &it);
     bool fits = shape->kind != PLAIN && it.n >= 0 && it.type == (string ? '$' : '*') &&
-                !(in_twos && it.n % 2);
+                !(in_twos && it.n % 2) && readable;
     if (!fits)
         copy_plain(c, 1);
     else if (string)

@@ -271,7 +271,7 @@ FLUSHDB x
 
 EVAL script 1 any +mem
 EVAL "return redis.sha1hex('x')" 0
-EVAL_RO "return redis.call('strlen',KEYS[1])" 1 str
+EVAL_RO "return redis.call('getrange',KEYS[1],0,3)" 1 str
 EVAL script count any
 
 2: PING ?val

@@ -99,16 +99,16 @@ class Lines:
 
     def mg(self):
         """An item that N makes doesn't know that its key came in base64, and tells it as it is: such lines aren't made."""
-        wishes = [b"s", b"t", b"f", b"v", b"v", b"v", b"u"]
-        wishes += [b"h", b"l", b"c", self.ttl_flag(b"T"), b"R30"] if self.alone else []
-        makes = self.alone and self.random.random() < 0.2
+        wishes = [b"s", b"t", b"f", b"v", b"v", b"v", b"u", b"c", self.ttl_flag(b"T")]
+        wishes += [b"h", b"l", b"R30"] if self.alone else []
+        makes = self.random.random() < 0.2
         fixed, key = ([self.ttl_flag(b"N")], self.key()) if makes else ([], None)
         return self.meta(b"mg", fixed, list(dict.fromkeys(wishes)), key=key) + b"\r\n"
 
     def ms(self):
         value = self.value()
         wishes = [self.ttl_flag(b"T"), b"F" + self.flags(), b"M" + self.random.choice([b"E", b"A", b"P", b"R", b"S"])]
-        wishes += [b"c", b"I"] if self.alone else [b"I"]
+        wishes += [b"c", b"I"]
         return self.meta(b"ms", [b"%d" % len(value)], wishes) + b"\r\n" + value + b"\r\n"
 
     def md(self):
@@ -120,7 +120,7 @@ class Lines:
         that tells it waits in the pipeline: such lines aren't made."""
         vivify = self.random.random() < 0.3
         wishes = [b"t", b"v", b"v", b"D" + self.random.choice(NUMBERS), b"M" + self.random.choice([b"I", b"D", b"+", b"-"])]
-        wishes += [b"c"] if self.alone else []
+        wishes += [b"c"]
         fixed = [b"N" + self.random.choice([b"0", b"100"])] + [b"J13"] * (self.random.random() < 0.5) if vivify else []
         return self.meta(b"ma", fixed, list(dict.fromkeys(wishes)), quiet=not vivify, key=self.counter()) + b"\r\n"
 

@@ -2,6 +2,7 @@
 import os
 import re
 import socket
+import subprocess
 
 import pytest
 import rig
@@ -9,6 +10,7 @@ from memcache_commands import Server, compare, compare_uniques
 from pymemcache.client.base import Client
 from pymemcache.client.hash import HashClient
 from pymemcache.exceptions import MemcacheServerError
+from test_io_errors import SHIM
 
 COUNT = 100000 if rig.LONG else 20000
 SMALL = {"stamp-table-bytes": "1048576"}  # less to write to the disk
@@ -69,11 +71,38 @@ def test_memcache_answers_as_a_memcached_in_a_cluster(trio, bare):
     rig.note(f"{n} answers of three nodes are those of a memcached")
 
 
+def test_memcache_answers_as_a_memcached_through_who_has_half(bare):
+    """Two racks of two nodes. Keys of one get are split over their owners, at a level that compares what they say."""
+    places = [("dc1", rack, tokens) for rack in ("rack1", "rack2") for tokens in ("0", "2147483648")]
+    levels = {"read-consistency": "DC_QUORUM", "write-consistency": "DC_QUORUM"}
+    with rig.Cluster(places=places, store="memcache", flags={**SMALL, **levels}) as c:
+        n = compare(c.nodes[3].client_port, bare.port, seed(), COUNT // 4, alone=False)
+        rig.note(f"{n} answers of four nodes are those of a memcached")
+
+
 def test_memcache_uniques_as_in_a_memcached(alone, bare):
     assert compare_uniques(alone.client_port, bare.port, seed(), 300) > 300
 
 
+def test_memcache_uniques_as_in_a_memcached_in_a_cluster(trio, bare):
+    """Through a node that asks another one for them."""
+    assert compare_uniques(trio.nodes[2].client_port, bare.port, seed(), 100) > 100
+
+
 # ---- real clients
+
+
+def memccapable(node):
+    done = subprocess.run(["memccapable", "-h", "127.0.0.1", "-p", str(node.client_port), "-a", "-t", "10"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    return re.findall(r"^(ascii .*?)\s*\[pass\]", done.stdout, re.M), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("nodes", ["alone", "trio"])
+def test_memccapable(nodes, request):
+    given = request.getfixturevalue(nodes)
+    passed, said = memccapable(given if nodes == "alone" else given.nodes[1])
+    assert len(passed) == 27 and "All tests passed" in said, said
 
 
 def test_pymemcache(trio):
@@ -132,7 +161,7 @@ def test_memcache_uniques_are_the_same_through_every_node(trio):
     """A unique from one node is good for a cas through another; who comes second has lost."""
     a, b, c = trio.nodes
     for i in range(20):
-        key = b"unique%d" % i
+        key = b"shared%d" % i
         assert ask(a, b"set %s 0 0 1\r\n1\r\n" % key) == b"STORED\r\n"
         for node in (b, c):  # who has just been told, sees it
             rig.wait_until(lambda n=node, k=key: ask(n, b"get %s\r\n" % k).startswith(b"VALUE"), "it is there")
@@ -142,7 +171,7 @@ def test_memcache_uniques_are_the_same_through_every_node(trio):
         for node in trio.nodes:
             rig.wait_until(lambda n=node, k=key: ask(n, b"get %s\r\n" % k) == b"VALUE %s 0 1\r\n2\r\nEND\r\n" % k,
                            "all have it")
-    assert ask(b, b"cas none 0 0 1 %s\r\n2\r\n" % unique_of(b, b"unique0")) == b"NOT_FOUND\r\n"
+    assert ask(b, b"cas none 0 0 1 %s\r\n2\r\n" % unique_of(b, b"shared0")) == b"NOT_FOUND\r\n"
 
 
 def test_memcache_gets_of_many_keys_that_touches(trio):
@@ -151,10 +180,12 @@ def test_memcache_gets_of_many_keys_that_touches(trio):
     for node in trio.nodes:
         rig.wait_until(lambda n=node: ask(n, b"get %s\r\n" % keys).count(b"VALUE") == 5, "they are there")
         got = ask(node, b"gats 100 %s none\r\n" % keys)
+        assert got == ask(trio.nodes[1], b"gets %s none\r\n" % keys)
         assert re.sub(rb" \d+\r\n(\d)", rb" #\r\n\1", got) == b"".join(
             b"VALUE touched%d 0 1 #\r\n%d\r\n" % (i, i) for i in range(5)) + b"END\r\n"
         left = int(ask(node, b"mg touched3 t\r\n").split(b"t")[1])
         assert 90 < left <= 101
+        assert ask(node, b"gats 0 touched1 touched1\r\n").count(b"VALUE touched1 0 1 ") == 2
 
 
 # ---- errors, in its words
@@ -186,6 +217,40 @@ def test_memcache_without_its_memcached():
         rig.wait_until(lambda: ask(node, b"set a 0 0 1\r\nx\r\n") == b"STORED\r\n", "it is back")
 
 
+def test_memcache_start_that_takes_long(tmp_path):
+    """Each command is told so, in its protocol; what was half there goes on when the start is over."""
+    flags = {"data-store": "memcache", "servers": "127.0.0.1:1:1", "timeout": "300", **SMALL}
+    node = rig.Node(str(tmp_path), "slow", rig.free_ports(3), flags)
+    held = str(tmp_path / "held")
+    plain = node.arguments
+    node.arguments = lambda: ["env", f"LD_PRELOAD={SHIM}", f"SHIM_HOLD={held}", *plain()]
+    with open(held, "w", encoding="ascii"):
+        pass
+    node.start(wait=False)
+    try:
+        rig.wait_until(lambda: node.alive() and os.path.exists(node.log) and "the start takes its time" in node.log_text(), "it says so")
+        if node.memory() == 0:
+            pytest.skip("a sanitizer's runtime must come before any other library")
+        with socket.create_connection(("127.0.0.1", node.client_port), 10) as s, \
+                socket.create_connection(("127.0.0.1", node.client_port), 10) as large, s.makefile("rb") as f:
+            s.sendall(b"set a 0 0 9\r\nget b c\r\n\r\nmg a q\r\nset a 0 0 1 noreply\r\nx\r\nnonsense\r\nset a 0 0 8\r\nhalf")
+            for _ in range(3):
+                assert re.fullmatch(rb"SERVER_ERROR LOADING this node is starting: .*\r\n", f.readline())
+            large.sendall(b"set a 0 0 3000000\r\n" + b"x" * 100000)
+            os.unlink(held)
+            rig.wait_until(node.answers, "it is up")
+            s.sendall(b"half\r\nmn\r\n")
+            assert f.readline().startswith(b"SERVER_ERROR BACKEND ") and f.readline() == b"MN\r\n"
+            large.sendall(b"x" * 2900000 + b"\r\nquit\r\n")
+            got = b"".join(iter(lambda: large.recv(4096), b""))
+            assert re.fullmatch(rb"SERVER_ERROR BACKEND .*\r\n", got)
+    finally:
+        if os.path.exists(held):
+            os.unlink(held)
+            rig.wait_until(node.answers, "it is up")
+        node.stop()
+
+
 def test_memcache_lines_that_end_a_connection(alone):
     assert refused(alone, b"delete " + b"k" * 2100) == b"CLIENT_ERROR line too long\r\n"
     assert refused(alone, b"\x80\x0b" + bytes(22)) == b"CLIENT_ERROR the binary protocol isn't spoken here\r\n"
@@ -215,6 +280,15 @@ def test_memcache_many_keys_in_one_get(trio):
     ask(node, *(b"set %s 0 0 5 noreply\r\n%s\r\n" % (k, k[-5:]) for k in keys[::2]))
     got = ask(node, b"get " + b" ".join(keys) + b"\r\n")
     assert got == b"".join(b"VALUE %s 0 5\r\n%s\r\n" % (k, k[-5:]) for k in keys[::2]) + b"END\r\n"
+
+
+def test_memcache_replies_that_are_too_large_together():
+    with rig.Cluster(1, store="memcache", flags={**SMALL, "client-output-max-bytes": "1500000"}) as c:
+        node = c.nodes[0]
+        ask(node, *(b"set big%d 0 0 600000\r\n%s\r\n" % (i, b"x" * 600000) for i in range(3)))
+        assert len(ask(node, b"get big0 big1\r\n")) > 1200000
+        assert ask(node, b"get big0 big1 big2\r\n", b"mn\r\n") == (
+            b"SERVER_ERROR more than 1500000 bytes of replies (client_output_max_bytes)\r\nMN\r\n")
 
 
 def test_memcache_stats_count(alone):
@@ -257,6 +331,17 @@ def test_memcache_has_no_room_for_another(bare):
 
 
 # ---- flush_all
+
+
+def test_memcache_flush_all(trio):
+    a, b, c = trio.nodes
+    ask(a, *(b"set flushed%d 0 0 1\r\n1\r\n" % i for i in range(50)))
+    assert ask(b, b"flush_all\r\n") == b"OK\r\n"
+    for node in (a, b, c):
+        rig.wait_until(lambda n=node: ask(n, *(b"get flushed%d\r\n" % i for i in range(50))) == b"END\r\n" * 50, "all are gone")
+    assert ask(a, b"set flushed1 0 0 1\r\n2\r\n", b"get flushed1\r\n").endswith(b"2\r\nEND\r\n")
+    assert ask(c, b"flush_all 0 noreply\r\n", b"mn\r\n") == b"MN\r\n"
+    assert ask(c, b"flush_all 10\r\n").startswith(b"CLIENT_ERROR flush_all with a delay isn't supported")
 
 
 def test_memcache_flush_all_must_be_allowed():

@@ -30,6 +30,10 @@ FUZZ_TARGETS += fuzz_resp
 fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c $(FUZZ_MAIN)
 fuzz_resp_LDADD = $(FUZZ_LIBS)
 
+FUZZ_TARGETS += fuzz_resp3
+fuzz_resp3_SOURCES = tests/fuzz/fuzz_resp3.c $(FUZZ_MAIN)
+fuzz_resp3_LDADD = $(FUZZ_LIBS)
+
 FUZZ_TARGETS += fuzz_segment
 fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c $(FUZZ_MAIN)
 fuzz_segment_LDADD = $(FUZZ_LIBS)

@@ -38,6 +38,25 @@ def resp_inputs():
     yield "reply-long", b"", b"*4294967296\r\n"
 
 
+def resp3_inputs():
+    """name -> a command and a reply to it; see fuzz_resp3.c."""
+    yield "get", resp("GET", "k") + b"$-1\r\n"
+    yield "hgetall", resp("HGETALL", "h") + resp("a", "1", "b", "2")
+    yield "hgetall-odd", resp("HGETALL", "h") + resp("a", "1", "b")
+    yield "error", resp("HGETALL", "h") + b"-WRONGTYPE no\r\n"
+    yield "smembers", resp("SMEMBERS", "s") + resp("a", "b")
+    yield "zscore", resp("ZSCORE", "z", "m") + b"$3\r\n1.5\r\n"
+    yield "zscore-text", resp("ZSCORE", "z", "m") + b"$4\r\na\r\nb\r\n"
+    yield "zrange", resp("ZRANGE", "z", "0", "-1", "WITHSCORES") + resp("a", "1", "b", "inf")
+    yield "zmpop", resp("ZMPOP", "1", "z", "MIN") + b"*2\r\n$1\r\nz\r\n*1\r\n" + resp("a", "1")
+    yield "xread", resp("XREAD", "STREAMS", "x", "0") + b"*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*2\r\n$3\r\n0-1\r\n" + resp("f", "v")
+    yield "xread-other", resp("XREAD", "STREAMS", "x", "0") + b"*2\r\n:1\r\n*1\r\n*-1\r\n"
+    yield "geopos", resp("GEOPOS", "g", "m") + b"*2\r\n*-1\r\n" + resp("1.5", "-2.25")
+    yield "info", resp("INFO") + b"$9\r\n# Server\r\n\r\n"
+    yield "function", resp("FUNCTION", "LIST") + b"*1\r\n*4\r\n$9\r\nfunctions\r\n*1\r\n*2\r\n$5\r\nflags\r\n*0\r\n$1\r\na\r\n*-1\r\n"
+    yield "commands", resp("COMMAND") + b"*1\r\n*10\r\n$3\r\nget\r\n:2\r\n*1\r\n+readonly\r\n:1\r\n:1\r\n:1\r\n*0\r\n*0\r\n*0\r\n*0\r\n"
+
+
 def memcache_inputs():
     """name -> (lengths of pieces, stream); see fuzz_memcache.c."""
     yield "get", b"", b"get a\r\ngets a b  c\r\nget\r\nget a\0b\n"
@@ -178,10 +197,12 @@ def swim_inputs():
 
 def main():
     corpus = pathlib.Path(sys.argv[1])
-    for core in ("resp", "memcache", "frame", "link", "gossip", "swim"):
+    for core in ("resp", "resp3", "memcache", "frame", "link", "gossip", "swim"):
         (corpus / core).mkdir(parents=True, exist_ok=True)
     for name, pieces, stream in resp_inputs():
         (corpus / "resp" / name).write_bytes(bytes([len(pieces)]) + pieces + stream)
+    for name, data in resp3_inputs():
+        (corpus / "resp3" / name).write_bytes(data)
     for name, pieces, stream in memcache_inputs():
         (corpus / "memcache" / name).write_bytes(bytes([len(pieces)]) + pieces + stream)
     for name, choice, data in frame_inputs():

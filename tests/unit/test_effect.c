@@ -2,6 +2,7 @@
  * written as lines of words: a command "SPOP k", a reply "$a" (a string), ":1", "$-1" (nil), "-ERR"
  * or "[ $a [ $b ] ]" (arrays). */
 #include "core/mem.h"
+#include "records.h"
 #include "request/effect.h"
 #include "store/redis_reply.h"
 #include "unit.h"
@@ -544,8 +545,126 @@ START_TEST(test_many_are_several)
 }
 END_TEST
 
+/* ---- clients' transactions ------------------------------------------------------------------- */
+
+#define WATCHED slice_str(VERSION)
+
+/* What the others get: command lines with | between them, "" where they get nothing. */
+static char *told(struct effect did, const struct buf *out)
+{
+    struct resp_command cmd = {0};
+    struct buf lines = BUF_INIT;
+    struct transaction t;
+    struct error e;
+    ck_assert_int_eq(did.n, out->len > 0);
+    if (out->len) {
+        ck_assert(resp_command_parse(buf_slice(out), &cmd));
+        ck_assert_msg(transaction_ok(&cmd, &e), "%s", e.text);
+        ck_assert(!transaction_undetermined(&cmd));
+        for (transaction_open(&t, &cmd); transaction_next(&t);) {
+            char *line = join(t.bytes, true);
+            buf_printf(&lines, "%s%s", lines.len ? " | " : "", line);
+            mem_free(line);
+        }
+        transaction_close(&t);
+    }
+    resp_command_fini(&cmd);
+    buf_add(&lines, "", 1);
+    char *text = mem_strdup((const char *)buf_head(&lines));
+    buf_fini(&lines);
+    return text;
+}
+
+static const struct {
+    bool watched;
+    const char *lines[4];
+    const char *probes, *reply, *answers, *effect; /* effect NULL: it can't be told */
+} transactions[] = {
+    {true, {"SET a 1", "GET b", "INCR a"}, "", "[ +OK $x :2 ]", "", "SET a 1 | INCR a"},
+    {true, {"SET a 1"}, "", "*-1", "", ""},
+    {true, {"SET a 1"}, "", "-EXECABORT", "", ""},
+    {true, {"GET a"}, "", "[ $x ]", "", ""},
+    {true, {NULL}, "", "[ ]", "", ""},
+    {false,
+     {"SPOP a", "SET b 1", "GET c"},
+     KEY("a") " | " KEY("b") " | " KEY("a") " | " KEY("b"),
+     "[ $x +OK $-1 ]",
+     NEVER("x") GONE GONE NEVER("y"),
+     "DEL a | RESTORE b 0 y REPLACE ABSTTL"},
+    {false,
+     {"SPOP a", "SET b 1"},
+     KEY("a") " | " KEY("b") " | " KEY("a") " | " KEY("b"),
+     "[ $-1 +OK ]",
+     GONE NEVER("y") GONE NEVER("y"),
+     ""},
+    {true, {"SPOP a"}, KEY("a") " | " KEY("a"), "*-1", NEVER("x") NEVER("x"), ""},
+    {false, {"SPOP a"}, KEY("a") " | " KEY("a"), "[ $x ]", "-NOPERM :1 :1 -NOPERM :2 :2 ", NULL},
+};
+
+START_TEST(test_transaction)
+{
+    struct tx_record r;
+    struct buf probes = BUF_INIT, reply = BUF_INIT, bytes = BUF_INIT, out = BUF_INIT;
+    struct slice answers[16];
+    const struct command_spec *spec = command_find(slice_str("TRANSACTION"));
+    tx_record_make(&r, transactions[_i].watched ? WATCHED : slice_of("", 0), "a b c",
+                   transactions[_i].lines);
+    ck_assert(!effect_is_chosen(spec, &r.cmd));
+    struct effect_probes n = effect_probes(spec, &r.cmd, &probes);
+    char *asked = join(buf_slice(&probes), false);
+    ck_assert_str_eq(asked, transactions[_i].probes);
+    ck_assert_uint_eq(read_answers(transactions[_i].answers, &bytes, answers), n.before + n.behind);
+    char *copy = mem_strdup(transactions[_i].reply), *at = copy;
+    add_reply(&reply, &at);
+    struct effect_replies replies = {
+        .own = buf_slice(&reply), .before = answers, .behind = answers + n.before, .now_ms = NOW};
+    struct effect did = effect_tell(spec, &r.cmd, &replies, &out);
+    ck_assert_int_eq(did.as_it_ran, n.before == 0);
+    if (transactions[_i].effect) {
+        char *found = told(did, &out);
+        ck_assert_str_eq(found, transactions[_i].effect);
+        mem_free(found);
+    } else {
+        ck_assert_int_eq(did.n, -1);
+    }
+    mem_free(copy);
+    mem_free(asked);
+    tx_record_unmake(&r);
+    buf_fini(&probes);
+    buf_fini(&reply);
+    buf_fini(&bytes);
+    buf_fini(&out);
+}
+END_TEST
+
+/* Its reply was lost: all that it may have written, in one record. */
+START_TEST(test_lost_transaction)
+{
+    struct tx_record r;
+    struct buf probes = BUF_INIT, bytes = BUF_INIT, out = BUF_INIT;
+    struct slice answers[16];
+    const struct command_spec *spec = command_find(slice_str("TRANSACTION"));
+    tx_record_make(&r, WATCHED, "a b c", LINES("SET b 1", "GET c", "INCR a"));
+    ck_assert_uint_eq(effect_recovery_probes(spec, &r.cmd, &probes), 6);
+    char *asked = join(buf_slice(&probes), false);
+    ck_assert_str_eq(asked, KEY("a") " | " KEY("b"));
+    ck_assert_uint_eq(read_answers(NEVER("x") GONE, &bytes, answers), 6);
+    struct effect did = effect_recover(spec, &r.cmd, answers, NOW, &out);
+    char *found = told(did, &out);
+    ck_assert_str_eq(found, "RESTORE a 0 x REPLACE ABSTTL | DEL b");
+    mem_free(found);
+    mem_free(asked);
+    tx_record_unmake(&r);
+    buf_fini(&probes);
+    buf_fini(&bytes);
+    buf_fini(&out);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
+    tcase_add_loop_test(c, test_transaction, 0, ARRAY_LEN(transactions));
+    tcase_add_test(c, test_lost_transaction);
     tcase_add_loop_test(c, test_case, 0, ARRAY_LEN(cases));
     tcase_add_loop_test(c, test_lost, 0, ARRAY_LEN(lost));
     tcase_add_loop_test(c, test_choice, 0, ARRAY_LEN(choices));

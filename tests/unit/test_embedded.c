@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "records.h"
 #include "store/embedded.h"
 #include "store/internal.h"
 #include <check.h>
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -1049,6 +1051,207 @@ START_TEST(numbers_survive)
 }
 END_TEST
 
+/* ---- clients' transactions ----------------------------------------------------------------- */
+
+static enum store_outcome run_record(const struct tx_record *r, unsigned source, uint64_t seq,
+                                     uint64_t stamp)
+{
+    struct store_write w = {.source = source,
+                            .seq = seq,
+                            .stamp = stamp,
+                            .spec = command_find(slice_str("TRANSACTION")),
+                            .cmd = &r->cmd};
+    struct store_batch batch = {&w, 1, BUF_INIT};
+    apply(&batch);
+    keep_reply(w.reply);
+    buf_fini(&batch.replies);
+    return w.outcome;
+}
+
+static enum store_outcome run_lines(const char *keys, const char *const *lines, uint64_t stamp)
+{
+    struct tx_record r;
+    tx_record_make(&r, slice_of("", 0), keys, lines);
+    enum store_outcome outcome = run_record(&r, 1, stamp, stamp);
+    tx_record_unmake(&r);
+    return outcome;
+}
+
+START_TEST(a_transaction_is_one_write)
+{
+    know_sources();
+    ck_assert_int_eq(run_lines("a b n",
+                               LINES("SET a 1", "APPEND a 2", "GET b", "INCR a", "NOSUCH b"),
+                               b.clock++),
+                     STORE_APPLIED);
+    ck_assert_str_eq(last_reply(), "*5\r\n+OK\r\n:2\r\n$-1\r\n:13\r\n"
+                                   "-ERR the embedded store has no such command\r\n");
+    ck_assert_uint_eq(store_last(b.store, 1, "node-one"), b.clock - 1);
+    reopen_store();
+    ck_assert_str_eq(read_now("GET a"), "$2\r\n13\r\n");
+    ck_assert_uint_eq(store_last(b.store, 1, "node-one"), b.clock - 1);
+}
+END_TEST
+
+START_TEST(commands_of_a_transaction_are_judged_one_by_one)
+{
+    know_sources();
+    ck_assert_int_eq(write_at("SET a newer", b.clock + 100, 0), STORE_APPLIED);
+    ck_assert_int_eq(run_lines("a b", LINES("SET a older", "SET b x", "APPEND a y"), b.clock),
+                     STORE_APPLIED);
+    ck_assert_str_eq(read_now("GET a"), "$5\r\nnewer\r\n");
+    ck_assert_str_eq(read_now("GET b"), "$1\r\nx\r\n");
+    ck_assert_uint_eq(store_stats(b.store)->stale_dropped, 2);
+}
+END_TEST
+
+START_TEST(a_transaction_that_finds_no_room_does_nothing)
+{
+    static char large[8 * MB];
+    struct tx_record r;
+    know_sources();
+    write_now("SET small 1");
+    memset(large, 'x', sizeof large - 1);
+    memcpy(large, "SET large ", 10);
+    tx_record_make(&r, slice_of("", 0), "small large", LINES("INCR small", large));
+    int taken = 0;
+    while (run_record(&r, 0, 0, b.clock++) == STORE_APPLIED && ++taken < 100) {
+        tx_record_unmake(&r);
+        large[4] = (char)('a' + taken % 26); /* another key */
+        char keys[] = "small large";
+        keys[6] = large[4];
+        tx_record_make(&r, slice_of("", 0), keys, LINES("INCR small", large));
+    }
+    tx_record_unmake(&r);
+    ck_assert_int_gt(taken, 1);
+    ck_assert_int_lt(taken, 100);
+    ck_assert_ptr_eq(strstr(last_reply(), "-OOM"), last_reply());
+    char expected[32];
+    int n = snprintf(NULL, 0, "%d", taken + 1);
+    snprintf(expected, sizeof expected, "$%d\r\n%d\r\n", n, taken + 1);
+    ck_assert_str_eq(read_now("GET small"), expected);
+}
+END_TEST
+
+static struct slice version_of(const char *question, uint8_t out[TRANSACTION_VERSION])
+{
+    struct line l;
+    struct slice version;
+    line_set(&l, question);
+    store_read(b.reader, command_find(slice_str("VERSIONS")), &l.cmd, on_read, &b);
+    line_fini(&l);
+    ck_assert_int_eq(strncmp(last_reply(), "*1\r\n", 4), 0);
+    ck_assert(resp_reply_bulk(slice_of(last_reply() + 4, b.reply.len - 4), &version));
+    ck_assert_uint_eq(version.len, TRANSACTION_VERSION);
+    memcpy(out, version.ptr, version.len);
+    return slice_of(out, TRANSACTION_VERSION);
+}
+
+static void run_watched(struct slice version, const char *expected)
+{
+    struct tx_record r;
+    tx_record_make(&r, version, "a", LINES("APPEND a x"));
+    ck_assert_int_eq(run_record(&r, 0, 0, b.clock++), STORE_APPLIED);
+    ck_assert_str_eq(last_reply(), expected);
+    tx_record_unmake(&r);
+}
+
+START_TEST(what_is_watched_must_be_as_it_was)
+{
+    static const char *const changes[] = {"SET a 2", "APPEND a y", "SET a 1", "DEL a",
+                                          "PEXPIREAT a " FAR};
+    uint8_t bytes[TRANSACTION_VERSION];
+    know_sources();
+    run_watched(version_of("VERSIONS a", bytes), "*1\r\n:1\r\n"); /* no such key */
+    run_watched(slice_of(bytes, sizeof bytes), "*-1\r\n");
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        write_now("SET a 1");
+        struct slice version = version_of("VERSIONS a", bytes);
+        write_now("SET b 1");
+        run_watched(version, "*1\r\n:2\r\n");
+        version = version_of("VERSIONS a", bytes);
+        write_now(changes[i]);
+        run_watched(version, "*-1\r\n");
+    }
+    char lapses[64];
+    snprintf(lapses, sizeof lapses, "SET a 1 PXAT %llu", (unsigned long long)clock_wall_ms() + 30);
+    write_now(lapses);
+    struct slice version = version_of("VERSIONS a", bytes);
+    run_for(50);
+    run_watched(version, "*-1\r\n");
+}
+END_TEST
+
+/* An older write that comes late changes the value, and not the newest stamp. */
+START_TEST(a_late_change_breaks_a_watch)
+{
+    uint8_t bytes[TRANSACTION_VERSION];
+    know_sources();
+    ck_assert_int_eq(write_at("INCR a", b.clock + 100, 0), STORE_APPLIED);
+    struct slice version = version_of("VERSIONS a", bytes);
+    ck_assert_int_eq(write_at("INCR a", b.clock, 0), STORE_APPLIED);
+    run_watched(version, "*-1\r\n");
+}
+END_TEST
+
+static unsigned together_reads; /* atomic */
+static bool together_over;      /* atomic */
+
+static void check_together(void *arg, const struct store_read_reply *r)
+{
+    const char *first = (const char *)r->reply.ptr + 4;
+    size_t one = (r->reply.len - 4) / 2;
+    (void)arg;
+    ck_assert(r->ok);
+    ck_assert_msg(memcmp(first, first + one, one) == 0, "torn: %.*s", (int)r->reply.len,
+                  (const char *)r->reply.ptr);
+    __atomic_add_fetch(&together_reads, 1, __ATOMIC_RELAXED);
+}
+
+static void *read_all_the_time(void *arg)
+{
+    struct tx_record r;
+    uv_loop_t loop;
+    rcu_thread_register();
+    uv_loop_init(&loop);
+    struct store_reader *reader = store_reader_new(b.store, &loop);
+    tx_record_make(&r, slice_of("", 0), "together1 together2",
+                   LINES("GET together1", "GET together2"));
+    while (!__atomic_load_n(&together_over, __ATOMIC_RELAXED))
+        store_read(reader, command_find(slice_str("TRANSACTION")), &r.cmd, check_together, NULL);
+    tx_record_unmake(&r);
+    store_reader_free(reader);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    rcu_thread_unregister();
+    return arg;
+}
+
+/* For a short time, but until the reader has had some of it. */
+START_TEST(reads_of_a_transaction_see_all_of_another_or_nothing)
+{
+    pthread_t thread;
+    know_sources();
+    together_reads = 0;
+    together_over = false;
+    ck_assert_int_eq(pthread_create(&thread, NULL, read_all_the_time, NULL), 0);
+    uint64_t end = clock_mono_ms() + 400, limit = end + 10000;
+    for (int i = 0;
+         clock_mono_ms() < end ||
+         (__atomic_load_n(&together_reads, __ATOMIC_RELAXED) < 1000 && clock_mono_ms() < limit);
+         i++) {
+        char one[40], two[40];
+        snprintf(one, sizeof one, "SET together1 %06d", i % 1000000);
+        snprintf(two, sizeof two, "SET together2 %06d", i % 1000000);
+        ck_assert_int_eq(run_lines("together1 together2", LINES(one, two), b.clock++),
+                         STORE_APPLIED);
+    }
+    __atomic_store_n(&together_over, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    ck_assert_uint_ge(together_reads, 1000);
+}
+END_TEST
+
 /* `done` brings the next batch, a hundred thousand times: the stack stays where it is. */
 static int chain_left;
 static struct batch chain_batch;
@@ -1666,6 +1869,12 @@ int main(void)
     tcase_add_test(with, inspect_tells_copies_apart);
     tcase_add_test(with, a_reply_survives_a_read_within_its_callback);
     tcase_add_test(with, numbers_survive);
+    tcase_add_test(with, a_transaction_is_one_write);
+    tcase_add_test(with, commands_of_a_transaction_are_judged_one_by_one);
+    tcase_add_test(with, a_transaction_that_finds_no_room_does_nothing);
+    tcase_add_test(with, what_is_watched_must_be_as_it_was);
+    tcase_add_test(with, a_late_change_breaks_a_watch);
+    tcase_add_test(with, reads_of_a_transaction_see_all_of_another_or_nothing);
     tcase_add_test(with, done_may_bring_the_next_batch);
     tcase_add_test(with, a_full_store_can_be_emptied);
     tcase_add_test(with, a_full_store_gives_its_room_back_each_time);

@@ -443,6 +443,38 @@ START_TEST(old_never_beats_new)
 }
 END_TEST
 
+/* What is older is gone and stays away, what comes behind it is there. */
+START_TEST(a_flush)
+{
+    fresh_batch();
+    add_write(0, 1, "MS k old");
+    add_write(0, 2, "MS l old");
+    add_write(1, 1, "FLUSHALL");
+    uint64_t at = b.clock;
+    add_write(0, 3, "MS k new");
+    add_write(2, 1, "MS l late")->stamp = at - 1;
+    add_write(2, 2, "MA m N0 J1")->stamp = at - 1;
+    add_write(2, 3, "FLUSHALL")->stamp = at - 1;
+    apply_batch();
+    expect(2, STORE_APPLIED, "+OK\r\n");
+    expect(3, STORE_APPLIED, HD);
+    expect(4, STORE_STALE, HD);
+    expect(5, STORE_STALE, NF);
+    expect(6, STORE_STALE, "+OK\r\n");
+    expect_value("k", "new");
+    ck_assert_str_eq(read_now("MG l v"), EN);
+    ck_assert_str_eq(read_now("MG m v"), EN);
+    ck_assert_uint_eq(store_last(b.store, 1, "peer1"), 1);
+    write_one(1, 2, "FLUSHALL", "+OK\r\n");
+    ck_assert_str_eq(read_now("MG k v"), EN);
+    /* as a client of a node that is alone has it */
+    write_one(1, 3, "MS k v", HD);
+    ck_assert_str_eq(read_now("FLUSHALL"), "+OK\r\n");
+    ck_assert_str_eq(read_now("MG k v"), EN);
+    ck_assert_str_eq(read_now("GET k"), "-ERR a memcached can't run 'GET'\r\n");
+}
+END_TEST
+
 /* More overwrites than the table can note at once, and more bytes than go out at once. */
 START_TEST(a_large_batch)
 {
@@ -779,6 +811,7 @@ static void cases(TCase *c)
     tcase_add_test(c, keys_of_any_bytes);
     tcase_add_test(c, flags_that_are_none);
     tcase_add_test(c, old_never_beats_new);
+    tcase_add_test(c, a_flush);
     tcase_add_test(c, a_large_batch);
     tcase_add_test(c, what_finds_no_room_holds_up_nothing);
     tcase_add_test(c, numbers_survive_a_kill);

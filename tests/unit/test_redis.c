@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/rcu.h"
+#include "records.h"
 #include "store/internal.h"
 #include "store/redis_numbers.h"
 #include "unit.h"
@@ -1215,6 +1216,201 @@ START_TEST(a_mend_that_redis_refuses_holds_up_nothing)
 }
 END_TEST
 
+/* ---- clients' transactions ------------------------------------------------------------------- */
+
+static struct store_write *add_record(unsigned source, uint64_t seq, struct slice watches,
+                                      const char *keys, const char *const *lines)
+{
+    struct tx_record r;
+    tx_record_make(&r, watches, keys, lines);
+    struct store_write *w = add_write(source, seq, "PING");
+    size_t i = (size_t)(w - b.batch.writes);
+    buf_reset(&b.texts[i], 4096);
+    buf_add(&b.texts[i], buf_head(&r.bytes), r.bytes.len);
+    ck_assert(resp_command_parse(buf_slice(&b.texts[i]), &b.cmds[i]));
+    w->spec = command_find(slice_str("TRANSACTION"));
+    tx_record_unmake(&r);
+    return w;
+}
+
+#define UNWATCHED slice_of("", 0)
+
+START_TEST(a_transaction_is_one_write)
+{
+    ask("CONFIG RESETSTAT");
+    fresh_batch();
+    add_write(0, 1, "SET a 0");
+    add_record(0, 2, UNWATCHED, "a l",
+               LINES("INCR a", "LPUSH a x", "RPUSH l 1 2", "LRANGE l 0 -1"));
+    add_write(1, 5, "INCR a");
+    add_record(1, 6, UNWATCHED, "a", NO_LINES);
+    apply_batch();
+    expect(0, STORE_APPLIED, "+OK\r\n");
+    expect(1, STORE_APPLIED,
+           "*4\r\n:1\r\n-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+           ":2\r\n*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+    expect(2, STORE_APPLIED, ":2\r\n");
+    expect(3, STORE_APPLIED, "*0\r\n");
+    expect_number("self", "2");
+    expect_number("peer1", "6");
+    ck_assert_ptr_nonnull(strstr(ask("INFO commandstats"), "cmdstat_exec:calls=1,"));
+}
+END_TEST
+
+START_TEST(commands_of_a_transaction_are_judged_one_by_one)
+{
+    fresh_batch();
+    add_write(0, 1, "SET a newer")->stamp = b.clock + 100;
+    /* it must know the outcome of that one */
+    add_record(0, 2, UNWATCHED, "a b c",
+               LINES("SET a older", "SET b x", "INCR a", "INCR c", "GET a"));
+    add_record(0, 3, UNWATCHED, "a", LINES("SET a older", "APPEND a x"));
+    apply_batch();
+    expect(1, STORE_APPLIED, "*5\r\n+OK\r\n+OK\r\n:0\r\n:1\r\n$5\r\nnewer\r\n");
+    expect(2, STORE_STALE, "*2\r\n+OK\r\n:0\r\n");
+    ck_assert_str_eq(ask("GET a"), "$5\r\nnewer\r\n");
+    expect_number("self", "3");
+    fresh_batch(); /* what it has overwritten has its stamp */
+    add_write(0, 4, "SET b older")->stamp = 1;
+    apply_batch();
+    expect(0, STORE_STALE, "+OK\r\n");
+}
+END_TEST
+
+START_TEST(a_transaction_that_isnt_queued_does_nothing)
+{
+    fresh_batch();
+    add_record(0, 1, UNWATCHED, "a b", LINES("SET a 1", "SET b", "INCR a", "GETRANGE b"));
+    add_write(0, 2, "SET c 1");
+    apply_batch();
+    expect(0, STORE_APPLIED, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    expect(1, STORE_APPLIED, "+OK\r\n");
+    ck_assert_str_eq(ask("EXISTS a"), ":0\r\n");
+    expect_number("self", "2");
+}
+END_TEST
+
+START_TEST(a_transaction_finds_a_full_redis)
+{
+    fresh_batch();
+    add_write(0, 1, "SET a 1");
+    apply_batch();
+    fill();
+    fresh_batch();
+    add_record(0, 2, UNWATCHED, "a b", LINES("DEL a", "SET b 1"));
+    add_write(0, 3, "DEL a"); /* what comes behind it waits */
+    add_write(1, 1, "DEL a");
+    apply_batch();
+    expect_begins(0, STORE_FULL, "-OOM");
+    expect_begins(1, STORE_FAILED, "-BACKEND");
+    expect(2, STORE_APPLIED, ":1\r\n");
+    expect_number("self", "1");
+}
+END_TEST
+
+/* More overwrites than there is room for intents. */
+START_TEST(a_transaction_of_many_overwrites)
+{
+    enum { MANY = 3000 };
+    static struct slice keys[MANY], commands[MANY];
+    struct buf bytes = BUF_INIT, record = BUF_INIT;
+    static char names[MANY][16];
+    static size_t ends[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "many%zu", i);
+        keys[i] = slice_str(names[i]);
+        const struct slice argv[3] = {slice_str("SET"), keys[i], slice_str("v")};
+        resp_add_command(&bytes, argv, 3);
+        ends[i] = bytes.len;
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        size_t from = i ? ends[i - 1] : 0;
+        commands[i] = slice_of(buf_head(&bytes) + from, ends[i] - from);
+    }
+    transaction_add(&record, UNWATCHED, keys, MANY, commands, MANY);
+    fresh_batch();
+    add_write(0, 1, "SET before v");
+    struct store_write *w = add_write(0, 2, "PING");
+    buf_reset(&b.texts[1], 4096);
+    buf_add(&b.texts[1], buf_head(&record), record.len);
+    ck_assert(resp_command_parse(buf_slice(&b.texts[1]), &b.cmds[1]));
+    w->spec = command_find(slice_str("TRANSACTION"));
+    apply_batch();
+    expect_begins(1, STORE_APPLIED, "*3000\r\n+OK\r\n");
+    ck_assert_ptr_nonnull(strstr(ask("INFO commandstats"), "cmdstat_set:calls=3001,"));
+    fresh_batch();
+    for (unsigned i = 0; i < MANY; i += 1000) {
+        char line[64];
+        snprintf(line, sizeof line, "SET many%u older", i);
+        add_write(0, 3 + i, line)->stamp = 1;
+    }
+    apply_batch();
+    for (unsigned i = 0; i < 3; i++)
+        expect(i, STORE_STALE, "+OK\r\n");
+    buf_fini(&bytes);
+    buf_fini(&record);
+}
+END_TEST
+
+static struct slice version_now(const char *question, uint8_t out[TRANSACTION_VERSION])
+{
+    struct slice version;
+    const char *reply = read_now(question);
+    ck_assert_int_eq(strncmp(reply, "*1\r\n", 4), 0);
+    ck_assert(resp_reply_bulk(slice_of(reply + 4, b.read.len - 5), &version));
+    ck_assert_uint_eq(version.len, TRANSACTION_VERSION);
+    memcpy(out, version.ptr, version.len);
+    return slice_of(out, TRANSACTION_VERSION);
+}
+
+START_TEST(what_is_watched_must_be_as_it_was)
+{
+    uint8_t bytes[TRANSACTION_VERSION];
+    wait_for_reader();
+    struct slice version = version_now("VERSIONS a", bytes);
+    fresh_batch();
+    add_write(0, 1, "SET b 1");
+    add_record(0, 2, version, "a", LINES("INCR a"));
+    add_record(0, 3, version, "a", LINES("INCR a")); /* the same batch: it comes second */
+    apply_batch();
+    expect(1, STORE_APPLIED, "*1\r\n:1\r\n");
+    expect(2, STORE_APPLIED, "*-1\r\n");
+    expect_number("self", "3");
+    version = version_now("VERSIONS a", bytes);
+    write_one(4, "APPEND a 1", STORE_APPLIED, ":2");
+    fresh_batch();
+    add_record(0, 5, version, "a", LINES("INCR a"));
+    apply_batch();
+    expect(0, STORE_APPLIED, "*-1\r\n");
+    char lapses[64];
+    snprintf(lapses, sizeof lapses, "SET a 1 PXAT %llu", (unsigned long long)clock_wall_ms() + 200);
+    write_one(6, lapses, STORE_APPLIED, "+OK");
+    version = version_now("VERSIONS a", bytes);
+    while (strcmp(ask("EXISTS a"), ":0\r\n") != 0)
+        usleep(10000);
+    fresh_batch();
+    add_record(0, 7, version, "a", LINES("INCR a"));
+    apply_batch();
+    expect(0, STORE_APPLIED, "*-1\r\n");
+}
+END_TEST
+
+/* Nobody knows what became of it meanwhile. */
+START_TEST(a_broken_connection_breaks_a_watch)
+{
+    uint8_t bytes[TRANSACTION_VERSION];
+    wait_for_reader();
+    struct slice version = version_now("VERSIONS a", bytes);
+    int ups = b.ups;
+    ask("CLIENT KILL TYPE normal");
+    run_until(&b.ups, ups + 1);
+    fresh_batch();
+    add_record(0, 1, version, "a", LINES("INCR a"));
+    apply_batch();
+    expect(0, STORE_APPLIED, "*-1\r\n");
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
@@ -1252,6 +1448,13 @@ static void add_cases(TCase *c)
     tcase_add_test(c, late_writes_find_the_stamp_of_a_mend);
     tcase_add_loop_test(c, a_mend_that_is_lost_is_lost_whole, 0, 2);
     tcase_add_test(c, a_mend_that_redis_refuses_holds_up_nothing);
+    tcase_add_test(c, a_transaction_is_one_write);
+    tcase_add_test(c, commands_of_a_transaction_are_judged_one_by_one);
+    tcase_add_test(c, a_transaction_that_isnt_queued_does_nothing);
+    tcase_add_test(c, a_transaction_finds_a_full_redis);
+    tcase_add_test(c, a_transaction_of_many_overwrites);
+    tcase_add_test(c, what_is_watched_must_be_as_it_was);
+    tcase_add_test(c, a_broken_connection_breaks_a_watch);
 }
 
 int main(void)

@@ -1,61 +1,6 @@
 /* The record of a transaction: what it says, what is refused of a peer, what the others get. */
-#include "core/mem.h"
+#include "records.h"
 #include "unit.h"
-#include "wire/transaction.h"
-
-/* Makes a record of command lines with single blanks; keys separated by blanks. */
-struct made {
-    struct buf bytes;
-    struct resp_command record;
-};
-
-static size_t split(char *line, struct slice *words, size_t max)
-{
-    size_t n = 0;
-    for (char *save = NULL, *w = strtok_r(line, " ", &save); w && n < max;
-         w = strtok_r(NULL, " ", &save))
-        words[n++] = slice_str(w);
-    return n;
-}
-
-static void make(struct made *m, const char *watches, const char *keys, const char *const *lines)
-{
-    struct slice key[16], word[16], commands[16];
-    struct buf bytes[16] = {BUF_INIT};
-    char *texts[17] = {mem_strdup(keys)};
-    size_t n = 0, nkeys = split(texts[0], key, ARRAY_LEN(key));
-    for (; lines[n]; n++) {
-        texts[n + 1] = mem_strdup(lines[n]);
-        bytes[n] = (struct buf)BUF_INIT;
-        resp_add_command(&bytes[n], word, split(texts[n + 1], word, ARRAY_LEN(word)));
-        commands[n] = buf_slice(&bytes[n]);
-    }
-    *m = (struct made){.bytes = BUF_INIT};
-    transaction_add(&m->bytes, slice_str(watches), key, nkeys, commands, n);
-    ck_assert(resp_command_parse(buf_slice(&m->bytes), &m->record));
-    for (size_t i = 0; i < n; i++)
-        buf_fini(&bytes[i]);
-    for (size_t i = 0; i <= n; i++)
-        mem_free(texts[i]);
-}
-
-static void unmake(struct made *m)
-{
-    resp_command_fini(&m->record);
-    buf_fini(&m->bytes);
-}
-
-#define LINES(...)                                                                                 \
-    (const char *const[])                                                                          \
-    {                                                                                              \
-        __VA_ARGS__, NULL                                                                          \
-    }
-#define NO_LINES                                                                                   \
-    (const char *const[])                                                                          \
-    {                                                                                              \
-        NULL                                                                                       \
-    }
-#define VERSION "0123456789abcdef"
 
 static const struct command_spec *row(void)
 {
@@ -66,17 +11,17 @@ static const struct command_spec *row(void)
 
 START_TEST(test_what_it_says)
 {
-    struct made m;
+    struct tx_record m;
     struct error e;
     struct transaction t;
     size_t keys[4];
-    make(&m, VERSION, "a b", LINES("SET a 1", "GET b", "INCR a"));
-    ck_assert_msg(command_arity_ok(row(), &m.record, &e), "%s", e.text);
-    ck_assert_uint_eq(transaction_count(&m.record), 3);
-    ck_assert_uint_eq(transaction_watches(&m.record).len, TRANSACTION_VERSION);
-    ck_assert_uint_eq(command_keys(row(), &m.record, keys, ARRAY_LEN(keys)), 2);
-    ck_assert(slice_eq(m.record.argv[keys[1]], slice_str("b")));
-    transaction_open(&t, &m.record);
+    tx_record_make(&m, slice_str(VERSION), "a b", LINES("SET a 1", "GET b", "INCR a"));
+    ck_assert_msg(command_arity_ok(row(), &m.cmd, &e), "%s", e.text);
+    ck_assert_uint_eq(transaction_count(&m.cmd), 3);
+    ck_assert_uint_eq(transaction_watches(&m.cmd).len, TRANSACTION_VERSION);
+    ck_assert_uint_eq(command_keys(row(), &m.cmd, keys, ARRAY_LEN(keys)), 2);
+    ck_assert(slice_eq(m.cmd.argv[keys[1]], slice_str("b")));
+    transaction_open(&t, &m.cmd);
     ck_assert(transaction_next(&t));
     ck_assert_str_eq(t.spec->name, "SET");
     ck_assert(transaction_next(&t));
@@ -85,7 +30,7 @@ START_TEST(test_what_it_says)
     ck_assert(transaction_next(&t));
     ck_assert(!transaction_next(&t));
     transaction_close(&t);
-    unmake(&m);
+    tx_record_unmake(&m);
 }
 END_TEST
 
@@ -109,14 +54,14 @@ START_TEST(test_class)
         {"", {"GETEX a"}, COMMAND_READ, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct made m;
-        make(&m, cases[i].watches, "a", cases[i].lines);
-        ck_assert_msg(command_class_of(row(), &m.record) == cases[i].class_, "class of %zu", i);
-        ck_assert_msg(command_undetermined(row(), &m.record) == cases[i].undetermined,
+        struct tx_record m;
+        tx_record_make(&m, slice_str(cases[i].watches), "a", cases[i].lines);
+        ck_assert_msg(command_class_of(row(), &m.cmd) == cases[i].class_, "class of %zu", i);
+        ck_assert_msg(command_undetermined(row(), &m.cmd) == cases[i].undetermined,
                       "undetermined %zu", i);
-        ck_assert_msg(command_stays_undetermined(row(), &m.record) == cases[i].undetermined,
+        ck_assert_msg(command_stays_undetermined(row(), &m.cmd) == cases[i].undetermined,
                       "stays undetermined %zu", i);
-        unmake(&m);
+        tx_record_unmake(&m);
     }
 }
 END_TEST
@@ -137,37 +82,37 @@ START_TEST(test_refused)
         {VERSION VERSION, "a", "GET a"}, /* more versions than keys */
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct made m;
+        struct tx_record m;
         struct error e;
-        make(&m, cases[i].watches, cases[i].keys, LINES(cases[i].line));
-        ck_assert_msg(!command_arity_ok(row(), &m.record, &e), "%zu is taken", i);
-        unmake(&m);
+        tx_record_make(&m, slice_str(cases[i].watches), cases[i].keys, LINES(cases[i].line));
+        ck_assert_msg(!command_arity_ok(row(), &m.cmd, &e), "%zu is taken", i);
+        tx_record_unmake(&m);
     }
-    struct made m;
+    struct tx_record m;
     struct error e;
-    make(&m, "", "a", LINES("SET a 1"));
+    tx_record_make(&m, slice_str(""), "a", LINES("SET a 1"));
     for (size_t cut = 1; cut < 3; cut++) { /* fewer arguments than any record has */
-        struct resp_command less = m.record;
+        struct resp_command less = m.cmd;
         less.argc -= cut;
         ck_assert(!command_arity_ok(row(), &less, &e) || cut == 1);
     }
-    m.record.argv[4] = slice_str("*1\r\n$3\r\nSE"); /* bytes that are no command */
-    ck_assert(!command_arity_ok(row(), &m.record, &e));
-    m.record.argv[2] = slice_str("18446744073709551615");
-    ck_assert(!command_arity_ok(row(), &m.record, &e));
-    unmake(&m);
+    m.cmd.argv[4] = slice_str("*1\r\n$3\r\nSE"); /* bytes that are no command */
+    ck_assert(!command_arity_ok(row(), &m.cmd, &e));
+    m.cmd.argv[2] = slice_str("18446744073709551615");
+    ck_assert(!command_arity_ok(row(), &m.cmd, &e));
+    tx_record_unmake(&m);
 }
 END_TEST
 
 START_TEST(test_what_the_others_get)
 {
-    struct made m;
+    struct tx_record m;
     struct buf out = BUF_INIT;
     struct resp_command settled = {0};
     struct error e;
     size_t n;
-    make(&m, VERSION, "a b c", LINES("SET c 1", "GET b", "INCR a", "INCR c"));
-    transaction_settled(&m.record, &out);
+    tx_record_make(&m, slice_str(VERSION), "a b c", LINES("SET c 1", "GET b", "INCR a", "INCR c"));
+    transaction_settled(&m.cmd, &out);
     ck_assert(resp_command_parse(buf_slice(&out), &settled));
     ck_assert(transaction_ok(&settled, &e));
     ck_assert_uint_eq(transaction_watches(&settled).len, 0);
@@ -178,16 +123,16 @@ START_TEST(test_what_the_others_get)
     mem_free(written);
     resp_command_fini(&settled);
     buf_reset(&out, 0);
-    unmake(&m);
-    make(&m, VERSION, "a", LINES("GET a")); /* nothing */
-    transaction_settled(&m.record, &out);
+    tx_record_unmake(&m);
+    tx_record_make(&m, slice_str(VERSION), "a", LINES("GET a")); /* nothing */
+    transaction_settled(&m.cmd, &out);
     ck_assert_uint_eq(out.len, 0);
-    unmake(&m);
-    make(&m, VERSION, "a", NO_LINES);
-    ck_assert(transaction_ok(&m.record, &e));
-    transaction_settled(&m.record, &out);
+    tx_record_unmake(&m);
+    tx_record_make(&m, slice_str(VERSION), "a", NO_LINES);
+    ck_assert(transaction_ok(&m.cmd, &e));
+    transaction_settled(&m.cmd, &out);
     ck_assert_uint_eq(out.len, 0);
-    unmake(&m);
+    tx_record_unmake(&m);
     buf_fini(&out);
 }
 END_TEST
