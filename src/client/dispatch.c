@@ -643,7 +643,8 @@ static bool refuse_command(struct client *c, const struct command_spec *spec)
     if (embedded && spec->class_ < COMMAND_LOCAL && !(spec->flags & COMMAND_EMBEDDED))
         return fail_unknown(c);
     c->last = spec;
-    if (!command_arity_ok(spec, &c->cmd, &e))
+    bool queued = multi_queues(c, spec) && command_may_be_queued(spec, &c->cmd);
+    if (!queued && !command_arity_ok(spec, &c->cmd, &e))
         return multi_wrong_arity(c, spec, &e) || client_fail(c, spec, e.text);
     if (client_must_authenticate(c) && !session_without_password(spec))
         return client_fail(c, spec, "NOAUTH Authentication required.");

@@ -110,10 +110,11 @@ bool multi_queues(const struct client *c, const struct command_spec *spec)
 static const char *not_in_multi(const struct client *c, const struct command_spec *spec)
 {
     size_t key;
+    struct error fails;
     bool direct = requests_direct(c->all->requests);
     if (spec->flags & COMMAND_RING)
         return "ERR inside MULTI a command that covers the whole ring isn't supported";
-    if (spec->class_ == COMMAND_LOCAL)
+    if (spec->class_ == COMMAND_LOCAL || !command_arity_ok(spec, &c->cmd, &fails))
         return NULL;
     if (command_keys(spec, &c->cmd, &key, 1))
         return NULL;
@@ -319,11 +320,19 @@ static void make_parts(struct making *k, const struct command_spec *spec,
     add_element(&k->m->elements, e, slice_of("", 0));
 }
 
+/* It fails, and the others are run all the same. */
+static void make_wrong(struct making *k, const char *error, struct element e)
+{
+    struct buf text = BUF_INIT;
+    resp_add_error(&text, "%s", error);
+    add_element(&k->m->elements, e, buf_slice(&text));
+    buf_fini(&text);
+}
+
 static void make_one(struct making *k, const struct command_spec *spec,
                      const struct resp_command *cmd, struct element e)
 {
     struct error error;
-    struct buf text = BUF_INIT;
     size_t before = k->bytes.len;
     bool direct = requests_direct(k->c->all->requests);
     struct slice twice[3] = {slice_str("PFCOUNT")};
@@ -332,18 +341,18 @@ static void make_one(struct making *k, const struct command_spec *spec,
         twice[1] = twice[2] = cmd->argv[1];
         cmd = &counts;
     }
-    if (direct || command_normalize(spec, cmd, k->c->all->wall_ms, &k->bytes, &error)) {
-        if (direct)
+    bool as_it_is = direct || command_class_of(spec, cmd) == COMMAND_READ;
+    if (as_it_is || command_normalize(spec, cmd, k->c->all->wall_ms, &k->bytes, &error)) {
+        if (as_it_is)
             resp_pass_command(&k->bytes, cmd);
         end_command(k, before);
         e.parts = 1;
         note_keys(k, spec, cmd);
+        add_element(&k->m->elements, e, slice_of("", 0));
     } else {
         k->bytes.len = before;
-        resp_add_error(&text, "%s", error.text);
+        make_wrong(k, error.text, e);
     }
-    add_element(&k->m->elements, e, buf_slice(&text));
-    buf_fini(&text);
 }
 
 /* This node answers it, now. */
@@ -431,7 +440,10 @@ static void make_record(struct client *c)
         if (!resp_command_parse(line, &cmd))
             continue; /* it was parsed before */
         struct element e = {.shape = resp3_shape(spec, &cmd)};
-        if (spec->class_ == COMMAND_LOCAL) {
+        struct error error;
+        if (!command_arity_ok(spec, &cmd, &error)) {
+            make_wrong(&k, error.text, e);
+        } else if (spec->class_ == COMMAND_LOCAL) {
             make_local(&k, spec, &cmd, e);
         } else if (falls_apart(&k, spec, &cmd)) {
             note_keys(&k, spec, &cmd);

@@ -591,9 +591,7 @@ static void add_scan_options(struct ring_walk *w, const struct resp_command *cmd
 
 static bool parse_cursor(struct slice s, uint64_t *out)
 {
-    uint64_t v = 0;
-    if (s.len == 0)
-        return false;
+    uint64_t v = 0; /* of no digit at all, as to Redis */
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i] < '0' || s.ptr[i] > '9' || __builtin_mul_overflow(v, 10u, &v) ||
             __builtin_add_overflow(v, (uint64_t)(s.ptr[i] - '0'), &v))

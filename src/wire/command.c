@@ -99,8 +99,10 @@ static bool sub_arity_ok(const struct command_spec *spec, const struct resp_comm
                          struct error *e)
 {
     const struct command_sub *sub = command_find_sub(spec, cmd);
-    if (!sub && spec->class_ == COMMAND_LOCAL)
-        return true; /* some of these have more than Redis 7.0's */
+    if (cmd->argc == 1)
+        return true; /* COMMAND can do without */
+    if (!sub && strcmp(spec->name, "CLIENT") == 0)
+        return true; /* it has more than Redis 7.0's */
     if (!sub)
         return error_set(e, "ERR unknown subcommand '%.*s'. Try %s HELP.",
                          (int)(cmd->argv[1].len < 128 ? cmd->argv[1].len : 128),
@@ -240,6 +242,13 @@ bool command_arity_ok(const struct command_spec *spec, const struct resp_command
     default:
         return !command_count_at(spec) || key_count_ok(spec, cmd, e);
     }
+}
+
+bool command_may_be_queued(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    struct error ignored;
+    bool container = spec->rule == RULE_SUBCOMMAND || spec->rule == RULE_LIBRARY;
+    return count_ok(cmd->argc, spec->arity) && (!container || sub_arity_ok(spec, cmd, &ignored));
 }
 
 /* ---- arguments that decide ------------------------------------------------------------------ */

@@ -53,6 +53,9 @@ const struct command_spec *command_table(size_t *n);
  * number of keys that doesn't fit them, or options of XREAD that don't tell its keys. */
 bool command_arity_ok(const struct command_spec *spec, const struct resp_command *cmd,
                       struct error *e) MUST_USE;
+/* Between MULTI and EXEC Redis only looks at the number of arguments, and whether there is such a
+ * subcommand; what else command_arity_ok objects to is its reply at EXEC. */
+bool command_may_be_queued(const struct command_spec *spec, const struct resp_command *cmd);
 /* Like first/last/step, but for this command line (some commands need a look at their arguments:
  * XADD with * is undetermined, with an id it isn't; SET with GET, GETEX without options is a read;
  * SORT without STORE; OBJECT/XGROUP/... whose keys stand behind a subcommand). Calls key(arg,

@@ -12,6 +12,7 @@ Which answers are random or belong to one server (SPOP's member, XADD's id) says
 afterwards is deleted before anything else looks at it (AFTER).
 
 Lifetimes are long, or over, and never twice the same, so that the milliseconds between two servers decide nothing."""
+import hashlib
 import random
 
 GRAMMAR = """
@@ -221,8 +222,8 @@ XREVRANGE stream to from ?{COUNT count}
 XDEL stream +id
 XTRIM stream (MAXLEN|MINID|BAD) ?= limit ?{LIMIT count}
 XSETID stream newid ?{ENTRIESADDED int} ?{MAXDELETEDID id}
-4: XGROUP CREATE stream group (id|0|$) ?MKSTREAM ?{ENTRIESREAD int}
-XGROUP SETID stream group (id|$) ?{ENTRIESREAD int}
+4: XGROUP CREATE stream group (id|0|$) ?MKSTREAM ?{ENTRIESREAD (0|1|5|-1|x)}
+XGROUP SETID stream group (id|$) ?{ENTRIESREAD (0|1|5|-1|x)}
 XGROUP DESTROY stream group
 XGROUP CREATECONSUMER stream group consumer
 XGROUP DELCONSUMER stream group consumer
@@ -239,10 +240,38 @@ XINFO STREAM stream ?{FULL ?{COUNT count}}
 XINFO GROUPS stream
 XINFO CONSUMERS stream group
 
+5: MULTI
+MULTI x
+EXEC
+DISCARD
+UNWATCH
+WATCH +watched
+SET watched fresh
+APPEND watched fresh
+GETSET watched fresh
+GET watched
+
+SCRIPT LOAD loaded
+SCRIPT LOAD ("x x"|"")
+SCRIPT EXISTS +sha
+SCRIPT FLUSH ?(SYNC|ASYNC|x)
+SCRIPT (NOPE|{LOAD}|{EXISTS})
+2: EVALSHA sha 1 any +mem
+EVALSHA_RO sha 1 any mem
+2: FUNCTION LOAD ?REPLACE library
+FUNCTION DELETE (lib1|lib2|none)
+FUNCTION LIST ?{LIBRARYNAME (lib1|lib*|none)} ?WITHCODE
+FUNCTION STATS
+FUNCTION FLUSH ?(SYNC|ASYNC|x)
+FUNCTION (NOPE|DUMP|{DELETE}|{LOAD}|{RESTORE x}|{LIST x})
+2: FCALL (f1|f2|none) 1 any mem
+FCALL_RO (f1|f2) 1 any mem
+FLUSHALL ?(SYNC|ASYNC)
+FLUSHDB x
+
 EVAL script 1 any +mem
 EVAL "return redis.sha1hex('x')" 0
-EVAL_RO "return redis.call('strlen',KEYS[1])" 1 str
-EVALSHA 0123456789012345678901234567890123456789 1 str
+EVAL_RO "return redis.call('getrange',KEYS[1],0,3)" 1 str
 EVAL script count any
 
 2: PING ?val
@@ -267,7 +296,9 @@ ROLE ?x
 TIME ?x
 MODULE (LIST|NOPE|{LIST x})
 MEMORY (NOPE|{USAGE}|{USAGE a SAMPLES}|{USAGE a SAMPLES -1})
-(XINFO|XGROUP|OBJECT) (HELP|NOPE|{HELP x})
+XINFO (HELP|NOPE|{HELP x})
+XGROUP (HELP|NOPE|{HELP x})
+OBJECT (HELP|NOPE|{HELP x})
 nope *val
 CONFIG
 OBJECT
@@ -293,11 +324,24 @@ VALUES = [b"", b"v", b"hello world", b"\x00\x01\x02", b"\r\n", b"12", b"-7", b"3
 WRONG = NUMBERS + [v for v in VALUES if v != b"12"]  # a lifetime of 12 would end in between
 # Without NUL, where SORT ALPHA ends.
 MEMBERS = [b"a", b"b", b"c", b"d", b"e", b"f", b"1", b"2", b"3", b"", b"\xff\r\n", b"m" * 70, b"WITHSCORES", b"-5", b"\xc3\xa9"]
+LIBRARIES = [b"#!lua name=lib1\nredis.register_function{function_name='f1',callback=function(k,a) return redis.call('type',k[1]) end,flags={'no-writes'}}",
+             b"#!lua name=lib2\nredis.register_function('f2',function(k,a) return redis.call('append',k[1],a[1]) end)",
+             b"#!lua name=lib1\nredis.register_function('f1',function(k,a) return {#k,a[1],false} end)", b"#!lua name=lib3\nx x", b"return 1", b"#!lua\n",
+             b"#!lua name=lib1\n"]
+# Loaded, never given to EVAL, which brings a script only to where it runs.
+LOADED = [b"return {KEYS[1],#ARGV,false}", b"return redis.call('strlen',KEYS[1])", b"return redis.call('append',KEYS[1],ARGV[1])"]
 SCRIPTS = [b"return redis.call('get',KEYS[1])", b"return redis.call('type',KEYS[1])", b"return {1,'a',{false,2.9},nil,3}", b"return redis.call('hgetall',KEYS[1])",
            b"return redis.pcall('lpush',KEYS[1],ARGV[1])", b"return redis.call('set',KEYS[1],ARGV[1])", b"return redis.call('nope')", b"return {err='MY own'}",
            b"return redis.error_reply('x')", b"return redis.status_reply('fine')", b"return #ARGV", b"return redis.call('sadd',KEYS[1],unpack(ARGV))",
            b"return redis.call('zadd',KEYS[1],1,ARGV[1])", b"return {redis.call('incr',KEYS[1]),KEYS,ARGV}", b"x x", b"return redis.call('xadd',KEYS[1],'*','f')",
            b"return tostring(1/3)", b"return false", b"return redis.call('zscore',KEYS[1],ARGV[1])", b"error('lua')", b""]
+
+
+# What a transaction isn't made of: these cover the whole ring or change the connection, and the server takes more of CLIENT.
+NOT_IN_MULTI = ("MULTI EXEC DISCARD WATCH DBSIZE KEYS SCAN RANDOMKEY FLUSHALL FLUSHDB SCRIPT FUNCTION SORT SORT_RO HELLO AUTH RESET CLIENT "
+                "EVALSHA FCALL").split()
+NOT_IN_MULTI_LINES = ("EVAL script count any", 'EVAL "return redis.sha1hex(\'x\')" 0', "XINFO (HELP|NOPE|{HELP x})", "XGROUP (HELP|NOPE|{HELP x})",
+                      "OBJECT (HELP|NOPE|{HELP x})")  # have no key
 
 
 class Keys:
@@ -312,6 +356,7 @@ class Keys:
     LEVEL = [b"level1", b"level2"]  # all have one score, else BYLEX depends on a skip list's dice; not in ANY
     GEO = [b"g1", b"g2"]
     BITS = [b"b1", b"b2"]
+    WATCHED = [b"w1", b"w2"]  # nor these: a write that changes nothing counts as a change
     SORTED = [b"q1", b"q2"]  # nor these: SORT with a pattern, refused here, changes a sorted set's encoding
     HLL = [b"p1", b"p2", b"p3"]  # not in ANY: PFCOUNT, a read, keeps its result in the bytes of the store that it asks
     STREAM = [b"x1", b"x2"]
@@ -370,7 +415,7 @@ def parse_grammar(text):
         if not colon or not weight.isdigit():
             weight, rest = "1", line
         tokens = split(rest)
-        lines.append((tokens[0].upper() if tokens[0] != "(" else "ODD", int(weight), parse_sequence(tokens, ())))
+        lines.append((tokens[0].upper(), int(weight), parse_sequence(tokens, ()), rest))
     return lines
 
 
@@ -386,20 +431,38 @@ class Commands:
         self.last, self.ids = 1, [b"0-1"]  # of the entries of streams
         rules = [rule for rule in parse_grammar(GRAMMAR) if (names is None or rule[0] in names) and rule[0] not in leave_out]
         self.rules = [rule for rule in rules for _ in range(rule[1])]
+        self.in_multi = [rule for rule in self.rules if rule[0] not in NOT_IN_MULTI and rule[3] not in NOT_IN_MULTI_LINES]
         self.queue = []
         self.words_by_name = {word[5:]: getattr(self, word) for word in dir(self) if word.startswith("word_")}
 
     def next(self):
         """(name, words): name is what the generator means, words are what is sent."""
         if not self.queue:
-            name, _, tree = self.r.choice(self.rules)
-            words = self.spoil(name, self.words(tree, []))
+            name, words = self.one(self.rules)
             if self.r.random() < 0.02:
                 return "COMMAND", [b"COMMAND", self.r.choice((b"GETKEYS", b"GETKEYSANDFLAGS"))] + words
-            self.queue.append((name, words))
-            spent = AFTER.get(name, lambda words: [])(words)
-            self.queue += [("DEL", [b"DEL", key]) for key in spent]
+            made = self.transaction() if name == "MULTI" and len(words) == 1 else [(name, words)]
+            for name, words in made:
+                self.queue.append((name, words))
+                if name in ("FLUSHALL", "FLUSHDB"):  # whether a key was there in between, nobody can tell afterwards
+                    self.queue.append(("UNWATCH", [b"UNWATCH"]))
+                self.queue += [("DEL", [b"DEL", key]) for key in AFTER.get(name, lambda words: [])(words)]
         return self.queue.pop(0)
+
+    def transaction(self):
+        """Maybe watching, maybe in vain."""
+        made = []
+        if self.r.random() < 0.4:
+            made.append(("WATCH", [b"WATCH"] + self.r.choice((Keys.WATCHED, Keys.WATCHED[:1]))))
+            made += [("SET", [b"SET", self.word_watched(), self.word_fresh()])] if self.r.random() < 0.3 else []
+            made += [self.one(self.in_multi) for _ in range(self.r.choice((0, 0, 1, 2)))]
+        made.append(("MULTI", [b"MULTI"]))
+        made += [self.one(self.in_multi) for _ in range(self.r.choice((0, 1, 2, 3, 5)))]
+        return made + [self.r.choice((("EXEC", [b"exec"]),) * 9 + (("DISCARD", [b"DISCARD"]), ("EXEC", [b"EXEC", b"x"])))]
+
+    def one(self, rules):
+        name, _, tree, _ = self.r.choice(rules)
+        return name, self.spoil(name, self.words(tree, []))
 
     def words(self, tree, out):
         kind, what = tree
@@ -463,6 +526,12 @@ class Commands:
         of = self.r.choice((Keys.STR, Keys.LIST, Keys.SET, Keys.HASH, Keys.ZSET, Keys.STREAM, Keys.BITS, Keys.ANY))
         return [self.r.choice(of), self.r.choice(of)]
 
+    def word_watched(self): return self.r.choice(Keys.WATCHED)
+
+    def word_fresh(self):
+        self.last += 1
+        return b"fresh%d" % self.last
+
     def word_sorted(self): return self.r.choice(Keys.SORTED)
 
     def number_of_keys(self, of):
@@ -510,7 +579,10 @@ class Commands:
     def word_limit(self): return self.good((b"0", b"1", b"2", b"5", b"100"), (b"-1", b"x", b"3-1"))
     def word_group(self): return self.good((b"g",), (b"h", b""))
     def word_consumer(self): return self.r.choice((b"a", b"b"))
+    def word_loaded(self): return self.r.choice(LOADED)
     def word_script(self): return self.r.choice(SCRIPTS)
+    def word_library(self): return self.good(LIBRARIES[:2], LIBRARIES, 0.4)
+    def word_sha(self): return self.good([hashlib.sha1(script).hexdigest().encode() for script in LOADED], (b"0" * 40, b"x", b""))
     def word_dump(self): return self.good(self.dumps, (b"", b"payload", self.dumps[0][:-1] + b"\x00"))
 
     def word_newid(self):
