@@ -183,7 +183,7 @@ def test_limits_many_clients_give_their_buffers_back(store):
     value = b"v" * 2000
     data = (command("SET", "burst", value) + command("GET", "burst") * 3) * 5
     size = (5 + 3 * len(bulk(value))) * 5
-    with rig.Cluster(1, store=store) as c:
+    with rig.Cluster(1, store=store, flags={"timeout": "60000"}) as c:
         node = c.nodes[0]
         p99(node, 200)
         before = node.memory()
