@@ -189,9 +189,9 @@ GEODIST geo town town ?unit
 GEOHASH geo *town
 2: GEOSEARCH geo ({FROMMEMBER town}|{FROMLONLAT lon lat}) ({BYRADIUS radius unit}|{BYBOX radius radius unit}) *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count ?ANY})
 GEOSEARCHSTORE zset geo FROMLONLAT lon lat BYRADIUS radius unit *(STOREDIST|ASC|{COUNT count})
-GEORADIUS geo lon lat radius unit *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count}|{STORE zset}|{STOREDIST zset})
+GEORADIUS geo lon lat radius unit *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count}) ?({STORE zset}|{STOREDIST zset})
 GEORADIUS_RO geo lon lat radius unit *(WITHCOORD|WITHDIST|{COUNT count ANY})
-GEORADIUSBYMEMBER geo town radius unit *(ASC|WITHCOORD|{STORE zset})
+GEORADIUSBYMEMBER geo town radius unit *(ASC|WITHCOORD) ?{STORE zset}
 GEORADIUSBYMEMBER_RO geo town radius unit *(WITHCOORD|WITHHASH|DESC)
 
 2: SETBIT bits offset bit
