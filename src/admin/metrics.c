@@ -391,6 +391,9 @@ void metrics_add(const struct admin_sources *s, struct buf *b)
     repairs(s, b);
     one(b, "stamps", "gauge", "overwrites whose stamps are kept beside the backend",
         __atomic_load_n(&st->stamps, __ATOMIC_RELAXED));
+    one(b, "store_keys", "gauge", "live keys in the own store, as far as it has told; redis: 0",
+        __atomic_load_n(&st->keys, __ATOMIC_RELAXED));
+    one(b, "store_bytes", "gauge", "bytes of these", __atomic_load_n(&st->bytes, __ATOMIC_RELAXED));
     one(b, "backend_up", "gauge", "1 while the store serves", store_is_up(s->store));
     one(b, "backend_errors_total", "counter", "errors of the store",
         __atomic_load_n(&st->errors, __ATOMIC_RELAXED));

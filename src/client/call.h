@@ -115,16 +115,16 @@ struct client {
     unsigned answered_at_once; /* reads that took no call, since now_us */
     struct recent recent;
     struct multi *multi; /* client/multi.h; NULL: neither MULTI nor WATCH */
-    uint64_t taken;     /* of a client whose socket is full: bytes it had taken when that */
-    uint64_t taken_ms;  /* was last looked at and more than before (mono; 0: never) */
-    bool stuck;         /* it has taken nothing for a while, but asks for more: client/unread.h */
-    size_t piled;       /* then: bytes counted in all->piled */
-    bool full;          /* commands were left for want of room */
-    bool again;         /* it has commands that may run, but others come first */
-    bool solo;          /* a command for the whole ring runs: later ones wait */
-    bool awaits;        /* a write of its waits for what peers run: request_await_carried */
-    bool lagging;       /* its command waits for a replica that has its earlier writes, */
-    uint64_t lag_until; /* at most until then (mono ms); 0: it doesn't */
+    uint64_t taken;      /* of a client whose socket is full: bytes it had taken when that */
+    uint64_t taken_ms;   /* was last looked at and more than before (mono; 0: never) */
+    bool stuck;          /* it has taken nothing for a while, but asks for more: client/unread.h */
+    size_t piled;        /* then: bytes counted in all->piled */
+    bool full;           /* commands were left for want of room */
+    bool again;          /* it has commands that may run, but others come first */
+    bool solo;           /* a command for the whole ring runs: later ones wait */
+    bool awaits;         /* a write of its waits for what peers run: request_await_carried */
+    bool lagging;        /* its command waits for a replica that has its earlier writes, */
+    uint64_t lag_until;  /* at most until then (mono ms); 0: it doesn't */
 };
 
 struct call *call_new(struct client *c, const struct command_spec *spec, size_t nparts);
@@ -140,6 +140,8 @@ bool call_too_large(const struct call *call);
 /* For what is answered at once. */
 void call_reply(struct call *call, struct slice reply);
 void client_mark_dirty(struct client *c);
+/* In the next turn, for which no event has to come. */
+void client_look_again(struct client *c);
 /* There is a password (requirepass), and it hasn't shown it. Who has stays in, whatever becomes of
  * the password. */
 static inline bool client_must_authenticate(const struct client *c)

@@ -164,15 +164,19 @@ static void hold_or_resume(struct client *c)
         stream_resume(&c->stream);
 }
 
+void client_look_again(struct client *c)
+{
+    c->again = c->all->later = true;
+    actor_again(c->all->worker);
+}
+
 /* Commands were left because the replies filled the buffer, and the socket has taken them all: no
  * event will come. */
 static void go_on_later(struct client *c)
 {
-    c->again = c->full && c->stream.in.len && may_run(c);
-    if (!c->again)
-        return;
-    c->all->later = true;
-    actor_again(c->all->worker);
+    c->again = false;
+    if (c->full && c->stream.in.len && may_run(c))
+        client_look_again(c);
 }
 
 static void settle(struct client *c)
@@ -186,8 +190,8 @@ static void settle(struct client *c)
         stream_close(&c->stream);
         return;
     }
-    unread_settle(c);
     go_on_later(c);
+    unread_settle(c);
     bool over =
         c->closing || (c->ended && !c->lagging && !c->again); /* half a command at most is left */
     if (over && !c->first_call && c->stream.out.len == 0)
@@ -218,6 +222,7 @@ static void settle_dirty(struct clients *all)
 
 void clients_flush(struct clients *all)
 {
+    unread_turn(all);
     wake_later(all);
     settle_dirty(all);
     if (!all->walks)

@@ -35,6 +35,7 @@ struct clients {
     size_t pending;          /* bytes of writes in flight */
     bool later;              /* some client is to be looked at again in the next turn */
     size_t piled;            /* bytes that wait for clients which take nothing: unread.h */
+    size_t pile_left;        /* bytes by which that may grow in this turn */
     bool any_blocked;        /* some client's socket is full: clients_tick looks */
     uint64_t last_id;
     unsigned id_step, id_offset; /* ids are unique over workers */

@@ -270,6 +270,19 @@ static bool run_whole(struct client *c, const struct command_spec *spec, const s
 /* ---- writes that one replica runs --------------------------------------------------------------
  */
 
+/* Its effect isn't in its arguments, or it belongs to those of which one replica for all nodes
+ * keeps the order, and that is another one. */
+static bool another_decides(const struct client *c, const struct command_spec *spec, size_t key)
+{
+    const struct requests *rs = c->all->requests;
+    if (command_stays_undetermined(spec, &c->cmd))
+        return true;
+    if (!(spec->flags & COMMAND_SHARES_OUT))
+        return false;
+    int node = request_runner(rs, spec, &c->cmd, request_token(rs, c->cmd.argv[key]));
+    return node >= 0 && node != (int)rs->peers->self;
+}
+
 /* One that another node runs doesn't go the way of this node's writes: it waits for the earlier
  * ones, too, and they for it. */
 static bool run_effect(struct client *c, const struct command_spec *spec, const size_t *keys,
@@ -583,7 +596,7 @@ bool dispatch_keys(struct client *c, const struct command_spec *spec, const size
         return run_split(c, spec, keys, n, write);
     if (n > 1 && !request_same_owner(c->all->requests, &c->cmd, keys, n))
         return client_fail(c, spec, "CROSSSLOT Keys in request don't hash to the same node");
-    if (write && command_stays_undetermined(spec, &c->cmd))
+    if (write && another_decides(c, spec, keys[0]))
         return run_effect(c, spec, keys, n);
     if (n > 1 && !write)
         recent_join(&c->recent, c->all->requests, &c->cmd, keys, n);

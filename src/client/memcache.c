@@ -46,7 +46,7 @@ static const struct command_spec *row(const char *name)
 static bool is_http(const struct memcache_command *m)
 {
     struct slice last = m->nwords ? m->words[m->nwords - 1] : slice_of(NULL, 0);
-    return last.len >= 5 && memcmp(last.ptr, "HTTP/", 5) == 0;
+    return strcmp(m->answer, "ERROR") == 0 && last.len >= 5 && memcmp(last.ptr, "HTTP/", 5) == 0;
 }
 
 static bool wrong(struct client *c)
@@ -159,15 +159,17 @@ static bool run(struct client *c, size_t nkeys)
     return started;
 }
 
-/* Only what memcached would store whatever there was makes room for it. */
+/* What memcached would have replaced whatever it was has gone all the same. */
 static bool too_large(struct client *c)
 {
     const struct memcache_command *m = &c->memcache->cmd;
-    STATS_ADD(c->all->stats, memcache[MEMCACHE_STORE_TOO_LARGE], 1);
-    if (m->verb == MEMCACHE_STORE && (m->mode != 'S' || memcache_given(m, 'C')))
-        return say(c, row("MS"), "SERVER_ERROR object too large for cache");
+    bool removes = m->verb == MEMCACHE_META_SET || (m->mode == 'S' && !memcache_given(m, 'C'));
     memcache_inside_too_large(c);
-    return run(c, 1);
+    bool started =
+        removes ? run(c, 1) : say(c, row("MS"), "SERVER_ERROR object too large for cache");
+    if (started)
+        STATS_ADD(c->all->stats, memcache[MEMCACHE_STORE_TOO_LARGE], 1);
+    return started;
 }
 
 static bool start(struct client *c)

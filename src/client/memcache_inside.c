@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define KEEP_ARGS 1024u
+
 static void push(struct client *c, struct slice arg)
 {
     struct resp_command *cmd = &c->cmd;
@@ -39,10 +41,16 @@ static void push_unsigned(struct client *c, char letter, uint64_t v)
     push(c, slice_of(to, (size_t)n));
 }
 
+/* A connection that once asked for very many keys doesn't hold the memory for ever. */
 static void begin(struct client *c, const char *name)
 {
     c->memcache->nnumbers = 0;
     c->cmd.argc = 0;
+    if (c->cmd.cap > KEEP_ARGS) {
+        mem_free(c->cmd.argv);
+        c->cmd.argv = NULL;
+        c->cmd.cap = 0;
+    }
     c->cmd.whole = slice_of(NULL, 0);
     push(c, slice_str(name));
 }

@@ -260,6 +260,21 @@ static void add_error(struct buf *out, struct slice error)
 /* ---- get ---------------------------------------------------------------------------------------
  */
 
+static void add_size(struct buf *out, size_t n)
+{
+    char text[24], *p = text + sizeof text;
+    do
+        *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    buf_add(out, p, (size_t)(text + sizeof text - p));
+}
+
+static void add_word(struct buf *out, struct slice word)
+{
+    buf_add_str(out, " ");
+    buf_add(out, word.ptr, word.len);
+}
+
 /* False: the reply isn't one. */
 static bool add_value(const struct call *call, struct slice key, struct slice reply,
                       struct buf *out)
@@ -273,11 +288,13 @@ static bool add_value(const struct call *call, struct slice key, struct slice re
         return is(&a, "EN");
     if (!take_flag(&a.flags, 'f', &flags))
         return false;
-    buf_add_str(out, "VALUE ");
-    buf_add(out, key.ptr, key.len);
-    buf_printf(out, " %.*s %zu", (int)flags.len, (const char *)flags.ptr, a.value.len);
+    buf_add_str(out, "VALUE");
+    add_word(out, key);
+    add_word(out, flags);
+    buf_add_str(out, " ");
+    add_size(out, a.value.len);
     if (call->rendering.how & WITH_CAS && take_flag(&a.flags, 'c', &cas))
-        buf_printf(out, " %.*s", (int)cas.len, (const char *)cas.ptr);
+        add_word(out, cas);
     buf_add_str(out, "\r\n");
     buf_add(out, a.value.ptr, a.value.len);
     buf_add_str(out, "\r\n");
@@ -385,12 +402,6 @@ static bool add_debug(const struct call *call, const struct answer *a, struct bu
 /* ---- meta --------------------------------------------------------------------------------------
  */
 
-static void add_flag(struct buf *out, struct slice flag)
-{
-    buf_add_str(out, " ");
-    buf_add(out, flag.ptr, flag.len);
-}
-
 /* Flags that the client has asked for, in its order; ours among those of the store. */
 static void add_noted_flags(const struct call *call, struct words *flags, struct buf *out)
 {
@@ -401,13 +412,13 @@ static void add_noted_flags(const struct call *call, struct words *flags, struct
     while ((flag = next_key(&note)).len) {
         char letter = (char)flag.ptr[0];
         if (letter == 'O') {
-            add_flag(out, flag);
+            add_word(out, flag);
         } else if (letter == 'k') {
             buf_add_str(out, " k");
             add_key(call->rendering.how, key, out);
             buf_add_str(out, call->rendering.how & BINARY ? " b" : "");
         } else if (take_flag(flags, letter, &token)) {
-            add_flag(out, slice_of(token.ptr - 1, token.len + 1));
+            add_word(out, slice_of(token.ptr - 1, token.len + 1));
         }
     }
 }
@@ -424,11 +435,13 @@ static bool add_meta(const struct call *call, enum form form, struct answer *a, 
     if (call->rendering.how & QUIET && is_nominal(form, a))
         return true;
     buf_add(out, a->code.ptr, a->code.len);
-    if (is(a, "VA"))
-        buf_printf(out, " %zu", a->value.len);
+    if (is(a, "VA")) {
+        buf_add_str(out, " ");
+        add_size(out, a->value.len);
+    }
     add_noted_flags(call, &a->flags, out);
     while (next(&a->flags, &flag))
-        add_flag(out, flag);
+        add_word(out, flag);
     buf_add_str(out, "\r\n");
     if (is(a, "VA")) {
         buf_add(out, a->value.ptr, a->value.len);

@@ -409,8 +409,12 @@ static size_t keys_of(const struct line *l, size_t *keys, size_t max)
     size_t n = 0, last;
     for (const char *at = l->about->keys; command_keyspec_next(&at, &k);) {
         size_t place = command_keyspec_keys(&k, &l->cmd, &last);
+        if (k.unknown)
+            return command_keys(l->spec, &l->cmd, keys, max);
+        if (place == 0 && k.word.len)
+            continue; /* that word isn't said */
         if (place == 0)
-            return k.unknown || k.word.len ? command_keys(l->spec, &l->cmd, keys, max) : 0;
+            return 0;
         for (; place <= last && n < max; place += (size_t)k.step)
             keys[n++] = place;
     }

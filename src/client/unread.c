@@ -5,6 +5,7 @@
 
 #define PATIENCE_MS 2000                   /* longer than a lost packet costs */
 #define PILE_ROOM   (256ull * 1024 * 1024) /* of a worker's clients together */
+#define PILE_TURN   (1024ull * 1024)       /* of them, in one turn: others come between */
 #define TIMEOUTS    12                     /* without a byte taken: nobody is there */
 
 static uint64_t pile_room(const struct clients *all)
@@ -13,9 +14,21 @@ static uint64_t pile_room(const struct clients *all)
     return cap > PILE_ROOM ? cap : PILE_ROOM;
 }
 
+/* What waits for it, and what is expected of the commands that it has in flight. */
+static size_t expected(const struct client *c)
+{
+    return unread_bytes(c) + c->ncalls * c->guess;
+}
+
 bool unread_piles_up(const struct client *c)
 {
-    return c->stuck && c->all->piled < pile_room(c->all);
+    return c->stuck && c->all->piled < pile_room(c->all) &&
+           expected(c) < c->piled + c->all->pile_left;
+}
+
+void unread_turn(struct clients *all)
+{
+    all->pile_left = PILE_TURN;
 }
 
 static void count(struct client *c, size_t piled)
@@ -54,9 +67,15 @@ void unread_settle(struct client *c)
     if (!c->stuck)
         return;
     c->stuck = c->stream.blocked && c->stream.sent == c->taken;
-    count(c, c->stuck ? unread_bytes(c) : 0);
-    if (c->piled >= c->all->config->client_output_max_bytes && c->stream.in.len)
+    size_t now = c->stuck ? expected(c) : 0, more = now > c->piled ? now - c->piled : 0;
+    c->all->pile_left -= more < c->all->pile_left ? more : c->all->pile_left;
+    count(c, now);
+    if (!c->stuck || !c->stream.in.len)
+        return;
+    if (unread_bytes(c) >= c->all->config->client_output_max_bytes)
         unread_cut_off(c);
+    else if (!c->ncalls && c->all->piled < pile_room(c->all))
+        client_look_again(c);
 }
 
 void unread_gone(struct client *c)
@@ -76,6 +95,7 @@ static void look_at(struct client *c, uint64_t now_ms)
         cut_off(c, why);
     } else if (now_ms - c->taken_ms >= PATIENCE_MS && c->stream.in.len) {
         c->stuck = true;
+        count(c, expected(c));
         client_mark_dirty(c);
     }
 }

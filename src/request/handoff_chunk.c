@@ -4,19 +4,36 @@
 #include "ring/hash.h"
 #include "wire/command.h"
 
-/* As the coordinator computed it: by the command's first key. */
-static bool token_of(struct slice payload, const struct config *c, struct resp_command *cmd,
-                     uint32_t *token)
+/* All keys of a command had the same holders; now each may have others. */
+static unsigned add_holders(const uint16_t *node, unsigned n, uint16_t *out, unsigned before)
+{
+    for (unsigned i = 0; i < n; i++) {
+        unsigned k = 0;
+        while (k < before && out[k] != node[i])
+            k++;
+        if (k == before && before < RING_NODES_MAX)
+            out[before++] = node[i];
+    }
+    return before;
+}
+
+unsigned handoff_heirs(struct slice payload, const struct config *c, const struct heirs *heirs,
+                       const struct topology *now, struct resp_command *cmd, uint16_t *out)
 {
     enum hash_kind hash;
-    size_t key;
+    unsigned n = 0;
     if (!resp_command_parse(payload, cmd) || !cmd->argc || !hash_parse(c->hash, &hash))
-        return false;
+        return 0;
     const struct command_spec *spec = command_find(cmd->argv[0]);
-    if (!spec || command_keys(spec, cmd, &key, 1) == 0)
-        return false;
-    *token = hash_token(hash, hash_tagged(cmd->argv[key], c->hash_tag));
-    return true;
+    size_t *keys = mem_alloc(cmd->argc * sizeof *keys);
+    size_t nkeys = spec ? command_keys(spec, cmd, keys, cmd->argc) : 0;
+    for (size_t i = 0; i < nkeys; i++) {
+        uint16_t heir[RING_REPLICAS_MAX];
+        uint32_t token = hash_token(hash, hash_tagged(cmd->argv[keys[i]], c->hash_tag));
+        n = add_holders(heir, heirs_of(heirs, now, token, heir), out, n);
+    }
+    mem_free(keys);
+    return n;
 }
 
 static void add_heirs(struct handoff_chunk *c, const uint16_t *node, unsigned n)
@@ -63,8 +80,7 @@ bool handoff_chunk_read(struct handoff_chunk *c, const struct orphan *o, const s
     size_t seen = 0, size = 0; /* also of what is passed over: the same records each time */
     clear(c);
     for (; seen < HANDOFF_RECORDS && size < HANDOFF_BYTES; seen++, after = f.seq) {
-        uint16_t heir[RING_REPLICAS_MAX];
-        uint32_t token;
+        uint16_t heir[RING_NODES_MAX];
         unsigned n = 0;
         if (!hint_log_next(o->log, after, &f, &bytes))
             break;
@@ -73,8 +89,8 @@ bool handoff_chunk_read(struct handoff_chunk *c, const struct orphan *o, const s
             c->expired++;
             continue;
         }
-        if (heirs && token_of(f.payload, config, &cmd, &token))
-            n = heirs_of(heirs, now, token, heir);
+        if (heirs)
+            n = handoff_heirs(f.payload, config, heirs, now, &cmd, heir);
         if (n)
             add_record(c, &f, heir, n);
         else

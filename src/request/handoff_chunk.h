@@ -31,6 +31,10 @@ struct handoff_chunk {
     uint64_t dropped; /* nobody holds its key now who didn't before */
 };
 
+/* The heirs of a record: those of all of its keys (RING_NODES_MAX at most). cmd: the caller's to
+ * free. */
+unsigned handoff_heirs(struct slice payload, const struct config *c, const struct heirs *heirs,
+                       const struct topology *now, struct resp_command *cmd, uint16_t *out);
 /* What comes behind the acknowledged position. False: nothing does. steady_ms: deadlines before it
  * have passed; 0: none has. `heirs` NULL: everything is dropped. */
 bool handoff_chunk_read(struct handoff_chunk *c, const struct orphan *o, const struct heirs *heirs,

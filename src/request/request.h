@@ -102,7 +102,8 @@ void request_write_ring(struct requests *rs, const struct operation *op, struct 
                         struct tellers *groups);
 
 /* ---- A write whose effect its arguments don't tell (command_undetermined): one replica runs it,
- * and the others get what it did. */
+ * and the others get what it did. One with COMMAND_SHARES_OUT that is determined goes there, too,
+ * and is a write as any other there. */
 
 /* Which node would: a replica in this datacenter whose store is up and lacks nothing, this one or
  * the nearest. -1: none. */

@@ -277,7 +277,7 @@ void request_execute(struct requests *rs, const struct operation *op, struct mai
                      int node, struct carry *c)
 {
     if (node == (int)rs->peers->self) {
-        m->effect = true;
+        m->effect = command_undetermined(op->spec, op->cmd); /* XACK is a write as any other */
         request_write(rs, op, m);
         return;
     }
@@ -348,6 +348,12 @@ static bool same_owner(struct requests *rs, const struct command_spec *spec,
     return same;
 }
 
+static bool may_be_asked(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    return inbound_is_undetermined(spec, cmd) ||
+           (spec->flags & COMMAND_SHARES_OUT && inbound_is_write(spec, cmd));
+}
+
 static void run_for_peer(struct requests *rs, const struct frame *f, struct resp_command *cmd,
                          struct served *s)
 {
@@ -359,7 +365,7 @@ static void run_for_peer(struct requests *rs, const struct frame *f, struct resp
                            .arg = s};
     if (resp_command_parse(f->payload, cmd) && cmd->argc)
         spec = op.spec = command_find(cmd->argv[0]);
-    if (!spec || !inbound_is_undetermined(spec, cmd) || f->tag > CONSISTENCY_DC_EACH_SAFE_QUORUM) {
+    if (!spec || !may_be_asked(spec, cmd) || f->tag > CONSISTENCY_DC_EACH_SAFE_QUORUM) {
         serve_error(
             s, slice_str("-ERR this node doesn't run such a command; nothing was written\r\n"));
     } else if (!same_owner(rs, spec, cmd, &op.token) || !runs_here(rs, spec, cmd, op.token)) {

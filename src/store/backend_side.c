@@ -1,4 +1,5 @@
 #include "store/backend_side.h"
+#include "core/mem.h"
 
 static void on_reply(void *arg, const struct slice *reply)
 {
@@ -9,6 +10,14 @@ static void on_reply(void *arg, const struct slice *reply)
     } else {
         q->answer(q, NULL, "the connection to the backend broke", true);
     }
+}
+
+void backend_side_forget(struct backend_question *q)
+{
+    if (q->text)
+        buf_fini(q->text);
+    mem_free(q->text);
+    q->text = NULL;
 }
 
 /* ---- waiting for the connection --------------------------------------------------------------
@@ -34,7 +43,7 @@ static void drop_parked(struct backend_side *s, const char *why)
 {
     for (struct backend_question *q = take_parked(s), *next; q; q = next) {
         next = q->next;
-        buf_fini(&q->text);
+        backend_side_forget(q);
         q->answer(q, NULL, why, false);
     }
 }
@@ -51,8 +60,8 @@ static void on_ready(void *owner)
     backend_conn_settled(s->conn);
     for (struct backend_question *q = take_parked(s), *next; q; q = next) {
         next = q->next;
-        buf_add(backend_conn_out(s->conn), buf_head(&q->text), q->text.len);
-        buf_fini(&q->text);
+        buf_add(backend_conn_out(s->conn), buf_head(q->text), q->text->len);
+        backend_side_forget(q);
         go_out(s, q);
     }
 }
@@ -81,11 +90,11 @@ void backend_side_fini(struct backend_side *s)
 
 struct buf *backend_side_begin(struct backend_side *s, struct backend_question *q)
 {
-    q->text = (struct buf)BUF_INIT;
+    q->text = NULL;
     if (backend_conn_ready(s->conn))
         return backend_conn_out(s->conn);
     if (store_is_up(s->base.store))
-        return &q->text;
+        return q->text = MEM_NEW(struct buf);
     q->answer(q, NULL, backend_conn_why(s->conn), false);
     return NULL;
 }

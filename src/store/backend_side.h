@@ -27,7 +27,7 @@ struct backend_question {
                    bool sent);
     unsigned left;
     struct backend_question *next; /* while parked, */
-    struct buf text;               /* and its commands */
+    struct buf *text;              /* and its commands */
 };
 
 void backend_side_init(struct backend_side *s, struct backend *b, uv_loop_t *loop,
@@ -35,6 +35,8 @@ void backend_side_init(struct backend_side *s, struct backend *b, uv_loop_t *loo
 /* What is on its way or waits is answered before this returns. */
 void backend_side_fini(struct backend_side *s);
 struct buf *backend_side_begin(struct backend_side *s, struct backend_question *q) MUST_USE;
+/* It was begun and isn't asked after all; whoever calls answers it. */
+void backend_side_forget(struct backend_question *q);
 void backend_side_ask(struct backend_side *s, struct backend_question *q, unsigned replies);
 
 #endif

@@ -6,6 +6,7 @@
  *     stats                which one is it: has it started anew?
  */
 #include "store/memcached.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include <stdio.h>
@@ -13,6 +14,8 @@
 
 #define VERSION_MAJOR 1
 #define VERSION_MINOR 6
+
+#define FIGURES_MS 10000
 
 #define VALUE_MAX_DEFAULT (1024u * 1024) /* of memcached, unless it is told another */
 
@@ -118,6 +121,18 @@ static void writer_stop(struct store *s)
     uv_close((uv_handle_t *)&memcached_of(s)->again, NULL);
 }
 
+/* Some times a second: now and then, how full it is. */
+static void forget_below(struct store *s, uint64_t stamp)
+{
+    struct memcached *m = memcached_of(s);
+    uint64_t now = clock_mono_ms();
+    backend_forget_below(s, stamp);
+    if (m->up && now - m->asked_ms >= FIGURES_MS) {
+        m->asked_ms = now;
+        memcached_ask_figures(m);
+    }
+}
+
 static uint64_t last(struct store *s, unsigned source, const char *node_id)
 {
     return memcached_numbers_name(&memcached_of(s)->numbers, source, node_id);
@@ -147,7 +162,7 @@ static const struct store_ops memcached_ops = {.close = close_memcached,
                                                .writer_stop = writer_stop,
                                                .last = last,
                                                .apply = memcached_apply,
-                                               .forget_below = backend_forget_below,
+                                               .forget_below = forget_below,
                                                .note_overwrite = backend_note_overwrite,
                                                .reader_new = memcached_reader_new,
                                                .reader_free = memcached_reader_free,

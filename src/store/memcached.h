@@ -34,6 +34,7 @@ struct memcached {
     struct backend_conn *conn;
     uv_timer_t again; /* looks whether the old connection is gone, */
     uint64_t wait_until_ms;
+    uint64_t asked_ms; /* when its figures were asked for last */
     struct memcached_numbers numbers;
     uint64_t mends; /* the number of the last mend */
     char said[256]; /* the reason last logged while it didn't come up */
@@ -62,6 +63,7 @@ bool memcached_too_old(struct slice version, struct error *e);
 void memcached_go_up(struct memcached *m); /* greeted */
 /* memcached_greet.c */
 void memcached_greet(void *m);
+void memcached_ask_figures(struct memcached *m); /* while it is up */
 /* memcached_batch.c */
 void memcached_apply(struct store *s, struct store_batch *batch);
 /* The connection broke: the batch is the writer's again. */

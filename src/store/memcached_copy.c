@@ -213,10 +213,12 @@ static void ask(struct store_reader *reader, struct slice key, const struct copy
     struct buf *out = backend_side_begin(s, &c->q);
     if (!out)
         return;
-    if (add_questions(key, out))
+    if (add_questions(key, out)) {
         backend_side_ask(s, &c->q, 2);
-    else
+    } else {
+        backend_side_forget(&c->q);
         give_down(c, "memcached has no such keys");
+    }
 }
 
 void memcached_copy(struct store_reader *reader, struct slice key, bool command, store_copy_fn *fn,

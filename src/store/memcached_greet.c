@@ -127,6 +127,19 @@ static void wait_for_old(struct memcached *m, bool same_start)
 
 /* ---- the questions --------------------------------------------------------------------------- */
 
+static void on_figures(void *arg, const struct slice *reply)
+{
+    if (reply)
+        show_figures(arg, *reply);
+}
+
+void memcached_ask_figures(struct memcached *m)
+{
+    buf_add_str(backend_conn_out(m->conn), "stats\r\n");
+    backend_conn_expect(m->conn, 1, on_figures, m);
+    backend_conn_flush(m->conn);
+}
+
 static void on_stats(void *arg, const struct slice *reply)
 {
     struct memcached *m = arg;

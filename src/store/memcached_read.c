@@ -90,6 +90,7 @@ void memcached_read(struct store_reader *reader, const struct command_spec *spec
     if (!out)
         return;
     if (!encode(m, spec, cmd, out, &e)) {
+        backend_side_forget(&a->q);
         answer_invalid(a, e.text);
         return;
     }

@@ -2,11 +2,11 @@
  *     redis.c         opening; the writing side's ups and downs
  *     redis_greet.c   what is asked and said on each new connection of the writing side
  *     redis_tx.c      a batch becomes transactions, or scripts where Redis is full
- *     redis_judge.c   what stamps say of a write, and what they are told of it
  *     redis_record.c  clients' transactions, which are writes of many commands; versions of keys
  *     redis_flush.c   FLUSHALL in it
  *     redis_read.c    the reading sides; redis_copy.c what read repair asks them
  *     redis_protocol.c how a connection to it is spoken to
+ *     backend.h       the stamps of keys, and what of a batch is settled; read labels
  *     redis_watch.c   connections for WATCH, where a node is alone
  *
  * The fence. Bytes of an old connection may reach Redis after a new one has read the numbers: they

@@ -1,7 +1,7 @@
-/* The reading side of the Redis store: one pipelined connection in each worker, which at a node
- * that is alone takes the clients' writes as well. While the store is up and this connection isn't,
- * because it comes back later than the writing side's, they wait for its next attempt. */
+/* The reading side of the Redis store, which at a node that is alone takes the clients' writes as
+ * well. */
 #include "core/mem.h"
+#include "store/backend_side.h"
 #include "store/redis.h"
 #include "wire/transaction.h"
 #include <stdio.h>
@@ -11,32 +11,28 @@
 #define DUMP_TAIL 10 /* version and checksum at the end of DUMP's answer */
 
 struct redis_side {
-    struct store_reader base;
-    struct backend_conn *conn;
-    struct pending *parked, **parked_end; /* reads that wait for the connection, in order */
+    struct backend_side side;
     uv_loop_t *loop;
     struct redis_watches watches;
 };
 
 /* One store_read or store_inspect on its way. */
 struct pending {
+    struct backend_question q;
     struct redis *r;
-    struct pending *next; /* while parked */
     store_read_fn *fn;
     void *arg;
-    struct stamp label; /* the key's, when the read was sent: see redis.h */
+    struct stamp label; /* the key's, when the read was sent: see backend.h */
     enum { PLAIN, WRITE, SIZE, SCAN, INSPECT } kind;
-    bool block;    /* a transaction: MULTI, its commands, EXEC; the last answer is the answer */
-    unsigned left; /* replies still to come */
+    bool block; /* a transaction: MULTI, its commands, EXEC; the last answer is the answer */
     struct detail *more; /* what a plain read that goes well does without; or NULL */
 };
 struct detail {
-    struct buf question; /* its commands, while parked */
-    char fault[256];     /* Redis couldn't serve: why; "": it could */
-    int64_t number;      /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
-    int64_t expires;     /* INSPECT: ms, -1: never, or too old a Redis to ask */
-    char type[16];       /* INSPECT */
-    struct buf dump;     /* INSPECT */
+    char fault[256]; /* Redis couldn't serve: why; "": it could */
+    int64_t number;  /* SIZE: keys; INSPECT: length of a string, -1 where it is none */
+    int64_t expires; /* INSPECT: ms, -1: never, or too old a Redis to ask */
+    char type[16];   /* INSPECT */
+    struct buf dump; /* INSPECT */
 };
 
 static struct detail *detail(struct pending *p)
@@ -55,7 +51,6 @@ static void answer(struct pending *p, bool ok, struct slice reply)
         .ok = ok, .reply = reply, .stamp = p->label.stamp, .tag = p->label.tag};
     p->fn(p->arg, &r);
     if (p->more) {
-        buf_fini(&p->more->question);
         buf_fini(&p->more->dump);
         mem_free(p->more);
     }
@@ -87,7 +82,7 @@ static void answer_size(struct pending *p, struct slice reply)
 {
     int64_t n = 0;
     struct buf b = BUF_INIT;
-    if (p->left > 0) {
+    if (p->q.left > 0) {
         if (!resp_reply_int(reply, &p->more->number))
             p->more->number = 0;
         return;
@@ -169,7 +164,7 @@ static void finish_inspect(struct pending *p)
 static void take_inspect(struct pending *p, struct slice reply)
 {
     struct slice s = redis_text(reply);
-    switch (p->left) {
+    switch (p->q.left) {
     case 3:
         snprintf(p->more->type, sizeof p->more->type, "%.*s", (int)s.len, (const char *)s.ptr);
         break;
@@ -209,11 +204,11 @@ static void note_fault(struct pending *p, struct slice reply)
 static void take_block(struct pending *p, struct slice reply)
 {
     struct buf *why = p->more ? &p->more->dump : NULL;
-    if (p->left && resp_reply_is_error(reply) && !(why && why->len)) {
+    if (p->q.left && resp_reply_is_error(reply) && !(why && why->len)) {
         struct slice text = redis_text(reply);
         buf_add(&detail(p)->dump, text.ptr, text.len);
     }
-    if (p->left)
+    if (p->q.left)
         return;
     if (p->more && p->more->fault[0]) {
         answer_down(p, p->more->fault, false);
@@ -228,21 +223,21 @@ static void take_block(struct pending *p, struct slice reply)
     }
 }
 
-static void on_reply(void *arg, const struct slice *reply)
+static void on_reply(struct backend_question *q, const struct slice *reply, const char *why,
+                     bool sent)
 {
-    struct pending *p = arg;
+    struct pending *p = (struct pending *)(void *)q;
     if (!reply) {
-        answer_down(p, "the connection to the backend broke", true);
+        answer_down(p, why, sent);
         return;
     }
-    p->left--;
     note_fault(p, *reply);
     if (p->block) {
         take_block(p, *reply);
         return;
     }
     if (p->more && p->more->fault[0]) {
-        if (p->left == 0)
+        if (p->q.left == 0)
             answer_down(p, p->more->fault, false);
         return;
     }
@@ -266,70 +261,25 @@ static void on_reply(void *arg, const struct slice *reply)
 /* ---- the connection
  * -------------------------------------------------------------------------------- */
 
-static struct pending *take_parked(struct redis_side *s)
-{
-    struct pending *first = s->parked;
-    s->parked = NULL;
-    s->parked_end = &s->parked;
-    return first;
-}
-
-static void park(struct redis_side *s, struct pending *p)
-{
-    *s->parked_end = p;
-    s->parked_end = &p->next;
-    backend_conn_hurry(s->conn);
-}
-
-static void drop_parked(struct redis_side *s, const char *why)
-{
-    for (struct pending *p = take_parked(s), *next; p; p = next) {
-        next = p->next;
-        answer_down(p, why, false);
-    }
-}
-
-static void side_ready(void *owner)
-{
-    struct redis_side *s = owner;
-    backend_conn_settled(s->conn);
-    for (struct pending *p = take_parked(s); p; p = p->next) {
-        buf_add(backend_conn_out(s->conn), buf_head(&p->more->question), p->more->question.len);
-        backend_conn_expect(s->conn, p->left, on_reply, p);
-        backend_conn_flush_later(s->conn);
-    }
-}
-
-static void side_lost(void *owner, const char *reason)
-{
-    drop_parked(owner, reason); /* the writing side says that the backend is gone */
-}
-
-static const struct backend_conn_ops side_ops = {.ready = side_ready, .lost = side_lost};
-
 struct store_reader *redis_reader_new(struct store *store, uv_loop_t *loop)
 {
-    struct redis *r = (struct redis *)(void *)store;
     struct redis_side *s = MEM_NEW(struct redis_side);
-    s->base.store = store;
     s->loop = loop;
-    s->parked_end = &s->parked;
-    s->conn = backend_conn_new(loop, &redis_protocol, &r->backend.address, &side_ops, s);
-    return &s->base;
+    backend_side_init(&s->side, &((struct redis *)(void *)store)->backend, loop, &redis_protocol);
+    return &s->side.base;
 }
 
 void redis_reader_free(struct store_reader *reader)
 {
     struct redis_side *s = (struct redis_side *)(void *)reader;
-    backend_conn_free(s->conn);
-    drop_parked(s, "closed");
+    backend_side_fini(&s->side);
     redis_watches_end(&s->watches);
     mem_free(s);
 }
 
 struct backend_conn *redis_reader_conn(struct store_reader *reader)
 {
-    return ((struct redis_side *)(void *)reader)->conn;
+    return ((struct redis_side *)(void *)reader)->side.conn;
 }
 
 struct redis_watches *redis_reader_watches(struct store_reader *reader)
@@ -351,33 +301,18 @@ static void add(struct buf *out, const char *name, struct slice arg)
     resp_add_command(out, argv, 2);
 }
 
-/* NULL: answered, it can't be asked. Else its commands go to *out, then finish_question. */
+/* NULL: answered, it can't be asked. Else its commands go to *out, then backend_side_ask. */
 static struct pending *begin(struct redis_side *s, int kind, store_read_fn *fn, void *arg,
                              struct buf **out)
 {
     struct pending *p = MEM_NEW(struct pending);
-    bool ready = backend_conn_ready(s->conn);
+    p->q.answer = on_reply;
     p->kind = kind;
-    p->r = (struct redis *)(void *)s->base.store;
+    p->r = (struct redis *)(void *)s->side.base.store;
     p->fn = fn;
     p->arg = arg;
-    if (ready || store_is_up(s->base.store)) {
-        *out = ready ? backend_conn_out(s->conn) : &detail(p)->question;
-        return p;
-    }
-    answer_down(p, backend_conn_why(s->conn), false);
-    return NULL;
-}
-
-static void finish_question(struct redis_side *s, struct pending *p, unsigned replies)
-{
-    p->left = replies;
-    if (!backend_conn_ready(s->conn)) {
-        park(s, p);
-        return;
-    }
-    backend_conn_expect(s->conn, replies, on_reply, p);
-    backend_conn_flush_later(s->conn);
+    *out = backend_side_begin(&s->side, &p->q);
+    return *out ? p : NULL;
 }
 
 static int kind_of(const struct command_spec *spec, const struct resp_command *cmd)
@@ -449,7 +384,7 @@ void redis_read(struct store_reader *reader, const struct command_spec *spec,
                command_keys(spec, cmd, key, 1)) {
         p->label = stamps_get(p->r->backend.stamps, stamps_hash(cmd->argv[key[0]]));
     }
-    finish_question(s, p, replies);
+    backend_side_ask(&s->side, &p->q, replies);
 }
 
 void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn *fn, void *arg)
@@ -465,5 +400,5 @@ void redis_inspect(struct store_reader *reader, struct slice key, store_read_fn 
     add(out, "STRLEN", key);
     add(out, "DUMP", key);
     add(out, "PEXPIRETIME", key); /* since 7.0; else its digest is without */
-    finish_question(s, p, 4);
+    backend_side_ask(&s->side, &p->q, 4);
 }

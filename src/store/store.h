@@ -1,12 +1,16 @@
 /* store/store: the one interface to the store behind a node; store/embedded.c (LMDB),
- * store/redis.c and store/memcached.c are behind it. A store has one writing side, owned by the writer actor, and any
- * number of reading sides, one in each worker. Both are driven by the loop of the thread that made
- * them; callbacks come in that thread, possibly before the call returns.
+ * store/redis.c and store/memcached.c are behind it. A store has one writing side, owned by the
+ * writer actor, and any number of reading sides, one in each worker. Both are driven by the loop of
+ * the thread that made them; callbacks come in that thread, possibly before the call returns.
  *
  * Numbers. The store keeps, for each sending node, the number of the last write applied, in the
  * same transaction as the writes (DESIGN.md section 7). A source is a sending node's id; source 0
  * is this node itself. Stamps. A write strictly older than the last overwrite of its key is dropped
  * (STORE_STALE).
+ *
+ * A flush (FLUSHALL, FLUSHDB: a COMMAND_OVERWRITE with COMMAND_RING) is an overwrite of every key:
+ * what was last overwritten before it is gone, what comes and is older, another flush too, is
+ * STORE_STALE whatever its key, and what is newer stays. Numbers survive it. Its reply is +OK.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -79,8 +83,8 @@ struct store_stats { /* atomics, read by anyone */
     uint64_t forbidden;   /* writes of peers that the backend's user may not run */
     uint64_t keys, bytes; /* live records; 0 where unknown (redis) */
     uint64_t stamps;      /* of external ones: overwrites whose stamps are kept beside it */
-    uint64_t ambiguous;   /* memcached: writes done again, since it wasn't known whether they were */
-    uint64_t emptied;     /* memcached: times that it had started anew, and what it had was gone */
+    uint64_t ambiguous; /* memcached: writes done again, since it wasn't known whether they were */
+    uint64_t emptied;   /* memcached: times that it had started anew, and what it had was gone */
 };
 
 struct store_events {
@@ -123,8 +127,8 @@ const struct store_stats *store_stats(const struct store *s);
 bool store_is_up(const struct store *s); /* atomic; any thread */
 /* Why it isn't, for -BACKEND and /readyz; "" when up. Copies at most n bytes. Any thread. */
 void store_why_down(const struct store *s, char *out, size_t n);
-/* The largest value that it takes, in bytes, with what it keeps beside it; 0: it has no bound of its
- * own. Any thread. */
+/* The largest value that it takes, in bytes, with what it keeps beside it; 0: it has no bound of
+ * its own. Any thread. */
 uint64_t store_value_max(const struct store *s);
 
 /* ---- writing side: the writer actor -------------------------------------------------------- */

@@ -27,8 +27,8 @@ enum command_flags {
     COMMAND_RECORD = 32,    /* nodes say it to one another and to their stores; clients have no such
                                command */
     COMMAND_RING = 256,     /* names no key: it covers the whole ring (client/ring.h) */
-    COMMAND_SHARES_OUT = 1024, /* XREADGROUP, XCLAIM, XAUTOCLAIM: what one consumer gets, no other
-                                  does: undetermined ones run at one replica of the datacenter */
+    COMMAND_SHARES_OUT = 1024, /* XREADGROUP, XCLAIM, XAUTOCLAIM, XACK: what one consumer gets, no
+                                  other does: one replica of the datacenter coordinates them all */
 };
 
 struct command_spec {

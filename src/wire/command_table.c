@@ -265,7 +265,7 @@ static const struct command_spec table[] = {
     READ(     "VERSIONS",            -2, 1, -1, 1,  EMBEDDED | RECORD, NONE),
     REFUSED(  "WAIT",                3,  0, 0, 0,   ACKNOWLEDGED("WAIT")),
     LOCAL(    "WATCH",               -2, 1, -1, 1,  0, NONE),
-    CHANGE(   "XACK",                -4, 1, 1, 1,   0, NONE),
+    CHANGE(   "XACK",                -4, 1, 1, 1,   SHARES_OUT, NONE),
     CHANGE(   "XADD",                -5, 1, 1, 1,   0, XADD),
     CHANGE(   "XAUTOCLAIM",          -6, 1, 1, 1,   UNDETERMINED | SHARES_OUT, NONE),
     CHANGE(   "XCLAIM",              -6, 1, 1, 1,   UNDETERMINED | SHARES_OUT, XCLAIM),

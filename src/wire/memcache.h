@@ -29,7 +29,7 @@
 enum memcache_verb {
     MEMCACHE_NOTHING, /* a part of a value that is thrown away */
     MEMCACHE_WRONG,   /* `answer` is all there is to it */
-    MEMCACHE_GET,     /* get gets gat gats: keys are words[first..] */
+    MEMCACHE_GET,     /* get gets gat gats: keys are words[first..], at most RESP_ARGS_MAX */
     MEMCACHE_STORE,   /* set add replace append prepend cas */
     MEMCACHE_DELETE,
     MEMCACHE_ARITHMETIC, /* incr decr */

@@ -24,9 +24,10 @@
 
 #include "wire/command.h"
 
-#define MEMCACHE_KEY_MAX     250 /* bytes, as the client wrote it */
-#define MEMCACHE_UNIQUE_BITS 48  /* of a unique that clients are told: its lower ones are memcached's,
-                                    those above say which memcached's it is */
+#define MEMCACHE_KEY_MAX 250 /* bytes, as the client wrote it */
+#define MEMCACHE_UNIQUE_BITS                                                                       \
+    48 /* of a unique that clients are told: its lower ones are memcached's,                       \
+          those above say which memcached's it is */
 
 /* Where a flag stands in argv, 0: nowhere. */
 size_t memcache_flag(const struct resp_command *cmd, char flag);

@@ -57,7 +57,7 @@ static void split(struct memcache_command *c, struct slice line)
     if (nul) /* where a line ends for memcached */
         line.len = (size_t)(nul - line.ptr);
     struct slice word = next_word(&line);
-    size_t max = gets_many(word) ? SIZE_MAX : MEMCACHE_WORDS_MAX;
+    size_t max = gets_many(word) ? RESP_ARGS_MAX + 3 : MEMCACHE_WORDS_MAX; /* one too many */
     for (; word.len && c->nwords < max; word = next_word(&line))
         add_word(c, word);
 }
@@ -153,11 +153,12 @@ static void take_noreply(struct memcache_command *c)
 
 static bool take_key(struct memcache_command *c)
 {
+    if (c->words[1].len > MEMCACHE_KEY_MAX) {
+        wrong(c, BAD_FORMAT);
+        return false;
+    }
     c->key = c->words[1];
-    if (c->key.len <= MEMCACHE_KEY_MAX)
-        return true;
-    wrong(c, BAD_FORMAT);
-    return false;
+    return true;
 }
 
 /* False: it isn't the length of a value. */

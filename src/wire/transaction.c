@@ -69,6 +69,8 @@ bool transaction_next(struct transaction *t)
         t->cmd.argc = 0;
     if (t->cmd.argc)
         t->spec = command_find(t->cmd.argv[0]);
+    if (t->spec && (t->spec->flags & COMMAND_RECORD))
+        t->spec = NULL; /* records don't stand in one another, however deep */
     return true;
 }
 
@@ -150,7 +152,7 @@ struct slice *transaction_written(const struct resp_command *record, size_t *n)
 
 static bool command_ok(const struct transaction *t, struct key_set *named, struct error *e)
 {
-    if (!t->spec || (t->spec->flags & (COMMAND_RECORD | COMMAND_RING | COMMAND_MEMCACHE)))
+    if (!t->spec || (t->spec->flags & (COMMAND_RING | COMMAND_MEMCACHE)))
         return error_set(e, "ERR a transaction has a command that isn't known");
     if (!command_arity_ok(t->spec, &t->cmd, e))
         return false;

@@ -35,7 +35,8 @@ struct slice transaction_key(const struct resp_command *record, size_t i);
 /* Walks its commands; what one points to lies in the record.
  *     struct transaction t;
  *     for (transaction_open(&t, record); transaction_next(&t);) ... t.spec, t.cmd, t.bytes
- *     transaction_close(&t); */
+ *     transaction_close(&t);
+ * spec is NULL where it isn't a command: only in one that isn't ok. */
 struct transaction {
     const struct resp_command *record;
     size_t next;        /* place in its argv */

@@ -16,6 +16,8 @@ TESTED = {
     "ERR unknown command": "test_errors_of_a_command_line",
     "ERR wrong number of arguments": "test_errors_of_a_command_line",
     "ERR 'X' isn't supported": "test_errors_of_a_command_line",
+    "ERR FLUSHALL isn't allowed": "test_ring.py::test_ring_flush_is_refused_until_it_is_allowed",
+    "ERR more than N bytes of replies": "test_ring.py::test_ring_bounds",
     "NOPROTO": "test_errors_of_a_command_line",
     "OOM": "test_errors_of_a_full_store",
     "NOAUTH": "test_errors_of_a_password",
@@ -29,6 +31,7 @@ TESTED = {
     "BACKEND": "test_errors_of_a_node_that_is_no_replica",
     "TIMEOUT no answer within 5000 ms; the write": "test_errors_of_silence",
     "TIMEOUT no answer within 5000 ms": "test_errors_of_silence",
+    "EXECABORT": "test_transactions.py::test_what_isnt_possible_inside_says_why",
     "LOADING": "test_errors_of_a_start_that_takes_long",
     "CLOCK": "test_clock.py::test_clock_only_the_node_that_is_off_refuses",
 }

@@ -3,6 +3,7 @@ DYN_LONG=1 for the full numbers."""
 import os
 import resource
 import select
+import signal
 import socket
 import time
 
@@ -39,7 +40,7 @@ def rest_of(s):
 def test_limits_a_hundred_slow_readers_hurt_nobody_and_are_cut_off(store):
     """Each asks for 64 MB and never reads."""
     n = 100
-    with rig.Cluster(1, store=store, flags={"client-output-max-bytes": str(CAP), "verbosity": "8"}) as c:
+    with rig.Cluster(1, store=store, flags={"client-output-max-bytes": str(CAP), "timeout": "30000"}) as c:
         node = c.nodes[0]
         node.client().set("fat", os.urandom(MB))
         p99(node, 20)
@@ -204,3 +205,43 @@ def test_limits_many_clients_give_their_buffers_back(store):
         rig.note(f"{n} clients: {(connected - before) / n:.0f} bytes each before they said a word, {(peak - before) / n:.0f} "
                  f"in a burst of {len(data) + size} bytes, {(after - before) / n:.0f} afterwards")
         rig.wait_until(lambda: total(node, "client_connections") <= 1, "they are gone")
+
+
+# ---- answers that come too late -----------------------------------------------------------------------
+
+LATE = {"own": ("redis", 1, lambda c: c.backends[0].process), "peer": ("embedded", 2, lambda c: c.nodes[1].process)}
+
+
+@pytest.mark.parametrize("who", LATE)
+def test_limits_an_answer_that_comes_late_disturbs_no_later_one(who):
+    """What has to answer is stopped; when it goes on, its answers to what has timed out come among those to other commands of the
+    same connection."""
+    store, n, process = LATE[who]
+    flags = {"timeout": "500", "write-consistency": "DC_QUORUM", "read-consistency": "DC_QUORUM", "gos-interval": "5000", "workers": "1"}
+    values = {f"k{i}": f"value {i}" for i in range(40)}
+    reads = b"".join(command("GET", k) for k in values)
+    with rig.Cluster(n, store=store, flags=flags) as c, Wire(c.nodes[0].client_port) as w:
+        victim, late = process(c), 0
+        c.nodes[0].client().mset(values)
+        for turn in range(4):
+            victim.send_signal(signal.SIGSTOP)
+            try:
+                w.send(reads + command("SET", "changing", turn) + command("INCR", "counter") + command("GET", "counter") + command("ECHO", turn))
+                got = [w.reply() for _ in range(len(values) + 3)]
+                assert w.reply() == bulk(b"%d" % turn)
+            finally:
+                victim.send_signal(signal.SIGCONT)
+            late += sum(g.startswith(b"-TIMEOUT no answer within 500 ms") for g in got)
+            right = 0
+            while right < 3:  # an error is an answer to its own command, another one's value isn't
+                w.send(reads + command("ECHO", "between") + command("GET", "none"))
+                some = [w.reply() for _ in values]
+                wrong = [(s, v) for s, v in zip(some, values.values()) if s != bulk(v.encode()) and s[:1] != b"-"]
+                assert not wrong, wrong
+                assert w.reply() == bulk(b"between") and w.reply()[:1] in b"-$"
+                right += all(s[:1] == b"$" for s in some)
+        assert late > 10, late
+        rig.wait_until(lambda: w.ask("GET", "changing") == b"$1\r\n3\r\n", "the last write is there")
+        assert 0 <= int(w.ask("GET", "counter").split(b"\r\n")[1]) <= 4
+        w.send(b"".join(command("INCR", "after") for _ in range(100)))
+        assert [w.reply() for _ in range(100)] == [b":%d\r\n" % i for i in range(1, 101)]

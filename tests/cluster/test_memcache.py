@@ -1,6 +1,7 @@
 """memcached's clients: memccapable, pymemcache, and lines compared with a bare memcached."""
 import os
 import re
+import signal
 import socket
 import subprocess
 
@@ -38,8 +39,8 @@ def bare():
 
 
 def seed():
-    value = int(os.environ.get("MEMCACHE_SEED") or int.from_bytes(os.urandom(3), "big"))
-    print(f"MEMCACHE_SEED={value} replays")
+    value = int(os.environ.get("DYN_SEED") or int.from_bytes(os.urandom(3), "big"))
+    print(f"DYN_SEED={value} replays")
     return value
 
 
@@ -215,6 +216,22 @@ def test_memcache_without_its_memcached():
         assert ask(node, b"set a 0 0 1\r\nx\r\n").startswith(b"SERVER_ERROR BACKEND ")
         c.backends[0].start()
         rig.wait_until(lambda: ask(node, b"set a 0 0 1\r\nx\r\n") == b"STORED\r\n", "it is back")
+
+
+def test_memcache_late_answers_disturb_nobody():
+    """What comes after its timeout isn't taken for the answer of what was asked next on that connection."""
+    with rig.Cluster(1, store="memcache", flags={**SMALL, "timeout": "400"}) as c:
+        server, memcached = Server(c.nodes[0].client_port), c.backends[0].process
+        assert server.ask([b"set a 0 0 5\r\nfirst\r\n", b"set b 0 0 6\r\nsecond\r\n"]) == b"STORED\r\n" * 2
+        memcached.send_signal(signal.SIGSTOP)
+        try:
+            got = server.ask([b"get a\r\n", b"mg a v q\r\n", b"get a b\r\n", b"get a\r\n"]).split(b"\r\n")
+        finally:
+            memcached.send_signal(signal.SIGCONT)
+        assert len(got) == 5 and all(re.match(rb"SERVER_ERROR (TIMEOUT|BACKEND) ", line) for line in got[:4]), got
+        rig.wait_until(lambda: server.ask([b"get b\r\n"]) == b"VALUE b 0 6\r\nsecond\r\nEND\r\n", "it is back")
+        assert server.ask([b"get b a\r\n", b"mn\r\n"]) == b"VALUE b 0 6\r\nsecond\r\nVALUE a 0 5\r\nfirst\r\nEND\r\nMN\r\n"
+        server.close()
 
 
 def test_memcache_start_that_takes_long(tmp_path):

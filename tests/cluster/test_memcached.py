@@ -135,7 +135,7 @@ def test_memcached_levels_and_hints():
         backend = cluster.backends[2]
         assert [stored(backend, f"k{i}") for i in (0, 1, 7, 199)] == [b"0", b"1", None, b"199"]
         assert (stored(backend, "last"), number(backend, "n")) == (b"199", 200)
-        assert [ambiguous(n) for n in cluster.nodes] == [0, 0, 0]
+        assert [ambiguous(a), ambiguous(b)] == [0, 0] and ambiguous(c) <= 1  # the first write, which two had
 
 
 def test_memcached_old_hint_never_beats_a_newer_value():
@@ -212,8 +212,10 @@ def test_memcached_and_its_node_killed():
         a, _, c = cluster.nodes
         counting = Counting(a, "n")
         counting.start()
+        again = 0
         for _ in range(3):
             counting.goes_on()
+            again += ambiguous(c)
             c.kill()
             counting.goes_on()
             c.start()
@@ -224,7 +226,8 @@ def test_memcached_and_its_node_killed():
         cluster.wait_delivered()
         assert counting.unknown == 0
         assert [number(b, "n") for b in cluster.backends[:2]] == [counting.answered] * 2
-        assert counting.answered <= number(cluster.backends[2], "n") <= counting.answered + 3 * 4096
+        again += ambiguous(c)
+        assert counting.answered <= number(cluster.backends[2], "n") <= counting.answered + again
         assert not c.admin("status")["node"]["needs_repair"]
 
         counting = Counting(a, "m")
@@ -246,6 +249,25 @@ def test_memcached_and_its_node_killed():
         rig.wait_until(lambda: c.admin("status")["node"]["needs_repair"], "it needs repair")
         c.admin("repaired", c.admin("status")["node"]["id"])
         assert not c.admin("status")["node"]["needs_repair"]
+
+
+def test_memcached_whose_coordinator_is_killed():
+    """Its own store catches up from its own log; all have what was answered, and perhaps the one that wasn't."""
+    with rig.Cluster(store="memcache", flags=QUORUM) as cluster:
+        a = cluster.nodes[0]
+        counting = Counting(a, "n")
+        counting.start()
+        counting.goes_on(300)
+        a.kill()
+        counting.stop()
+        assert counting.unknown == 1
+        a.start()
+        cluster.wait_linked()
+        cluster.wait_delivered()
+        n = [number(b, "n") for b in cluster.backends]
+        assert counting.answered <= n[1] == n[2] <= counting.answered + 1
+        assert n[1] <= n[0] <= n[1] + ambiguous(a)
+        assert not a.admin("status")["node"]["needs_repair"]
 
 
 def test_memcached_that_hangs():

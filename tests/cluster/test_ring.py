@@ -1,6 +1,7 @@
 """What covers the whole ring: SCAN, KEYS, DBSIZE, RANDOMKEY, FLUSHALL, SCRIPT and FUNCTION, from any node."""
 import random
 import signal
+import threading
 import time
 
 import pytest
@@ -162,13 +163,13 @@ def test_ring_flush_with_late_hints_and_kills(store):
     """Old doesn't come back, new isn't lost, in whatever order hints come; numbers survive it."""
     with rig.Cluster(places=UNEVEN, store=store, flags=ALLOW) as c:
         a, b = c.nodes[1], c.nodes[4]
-        fill(a.client(), [f"old{i}" for i in range(1500)])
+        fill(a.client(), [f"old{i}" for i in range(800)])
         victims = [c.nodes[0], c.nodes[5]]
         for v in victims:
             v.kill()
         for n in (a, b):
             rig.down(n, 2)
-        fill(b.client(), [f"old{i}" for i in range(700)])  # hints that are older than the flush
+        fill(b.client(), [f"old{i}" for i in range(500)])  # hints that are older than the flush
         assert a.client().flushall()
         assert a.client().dbsize() == 0, "a connection sees what it has done"
         rig.wait_until(lambda: b.client().dbsize() == 0, "it is everywhere")
@@ -191,10 +192,10 @@ def test_ring_flush_with_late_hints_and_kills(store):
         c.wait_linked()
         c.wait_delivered()
         check_all_told(c, new, random.Random(1))
-        for i in range(6):
-            mine = [k.decode() for k in new if i in owners(UNEVEN, tokens_of([k.decode() for k in new])[k.decode()])] \
-                if i in (0, 5) else []
-            assert all(v == b"v" for v in rig.own_values(c, i, mine).values())
+        token = tokens_of([k.decode() for k in new])
+        for i in (0, 5):
+            mine = [k for k in token if i in owners(UNEVEN, token[k])]
+            assert mine and all(v == b"v" for v in rig.own_values(c, i, mine).values())
         for backend in c.backends:
             own = backend.client()
             assert own.dbsize() - 1 == len([k for k in own.keys() if k in new]) and own.hlen("__dynomited:seq") == 7
@@ -234,6 +235,61 @@ def test_ring_flush_at_each_level():
             with pytest.raises(redis.ResponseError, match=r"^NOQUORUM 1 of 2 needed replicas answered \(DC_QUORUM write\); nothing was written"):
                 node.client().flushall()
             assert node.client().get("k") == b"v"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["embedded", "redis"])
+def test_ring_flushes_among_writes_and_kills(store):
+    """Overwrites converge, flushes among them, whatever is killed meanwhile."""
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    rng, keys, over = random.Random(seed), [f"k{i}" for i in range(300)], threading.Event()
+    with rig.Cluster(store=store, flags={**ALLOW, "timeout": "2000"}) as c:
+        def write(k):
+            mine = random.Random(seed + k)
+            while not over.is_set():
+                try:
+                    client = mine.choice(c.nodes).client()
+                    for _ in range(60):
+                        dice, key = mine.random(), mine.choice(keys)
+                        if dice < 0.02:
+                            client.flushall()
+                        elif dice < 0.2:
+                            client.delete(key)
+                        else:
+                            client.set(key, f"{k}.{mine.random()}")
+                except (OSError, redis.RedisError):
+                    time.sleep(0.02)  # it is down: the next one
+
+        writers = [threading.Thread(target=write, args=(k,)) for k in range(4)]
+        for w in writers:
+            w.start()
+        try:
+            end = time.monotonic() + 12
+            while time.monotonic() < end:
+                time.sleep(rng.random())
+                if c.backends and rng.random() < 0.4:
+                    backend = rng.choice(c.backends)
+                    backend.kill()
+                    backend.start()
+                else:
+                    node = rng.choice(c.nodes)
+                    node.kill()
+                    time.sleep(rng.random() * 2)
+                    node.start(wait=False)
+        finally:
+            over.set()
+            for w in writers:
+                w.join()
+        for n in c.nodes:
+            rig.wait_until(lambda n=n: n.alive() and n.client().ping(), f"{n.name} answers")
+        c.wait_linked()
+        c.wait_delivered(60)
+        rig.wait_until(lambda: all(v == rig.own_values(c, 0, keys) for v in [rig.own_values(c, i, keys) for i in (1, 2)]),
+                       "all replicas have the same")
+        live = {k for k, v in rig.own_values(c, 0, keys).items() if v is not None}
+        for n in c.nodes:
+            assert {k.decode() for k in n.client().keys()} == live and n.client().dbsize() == len(live)
 
 
 # ---- scripts and functions ------------------------------------------------------------------------

@@ -176,6 +176,10 @@ def test_python_pipelines_and_helpers(cluster):
     for _ in range(5):
         client.transaction(add, "counter")
     assert client.get("counter") == b"5"
+    if cluster.store == "redis":  # the lock is released by a script
+        with client.lock("lock", timeout=10):
+            assert client.get("lock")
+        assert client.get("lock") is None
 
 
 def test_a_transaction_has_bounds(cluster):
@@ -517,3 +521,28 @@ def test_effects_inside_are_the_same_everywhere():
                 found = [(b.client().smembers("pool"), b.client().xrange("stream"), b.client().get("popped"), b.client().get("when")) for b in c.backends]
                 return found[0] == found[1] == found[2] and len(found[0][1]) == want and found[0][2] == b"%d" % want and len(found[0][0]) == 50 - want
             rig.wait_until(same, "all have the same")
+
+
+def test_the_next_replica_compares_when_the_first_is_gone(three):
+    key = "next"
+    with Wire(three.nodes[2].client_port) as w:
+        def add(value):
+            w.send(command("MULTI") + command("SET", key, value) + command("EXEC"))
+            return [w.reply() for _ in range(3)][-1]
+        assert w.ask("WATCH", key) == b"+OK\r\n"
+        assert w.ask("GET", key) == b"$-1\r\n" and add(1) == b"*1\r\n+OK\r\n"
+        assert w.ask("WATCH", key) == b"+OK\r\n"
+        assert w.ask("GET", key) == b"$1\r\n1\r\n"
+        three.nodes[0].kill()  # the first one
+        for node in three.nodes[1:]:
+            rig.down(node)
+        assert add(2) == b"*-1\r\n"
+        assert w.ask("WATCH", key) == b"+OK\r\n"
+        assert w.ask("GET", key) == b"$1\r\n1\r\n" and add(2) == b"*1\r\n+OK\r\n"
+        three.nodes[0].start(wait=False)
+        three.wait_linked()
+        three.wait_delivered()
+        for node in three.nodes:
+            rig.wait_until(lambda n=node: n.client().get(key) == b"2", "all have it")
+        assert w.ask("WATCH", key) == b"+OK\r\n"
+        assert w.ask("GET", key) == b"$1\r\n2\r\n" and add(3) == b"*1\r\n+OK\r\n"

@@ -191,6 +191,10 @@ void rcu_read_end(void)
 
 void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *))
 {
+    if (os.node == OS_NOBODY) { /* no thread runs that could read it */
+        fn(head);
+        return;
+    }
     head->func = fn;
     head->next.next = (struct cds_wfcq_node *)(void *)os.deferred;
     os.deferred = head;

@@ -69,12 +69,17 @@ static void take(void *arg, int fd, struct buf *in)
     buf_fini(in);
 }
 
-static struct doorman *started(void)
+static struct doorman *started_for(bool memcache)
 {
     struct error e;
-    struct doorman *d = doorman_start(t.fd, &e);
+    struct doorman *d = doorman_start(t.fd, memcache, &e);
     ck_assert_msg(d != NULL, "%s", e.text);
     return d;
+}
+
+static struct doorman *started(void)
+{
+    return started_for(false);
 }
 
 /* The fd that was taken of the visitor who had said this. */
@@ -108,6 +113,31 @@ START_TEST(a_visitor_is_told_and_goes_to_a_worker)
     ck_assert_int_ge(taken_of("*1\r\n$x\r\nPING\r\n"), 0);
     close(one);
     close(two);
+    close(bad);
+}
+END_TEST
+
+/* In their protocol; a value that is too large, and a line that is wrong, are left to a worker. */
+START_TEST(clients_of_memcached_are_told)
+{
+    static const char told[] =
+        "SERVER_ERROR LOADING this node is starting: it reads its logs and its store\r\n";
+    struct doorman *d = started_for(true);
+    int one = visit(), large = visit(), bad = visit();
+    say(one, "get a\r\nset a 0 0 3 noreply\r\nmn\r\r\nmg a q\r\nset a 0 0 4\r\nha");
+    expect(one, told);
+    expect(one, told);
+    say(large, "mn\r\nset a 0 0 3000000\r\nsome");
+    expect(large, told);
+    say(bad, "mn\r\n\x80z");
+    expect(bad, told);
+    doorman_stop(d, take, &t);
+    ck_assert_uint_eq(t.taken, 3);
+    ck_assert_int_ge(taken_of("set a 0 0 4\r\nha"), 0);
+    ck_assert_int_ge(taken_of("set a 0 0 3000000\r\nsome"), 0);
+    ck_assert_int_ge(taken_of("\x80z"), 0);
+    close(one);
+    close(large);
     close(bad);
 }
 END_TEST
@@ -169,6 +199,7 @@ static void cases(TCase *c)
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, a_visitor_is_told_and_goes_to_a_worker);
+    tcase_add_test(c, clients_of_memcached_are_told);
     tcase_add_test(c, a_long_pipeline_is_answered_to_its_end);
     tcase_add_test(c, a_short_start_is_told_to_nobody);
     tcase_add_test(c, a_deaf_visitor_is_closed);

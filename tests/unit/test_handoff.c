@@ -7,8 +7,10 @@
 #include "peer/keep.h"
 #include "request/handoff.h"
 #include "request/handoff_chunk.h"
+#include "ring/hash.h"
 #include "store/internal.h"
 #include "unit.h"
+#include "wire/transaction.h"
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -744,8 +746,51 @@ START_TEST(expired)
 }
 END_TEST
 
+/* Where one node held all of the keys of a command, two may hold them now. */
+START_TEST(keys_of_one_command_may_have_several_heirs)
+{
+    static const uint32_t low[] = {0x7fffffff}, high[] = {0xffffffff};
+    struct error e;
+    struct ring_node nodes[] = {node(ID_ME, "h:1", "r2", t0), node(ID_D, "h:4", "r1", t0),
+                                node(ID_B, "h:2", "r1", low), node(ID_C, "h:3", "r1", high)};
+    struct topology *then = topology_new(nodes, 2, 0, &e);
+    nodes[1].role = RING_GONE;
+    struct topology *now = topology_new(nodes, 4, 0, &e);
+    struct heirs *heirs = heirs_new(then, 1, now);
+    struct resp_command cmd = {0};
+    struct buf one = BUF_INIT, record = BUF_INIT;
+    struct slice keys[2] = {{.ptr = NULL}, {.ptr = NULL}};
+    char names[200][8];
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(names[i], sizeof names[i], "k%u", i);
+        keys[hash_token(HASH_MURMUR, slice_str(names[i])) > low[0]] = slice_str(names[i]);
+    }
+    ck_assert(keys[0].ptr && keys[1].ptr);
+    for (unsigned i = 0; i < 2; i++) {
+        uint16_t heir[RING_NODES_MAX];
+        struct slice argv[2] = {slice_str("INCR"), keys[i]};
+        buf_reset(&one, SIZE_MAX);
+        resp_add_command(&one, argv, 2);
+        ck_assert_uint_eq(handoff_heirs(buf_slice(&one), &config, heirs, now, &cmd, heir), 1);
+        ck_assert_uint_eq(heir[0], 2 + i);
+    }
+    struct slice command = buf_slice(&one);
+    uint16_t heir[RING_NODES_MAX];
+    transaction_add(&record, slice_of("", 0), keys, 2, &command, 1);
+    ck_assert_uint_eq(handoff_heirs(buf_slice(&record), &config, heirs, now, &cmd, heir), 2);
+    ck_assert_uint_eq(heir[0] + heir[1], 2 + 3);
+    resp_command_fini(&cmd);
+    buf_fini(&one);
+    buf_fini(&record);
+    heirs_free(heirs);
+    topology_free(then);
+    topology_free(now);
+}
+END_TEST
+
 static void add_cases(TCase *c)
 {
+    tcase_add_test(c, keys_of_one_command_may_have_several_heirs);
     tcase_add_checked_fixture(c, make_root, remove_root);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, an_orphan_is_known_and_counted);

@@ -263,6 +263,23 @@ START_TEST(many_keys_may_stand_in_one_get)
 }
 END_TEST
 
+START_TEST(there_may_be_too_many_keys)
+{
+    for (size_t n = RESP_ARGS_MAX; n <= RESP_ARGS_MAX + 10; n += 10) {
+        struct buf line = BUF_INIT;
+        buf_add_str(&line, "gat 5");
+        for (size_t i = 0; i < n; i++)
+            buf_add_str(&line, " k");
+        char *got = parse_line(&line, "\r\n");
+        bool good = strncmp(got, "get ", 4) == 0;
+        ck_assert(good == (n == RESP_ARGS_MAX));
+        if (!good)
+            ck_assert_str_eq(got, "wrong 'CLIENT_ERROR too many keys';\n+0-0");
+        mem_free(got);
+    }
+}
+END_TEST
+
 START_TEST(other_lines_have_a_bound)
 {
     struct buf line = keys_line("delete", 300);
@@ -824,8 +841,7 @@ static void add_number(struct buf *b)
                                       "-9223372036854775808",
                                       "2592001",
                                       "00009",
-                                      "\x0b\x0c"
-                                      "2"};
+                                      "\v\f2"};
     if (below(4))
         buf_printf(b, "%zu", below(12));
     else
@@ -953,6 +969,7 @@ static void add_cases(TCase *c)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, a_row_means_what_it_says, 0, ARRAY_LEN(rows));
     tcase_add_test(c, many_keys_may_stand_in_one_get);
+    tcase_add_test(c, there_may_be_too_many_keys);
     tcase_add_test(c, other_lines_have_a_bound);
     tcase_add_test(c, keys_have_a_bound);
     tcase_add_test(c, a_value_that_is_refused_takes_no_room);

@@ -365,6 +365,14 @@ START_TEST(commands_and_their_replies)
     ck_assert_uint_eq(store_last(b.store, 2, "peer2"), 24);
     ck_assert_uint_eq(store_stats(b.store)->ambiguous, 0);
     ck_assert_int_eq(b.downs, 0);
+    store_forget_below(b.store, 1); /* which asks how full it is */
+    ck_assert_str_eq(read_now("MG n v"), "*2\r\n$2\r\nVA\r\n$2\r\n6 \r\n");
+    uint64_t end = clock_mono_ms() + 10000;
+    while (store_stats(b.store)->keys < 3) {
+        ck_assert(clock_mono_ms() < end);
+        uv_run(&b.loop, UV_RUN_ONCE);
+    }
+    ck_assert_uint_gt(store_stats(b.store)->bytes, 0);
 }
 END_TEST
 

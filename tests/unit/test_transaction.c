@@ -52,6 +52,7 @@ START_TEST(test_class)
         {"", {"XADD a 5-1 f v"}, COMMAND_CHANGE, false},
         {"", {"EVAL x 1 a"}, COMMAND_CHANGE, true},
         {"", {"GETEX a"}, COMMAND_READ, false},
+        {"", {"VERSIONS a"}, COMMAND_CHANGE, false}, /* isn't ok */
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct tx_record m;
