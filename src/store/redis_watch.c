@@ -211,8 +211,9 @@ void redis_watches_end(struct redis_watches *all)
         unlink_watch(w);
         mem_free(w);
     }
-    for (struct redis_watch *w = all->all; w; w = w->next) {
+    for (struct redis_watch *w = all->all, *next; w; w = next) {
         struct backend_conn *conn = w->conn;
+        next = w->next; /* whose EXEC is answered gives it back */
         w->conn = NULL;
         w->all = NULL;
         if (conn)
