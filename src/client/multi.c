@@ -5,6 +5,7 @@
 #include "store/redis_reply.h"
 #include "wire/resp3.h"
 #include "wire/transaction.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,6 +359,19 @@ static void make_one(struct making *k, const struct command_spec *spec,
     }
 }
 
+/* What was answered here so far and this have room together; beyond that nothing is run. */
+static void answer_local(struct making *k, const struct command_spec *spec, struct buf *b)
+{
+    struct client *c = k->c;
+    uint64_t max = c->all->config->client_output_max_bytes;
+    if (k->m->elements.len <= max && !session_reply(c, spec, b))
+        resp_add_error(b, "ERR '%s' isn't supported inside MULTI", spec->name);
+    if (k->m->elements.len + b->len <= max)
+        return;
+    buf_reset(b, 0);
+    resp_add_error(b, "ERR more than %" PRIu64 " bytes of replies (client_output_max_bytes)", max);
+}
+
 /* This node answers it, now. */
 static void make_local(struct making *k, const struct command_spec *spec, struct resp_command *cmd,
                        struct element e)
@@ -368,8 +382,8 @@ static void make_local(struct making *k, const struct command_spec *spec, struct
     c->cmd = *cmd;
     if (is(spec, "UNWATCH"))
         resp_add_status(&b, "OK");
-    else if (!session_reply(c, spec, &b))
-        resp_add_error(&b, "ERR '%s' isn't supported inside MULTI", spec->name);
+    else
+        answer_local(k, spec, &b);
     c->cmd = exec;
     add_element(&k->m->elements, e, buf_slice(&b));
     buf_fini(&b);
