@@ -236,9 +236,19 @@ static int run_record(struct embedded_change *c, struct store_write *w, struct b
         buf_add_str(replies, "*-1\r\n");
         return rc;
     }
+    size_t start = replies->len;
+    bool full = false;
     resp_add_array(replies, transaction_count(w->cmd));
-    for (transaction_open(&t, w->cmd); rc == 0 && transaction_next(&t);)
-        rc = run_command(c, w, t.spec, &t.cmd, replies);
+    for (transaction_open(&t, w->cmd); rc == 0 && transaction_next(&t);) {
+        size_t last = replies->len;
+        bool writes = !t.spec || command_class_of(t.spec, &t.cmd) != COMMAND_READ;
+        if (full && !writes)
+            embedded_add_cut(c->s, replies, false);
+        else
+            rc = run_command(c, w, t.spec, &t.cmd, replies);
+        if (embedded_cut_reply(c->s, replies, start, last, writes))
+            full = true;
+    }
     transaction_close(&t);
     if (rc == 0)
         w->outcome = STORE_APPLIED;
