@@ -359,6 +359,12 @@ static void make_one(struct making *k, const struct command_spec *spec,
     }
 }
 
+/* An element without a reply would leave the array one short. */
+static bool has_no_reply(const struct command_spec *spec, const struct resp_command *cmd)
+{
+    return is(spec, "CLIENT") && cmd->argc > 1 && slice_is(cmd->argv[1], "REPLY");
+}
+
 /* What was answered here so far and this have room together; beyond that nothing is run. */
 static void answer_local(struct making *k, const struct command_spec *spec, struct buf *b)
 {
@@ -382,6 +388,8 @@ static void make_local(struct making *k, const struct command_spec *spec, struct
     c->cmd = *cmd;
     if (is(spec, "UNWATCH"))
         resp_add_status(&b, "OK");
+    else if (has_no_reply(spec, cmd))
+        resp_add_error(&b, "ERR 'CLIENT REPLY' isn't supported in a transaction");
     else
         answer_local(k, spec, &b);
     c->cmd = exec;

@@ -550,6 +550,17 @@ def test_the_next_replica_compares_when_the_first_is_gone(three):
         assert w.ask("GET", key) == b"$1\r\n2\r\n" and add(3) == b"*1\r\n+OK\r\n"
 
 
+@pytest.mark.parametrize("how", ["OFF", "SKIP", "ON"])
+def test_no_reply_is_missing_in_what_exec_answers(cluster, how):
+    """Else a client waits for one that never comes, or takes the next reply for it."""
+    with Wire(cluster.nodes[0].client_port) as w:
+        for words in ("MULTI",), ("CLIENT", "REPLY", how), ("CLIENT", "REPLY", "ON"), ("PING",):
+            w.ask(*words)
+        no = b"-ERR 'CLIENT REPLY' isn't supported in a transaction\r\n"
+        assert w.ask("EXEC") == b"*3\r\n" + 2 * no + b"+PONG\r\n"
+        assert w.ask("ECHO", "next") == b"$4\r\nnext\r\n"
+
+
 def test_what_may_be_watched_has_bounds(cluster):
     """The keys of one client don't hold up the others of its worker."""
     with Wire(cluster.nodes[0].client_port) as w, Wire(cluster.nodes[0].client_port) as other:
