@@ -1133,6 +1133,39 @@ START_TEST(a_transaction_that_finds_no_room_does_nothing)
 }
 END_TEST
 
+/* Each change of a large value writes all of it: what a transaction comes to is bounded, or one of
+ * a peer would stop at a log that can't be made, with all that is behind it. */
+START_TEST(a_transaction_that_writes_too_much_does_nothing)
+{
+    enum { VALUE = 8 * 1024 * 1024, CHANGES = 600 };
+    struct slice keys[1] = {slice_str("large")}, *commands = mem_calloc(CHANGES, sizeof *commands);
+    struct buf append = BUF_INIT, record = BUF_INIT;
+    struct resp_command cmd = {0};
+    char *set = mem_printf("SET large %0*d", VALUE, 0);
+    b.options.max_bytes = 256 * MB;
+    reopen_store();
+    know_sources();
+    ck_assert_int_eq(run_lines("large", LINES(set), b.clock++), STORE_APPLIED);
+    resp_add_command(&append,
+                     (struct slice[]){slice_str("APPEND"), slice_str("large"), slice_str("1")}, 3);
+    for (int i = 0; i < CHANGES; i++)
+        commands[i] = buf_slice(&append);
+    transaction_add(&record, slice_of("", 0), keys, 1, commands, CHANGES);
+    ck_assert(resp_command_parse(buf_slice(&record), &cmd));
+    struct tx_record r = {.cmd = cmd};
+    ck_assert_int_eq(run_record(&r, 1, 77, b.clock++), STORE_APPLIED);
+    ck_assert_msg(strncmp(last_reply(), "-ERR ", 5) == 0, "%s", last_reply());
+    ck_assert_uint_eq(store_last(b.store, 1, "node-one"), 77);
+    ck_assert_str_eq(read_now("STRLEN large"), ":8388608\r\n");
+    ck_assert_int_eq(run_lines("small", LINES("SET small 1"), b.clock++), STORE_APPLIED);
+    resp_command_fini(&cmd);
+    buf_fini(&record);
+    buf_fini(&append);
+    mem_free(commands);
+    mem_free(set);
+}
+END_TEST
+
 static struct slice version_of(const char *question, uint8_t out[TRANSACTION_VERSION])
 {
     struct line l;
@@ -1872,6 +1905,7 @@ int main(void)
     tcase_add_test(with, a_transaction_is_one_write);
     tcase_add_test(with, commands_of_a_transaction_are_judged_one_by_one);
     tcase_add_test(with, a_transaction_that_finds_no_room_does_nothing);
+    tcase_add_test(with, a_transaction_that_writes_too_much_does_nothing);
     tcase_add_test(with, what_is_watched_must_be_as_it_was);
     tcase_add_test(with, a_late_change_breaks_a_watch);
     tcase_add_test(with, reads_of_a_transaction_see_all_of_another_or_nothing);
