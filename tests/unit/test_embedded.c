@@ -1285,6 +1285,58 @@ START_TEST(reads_of_a_transaction_see_all_of_another_or_nothing)
 }
 END_TEST
 
+/* Eleven times the same. */
+static void check_whole_flush(void *arg, const struct store_read_reply *r)
+{
+    size_t each = (r->reply.len - strlen("*11\r\n")) / 11;
+    (void)arg;
+    ck_assert(r->ok);
+    ck_assert_msg(each * 11 + strlen("*11\r\n") == r->reply.len &&
+                      (each == strlen("$1\r\n1\r\n") || each == strlen("$-1\r\n")),
+                  "torn: %.*s", (int)r->reply.len, (const char *)r->reply.ptr);
+    __atomic_add_fetch(&together_reads, 1, __ATOMIC_RELAXED);
+}
+
+static void *read_flushed_all_the_time(void *arg)
+{
+    static const char *const gets[] = {"GET f1", "GET f2", "GET f2", "GET f2", "GET f2", "GET f2",
+                                       "GET f2", "GET f2", "GET f2", "GET f2", "GET f2", NULL};
+    struct tx_record r;
+    uv_loop_t loop;
+    rcu_thread_register();
+    uv_loop_init(&loop);
+    struct store_reader *reader = store_reader_new(b.store, &loop);
+    tx_record_make(&r, slice_of("", 0), "f1 f2", gets);
+    while (!__atomic_load_n(&together_over, __ATOMIC_RELAXED))
+        store_read(reader, command_find(slice_str("TRANSACTION")), &r.cmd, check_whole_flush, NULL);
+    tx_record_unmake(&r);
+    store_reader_free(reader);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    rcu_thread_unregister();
+    return arg;
+}
+
+START_TEST(reads_of_a_transaction_see_all_of_a_flush_or_nothing)
+{
+    pthread_t thread;
+    know_sources();
+    together_reads = 0;
+    together_over = false;
+    ck_assert_int_eq(pthread_create(&thread, NULL, read_flushed_all_the_time, NULL), 0);
+    uint64_t end = clock_mono_ms() + 400, limit = end + 10000;
+    while (clock_mono_ms() < end ||
+           (__atomic_load_n(&together_reads, __ATOMIC_RELAXED) < 1000 && clock_mono_ms() < limit)) {
+        ck_assert_int_eq(run_lines("f1 f2", LINES("SET f1 1", "SET f2 1"), b.clock++),
+                         STORE_APPLIED);
+        ck_assert_int_eq(flush_at(b.clock++, 0), STORE_APPLIED);
+    }
+    __atomic_store_n(&together_over, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    ck_assert_uint_ge(together_reads, 1000);
+}
+END_TEST
+
 /* `done` brings the next batch, a hundred thousand times: the stack stays where it is. */
 static int chain_left;
 static struct batch chain_batch;
@@ -1909,6 +1961,7 @@ int main(void)
     tcase_add_test(with, what_is_watched_must_be_as_it_was);
     tcase_add_test(with, a_late_change_breaks_a_watch);
     tcase_add_test(with, reads_of_a_transaction_see_all_of_another_or_nothing);
+    tcase_add_test(with, reads_of_a_transaction_see_all_of_a_flush_or_nothing);
     tcase_add_test(with, done_may_bring_the_next_batch);
     tcase_add_test(with, a_full_store_can_be_emptied);
     tcase_add_test(with, a_full_store_gives_its_room_back_each_time);
