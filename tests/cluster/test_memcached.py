@@ -361,6 +361,24 @@ def test_memcached_dies_with_a_cas():
         assert [stored(b, "k") for b in others] == [b"v"] * 2
 
 
+def test_node_dies_with_a_cas():
+    """Its memcached has done it, and nobody was told: the others get what there is."""
+    with rig.Cluster(store="memcache", flags=QUORUM) as cluster:
+        node, first = cluster.nodes[0], cluster.backends[0]
+        with raw(cluster.nodes[1]) as two:
+            assert two.set("k", b"v") == "HD"
+            rig.wait_until(lambda: all(stored(b, "k") == b"v" for b in cluster.backends), "all have it")
+            unique, _ = two.gets("k")
+            first.process.send_signal(subprocess.signal.SIGSTOP)
+            two.socket.sendall(f"ms k 100 C{unique}\r\n".encode() + b"w" * 100 + b"\r\n")
+            rig.wait_until(lambda: unread(first) > 100, "it lies before the memcached")
+            node.kill()
+            first.process.send_signal(subprocess.signal.SIGCONT)
+            rig.wait_until(lambda: stored(first, "k") == b"w" * 100, "it has it")
+            node.start()
+            rig.wait_until(lambda: all(stored(b, "k") == b"w" * 100 for b in cluster.backends), "all have it", 20)
+
+
 def test_memcached_read_repair():
     """What one memcached has forgotten comes back when it is read."""
     with rig.Cluster(store="memcache", flags={**QUORUM, "read-repairs-enabled": "true"}) as cluster:
