@@ -123,6 +123,7 @@ static bool open_store(struct server *s, struct error *e)
                               .self_id = s->me.id,
                               .sync = c->store_sync,
                               .max_bytes = c->store_max_bytes,
+                              .replies_max = c->client_output_max_bytes,
                               .user = c->backend_user,
                               .password = c->backend_password,
                               .stamp_table_bytes = c->stamp_table_bytes,

@@ -16,7 +16,7 @@ EXTRA_DIST += tests/tsan.supp tests/cluster/rig.py tests/cluster/demo.py tests/c
 	tests/cluster/test_faults.py tests/cluster/test_gossip.py tests/cluster/test_racks.py tests/cluster/test_levels.py tests/cluster/test_near.py tests/cluster/test_clock.py tests/cluster/test_ring.py \
 	tests/cluster/test_repair.py tests/cluster/test_memcached.py tests/cluster/test_effects.py tests/cluster/test_commands.py tests/cluster/test_basic.py tests/cluster/test_three_nodes.py tests/cluster/test_kill.py tests/cluster/test_promises.py tests/cluster/test_transactions.py \
 	tests/cluster/memcache_commands.py tests/cluster/test_redis.py tests/cluster/test_redis_fence.py tests/cluster/test_own_store.py tests/cluster/redis_proxy.py tests/cluster/test_memcache.py \
-	tests/cluster/test_alone.py tests/cluster/test_client.py tests/cluster/test_limits.py tests/cluster/test_clients.py tests/cluster/test_session.py tests/cluster/test_errors.py tests/cluster/wire.py \
+	tests/cluster/test_alone.py tests/cluster/test_client.py tests/cluster/test_limits.py tests/cluster/test_clients.py tests/cluster/test_session.py tests/cluster/test_errors.py tests/cluster/test_oracle.py tests/cluster/commands.py tests/cluster/wire.py \
 	tests/cluster/test_admin.py tests/cluster/test_hints_admin.py tests/cluster/test_config.py tests/cluster/test_build.py tests/cluster/test_corners.py \
 	tests/cluster/test_idle.py tests/cluster/test_seeds.py tests/cluster/test_state.py tests/cluster/name_server.py tests/cluster/test_orphans.py tests/cluster/test_replace.py tests/cluster/test_newest.py \
 	tests/cluster/netns.py tests/cluster/netns_delay.py tests/cluster/test_netns.py tests/cluster/test_links.py \

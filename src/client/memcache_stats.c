@@ -67,12 +67,21 @@ static void commands(const struct client *c, struct buf *out)
     }
 }
 
+/* Of the memcached behind this node, as it told last. */
+static void items(const struct client *c, struct buf *out)
+{
+    const struct store_stats *s = store_stats(c->all->requests->store);
+    add(out, "bytes", __atomic_load_n(&s->bytes, __ATOMIC_RELAXED));
+    add(out, "curr_items", __atomic_load_n(&s->keys, __ATOMIC_RELAXED));
+}
+
 static void general(const struct client *c, struct buf *out)
 {
     process(c, out);
     connections(c, out);
     commands(c, out);
     add(out, "threads", c->all->nworkers);
+    items(c, out);
 }
 
 static void settings(const struct client *c, struct buf *out)

@@ -5,11 +5,13 @@
 #include "store/redis_reply.h"
 #include "wire/resp3.h"
 #include "wire/transaction.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ARG_BYTES 32u /* that an argument takes beside its own: heads, at most */
+#define ARG_BYTES   32u    /* that an argument takes beside its own: heads, at most */
+#define WATCHES_MAX 10000u /* keys: a turn must not be spent on those of one client */
 
 /* A command that is kept. */
 struct queued {
@@ -32,6 +34,7 @@ struct multi {
 
     struct buf watched;
     struct watched *watches;
+    uint32_t *by_key; /* their places, by length and bytes */
     size_t nwatches, cap_watches;
     int node;                /* whose versions these are */
     uint64_t since_ms;       /* when that node's state last changed, */
@@ -64,6 +67,7 @@ void client_discard(struct client *c)
     buf_fini(&m->elements);
     mem_free(m->queued);
     mem_free(m->watches);
+    mem_free(m->by_key);
     mem_free(m);
 }
 
@@ -355,6 +359,19 @@ static void make_one(struct making *k, const struct command_spec *spec,
     }
 }
 
+/* What was answered here so far and this have room together; beyond that nothing is run. */
+static void answer_local(struct making *k, const struct command_spec *spec, struct buf *b)
+{
+    struct client *c = k->c;
+    uint64_t max = c->all->config->client_output_max_bytes;
+    if (k->m->elements.len <= max && !session_reply(c, spec, b))
+        resp_add_error(b, "ERR '%s' isn't supported inside MULTI", spec->name);
+    if (k->m->elements.len + b->len <= max)
+        return;
+    buf_reset(b, 0);
+    resp_add_error(b, "ERR more than %" PRIu64 " bytes of replies (client_output_max_bytes)", max);
+}
+
 /* This node answers it, now. */
 static void make_local(struct making *k, const struct command_spec *spec, struct resp_command *cmd,
                        struct element e)
@@ -365,8 +382,8 @@ static void make_local(struct making *k, const struct command_spec *spec, struct
     c->cmd = *cmd;
     if (is(spec, "UNWATCH"))
         resp_add_status(&b, "OK");
-    else if (!session_reply(c, spec, &b))
-        resp_add_error(&b, "ERR '%s' isn't supported inside MULTI", spec->name);
+    else
+        answer_local(k, spec, &b);
     c->cmd = exec;
     add_element(&k->m->elements, e, buf_slice(&b));
     buf_fini(&b);
@@ -385,12 +402,29 @@ static struct slice watched_key(const struct multi *m, size_t i)
     return slice_of(buf_head(&m->watched) + m->watches[i].at, m->watches[i].len);
 }
 
+/* Where in by_key it stands, or would. */
+static size_t place_by_key(const struct multi *m, struct slice key, bool *found)
+{
+    size_t from = 0, to = m->nwatches;
+    *found = false;
+    while (from < to && !*found) {
+        size_t middle = from + (to - from) / 2;
+        struct slice one = watched_key(m, m->by_key[middle]);
+        int order = by_bytes(&one, &key);
+        *found = order == 0;
+        if (order < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return to;
+}
+
 static bool is_watched(const struct multi *m, struct slice key)
 {
-    for (size_t i = 0; i < m->nwatches; i++)
-        if (slice_eq(watched_key(m, i), key))
-            return true;
-    return false;
+    bool found;
+    (void)place_by_key(m, key, &found);
+    return found;
 }
 
 /* Those that are watched in front, in their order, the others behind; each once. */
@@ -572,26 +606,48 @@ static bool exec(struct client *c, const struct command_spec *spec)
 /* ---- WATCH ------------------------------------------------------------------------------------
  */
 
+/* In the record: a key and its version. */
+static size_t bytes_of_watch(size_t len)
+{
+    return len + ARG_BYTES + TRANSACTION_VERSION;
+}
+
+static void add_watch(struct multi *m, struct slice key)
+{
+    bool found;
+    size_t place = place_by_key(m, key, &found);
+    if (found)
+        return;
+    if (m->nwatches == m->cap_watches) {
+        m->cap_watches = m->cap_watches ? 2 * m->cap_watches : 8;
+        m->watches = mem_realloc(m->watches, m->cap_watches * sizeof *m->watches);
+        m->by_key = mem_realloc(m->by_key, m->cap_watches * sizeof *m->by_key);
+    }
+    memmove(&m->by_key[place + 1], &m->by_key[place], (m->nwatches - place) * sizeof *m->by_key);
+    m->by_key[place] = (uint32_t)m->nwatches;
+    m->watches[m->nwatches++] = (struct watched){.at = m->watched.len, .len = key.len};
+    buf_add(&m->watched, key.ptr, key.len);
+    m->bytes += bytes_of_watch(key.len);
+    m->args++;
+}
+
 /* Those of `cmd` that it doesn't watch yet. Returns how many it watched before. */
 static size_t add_watches(struct multi *m, const struct resp_command *cmd)
 {
     size_t before = m->nwatches;
-    for (size_t i = 1; i < cmd->argc; i++) {
-        struct slice key = cmd->argv[i];
-        if (is_watched(m, key))
-            continue;
-        if (m->nwatches == m->cap_watches) {
-            m->cap_watches = m->cap_watches ? 2 * m->cap_watches : 8;
-            m->watches = mem_realloc(m->watches, m->cap_watches * sizeof *m->watches);
-        }
-        m->watches[m->nwatches++] = (struct watched){.at = m->watched.len, .len = key.len};
-        buf_add(&m->watched, key.ptr, key.len);
-    }
+    for (size_t i = 1; i < cmd->argc; i++)
+        add_watch(m, cmd->argv[i]);
     return before;
 }
 
 static void drop_watches(struct multi *m, size_t from)
 {
+    size_t kept = 0;
+    for (size_t i = 0; i < m->nwatches; i++)
+        if (m->by_key[i] < from)
+            m->by_key[kept++] = m->by_key[i];
+    for (size_t i = from; i < m->nwatches; i++, m->args--)
+        m->bytes -= bytes_of_watch(m->watches[i].len);
     if (from < m->nwatches)
         m->watched.len = m->watches[from].at;
     m->nwatches = from;
@@ -719,11 +775,30 @@ static bool must_catch_up(struct client *c, int node)
     return !reached && client_lags(c);
 }
 
+/* Of what it is told once more it doesn't know yet that this is no more. */
+static bool has_room_to_watch(const struct client *c)
+{
+    size_t bytes = c->multi ? c->multi->bytes : 0, n = c->multi ? c->multi->nwatches : 0;
+    for (size_t i = 1; i < c->cmd.argc; i++)
+        bytes += c->cmd.argv[i].len;
+    return n + c->cmd.argc - 1 <= WATCHES_MAX && bytes <= RESP_COMMAND_MAX / 2;
+}
+
+static bool fail_watches(struct client *c, const struct command_spec *spec)
+{
+    char text[120];
+    snprintf(text, sizeof text, "ERR too much to watch: more than %u keys or %u bytes of them",
+             WATCHES_MAX, RESP_COMMAND_MAX / 2);
+    return client_fail(c, spec, text);
+}
+
 static bool watch(struct client *c, const struct command_spec *spec)
 {
     struct requests *rs = c->all->requests;
     if (c->multi && c->multi->open)
         return client_fail(c, spec, "ERR WATCH inside MULTI is not allowed");
+    if (!has_room_to_watch(c))
+        return fail_watches(c, spec);
     if (requests_direct(rs))
         return watch_own(c, spec);
     if (!one_owner(c))

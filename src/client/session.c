@@ -19,6 +19,16 @@ static bool answer(struct client *c, const struct command_spec *spec, struct buf
     return true;
 }
 
+bool session_too_large(const struct client *c, struct buf *b)
+{
+    uint64_t max = c->all->config->client_output_max_bytes;
+    if (b->len <= max)
+        return false;
+    buf_reset(b, 0);
+    resp_add_error(b, "ERR more than %" PRIu64 " bytes of replies (client_output_max_bytes)", max);
+    return true;
+}
+
 struct slice session_arg(const struct client *c, size_t i)
 {
     return i < c->cmd.argc ? c->cmd.argv[i] : slice_of("", 0);

@@ -44,6 +44,9 @@ struct subcommand {
 void session_subcommand(struct client *c, struct buf *b, const char *container,
                         const struct subcommand *subs, size_t n);
 
+/* What a command repeats as often as its arguments ask for it ends at client_output_max_bytes: then
+ * an error takes the reply's place, and this is true. */
+bool session_too_large(const struct client *c, struct buf *b);
 /* Empty where there are fewer. */
 struct slice session_arg(const struct client *c, size_t i);
 /* How much of an argument an error quotes. */

@@ -286,6 +286,8 @@ static void command_info(struct client *c, struct buf *b)
             add_info(c->all, b, s, about);
         else
             resp_add_nil(b);
+        if (session_too_large(c, b))
+            return;
     }
 }
 
@@ -556,15 +558,18 @@ static void command_docs(struct client *c, struct buf *b)
         each(c->all, b, is_command, nothing, add_docs);
         return;
     }
-    for (size_t i = 2; i < c->cmd.argc; i++) {
+    bool large = false;
+    for (size_t i = 2; i < c->cmd.argc && !large; i++) {
         const struct command_about *about = command_about_find(session_arg(c, i));
         const struct command_spec *s = about ? spec_of(c->all, about) : NULL;
         if (!s)
             continue;
         add_docs(c->all, &all, s, about);
+        large = session_too_large(c, &all);
         n++;
     }
-    resp_add_array(b, 2 * n);
+    if (!large)
+        resp_add_array(b, 2 * n);
     buf_add(b, buf_head(&all), all.len);
     buf_fini(&all);
 }

@@ -380,6 +380,7 @@ static struct embedded *embedded_new(const struct store_options *o)
     store_base_init(&s->base, &ops);
     s->page = (size_t)sysconf(_SC_PAGESIZE);
     s->max_bytes = o->max_bytes;
+    s->replies_max = o->replies_max;
     s->newest_overwrite = o->clock_floor;
     s->reserve = o->max_bytes / 16 < RESERVE_MAX ? o->max_bytes / 16 : RESERVE_MAX;
     if (s->reserve < RESERVE_PAGES * s->page)

@@ -92,6 +92,7 @@ struct embedded {
     MDB_dbi keys, due, numbers, meta;
     size_t page; /* bytes */
     uint64_t max_bytes;
+    uint64_t replies_max;  /* see struct store_options */
     uint64_t reserve;      /* bytes only deletes may take, so that a full store can be emptied */
     uint64_t forget_below; /* atomic, the writer's: no write with a lower stamp comes any more */
     uint64_t forgotten;    /* atomic: the newest stamp that went with a tombstone */
@@ -160,6 +161,13 @@ struct embedded {
     uint64_t sync_upto; /* of sync_active */
     bool unsynced;
 };
+
+/* The replies of a transaction begin at `start`. Is the one at `last` too much? Then an error takes
+ * its place. embedded_read.c; any thread. */
+bool embedded_cut_reply(const struct embedded *s, struct buf *replies, size_t start, size_t last,
+                        bool wrote);
+/* That error. */
+void embedded_add_cut(const struct embedded *s, struct buf *replies, bool wrote);
 
 static inline MDB_val mdb_val_of(const void *p, size_t n)
 {

@@ -242,12 +242,34 @@ static int refuse_record(struct embedded_change *c, struct embedded_mark before,
     return 0;
 }
 
+/* Its commands, one by one; what is left out of a reply that grows too large only reads. */
+static int run_commands(struct embedded_change *c, struct store_write *w, size_t start,
+                        struct buf *replies, bool *too_much)
+{
+    size_t from = c->tail.now.at;
+    struct transaction t;
+    bool full = false;
+    int rc = 0;
+    for (transaction_open(&t, w->cmd); rc == 0 && !*too_much && transaction_next(&t);) {
+        size_t last = replies->len;
+        bool writes = !t.spec || command_class_of(t.spec, &t.cmd) != COMMAND_READ;
+        if (full && !writes)
+            embedded_add_cut(c->s, replies, false);
+        else
+            rc = run_command(c, w, t.spec, &t.cmd, replies);
+        if (embedded_cut_reply(c->s, replies, start, last, writes))
+            full = true;
+        *too_much = c->open && c->tail.now.at - from > TRANSACTION_MAX;
+    }
+    transaction_close(&t);
+    return rc;
+}
+
 /* A client's transaction: all of its commands or none; each is judged by itself. */
 static int run_record(struct embedded_change *c, struct store_write *w, struct buf *replies)
 {
     struct embedded_mark before = embedded_mark(c);
     size_t start = replies->len;
-    struct transaction t;
     bool same, too_much = false;
     int rc = is_as_watched(c, w->cmd, &same);
     if (rc != 0 || !same) {
@@ -255,11 +277,7 @@ static int run_record(struct embedded_change *c, struct store_write *w, struct b
         return rc;
     }
     resp_add_array(replies, transaction_count(w->cmd));
-    for (transaction_open(&t, w->cmd); rc == 0 && !too_much && transaction_next(&t);) {
-        rc = run_command(c, w, t.spec, &t.cmd, replies);
-        too_much = c->open && c->tail.now.at - before.tail.at > TRANSACTION_MAX;
-    }
-    transaction_close(&t);
+    rc = run_commands(c, w, start, replies, &too_much);
     if (rc == 0 && too_much)
         return refuse_record(c, before, w, start, replies);
     if (rc == 0)

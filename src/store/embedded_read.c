@@ -3,6 +3,7 @@
 #include "store/embedded.h"
 #include "store/strings.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #define XXH_INLINE_ALL
@@ -168,12 +169,37 @@ static int read_versions(struct look *l, const struct resp_command *cmd, struct 
 static int run_read(struct look *l, const struct command_spec *spec, const struct resp_command *cmd,
                     struct buf *reply);
 
+void embedded_add_cut(const struct embedded *s, struct buf *replies, bool wrote)
+{
+    resp_add_error(replies,
+                   "ERR more than %" PRIu64 " bytes of replies (client_output_max_bytes)%s",
+                   s->replies_max, wrote ? "; the write took effect" : "");
+}
+
+bool embedded_cut_reply(const struct embedded *s, struct buf *replies, size_t start, size_t last,
+                        bool wrote)
+{
+    if (!s->replies_max || replies->len - start <= s->replies_max)
+        return false;
+    replies->len = last;
+    embedded_add_cut(s, replies, wrote);
+    return true;
+}
+
 static int read_all(struct look *l, const struct resp_command *record, struct buf *reply)
 {
     struct transaction t;
+    bool full = false;
+    size_t start = reply->len;
     resp_add_array(reply, transaction_count(record));
-    for (transaction_open(&t, record); l->rc == 0 && transaction_next(&t);)
-        l->rc = run_read(l, t.spec, &t.cmd, reply);
+    for (transaction_open(&t, record); l->rc == 0 && transaction_next(&t);) {
+        size_t last = reply->len;
+        if (full)
+            embedded_add_cut(store_of(l->r), reply, false);
+        else
+            l->rc = run_read(l, t.spec, &t.cmd, reply);
+        full = full || embedded_cut_reply(store_of(l->r), reply, start, last, false);
+    }
     transaction_close(&t);
     return l->rc;
 }

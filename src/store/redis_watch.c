@@ -211,13 +211,15 @@ void redis_watches_end(struct redis_watches *all)
         unlink_watch(w);
         mem_free(w);
     }
-    for (struct redis_watch *w = all->all; w; w = w->next) {
+    for (struct redis_watch *w = all->all, *next; w; w = next) {
         struct backend_conn *conn = w->conn;
+        bool unsent = w->fn && !w->sent; /* else the end of its connection is the answer, */
+        next = w->next;                  /* and to whom it comes may give it back */
         w->conn = NULL;
         w->all = NULL;
         if (conn)
             backend_conn_free(conn);
-        if (w->fn)
+        if (unsent)
             answer_broken(w, "closed");
     }
     *all = (struct redis_watches){.all = NULL};

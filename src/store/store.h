@@ -106,6 +106,9 @@ struct store_options {
     int sync; /* enum sync_policy of config/config.h: always, interval, never */
     uint64_t max_bytes;
     uint64_t log_bytes; /* of recent writes, before they go into the file; 0: as it should be */
+    /* bytes that what a transaction's commands answer may have together: beyond them errors take
+       the place of replies, and nothing more is read. 0: any */
+    uint64_t replies_max;
     /* redis, memcached */
     const char *host; /* or a unix path in `unix_path` */
     uint16_t port;

@@ -189,9 +189,9 @@ GEODIST geo town town ?unit
 GEOHASH geo *town
 2: GEOSEARCH geo ({FROMMEMBER town}|{FROMLONLAT lon lat}) ({BYRADIUS radius unit}|{BYBOX radius radius unit}) *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count ?ANY})
 GEOSEARCHSTORE zset geo FROMLONLAT lon lat BYRADIUS radius unit *(STOREDIST|ASC|{COUNT count})
-GEORADIUS geo lon lat radius unit *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count}|{STORE zset}|{STOREDIST zset})
+GEORADIUS geo lon lat radius unit *(ASC|DESC|WITHCOORD|WITHDIST|WITHHASH|{COUNT count}) ?({STORE zset}|{STOREDIST zset})
 GEORADIUS_RO geo lon lat radius unit *(WITHCOORD|WITHDIST|{COUNT count ANY})
-GEORADIUSBYMEMBER geo town radius unit *(ASC|WITHCOORD|{STORE zset})
+GEORADIUSBYMEMBER geo town radius unit *(ASC|WITHCOORD) ?{STORE zset}
 GEORADIUSBYMEMBER_RO geo town radius unit *(WITHCOORD|WITHHASH|DESC)
 
 2: SETBIT bits offset bit
@@ -312,7 +312,7 @@ AFTER = {"SPOP": lambda words: words[1:2] if words[-1] != b"1000" else [],
          "EVAL": lambda words: words[3:4] if len(words) > 1 and b"'*'" in words[1] else []}
 
 # Spoiled by leaving out only: what they add is what was meant, and has an order.
-KEPT = ("SADD", "ZADD", "ZUNIONSTORE", "GEOADD", "ZINCRBY", "XADD", "SPOP", "EVAL", "SORT", "RENAME", "COPY", "XCLAIM", "COMMAND",
+KEPT = ("SADD", "ZADD", "ZUNIONSTORE", "GEOADD", "ZINCRBY", "XADD", "SPOP", "EVAL", "EVAL_RO", "SORT", "RENAME", "COPY", "XCLAIM", "COMMAND",
         "SCAN", "SSCAN", "HSCAN", "ZSCAN")
 
 NUMBERS = [b"-0", b"+1", b"01", b" 1", b"1 ", b"1.5", b"1e3", b"0x10", b"inf", b"-inf", b"nan", b"", b"abc", b"9223372036854775807",
@@ -339,7 +339,7 @@ SCRIPTS = [b"return redis.call('get',KEYS[1])", b"return redis.call('type',KEYS[
 
 # What a transaction isn't made of: these cover the whole ring or change the connection, and the server takes more of CLIENT.
 NOT_IN_MULTI = ("MULTI EXEC DISCARD WATCH DBSIZE KEYS SCAN RANDOMKEY FLUSHALL FLUSHDB SCRIPT FUNCTION SORT SORT_RO HELLO AUTH RESET CLIENT "
-                "EVALSHA FCALL").split()
+                "EVALSHA EVALSHA_RO FCALL FCALL_RO").split()
 NOT_IN_MULTI_LINES = ("EVAL script count any", 'EVAL "return redis.sha1hex(\'x\')" 0', "XINFO (HELP|NOPE|{HELP x})", "XGROUP (HELP|NOPE|{HELP x})",
                       "OBJECT (HELP|NOPE|{HELP x})")  # have no key
 

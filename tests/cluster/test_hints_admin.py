@@ -64,7 +64,7 @@ def balance(node):
 LIVE = {"hint_sync": "never", "hint_ttl_seconds": 77, "hint_store_max_bytes": 123456,
         "hint_store_max_bytes_per_peer": 1234, "hint_drain_rate": 99, "hint_drain_interval_ms": 55,
         "dc_compression": "lz4", "dc_rate": 5000, "sloppy_quorum": False, "read_repairs_enabled": True,
-        "read_consistency": "DC_QUORUM", "write_consistency": "DC_SAFE_QUORUM"}
+        "read_consistency": "DC_QUORUM", "write_consistency": "DC_SAFE_QUORUM", "allow_flush": True}
 
 
 def shown(value):
@@ -91,7 +91,6 @@ def test_config_get_set_dump():
         assert "allowed always, interval, never" in refused(a, "config", "set", "hint_sync", "x")
         for words in (["get", "frob"], ["set", "frob", "1"], ["get", ""], ["get", "hint-drain-rate"]):
             assert "there is no option" in refused(a, "config", *words)
-        assert "not supported yet" in refused(a, "config", "get", "allow_flush")
         assert a.admin("config", "dump") == {**before, **LIVE}
         text = a.admin_run("config", "get", "hint_drain_rate").stdout.decode().split()
         assert text == ["hint_drain_rate", "99"]

@@ -183,7 +183,7 @@ def test_limits_many_clients_give_their_buffers_back(store):
     value = b"v" * 2000
     data = (command("SET", "burst", value) + command("GET", "burst") * 3) * 5
     size = (5 + 3 * len(bulk(value))) * 5
-    with rig.Cluster(1, store=store) as c:
+    with rig.Cluster(1, store=store, flags={"timeout": "60000"}) as c:
         node = c.nodes[0]
         p99(node, 200)
         before = node.memory()
@@ -245,3 +245,45 @@ def test_limits_an_answer_that_comes_late_disturbs_no_later_one(who):
         assert 0 <= int(w.ask("GET", "counter").split(b"\r\n")[1]) <= 4
         w.send(b"".join(command("INCR", "after") for _ in range(100)))
         assert [w.reply() for _ in range(100)] == [b":%d\r\n" % i for i in range(1, 101)]
+
+
+# ---- what is answered here, many times --------------------------------------------------------------
+
+def test_limits_a_reply_doesnt_repeat_itself_without_end():
+    """COMMAND's arguments, and the commands of a transaction, may ask for the same again and again."""
+    too_much = b"-ERR more than %d bytes of replies (client_output_max_bytes)\r\n" % CAP
+    with rig.Cluster(1, flags={"client-output-max-bytes": str(CAP)}) as c:
+        node = c.nodes[0]
+        with Wire(node.client_port) as w:
+            assert w.ask("COMMAND", "INFO", *["set"] * 100).count(b"denyoom") == 100
+            before = node.memory()
+            assert w.ask("COMMAND", "INFO", *["set"] * 100000) == too_much
+            assert w.ask("COMMAND", "DOCS", *["set"] * 100000) == too_much
+            w.send(command("MULTI") + command("COMMAND") * 5000 + command("SET", "done", "1") + command("EXEC"))
+            assert [w.reply() for _ in range(5002)] == [b"+OK\r\n"] + [b"+QUEUED\r\n"] * 5001
+            got = w.reply()
+            assert got.startswith(b"*5001\r\n*") and got.endswith(too_much + b"+OK\r\n")
+            assert len(got) < CAP + 5001 * len(too_much)
+            assert node.memory() - before < 4 * CAP
+            assert w.ask("GET", "done") == b"$1\r\n1\r\n"
+
+
+@pytest.mark.parametrize("last", [("GET", "small"), ("SET", "done", "1")], ids=["reads", "writes"])
+def test_limits_a_transaction_answers_so_much_and_no_more(last):
+    """The embedded store's; of a Redis behind the node it is that one's affair."""
+    too_much = b"-ERR more than %d bytes of replies (client_output_max_bytes)\r\n" % CAP
+    with rig.Cluster(1, flags={"client-output-max-bytes": str(CAP)}) as c:
+        node = c.nodes[0]
+        with Wire(node.client_port) as w:
+            assert w.ask("SET", "fat", b"x" * MB) == w.ask("SET", "small", "1") == b"+OK\r\n"
+            before = node.memory()
+            w.send(command("MULTI") + command("GET", "fat") * 2 + command(*last) + command("EXEC"))
+            assert [w.reply() for _ in range(4)][-1] == b"+QUEUED\r\n"
+            assert len(w.reply()) > 2 * MB
+            w.send(command("MULTI") + command("GET", "fat") * 600 + command(*last) + command("EXEC"))
+            assert [w.reply() for _ in range(602)][-1] == b"+QUEUED\r\n"
+            got = w.reply()
+            assert got.startswith(b"*601\r\n$%d\r\n" % MB) and got.count(too_much) == 597 + (last[0] == "GET")
+            assert got.endswith(too_much if last[0] == "GET" else b"+OK\r\n")
+            assert node.memory() - before < 8 * CAP
+        assert node.client().ping()

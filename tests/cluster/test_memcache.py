@@ -323,6 +323,8 @@ def test_memcache_stats_count(alone):
     assert ours == {"cmd_set": 2, "cmd_get": 2, "get_hits": 1, "get_misses": 1, "incr_hits": 1, "delete_hits": 1,
                     "cmd_touch": 1, "touch_misses": 1, "cas_misses": 1}
     assert int(after["pid"]) == alone.process.pid and after["version"] == "1.6.18"
+    ask(alone, b"set an-item 0 0 1\r\n1\r\n")
+    rig.wait_until(lambda: int(stats()["curr_items"]) > 0 and int(stats()["bytes"]) > 0, "its memcached tells of its items")
     assert ask(alone, b"stats items\r\n", b"stats slabs\r\n") == b"END\r\nEND\r\n"
     assert b"STAT flush_enabled yes\r\n" in ask(alone, b"stats settings\r\n")
     assert ask(alone, b"stats reset\r\n").startswith(b"CLIENT_ERROR stats reset isn't supported")

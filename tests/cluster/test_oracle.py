@@ -161,9 +161,15 @@ DIFFERENCES = [
      got == b"-ERR '%s' isn't supported with a pattern: the keys that it reads may lie on any nodes\r\n" % name.encode()),
     ("what is trimmed to about so much (~ without LIMIT) is trimmed exactly, on each replica the same",
      lambda name, words, want, got: name == "XTRIM" and b"~" in words and want[:1] == got[:1] == b":"),
+    ("COMMAND GETKEYS: a number of keys that isn't one has no keys; Redis reads as much of it as is one",
+     lambda name, words, want, got: name == "COMMAND" and words[1].upper().startswith(b"GETKEYS") and any(map(half_a_number, words[3:]))),
     ("an error quotes at most 128 bytes of an argument",
      lambda name, words, want, got: got[:5] == want[:5] == b"-ERR " and max(map(len, words)) > 128 and len(os.path.commonprefix([want, got])) > 128),
 ]
+
+
+def half_a_number(word):
+    return re.match(rb"\s*[+-]?\d", word) and not re.fullmatch(rb"0|-?[1-9]\d*", word)
 
 
 def has_pattern(words):
@@ -186,6 +192,12 @@ def oracle(tmp_path_factory):
     server.start()
     yield server
     server.kill()
+
+
+def empty(server):
+    """Of keys, and of what FLUSHALL leaves."""
+    with Wire(server.path) as w:
+        assert [w.ask(*line.split()) for line in ("FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH")] == [b"+OK\r\n"] * 3
 
 
 def payloads(server):
@@ -258,7 +270,7 @@ def test_oracle_two_redis_servers_differ_in_no_more(oracle, tmp_path):
     another = rig.RedisServer(str(tmp_path), "another")
     another.start()
     try:
-        oracle.client().flushall()
+        empty(oracle)
         with Wire(oracle.path) as theirs, Wire(another.path) as ours:
             run(Commands(seed, int(time.time()), dumps=payloads(oracle)), seed, theirs, ours, COUNT // 4, agree)
     finally:
@@ -282,7 +294,7 @@ def kept(server):
 @pytest.mark.parametrize("store,nodes", [("redis", 1), ("redis", 3), ("embedded", 1), ("embedded", 3)])
 def test_oracle_random_commands_are_answered_as_by_redis(oracle, store, nodes):
     seed = seed_of()
-    oracle.client().flushall()
+    empty(oracle)
     names = STRINGS if store == "embedded" else None
     commands = Commands(seed, int(time.time()), names, payloads(oracle))
     with rig.Cluster(nodes, store=store, flags={"allow-flush": "true"}) as c, Wire(oracle.path) as theirs, Wire(c.nodes[0].client_port) as ours:

@@ -1,5 +1,7 @@
 """MULTI, EXEC, DISCARD, WATCH, UNWATCH: byte for byte as a redis-server, and as one on all replicas."""
+import os
 import random
+import signal
 import threading
 import time
 
@@ -546,3 +548,38 @@ def test_the_next_replica_compares_when_the_first_is_gone(three):
             rig.wait_until(lambda n=node: n.client().get(key) == b"2", "all have it")
         assert w.ask("WATCH", key) == b"+OK\r\n"
         assert w.ask("GET", key) == b"$1\r\n2\r\n" and add(3) == b"*1\r\n+OK\r\n"
+
+
+def test_what_may_be_watched_has_bounds(cluster):
+    """The keys of one client don't hold up the others of its worker."""
+    with Wire(cluster.nodes[0].client_port) as w, Wire(cluster.nodes[0].client_port) as other:
+        keys = [f"{{many}}{i}" for i in range(10000)]
+        too_much = b"-ERR too much to watch: more than 10000 keys or 270532608 bytes of them\r\n"
+        assert w.ask("WATCH", *keys, "{many}x") == too_much
+        assert w.ask("WATCH", *keys[5000:]) == w.ask("WATCH", *keys[:5000]) == b"+OK\r\n"
+        if not (cluster.store == "redis" and len(cluster.nodes) == 1):  # it watches by itself
+            assert w.ask("WATCH", "{many}x") == too_much
+        assert other.ask("SET", keys[7], "1") == b"+OK\r\n"
+        assert w.ask("MULTI") + w.ask("GET", keys[8]) + w.ask("EXEC") == b"+OK\r\n+QUEUED\r\n*-1\r\n"
+        assert w.ask("WATCH", keys[8]) + w.ask("MULTI") + w.ask("GET", keys[8]) == b"+OK\r\n+OK\r\n+QUEUED\r\n"
+        assert w.ask("EXEC") == b"*1\r\n$-1\r\n"
+
+
+def test_a_node_ends_while_its_redis_holds_transactions_back():
+    """Those that watch by connections of their own: EXEC gets an answer, whatever it is, and the end is clean."""
+    with rig.Cluster(1, store="redis") as c:
+        node, backend = c.nodes[0], c.backends[0]
+        ws = [Wire(node.client_port) for _ in range(3)]
+        for w in ws:
+            assert w.ask("WATCH", "a") + w.ask("MULTI") + w.ask("INCR", "a") == b"+OK\r\n+OK\r\n+QUEUED\r\n"
+        os.kill(backend.process.pid, signal.SIGSTOP)
+        for w in ws:
+            w.send(command("EXEC"))
+        ws.append(Wire(node.client_port))
+        assert ws[-1].ask("CLIENT", "ID").startswith(b":")
+        try:
+            node.stop()
+        finally:
+            os.kill(backend.process.pid, signal.SIGCONT)
+        for w in ws:
+            w.close()

@@ -229,6 +229,10 @@ static const struct {
     {"XREADGROUP GROUP g c STREAMS k j >", UNBALANCED},
     {"XREADGROUP COUNT 1 NOACK STREAMS k >", "ERR Missing GROUP option for XREADGROUP"},
     {"XREADGROUP COUNT 1 GROUP g c STREAMS", "ERR syntax error"},
+    {"COMMAND", NULL},
+    {"ACL NOPE", "ERR unknown subcommand 'NOPE'. Try ACL HELP."},
+    {"CONFIG nope", "ERR unknown subcommand 'nope'. Try CONFIG HELP."},
+    {"CLIENT SETINFO LIB-NAME x", NULL}, /* of 7.2 */
 };
 
 START_TEST(test_arity)
@@ -238,6 +242,28 @@ START_TEST(test_arity)
     ck_assert(command_arity_ok(l.spec, &l.cmd, &e) == !arities[_i].error);
     ck_assert_str_eq(e.text, arities[_i].error ? arities[_i].error : "");
     line_free(&l);
+}
+END_TEST
+
+/* What Redis looks at before EXEC, and what it says only then. */
+START_TEST(test_queued)
+{
+    static const struct {
+        const char *line;
+        bool may;
+    } lines[] = {
+        {"GET k", true},          {"GET", false},           {"GET k k", false},
+        {"ZUNION 0 k", true},     {"ZUNION x k", true},     {"ZUNION 9 k", true},
+        {"EVAL s 3 k", true},     {"MSET k v k", true},     {"XREAD STREAMS k j 0", true},
+        {"OBJECT NOPE k", false}, {"OBJECT FREQ", false},   {"ACL NOPE", false},
+        {"CONFIG GET", false},    {"XGROUP CREATE", false}, {"COMMAND", true},
+        {"EVAL s", false},        {"CLIENT NOPE", true}, /* it has more than Redis 7.0's */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        struct line l = line_make(lines[i].line);
+        ck_assert_msg(command_may_be_queued(l.spec, &l.cmd) == lines[i].may, "%s", lines[i].line);
+        line_free(&l);
+    }
 }
 END_TEST
 
@@ -718,6 +744,7 @@ int main(void)
     suite_add_tcase(s, table);
     TCase *lines = tcase_create("lines");
     tcase_add_loop_test(lines, test_arity, 0, ARRAY_LEN(arities));
+    tcase_add_test(lines, test_queued);
     tcase_add_test(lines, test_long_subcommand_is_cut);
     tcase_add_loop_test(lines, test_kind, 0, ARRAY_LEN(kinds));
     tcase_add_test(lines, test_more_keys_than_room);
