@@ -6,7 +6,8 @@
  * I MS MA c            MS MA MD C5 (I)          it is gone (or stale): MD (I) MA C5 c v          MA
  *     MG c N T R         MG N T R
  *
- * Where the answer was lost, they get a copy of what there is. */
+ * Where the answer was lost, they get a copy of what there is. Of a key that isn't there they hear
+ * nothing: a memcached that has started anew has none, and they keep theirs. */
 #include "request/effect_parts.h"
 #include "wire/memcache_command.h"
 #include <stdio.h>
@@ -145,10 +146,8 @@ int effect_memcache_recover(const struct resp_command *cmd, const struct slice *
     int64_t expires = -1;
     if (resp_reply_is_error(replies[0]) || resp_reply_is_error(replies[1]))
         return -1;
-    if (!reply_parts(replies[0], &code, &value, &flags)) {
-        add_words(out, "MD", cmd->argv[1], "");
-        return 1;
-    }
+    if (!reply_parts(replies[0], &code, &value, &flags))
+        return 0;
     if (reply_parts(replies[1], &code, &text, &none))
         (void)!named_number(text, "exp=", &expires);
     snprintf(client_flags, sizeof client_flags, "F%.*s",

@@ -432,15 +432,19 @@ static void lose_effect(struct writer *w, const struct command_spec *spec,
     log_notice("the other replicas may lack what '%s' did: they will get it", spec->name);
 }
 
+/* The number of a memcached doesn't tell of what wasn't answered: all that the log has. */
 void writer_effects_stand_at(struct writer *w, uint64_t seq)
 {
+    if (w->o.config->data_store == DATA_STORE_MEMCACHE)
+        seq = hint_log_appended(w->own.peer->log).seq;
     if (seq <= hint_log_acked(w->own.peer->log).seq)
         return;
     own_hold(&w->own);
     w->effects.look_upto = seq;
 }
 
-/* Records of effects that the store has, and of which nobody knows whether the others do. */
+/* Records of effects that the store has, or may have, and of which nobody knows whether the others
+ * do. */
 static void look_for_lost(struct writer *w)
 {
     struct effects *e = &w->effects;

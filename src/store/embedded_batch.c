@@ -10,6 +10,10 @@
 
 #define CHANGE_MAX ((size_t)32 * 1024 * 1024)
 
+/* What the commands of a transaction may write together. Of a large value each change writes all of
+ * it; more than this comes of that alone, since whatever stands in a record fits. */
+#define TRANSACTION_MAX ((size_t)RESP_COMMAND_MAX + 64u * 1024 * 1024)
+
 /* One write on its way through the change. */
 struct run {
     struct embedded_change *c;
@@ -226,20 +230,27 @@ static int is_as_watched(struct embedded_change *c, const struct resp_command *r
     return rc;
 }
 
-/* A client's transaction: all of its commands or none; each is judged by itself. */
-static int run_record(struct embedded_change *c, struct store_write *w, struct buf *replies)
+/* An error of its own, which counts as applied: no replica could take it, however long it waits. */
+static int refuse_record(struct embedded_change *c, struct embedded_mark before,
+                         struct store_write *w, size_t start, struct buf *replies)
 {
+    embedded_rewind(c, before);
+    replies->len = start;
+    resp_add_error(replies, "ERR a transaction's changes come to more than %zu bytes in the store",
+                   TRANSACTION_MAX);
+    w->outcome = STORE_APPLIED;
+    return 0;
+}
+
+/* Its commands, one by one; what is left out of a reply that grows too large only reads. */
+static int run_commands(struct embedded_change *c, struct store_write *w, size_t start,
+                        struct buf *replies, bool *too_much)
+{
+    size_t from = c->tail.now.at;
     struct transaction t;
-    bool same;
-    int rc = is_as_watched(c, w->cmd, &same);
-    if (rc != 0 || !same) {
-        buf_add_str(replies, "*-1\r\n");
-        return rc;
-    }
-    size_t start = replies->len;
     bool full = false;
-    resp_add_array(replies, transaction_count(w->cmd));
-    for (transaction_open(&t, w->cmd); rc == 0 && transaction_next(&t);) {
+    int rc = 0;
+    for (transaction_open(&t, w->cmd); rc == 0 && !*too_much && transaction_next(&t);) {
         size_t last = replies->len;
         bool writes = !t.spec || command_class_of(t.spec, &t.cmd) != COMMAND_READ;
         if (full && !writes)
@@ -248,8 +259,27 @@ static int run_record(struct embedded_change *c, struct store_write *w, struct b
             rc = run_command(c, w, t.spec, &t.cmd, replies);
         if (embedded_cut_reply(c->s, replies, start, last, writes))
             full = true;
+        *too_much = c->open && c->tail.now.at - from > TRANSACTION_MAX;
     }
     transaction_close(&t);
+    return rc;
+}
+
+/* A client's transaction: all of its commands or none; each is judged by itself. */
+static int run_record(struct embedded_change *c, struct store_write *w, struct buf *replies)
+{
+    struct embedded_mark before = embedded_mark(c);
+    size_t start = replies->len;
+    bool same, too_much = false;
+    int rc = is_as_watched(c, w->cmd, &same);
+    if (rc != 0 || !same) {
+        buf_add_str(replies, "*-1\r\n");
+        return rc;
+    }
+    resp_add_array(replies, transaction_count(w->cmd));
+    rc = run_commands(c, w, start, replies, &too_much);
+    if (rc == 0 && too_much)
+        return refuse_record(c, before, w, start, replies);
     if (rc == 0)
         w->outcome = STORE_APPLIED;
     return rc;

@@ -182,18 +182,18 @@ static void publish(struct embedded_change *c)
     if (memtable_is_empty(t))
         t->began_ms = clock_mono_ms();
     wal_commit(&c->tail);
+    s->batches = c->tail.number;
     (void)__atomic_add_fetch(&s->changing, 1, __ATOMIC_SEQ_CST);
     memtable_publish(t);
+    if (c->flush.time)
+        embedded_flush_set(s, c->flush);
     (void)__atomic_add_fetch(&s->changing, 1, __ATOMIC_SEQ_CST);
     t->growth += c->growth;
     if (c->next_due < t->next_due)
         t->next_due = c->next_due;
-    s->batches = c->tail.number;
     s->unsynced = true;
     s->totals = c->totals;
     s->dead = c->dead;
-    if (c->flush.time)
-        embedded_flush_set(s, c->flush);
     embedded_show_totals(s);
 }
 

@@ -325,6 +325,61 @@ def test_memcached_uniques():
         rig.wait_until(lambda: [number(b, "n") for b in cluster.backends] == [90] * 3, "all have counted to 90")
 
 
+def unread(backend):
+    """Bytes that lie before a memcached on one connection, at most."""
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f][1:]
+    return max((int(r[4].split(":")[1], 16) for r in rows if int(r[1].split(":")[1], 16) == backend.port), default=0)
+
+
+def test_memcached_dies_with_a_cas():
+    """Where a cas was on its way to a memcached that has lost everything, the others keep what they have."""
+    with rig.Cluster(store="memcache", flags=QUORUM) as cluster:
+        first, others = cluster.backends[0], cluster.backends[1:]
+        one, two, _ = [raw(n) for n in cluster.nodes]
+        assert one.set("k", b"v") == "HD"
+        rig.wait_until(lambda: all(stored(b, "k") == b"v" for b in cluster.backends), "all have it")
+        unique, _ = two.gets("k")
+        first.process.send_signal(subprocess.signal.SIGSTOP)
+        answers = []
+        cas = threading.Thread(target=lambda: answers.append(one.ask(f"ms k 100 C{unique}", b"w" * 100)))
+        cas.start()
+        rig.wait_until(lambda: unread(first) > 100, "it lies before the memcached")
+        first.kill()
+        cas.join(30)
+        assert answers[0][0] == "SERVER_ERROR" and "nothing was written" not in answers[0][1], answers
+        first.start()
+        node = cluster.nodes[0]
+        rig.wait_until(lambda: node.metrics()["dynomite_backend_up"], "its store is up")
+        assert "may lack what 'MS' did" in node.log_text()
+        assert two.set("last", b"1") == "HD"
+        cluster.wait_linked()
+        cluster.wait_delivered()
+        # what is lost is looked up before a command behind it runs
+        rig.wait_until(lambda: one.ask(f"ms last 1 C{one.gets('last')[0]}", b"2")[0] == "HD", "a cas goes through",
+                       40)
+        rig.wait_until(lambda: all(stored(b, "last") == b"2" for b in others), "they have that")
+        assert [stored(b, "k") for b in others] == [b"v"] * 2
+
+
+def test_node_dies_with_a_cas():
+    """Its memcached has done it, and nobody was told: the others get what there is."""
+    with rig.Cluster(store="memcache", flags=QUORUM) as cluster:
+        node, first = cluster.nodes[0], cluster.backends[0]
+        with raw(cluster.nodes[1]) as two:
+            assert two.set("k", b"v") == "HD"
+            rig.wait_until(lambda: all(stored(b, "k") == b"v" for b in cluster.backends), "all have it")
+            unique, _ = two.gets("k")
+            first.process.send_signal(subprocess.signal.SIGSTOP)
+            two.socket.sendall(f"ms k 100 C{unique}\r\n".encode() + b"w" * 100 + b"\r\n")
+            rig.wait_until(lambda: unread(first) > 100, "it lies before the memcached")
+            node.kill()
+            first.process.send_signal(subprocess.signal.SIGCONT)
+            rig.wait_until(lambda: stored(first, "k") == b"w" * 100, "it has it")
+            node.start()
+            rig.wait_until(lambda: all(stored(b, "k") == b"w" * 100 for b in cluster.backends), "all have it", 20)
+
+
 def test_memcached_read_repair():
     """What one memcached has forgotten comes back when it is read."""
     with rig.Cluster(store="memcache", flags={**QUORUM, "read-repairs-enabled": "true"}) as cluster:

@@ -354,7 +354,7 @@ static const struct {
     {"MS k v C5", "MG k v f | MG k E", "[ $VA $w $f7 ] [ $HD $exp=-1 ] ", "MS k w F7 T0", false},
     {"MA k C5", "MG k v f | MG k E", "[ $VA $w $f0 ] [ $HD $exp=-100 ] ", "MS k w F0 T1700000100",
      false},
-    {"MD k C5", "MG k v f | MG k E", "[ $EN $-1 ] [ $EN $-1 ] ", "MD k", false},
+    {"MD k C5", "MG k v f | MG k E", "[ $EN $-1 ] [ $EN $-1 ] ", "", false},
     {"MD k C5", "MG k v f | MG k E", "-BACKEND [ $EN $-1 ] ", NULL, false},
 };
 

@@ -1133,6 +1133,39 @@ START_TEST(a_transaction_that_finds_no_room_does_nothing)
 }
 END_TEST
 
+/* Each change of a large value writes all of it: what a transaction comes to is bounded, or one of
+ * a peer would stop at a log that can't be made, with all that is behind it. */
+START_TEST(a_transaction_that_writes_too_much_does_nothing)
+{
+    enum { VALUE = 8 * 1024 * 1024, CHANGES = 600 };
+    struct slice keys[1] = {slice_str("large")}, *commands = mem_calloc(CHANGES, sizeof *commands);
+    struct buf append = BUF_INIT, record = BUF_INIT;
+    struct resp_command cmd = {0};
+    char *set = mem_printf("SET large %0*d", VALUE, 0);
+    b.options.max_bytes = 256 * MB;
+    reopen_store();
+    know_sources();
+    ck_assert_int_eq(run_lines("large", LINES(set), b.clock++), STORE_APPLIED);
+    resp_add_command(&append,
+                     (struct slice[]){slice_str("APPEND"), slice_str("large"), slice_str("1")}, 3);
+    for (int i = 0; i < CHANGES; i++)
+        commands[i] = buf_slice(&append);
+    transaction_add(&record, slice_of("", 0), keys, 1, commands, CHANGES);
+    ck_assert(resp_command_parse(buf_slice(&record), &cmd));
+    struct tx_record r = {.cmd = cmd};
+    ck_assert_int_eq(run_record(&r, 1, 77, b.clock++), STORE_APPLIED);
+    ck_assert_msg(strncmp(last_reply(), "-ERR ", 5) == 0, "%s", last_reply());
+    ck_assert_uint_eq(store_last(b.store, 1, "node-one"), 77);
+    ck_assert_str_eq(read_now("STRLEN large"), ":8388608\r\n");
+    ck_assert_int_eq(run_lines("small", LINES("SET small 1"), b.clock++), STORE_APPLIED);
+    resp_command_fini(&cmd);
+    buf_fini(&record);
+    buf_fini(&append);
+    mem_free(commands);
+    mem_free(set);
+}
+END_TEST
+
 static struct slice version_of(const char *question, uint8_t out[TRANSACTION_VERSION])
 {
     struct line l;
@@ -1245,6 +1278,58 @@ START_TEST(reads_of_a_transaction_see_all_of_another_or_nothing)
         snprintf(two, sizeof two, "SET together2 %06d", i % 1000000);
         ck_assert_int_eq(run_lines("together1 together2", LINES(one, two), b.clock++),
                          STORE_APPLIED);
+    }
+    __atomic_store_n(&together_over, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    ck_assert_uint_ge(together_reads, 1000);
+}
+END_TEST
+
+/* Eleven times the same. */
+static void check_whole_flush(void *arg, const struct store_read_reply *r)
+{
+    size_t each = (r->reply.len - strlen("*11\r\n")) / 11;
+    (void)arg;
+    ck_assert(r->ok);
+    ck_assert_msg(each * 11 + strlen("*11\r\n") == r->reply.len &&
+                      (each == strlen("$1\r\n1\r\n") || each == strlen("$-1\r\n")),
+                  "torn: %.*s", (int)r->reply.len, (const char *)r->reply.ptr);
+    __atomic_add_fetch(&together_reads, 1, __ATOMIC_RELAXED);
+}
+
+static void *read_flushed_all_the_time(void *arg)
+{
+    static const char *const gets[] = {"GET f1", "GET f2", "GET f2", "GET f2", "GET f2", "GET f2",
+                                       "GET f2", "GET f2", "GET f2", "GET f2", "GET f2", NULL};
+    struct tx_record r;
+    uv_loop_t loop;
+    rcu_thread_register();
+    uv_loop_init(&loop);
+    struct store_reader *reader = store_reader_new(b.store, &loop);
+    tx_record_make(&r, slice_of("", 0), "f1 f2", gets);
+    while (!__atomic_load_n(&together_over, __ATOMIC_RELAXED))
+        store_read(reader, command_find(slice_str("TRANSACTION")), &r.cmd, check_whole_flush, NULL);
+    tx_record_unmake(&r);
+    store_reader_free(reader);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    rcu_thread_unregister();
+    return arg;
+}
+
+START_TEST(reads_of_a_transaction_see_all_of_a_flush_or_nothing)
+{
+    pthread_t thread;
+    know_sources();
+    together_reads = 0;
+    together_over = false;
+    ck_assert_int_eq(pthread_create(&thread, NULL, read_flushed_all_the_time, NULL), 0);
+    uint64_t end = clock_mono_ms() + 400, limit = end + 10000;
+    while (clock_mono_ms() < end ||
+           (__atomic_load_n(&together_reads, __ATOMIC_RELAXED) < 1000 && clock_mono_ms() < limit)) {
+        ck_assert_int_eq(run_lines("f1 f2", LINES("SET f1 1", "SET f2 1"), b.clock++),
+                         STORE_APPLIED);
+        ck_assert_int_eq(flush_at(b.clock++, 0), STORE_APPLIED);
     }
     __atomic_store_n(&together_over, true, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
@@ -1872,9 +1957,11 @@ int main(void)
     tcase_add_test(with, a_transaction_is_one_write);
     tcase_add_test(with, commands_of_a_transaction_are_judged_one_by_one);
     tcase_add_test(with, a_transaction_that_finds_no_room_does_nothing);
+    tcase_add_test(with, a_transaction_that_writes_too_much_does_nothing);
     tcase_add_test(with, what_is_watched_must_be_as_it_was);
     tcase_add_test(with, a_late_change_breaks_a_watch);
     tcase_add_test(with, reads_of_a_transaction_see_all_of_another_or_nothing);
+    tcase_add_test(with, reads_of_a_transaction_see_all_of_a_flush_or_nothing);
     tcase_add_test(with, done_may_bring_the_next_batch);
     tcase_add_test(with, a_full_store_can_be_emptied);
     tcase_add_test(with, a_full_store_gives_its_room_back_each_time);
