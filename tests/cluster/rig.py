@@ -71,6 +71,19 @@ def free_ports(n):
     return [next(unused) for _ in range(n)]
 
 
+def freeze(process):
+    """SIGSTOP, and no thread of it runs any more: the signal alone leaves the others some time."""
+    process.send_signal(signal.SIGSTOP)
+
+    def stopped():
+        states = []
+        for task in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{task}/stat", encoding="utf-8") as f:
+                states.append(f.read().rsplit(")", 1)[1].split()[0])
+        return set(states) == {"T"}
+    wait_until(stopped, "all threads are stopped")
+
+
 def another_second():
     """Whoever starts afterwards has a later start mark than who runs already: marks are seconds."""
     began = int(time.time())

@@ -233,7 +233,7 @@ def test_client_reads_its_own_writes_also_of_more_keys_than_it_remembers():
         assert near is c.nodes[1]
         with Wire(a.client_port) as w:
             assert w.ask("SET", keys[0], "warm") == b"+OK\r\n"
-            os.kill(near.process.pid, signal.SIGSTOP)
+            rig.freeze(near.process)
             try:
                 w.send(b"".join(command("SET", k, k) for k in keys))
                 assert [w.reply() for _ in keys] == [b"+OK\r\n"] * len(keys)
@@ -254,13 +254,13 @@ def test_client_reads_its_own_writes_of_several_keys_from_a_replica_that_has_the
         mine = a.admin("status")["node"]["address"]
         none, one, two = [f"set{i}" for i in range(50) if mine not in owners(a, f"set{i}")][:3]
         with Wire(a.client_port) as w:
-            os.kill(far.process.pid, signal.SIGSTOP)
+            rig.freeze(far.process)
             try:
                 assert w.ask("SADD", one, "x") == b":1\r\n"
             finally:
                 os.kill(far.process.pid, signal.SIGCONT)
             rig.wait_until(lambda: c.backends[2].client().exists(one), "the other replica has it too")
-            os.kill(near.process.pid, signal.SIGSTOP)
+            rig.freeze(near.process)
             try:
                 assert w.ask("SADD", two, "y") == b":1\r\n"
                 begin = time.monotonic()

@@ -277,7 +277,7 @@ def test_clock_a_node_that_stood_still_isnt_off():
     """Its peers' words have lain in its sockets for longer than a clock may be off."""
     with rig.Cluster(3) as c:
         a = c.nodes[0]
-        a.process.send_signal(signal.SIGSTOP)
+        rig.freeze(a.process)
         end = time.monotonic() + 13
         rig.wait_until(lambda: time.monotonic() > end, "it stands still")
         a.process.send_signal(signal.SIGCONT)

@@ -297,7 +297,7 @@ def test_config_term_with_what_never_ends():
         a, others = c.nodes[0], c.nodes[1:]
         a.client().set("fat", b"x" * (30 << 20))
         for n in others:
-            n.process.send_signal(signal.SIGSTOP)
+            rig.freeze(n.process)
         try:
             held = [socket.create_connection(("127.0.0.1", port), timeout=10) for port in
                     (a.client_port, a.client_port, a.client_port, a.http_port)]
@@ -497,7 +497,7 @@ def test_config_gos_interval(interval):
     """DOWN after three heartbeats that didn't come."""
     with rig.Cluster(2, flags={"gos-interval": str(interval)}) as c:
         a, b = c.nodes
-        b.process.send_signal(signal.SIGSTOP)
+        rig.freeze(b.process)
         try:
             start = time.monotonic()
             rig.wait_until(lambda: a.states_of_peers() == ["DOWN"], "the peer is down", 20)
@@ -560,7 +560,7 @@ def test_config_send_window():
     """A live peer that is stopped for a moment counts as behind beyond the window."""
     with rig.Cluster(2, flags={"send-window": "20000", "gos-interval": "5000"}) as c:
         a, b = c.nodes
-        b.process.send_signal(signal.SIGSTOP)
+        rig.freeze(b.process)
         try:
             def write():
                 client = a.client()

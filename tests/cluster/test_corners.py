@@ -40,7 +40,7 @@ def test_corner_an_unknown_effect_is_not_said_to_be_none():
         a, b = c.nodes
         key = next(k for k in (f"k{i}" for i in range(100))
                    if [r["id"] for r in a.admin("key", k)["replicas"]] == [b.admin("status")["node"]["id"]])
-        os.kill(b.process.pid, signal.SIGSTOP)
+        rig.freeze(b.process)
         try:
             a.client().set(key, "1")
             answer = ""

@@ -127,7 +127,7 @@ def test_errors_where_replicas_fail_meanwhile():
         a, b, d = c.nodes
         with Wire(a.client_port) as w:
             for n in (b, d):
-                n.process.send_signal(signal.SIGSTOP)
+                rig.freeze(n.process)
             try:
                 expect(w, "SET k v", r"NOQUORUM 1 of 2 needed replicas answered \(DC_QUORUM write\); it took effect on some" + COULD)
             finally:
@@ -140,7 +140,7 @@ def test_errors_of_silence():
     with rig.Cluster(3, flags={**QUORUM, "gos-interval": "3000", "timeout": "500"}) as c:
         a, b, d = c.nodes
         for n in (b, d):
-            n.process.send_signal(signal.SIGSTOP)
+            rig.freeze(n.process)
         try:
             with Wire(a.client_port) as w:
                 expect(w, "GET k", r"TIMEOUT no answer within 500 ms")

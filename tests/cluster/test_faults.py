@@ -700,7 +700,7 @@ def test_fault_slow_peer_counts_as_behind():
     """A peer that takes nothing for longer than send_window allows: what lies behind counts as hints."""
     with rig.Cluster(3, flags={"send-window": "200000", "gos-interval": "3000"}) as c:
         a, b, d = c.nodes
-        d.process.send_signal(signal.SIGSTOP)
+        rig.freeze(d.process)
         try:
             for i in range(400):
                 assert a.client().set(f"k{i}", "x" * 1000)

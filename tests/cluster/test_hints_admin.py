@@ -476,7 +476,7 @@ def test_hints_of_a_peer_that_is_slow_are_counted_once():
     """What was merely on its way when it fell behind became hints: stored, and delivered."""
     with rig.Cluster(3, flags={"send-window": "20000"}) as c:
         a, _, d = c.nodes
-        d.process.send_signal(signal.SIGSTOP)
+        rig.freeze(d.process)
         try:
             fill(a, 100)
             figures = [metric(a, f"hints_{name}", d) for name in ("stored_total", "pending", "delivered_total")]

@@ -57,7 +57,7 @@ def test_levels_in_two_datacenters():
 
         # one in each datacenter is silent, and isn't known to be: others are asked, there as here
         for n in (c.nodes[1], c.nodes[4]):
-            n.process.send_signal(signal.SIGSTOP)
+            rig.freeze(n.process)
         begun = time.monotonic()
         assert a.get("k") == b"1"
         took = time.monotonic() - begun

@@ -224,7 +224,7 @@ def test_limits_an_answer_that_comes_late_disturbs_no_later_one(who):
         victim, late = process(c), 0
         c.nodes[0].client().mset(values)
         for turn in range(4):
-            victim.send_signal(signal.SIGSTOP)
+            rig.freeze(victim)
             try:
                 w.send(reads + command("SET", "changing", turn) + command("INCR", "counter") + command("GET", "counter") + command("ECHO", turn))
                 got = [w.reply() for _ in range(len(values) + 3)]

@@ -223,7 +223,7 @@ def test_memcache_late_answers_disturb_nobody():
     with rig.Cluster(1, store="memcache", flags={**SMALL, "timeout": "400"}) as c:
         server, memcached = Server(c.nodes[0].client_port), c.backends[0].process
         assert server.ask([b"set a 0 0 5\r\nfirst\r\n", b"set b 0 0 6\r\nsecond\r\n"]) == b"STORED\r\n" * 2
-        memcached.send_signal(signal.SIGSTOP)
+        rig.freeze(memcached)
         try:
             got = server.ask([b"get a\r\n", b"mg a v q\r\n", b"get a b\r\n", b"get a\r\n"]).split(b"\r\n")
         finally:

@@ -277,7 +277,7 @@ def test_memcached_that_hangs():
         counting = Counting(a, "n")
         counting.start()
         counting.goes_on()
-        cluster.backends[2].process.send_signal(subprocess.signal.SIGSTOP)
+        rig.freeze(cluster.backends[2].process)
         rig.wait_until(lambda: not c.metrics()["dynomite_backend_up"], "its store is down")
         counting.goes_on()
         cluster.backends[2].process.send_signal(subprocess.signal.SIGCONT)
@@ -340,7 +340,7 @@ def test_memcached_dies_with_a_cas():
         assert one.set("k", b"v") == "HD"
         rig.wait_until(lambda: all(stored(b, "k") == b"v" for b in cluster.backends), "all have it")
         unique, _ = two.gets("k")
-        first.process.send_signal(subprocess.signal.SIGSTOP)
+        rig.freeze(first.process)
         answers = []
         cas = threading.Thread(target=lambda: answers.append(one.ask(f"ms k 100 C{unique}", b"w" * 100)))
         cas.start()
@@ -370,7 +370,7 @@ def test_node_dies_with_a_cas():
             assert two.set("k", b"v") == "HD"
             rig.wait_until(lambda: all(stored(b, "k") == b"v" for b in cluster.backends), "all have it")
             unique, _ = two.gets("k")
-            first.process.send_signal(subprocess.signal.SIGSTOP)
+            rig.freeze(first.process)
             two.socket.sendall(f"ms k 100 C{unique}\r\n".encode() + b"w" * 100 + b"\r\n")
             rig.wait_until(lambda: unread(first) > 100, "it lies before the memcached")
             node.kill()
