@@ -57,6 +57,8 @@ void session_add_pair(struct buf *b, const char *key, const char *value);
 /* "" where it has none. False: not a name; the error is appended. */
 bool session_set_name(struct client *c, struct slice name, struct buf *b);
 bool session_valid_name(struct slice s);
+/* False: it is too long; the error is appended. */
+bool session_name_fits(struct slice s, struct buf *b);
 /* One line of CLIENT LIST, without its end. */
 void session_add_client(struct buf *b, const struct client *c);
 /* CLIENT LIST and CLIENT KILL: all workers are asked. False: it isn't one of them. */
