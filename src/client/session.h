@@ -18,6 +18,10 @@
 
 #define SESSION_REDIS_VERSION "7.0.15" /* whose commands and errors we speak */
 
+/* Bytes of a pattern for names of commands or parameters; a longer one, which would be compared
+ * with each of them, is that of none. */
+#define SESSION_PATTERN_MAX 1024u
+
 typedef void session_fn(struct client *c, struct buf *b);
 
 /* The commands that a node answers itself. False: it must wait. */

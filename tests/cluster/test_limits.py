@@ -299,3 +299,11 @@ def test_limits_a_name_that_is_kept_has_a_bound():
         assert w.ask("HELLO", "2", "SETNAME", most + "n") == too_long
         assert w.ask("CLIENT", "GETNAME") == b"$8192\r\n" + most.encode() + b"\r\n"
         assert w.ask("CLIENT", "LIST").count(most.encode()) == 3
+
+
+def test_limits_a_pattern_of_names_has_a_bound():
+    """It is compared with hundreds of names: one of many megabytes would hold its worker up for minutes."""
+    with rig.Cluster(1) as c, Wire(c.nodes[0].client_port) as w:
+        for words in ("CONFIG", "GET"), ("COMMAND", "LIST", "FILTERBY", "PATTERN"):
+            assert w.ask(*words, "*" * 1024) == w.ask(*words, "*") != b"*0\r\n"
+            assert w.ask(*words, "*" * 1025) == b"*0\r\n"
