@@ -18,6 +18,10 @@
 
 #define SESSION_REDIS_VERSION "7.0.15" /* whose commands and errors we speak */
 
+/* Bytes of a pattern for names of commands or parameters; a longer one, which would be compared
+ * with each of them, is that of none. */
+#define SESSION_PATTERN_MAX 1024u
+
 typedef void session_fn(struct client *c, struct buf *b);
 
 /* The commands that a node answers itself. False: it must wait. */
@@ -57,6 +61,8 @@ void session_add_pair(struct buf *b, const char *key, const char *value);
 /* "" where it has none. False: not a name; the error is appended. */
 bool session_set_name(struct client *c, struct slice name, struct buf *b);
 bool session_valid_name(struct slice s);
+/* False: it is too long; the error is appended. */
+bool session_name_fits(struct slice s, struct buf *b);
 /* One line of CLIENT LIST, without its end. */
 void session_add_client(struct buf *b, const struct client *c);
 /* CLIENT LIST and CLIENT KILL: all workers are asked. False: it isn't one of them. */

@@ -4,6 +4,7 @@
 #include "client/session.h"
 #include "core/mem.h"
 
+#define NAME_MAX_BYTES 8192u
 #define WRONG_PASSWORD "WRONGPASS invalid username-password pair or user is disabled."
 
 bool session_without_password(const struct command_spec *spec)
@@ -44,6 +45,15 @@ void session_auth(struct client *c, struct buf *b)
 /* ---- HELLO ------------------------------------------------------------------------------------
  */
 
+/* Names stay for as long as the connection does, and CLIENT LIST tells those of all. */
+bool session_name_fits(struct slice s, struct buf *b)
+{
+    if (s.len > NAME_MAX_BYTES)
+        resp_add_error(b, "ERR found a name of %zu bytes; allowed at most %u", s.len,
+                       NAME_MAX_BYTES);
+    return s.len <= NAME_MAX_BYTES;
+}
+
 bool session_valid_name(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++)
@@ -59,6 +69,8 @@ bool session_set_name(struct client *c, struct slice name, struct buf *b)
                        "ERR Client names cannot contain spaces, newlines or special characters.");
         return false;
     }
+    if (!session_name_fits(name, b))
+        return false;
     mem_free(c->name);
     c->name = name.len ? mem_printf("%.*s", (int)name.len, (const char *)name.ptr) : NULL;
     return true;

@@ -46,6 +46,8 @@ static void client_setinfo(struct client *c, struct buf *b)
                        name ? "lib-name" : "lib-ver");
         return;
     }
+    if (!session_name_fits(value, b))
+        return;
     mem_free(*to);
     *to = value.len ? mem_printf("%.*s", (int)value.len, (const char *)value.ptr) : NULL;
     resp_add_status(b, "OK");

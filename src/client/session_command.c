@@ -248,6 +248,8 @@ static bool has_category(const struct command_about *about, struct slice what)
 static bool has_pattern(const struct command_about *about, struct slice what)
 {
     struct buf pattern = BUF_INIT;
+    if (what.len > SESSION_PATTERN_MAX)
+        return false;
     for (size_t i = 0; i < what.len; i++) {
         uint8_t upper = (uint8_t)toupper(what.ptr[i]);
         buf_add(&pattern, &upper, 1);

@@ -145,6 +145,8 @@ uint64_t session_max_clients(const struct config *c)
 static bool matches(const struct parameter *p, struct slice wanted)
 {
     struct buf pattern = BUF_INIT;
+    if (wanted.len > SESSION_PATTERN_MAX)
+        return false;
     for (size_t i = 0; i < wanted.len; i++) {
         uint8_t lower = (uint8_t)tolower(wanted.ptr[i]);
         buf_add(&pattern, &lower, 1);

@@ -18,6 +18,8 @@ TESTED = {
     "ERR 'X' isn't supported": "test_errors_of_a_command_line",
     "ERR FLUSHALL isn't allowed": "test_ring.py::test_ring_flush_is_refused_until_it_is_allowed",
     "ERR more than N bytes of replies": "test_ring.py::test_ring_bounds",
+    "ERR found a name of N bytes": "test_limits.py::test_limits_a_name_that_is_kept_has_a_bound",
+    "ERR too much to watch": "test_transactions.py::test_what_may_be_watched_has_bounds",
     "NOPROTO": "test_errors_of_a_command_line",
     "OOM": "test_errors_of_a_full_store",
     "NOAUTH": "test_errors_of_a_password",

@@ -287,3 +287,23 @@ def test_limits_a_transaction_answers_so_much_and_no_more(last):
             assert got.endswith(too_much if last[0] == "GET" else b"+OK\r\n")
             assert node.memory() - before < 8 * CAP
         assert node.client().ping()
+
+
+def test_limits_a_name_that_is_kept_has_a_bound():
+    """HELLO, CLIENT SETNAME and SETINFO: what one connection leaves here, CLIENT LIST tells all others."""
+    with rig.Cluster(1) as c, Wire(c.nodes[0].client_port) as w:
+        most = "n" * 8192
+        too_long = b"-ERR found a name of 8193 bytes; allowed at most 8192\r\n"
+        for words in ("CLIENT", "SETNAME"), ("CLIENT", "SETINFO", "LIB-NAME"), ("CLIENT", "SETINFO", "LIB-VER"):
+            assert w.ask(*words, most) == b"+OK\r\n" and w.ask(*words, most + "n") == too_long
+        assert w.ask("HELLO", "2", "SETNAME", most + "n") == too_long
+        assert w.ask("CLIENT", "GETNAME") == b"$8192\r\n" + most.encode() + b"\r\n"
+        assert w.ask("CLIENT", "LIST").count(most.encode()) == 3
+
+
+def test_limits_a_pattern_of_names_has_a_bound():
+    """It is compared with hundreds of names: one of many megabytes would hold its worker up for minutes."""
+    with rig.Cluster(1) as c, Wire(c.nodes[0].client_port) as w:
+        for words in ("CONFIG", "GET"), ("COMMAND", "LIST", "FILTERBY", "PATTERN"):
+            assert w.ask(*words, "*" * 1024) == w.ask(*words, "*") != b"*0\r\n"
+            assert w.ask(*words, "*" * 1025) == b"*0\r\n"
