@@ -57,9 +57,14 @@ static bool is_leaving(const struct worker *w)
 
 static void on_client(void *arg, int fd)
 {
-    static const char no[] = "-ERR this node is leaving the ring and takes no new clients\r\n";
-    if (is_leaving(arg)) {
-        (void)!send(fd, no, sizeof no - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const struct worker *w = arg;
+    bool memcache = w->o.config->data_store == DATA_STORE_MEMCACHE;
+    char no[100];
+    if (is_leaving(w)) {
+        int n =
+            snprintf(no, sizeof no, "%s this node is leaving the ring and takes no new clients\r\n",
+                     memcache ? "SERVER_ERROR" : "-ERR");
+        (void)!send(fd, no, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
         close(fd);
         return;
     }
