@@ -5,7 +5,7 @@ SIM_DATA_WRAPPED = open openat close mkdir rmdir unlink unlinkat rename renameat
 	posix_fallocate ftruncate fcntl flock \
 	writer_start replicate_to replicate_to_own source_take delivery_go_on_from delivery_pump \
 	quorum_write plan_write hedges_ask hedges_next recent_note request_serve_execute effect_tell hint_log_sync_behind hint_store_open \
-	hint_peer_tune seat_get seat_unref pulse_settled word_get word_unref
+	doorman_start doorman_stop hint_peer_tune seat_get seat_unref pulse_settled word_get word_unref
 check_PROGRAMS += sim_data
 EXTRA_DIST += tests/sim/net.c
 sim_data_SOURCES = tests/sim/sim_data.c tests/sim/data.c tests/sim/data.h tests/sim/data_world.h \

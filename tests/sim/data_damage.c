@@ -59,6 +59,9 @@ struct hint_store *__real_hint_store_open(const struct hint_store_options *o, st
 struct hint_store *__wrap_hint_store_open(const struct hint_store_options *o, struct error *e);
 void __real_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
 void __wrap_hint_peer_tune(struct hint_peer *p, size_t segment_min, size_t live_limit);
+struct doorman *__wrap_doorman_start(int fd, bool memcache, struct error *e);
+void __wrap_doorman_stop(struct doorman *d, void (*take)(void *arg, int fd, struct buf *in),
+                         void *arg);
 
 struct seat *__real_seat_get(const uint8_t id[GOSSIP_ID], const struct member_place *place);
 struct seat *__wrap_seat_get(const uint8_t id[GOSSIP_ID], const struct member_place *place);
@@ -215,6 +218,20 @@ void damage_after_restart(unsigned node)
 
 /* ---- small segments: many of them, used again and again -----------------------------------------
  */
+
+/* A start takes no time here: nobody comes meanwhile. */
+struct doorman *__wrap_doorman_start(int fd, bool memcache, struct error *e)
+{
+    static char nobody;
+    (void)fd, (void)memcache, (void)e;
+    return (struct doorman *)(void *)&nobody;
+}
+
+void __wrap_doorman_stop(struct doorman *d, void (*take)(void *arg, int fd, struct buf *in),
+                         void *arg)
+{
+    (void)d, (void)take, (void)arg;
+}
 
 struct hint_store *__wrap_hint_store_open(const struct hint_store_options *o, struct error *e)
 {
