@@ -1,5 +1,7 @@
 """What belongs to every run of the cluster tests: which ones are left out, and what is shown at the end."""
 import fcntl
+import os
+import subprocess
 
 import pytest
 import rig
@@ -49,3 +51,11 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("counted")
         for line in rig.NOTES:
             terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def preloads():
+    """For tests that put a library before the program's: a sanitizer's runtime must come before any other."""
+    libraries = subprocess.run(["ldd", os.path.join(rig.BUILD, "dynomited")], capture_output=True, text=True, check=True).stdout
+    if "libasan" in libraries or "libtsan" in libraries:
+        pytest.skip("a sanitizer's runtime must come before any other library")
