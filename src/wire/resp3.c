@@ -1,4 +1,6 @@
 #include "wire/resp3.h"
+#include <stdlib.h>
+#include <string.h>
 
 /* ---- shapes ------------------------------------------------------------------------------------
  * What a reply, or a part of one, has in RESP2 and becomes in RESP3. */
@@ -494,13 +496,18 @@ static void copy_array(struct copy *c, const struct shape *shape, const struct i
     }
 }
 
-/* What doesn't look like a number stays text: it may contain anything, also an end of line. */
+/* What isn't a number stays text: it may contain anything, also an end of line. */
 static bool is_double(struct slice in, const struct item *it)
 {
-    bool is = it->type == '$' && it->n > 0 && it->size == it->head + (size_t)it->n + 2;
-    for (size_t i = 0; is && i < (size_t)it->n; i++)
-        is = in.ptr[it->head + i] && strchr("0123456789+-.einfa", in.ptr[it->head + i]);
-    return is;
+    char text[64], *end;
+    bool is = it->type == '$' && it->n > 0 && it->n < (int64_t)sizeof text &&
+              it->size == it->head + (size_t)it->n + 2;
+    if (!is)
+        return false;
+    memcpy(text, in.ptr + it->head, (size_t)it->n);
+    text[it->n] = 0;
+    (void)strtod(text, &end);
+    return end == text + it->n && strspn(text, "0123456789+-.einfa") == (size_t)it->n;
 }
 
 /* One element: of its shape, where it has one of these types. */

@@ -47,6 +47,7 @@ def resp3_inputs():
     yield "smembers", resp("SMEMBERS", "s") + resp("a", "b")
     yield "zscore", resp("ZSCORE", "z", "m") + b"$3\r\n1.5\r\n"
     yield "zscore-text", resp("ZSCORE", "z", "m") + b"$4\r\na\r\nb\r\n"
+    yield "zscore-letter", resp("ZSCORE", "z", "m") + resp("a")[4:]
     yield "zrange", resp("ZRANGE", "z", "0", "-1", "WITHSCORES") + resp("a", "1", "b", "inf")
     yield "zmpop", resp("ZMPOP", "1", "z", "MIN") + b"*2\r\n$1\r\nz\r\n*1\r\n" + resp("a", "1")
     yield "xread", resp("XREAD", "STREAMS", "x", "0") + b"*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*2\r\n$3\r\n0-1\r\n" + resp("f", "v")
