@@ -172,7 +172,8 @@ def test_own_log_is_replayed_after_the_node_was_killed(level):
 
 def test_own_redis_alone_in_its_datacenter():
     """Nobody near has the data: a write whose reply is known without them is kept, another one isn't made."""
-    with rig.Cluster(store="redis", places=[("dc1", "r1", "0"), ("dc2", "r1", "0")]) as c:
+    with rig.Cluster(store="redis", places=[("dc1", "r1", "0"), ("dc2", "r1", "0")],
+                     flags={"timeout": "20000"}) as c:  # a fifth of it a read waits for its own write
         a, b = c.nodes
         a.client().set("k", "old")
         rig.wait_until(lambda: b.client().get("k") == b"old", "it is there")
