@@ -1,8 +1,11 @@
 /* client/client: the applications' connections of one worker. Reads commands, starts what they ask
  * for, and sends the replies in the order of the commands.
  *
- *     bytes -> resp -> session (PING, INFO, ...)      -> reply
- *                   -> dispatch -> request(s) -> call -> reply
+ *     bytes -> dialect -> session (PING, INFO, ...)      -> reply
+ *                      -> multi (MULTI, EXEC, WATCH), ring_walk and ring_write (the whole ring)
+ *                      -> dispatch -> request(s) -> call -> rendering -> reply
+ *
+ * The dialect is Redis's or memcached's; a rendering is RESP3's, memcached's, or none.
  *
  * A call is one command in flight; a connection's calls form a queue, and a reply leaves when all
  * before it have left. A read waits for the connection's earlier writes to the same key, a write

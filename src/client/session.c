@@ -136,24 +136,6 @@ void session_subcommand(struct client *c, struct buf *b, const char *container,
     }
 }
 
-/* ---- DBSIZE SCAN: this node's store
- * ---------------------------------------------------------------- */
-
-static void on_store_reply(void *arg_, const struct store_read_reply *r)
-{
-    struct call *call = arg_;
-    call_reply(call, r->reply);
-}
-
-static bool ask_store(struct client *c, const struct command_spec *spec)
-{
-    if (c->first_call)
-        return false; /* the client's earlier writes count */
-    struct call *call = call_new(c, spec, 0);
-    store_read(c->all->requests->reader, spec, &c->cmd, on_store_reply, call);
-    return true;
-}
-
 /* ---- small ones -------------------------------------------------------------------------------
  */
 
@@ -244,8 +226,6 @@ bool session_reply(struct client *c, const struct command_spec *spec, struct buf
 bool session_command(struct client *c, const struct command_spec *spec)
 {
     struct buf b = BUF_INIT;
-    if (spec->flags & COMMAND_NODE_STORE)
-        return ask_store(c, spec);
     if (session_ask_workers(c, spec))
         return true;
     if (!session_reply(c, spec, &b))

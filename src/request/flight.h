@@ -65,6 +65,8 @@ void request_free(struct request *r);
 void request_finish(struct request *r, struct slice reply, int node);
 /* The reply is in the scratch buffer. */
 void request_finish_error(struct request *r);
+/* A write that took effect and whose reply nobody has: the blind one, or an error that says so. */
+void request_finish_unsaid(struct request *r, int node);
 /* Begin an error reply there. */
 struct buf *request_scratch(struct requests *rs);
 /* Of r->node those that have answered, or, `beforehand`, could. */

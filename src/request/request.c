@@ -91,6 +91,16 @@ void request_finish_error(struct request *r)
     request_finish(r, buf_slice(&r->rs->scratch), -1);
 }
 
+void request_finish_unsaid(struct request *r, int node)
+{
+    struct buf *b = request_scratch(r->rs);
+    if (r->blind)
+        buf_add_str(b, r->blind);
+    else
+        resp_add_error(b, "TIMEOUT the reply was lost with a link; the write took effect");
+    request_finish(r, buf_slice(b), node);
+}
+
 struct buf *request_scratch(struct requests *rs)
 {
     buf_reset(&rs->scratch, 4096);

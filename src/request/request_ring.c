@@ -65,12 +65,7 @@ static void finish(struct request *r)
         request_finish(r, blob_slice(reply), applied_node(r));
         return;
     }
-    struct buf *b = request_scratch(r->rs);
-    if (r->blind)
-        buf_add_str(b, r->blind);
-    else
-        resp_add_error(b, "TIMEOUT the reply was lost with a link; the write took effect");
-    request_finish(r, buf_slice(b), applied_node(r));
+    request_finish_unsaid(r, applied_node(r));
 }
 
 static void fail(struct request *r, const struct shortfall *lacking, const char *second_half)

@@ -16,9 +16,8 @@
 #ifndef WIRE_MEMCACHE_H
 #define WIRE_MEMCACHE_H
 
-#include "wire/resp.h"
+#include "wire/memcache_command.h"
 
-#define MEMCACHE_KEY_MAX      250
 #define MEMCACHE_LINE_MAX     2048               /* but of those that name many keys: */
 #define MEMCACHE_GET_LINE_MAX (8u * 1024 * 1024) /* get gets gat gats */
 #define MEMCACHE_WORDS_MAX                                                                         \
